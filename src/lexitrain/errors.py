@@ -1,0 +1,73 @@
+"""Every error a user can meet.
+
+An error says three things: what happened, where (file and line, or the field), and what to do next. The command
+line prints exactly these and exits with the class's `exit_code`; a traceback is shown for none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class LexiTrainError(Exception):
+    """Base of all errors with a message meant for the user. Exit code 1: something unexpected.
+
+    Args:
+        what: one sentence that says what happened.
+        where: the file (`path` or `path:line`) or the setting concerned.
+        fix: what the user can do about it.
+    """
+
+    exit_code: int = 1
+
+    def __init__(self, what: str, *, where: object | None = None, fix: str | None = None) -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = None if where is None else str(where)
+        self.fix = fix
+
+    def __str__(self) -> str:
+        parts = [self.what if self.where is None else f"{self.where}: {self.what}"]
+        if self.fix:
+            parts.append(self.fix)
+        return "\n".join(parts)
+
+
+class InputError(LexiTrainError):
+    """Wrong usage or bad input: nothing was written. Exit code 2."""
+
+    exit_code = 2
+
+
+class DoesNotFit(LexiTrainError):
+    """The work does not fit the limits that were given. Exit code 3."""
+
+    exit_code = 3
+
+
+class Stopped(LexiTrainError):
+    """The run stopped before its end and goes on with the same command. Exit code 4."""
+
+    exit_code = 4
+
+
+class MissingExtra(InputError):
+    """An optional dependency is not installed. Exit code 2.
+
+    Args:
+        package: the import name that was not found.
+        extra: the extra of LexiTrain that brings it.
+    """
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"This needs the package {package}, which is not installed.",
+            fix=f"Install it with: pip install 'lexitrain[{extra}]'",
+        )
+
+
+def nearest(word: str, choices: Iterable[str]) -> str | None:
+    """The choice that is spelt most like `word`, or None when nothing is close."""
+    close = get_close_matches(word, list(choices), n=1, cutoff=0.5)
+    return close[0] if close else None
