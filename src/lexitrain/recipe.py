@@ -1,0 +1,248 @@
+"""A recipe: everything that defines a training run, as one YAML file and one typed object.
+
+Every field carries its type, its limits and a docstring; the docstring is the help text that `lexitrain recipes`
+prints, so nothing is described twice. Unknown and contradictory keys are refused with the file, the line and the
+nearest valid name. A recipe may start from another one (`extends: fast`), and `--set section.field=value`
+overrides single fields. Reading a recipe costs milliseconds and imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.fields import FieldInfo
+
+#: Short names of the five tutor tasks, in the order in which they are reported.
+TUTOR_TASKS = ("fluency", "vocabulary", "grammar", "dialogue", "explanation")
+
+#: The projections of a decoder layer that an adapter can change.
+PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+AutoOrCount = Literal["auto"] | Annotated[int, Field(ge=1)]
+
+#: Marks a field that may differ between the start of a run and its resumption: it changes what is shown or kept,
+#: never which weights come out.
+_FREE: dict[str, Any] = {"free_on_resume": True}
+
+
+class Section(BaseModel):
+    """A group of fields. Unknown keys are refused; objects are immutable."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=()
+    )
+
+
+class ModelSection(Section):
+    """The base model and the numbers it is stored in."""
+
+    base: str = Field("Qwen/Qwen2.5-0.5B-Instruct", min_length=1)
+    """Base model: a Hub id, a local folder, or `nano`, the small base inside this package."""
+    revision: str | None = None
+    """Branch, tag or commit of the base on the Hub. Empty: the newest."""
+    adapter: str | None = None
+    """Folder of an adapter to start from, in PEFT form. Empty: a new adapter."""
+    quantization: Literal["auto", "none", "nf4"] = "auto"
+    """How the frozen base is stored: `none` in the compute precision, `nf4` in 4 bits (bitsandbytes), `auto` in
+    4 bits only where the plan says that it does not fit otherwise."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Compute precision. `auto`: bf16 on compute capability 8.0 and later, fp16 below, fp32 on a CPU."""
+
+
+class LoraSection(Section):
+    """The low-rank adapter (Hu et al. 2021, arXiv:2106.09685)."""
+
+    rank: int = Field(16, ge=1, le=1024)
+    """Rank of the two adapter matrices."""
+    alpha: float = Field(32.0, gt=0)
+    """Scale of the adapter: its output is multiplied by alpha / rank."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of adapter inputs set to zero while training. Above 0 the exactness promises do not hold."""
+    targets: tuple[str, ...] = Field(PROJECTIONS, min_length=1)
+    """Projections of each decoder layer that get an adapter."""
+
+
+class DataSection(Section):
+    """Which records are trained on and how long a sample may be."""
+
+    max_length: int = Field(512, ge=32, le=131_072)
+    """Longest sample in tokens, prompt and answer together. The learner's text is shortened, never the answer."""
+    tasks: tuple[str, ...] = ()
+    """Short names of the tasks to train. Empty: all that the data holds."""
+    task_weights: dict[str, float] = Field(default_factory=dict)
+    """How often each record of a task appears in an epoch, by short name; 1 where not given."""
+    custom_tasks: tuple[str, ...] = ()
+    """Tasks of your own: `file.py` or `package.module:attribute`. Installed entry points are found without this."""
+    adapters: Literal["one", "per_task"] = "one"
+    """`one` adapter for all tasks, or one `per_task`, each in a run folder of its own below the run."""
+    workers: int = Field(2, ge=0, le=64, json_schema_extra=_FREE)
+    """Background workers that lay out the next steps. 0: none; the result does not depend on it."""
+
+
+class StepSection(Section):
+    """One optimizer step: which samples, laid out and cut how."""
+
+    effective_batch: int = Field(24, ge=1, le=65_536)
+    """Samples per optimizer step."""
+    layout: Literal["tree", "packed", "padded"] = "tree"
+    """`tree` shares equal prompt beginnings, `packed` puts samples end to end, `padded` pads each to max_length."""
+    loss: Literal["completion", "all_tokens"] = "completion"
+    """Supervised tokens: the answers only, or every token of a sample."""
+    micro_batch: AutoOrCount = "auto"
+    """Samples per cut of a step. `auto`: cut by cost within the token budget."""
+    token_budget: AutoOrCount = "auto"
+    """Most layout tokens in one cut. `auto`: as the memory allows."""
+    head_chunk: int = Field(1024, ge=1, le=1_048_576)
+    """Supervised positions for which the output head is computed at a time; bounds the memory of the logits."""
+    gradient_checkpointing: Literal["auto", "always", "never"] = "auto"
+    """Recompute activations in the backward pass. `auto`: only where it does not fit otherwise."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.layout == "tree" and self.loss == "all_tokens":
+            raise ValueError(
+                "layout 'tree' cannot supervise all tokens: a shared prompt token has several successors; "
+                "use layout 'packed' or loss 'completion'"
+            )
+        if self.micro_batch != "auto" and self.token_budget != "auto":
+            raise ValueError("micro_batch and token_budget both set the cuts; give one of them")
+        if self.micro_batch != "auto" and self.micro_batch > self.effective_batch:
+            raise ValueError(
+                f"micro_batch {self.micro_batch} is larger than effective_batch {self.effective_batch}"
+            )
+        return self
+
+
+class OptimizerSection(Section):
+    """AdamW (Loshchilov & Hutter 2017, arXiv:1711.05101) and its settings."""
+
+    name: Literal["adamw", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"] = "adamw_8bit"
+    """`adamw` is PyTorch's; the others are bitsandbytes' with 8-bit state or with state that can leave the GPU."""
+    learning_rate: float = Field(3e-4, gt=0, le=1)
+    """Peak learning rate."""
+    weight_decay: float = Field(0.01, ge=0, le=1)
+    """Decoupled weight decay of the adapter matrices."""
+    clip: float = Field(1.0, gt=0)
+    """Largest global norm of the gradient; a larger gradient is scaled down to it."""
+    beta1: float = Field(0.9, ge=0, lt=1)
+    """Decay of the running mean of gradients."""
+    beta2: float = Field(0.999, ge=0, lt=1)
+    """Decay of the running mean of squared gradients."""
+    epsilon: float = Field(1e-8, gt=0)
+    """Added to the denominator of the update."""
+
+
+class ScheduleSection(Section):
+    """How long to train and how the learning rate moves."""
+
+    epochs: int = Field(4, ge=1, le=10_000)
+    """Passes over the training samples."""
+    kind: Literal["cosine", "linear", "constant"] = "cosine"
+    """Course of the learning rate after the warm-up; `cosine` and `linear` end at zero."""
+    warmup: float = Field(0.05, ge=0, lt=1)
+    """Share of all steps over which the learning rate rises from zero."""
+    early_stopping: int | None = Field(None, ge=1)
+    """Stop after this many validations without a better loss. Empty: never."""
+
+
+class CheckpointSection(Section):
+    """What is kept so that no run is lost."""
+
+    every: int = Field(150, ge=1)
+    """Steps between checkpoints."""
+    keep: int = Field(2, ge=1, json_schema_extra=_FREE)
+    """Newest checkpoints to keep; the adapter with the best validation loss is kept besides."""
+    mirror: str | None = Field(None, json_schema_extra=_FREE)
+    """Folder that each finished checkpoint is copied to, such as a mounted drive. Empty: none."""
+
+
+class ValidationSection(Section):
+    """When the validation loss is measured, and on how much."""
+
+    every: int | None = Field(None, ge=1)
+    """Steps between validations. Empty: whenever a checkpoint is written."""
+    limit: int | None = Field(None, ge=1)
+    """Most validation samples to use, the first ones in a fixed shuffled order. Empty: all."""
+
+
+class Recipe(Section):
+    """Everything that defines a training run."""
+
+    name: str = Field("custom", json_schema_extra=_FREE)
+    """Name of the recipe."""
+    description: str = Field("", json_schema_extra=_FREE)
+    """What the recipe is for, in a sentence."""
+    seed: int = Field(42, ge=0, lt=2**32)
+    """Seed of the adapter's start, the order of samples, and dropout."""
+    log_every: int = Field(10, ge=1, json_schema_extra=_FREE)
+    """Steps between two lines of metrics.jsonl."""
+    model: ModelSection = ModelSection()
+    """The base model and the numbers it is stored in."""
+    lora: LoraSection = LoraSection()
+    """The low-rank adapter."""
+    data: DataSection = DataSection()
+    """Which records are trained on and how long a sample may be."""
+    step: StepSection = StepSection()
+    """One optimizer step: which samples, laid out and cut how."""
+    optimizer: OptimizerSection = OptimizerSection()
+    """AdamW and its settings."""
+    schedule: ScheduleSection = ScheduleSection()
+    """How long to train and how the learning rate moves."""
+    checkpoints: CheckpointSection = CheckpointSection()
+    """What is kept so that no run is lost."""
+    validation: ValidationSection = ValidationSection()
+    """When the validation loss is measured, and on how much."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        unknown = {
+            task
+            for task in self.data.task_weights
+            if self.data.tasks and task not in self.data.tasks
+        }
+        if unknown:
+            raise ValueError(
+                f"task_weights names {', '.join(sorted(unknown))}, which data.tasks does not train"
+            )
+        negative = [task for task, weight in self.data.task_weights.items() if weight < 0]
+        if negative:
+            raise ValueError(f"the weight of {negative[0]} is negative; 0 leaves a task out")
+        return self
+
+
+def recipe_fields(
+    section: type[BaseModel] = Recipe, prefix: str = ""
+) -> Iterator[tuple[str, FieldInfo]]:
+    """Every leaf field as (dotted name, its description and limits), in the order of the file."""
+    for name, info in section.model_fields.items():
+        annotation = info.annotation
+        if isinstance(annotation, type) and issubclass(annotation, Section):
+            yield from recipe_fields(annotation, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", info
+
+
+def is_free_on_resume(info: FieldInfo) -> bool:
+    """True for a field that changes what is shown or kept but not which weights come out."""
+    extra = info.json_schema_extra
+    return isinstance(extra, dict) and extra.get("free_on_resume") is True
+
+
+def field_value(recipe: Recipe, dotted: str) -> Any:
+    """The value of the leaf field `dotted`, such as `lora.rank`."""
+    value: Any = recipe
+    for part in dotted.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def training_differences(before: Recipe, after: Recipe) -> list[str]:
+    """Fields that change which weights come out and differ, as `lora.rank: 16 -> 8`. Empty: the run may go on."""
+    differences: list[str] = []
+    for dotted, info in recipe_fields():
+        old, new = field_value(before, dotted), field_value(after, dotted)
+        if old != new and not is_free_on_resume(info):
+            differences.append(f"{dotted}: {old} -> {new}")
+    return differences
