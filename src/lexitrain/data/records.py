@@ -1,0 +1,114 @@
+"""Records: one raw line of data as a typed value.
+
+A record is `{task, input, output, metadata}`, or `{task, messages, metadata}` where the conversation itself is the
+data. Everything later (cleaning, splitting, rendering, scoring) works on this one type, whatever form the line
+had. Reading costs one JSON parse a line; nothing is kept but what the caller keeps.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lexitrain.errors import InputError
+
+ROLES = ("system", "user", "assistant")
+
+# One encoder for all lines: `json.dumps` with options builds a new one at every call.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(", ", ": "))
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One example of a task.
+
+    Attributes:
+        task: short name of the task (`fluency`, `vocabulary`, `grammar`, `dialogue`, `explanation`, or a custom one).
+        input: the learner's text. For a conversation: its user turns, one a line.
+        output: the answer's fields, or plain text; None only when `messages` is given.
+        metadata: everything else that is known about the record.
+        messages: a conversation as `{"role", "content"}` turns; every assistant turn is supervised.
+    """
+
+    task: str
+    input: str
+    output: dict[str, Any] | str | None
+    metadata: dict[str, Any]
+    messages: tuple[dict[str, str], ...] | None = None
+
+    def to_json(self) -> str:
+        """The record as one line of JSON: stable key order, no line end, characters as they are."""
+        fields: dict[str, Any] = {"task": self.task, "input": self.input}
+        if self.messages is None:
+            fields["output"] = self.output
+        else:
+            fields["messages"] = self.messages
+        fields["metadata"] = self.metadata
+        return _ENCODER.encode(fields)
+
+
+@dataclass(frozen=True, slots=True)
+class BadRecord:
+    """A record that could not be read: where it stands and why."""
+
+    file: str
+    line: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.reason}"
+
+
+def read_split(path: Path) -> list[Record]:
+    """All records of a prepared file, in order.
+
+    Raises:
+        InputError: the file is missing, or a line is not what `data prepare` writes; names `file:line`.
+    """
+    return list(iterate_split(path))
+
+
+def iterate_split(path: Path) -> Iterator[Record]:
+    """The records of a prepared file one by one, in order. Raises as `read_split`."""
+    try:
+        file = Path(path).open(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(
+            "There is no such file.", where=path, fix="Make it with: lexitrain data prepare"
+        ) from None
+    except IsADirectoryError:
+        raise InputError(
+            "This is a folder, not a file of records.",
+            where=path,
+            fix="Name a file in it, such as train.jsonl.",
+        ) from None
+    with file:
+        for number, line in enumerate(file, start=1):
+            try:
+                yield _prepared_record(json.loads(line))
+            except (ValueError, KeyError, TypeError) as error:
+                raise InputError(
+                    f"This line is not a prepared record ({error}).",
+                    where=f"{path}:{number}",
+                    fix="Run `lexitrain data prepare` on raw records first.",
+                ) from None
+
+
+def _prepared_record(fields: dict[str, Any]) -> Record:
+    """The record of one prepared line. Raises ValueError, KeyError or TypeError when it is not one."""
+    task, text, metadata = fields["task"], fields["input"], fields.get("metadata") or {}
+    if not isinstance(task, str) or not isinstance(text, str) or not isinstance(metadata, dict):
+        raise TypeError("task and input must be text, metadata an object")
+    if "messages" in fields:
+        turns = tuple(
+            {"role": str(turn["role"]), "content": str(turn["content"])}
+            for turn in fields["messages"]
+        )
+        return Record(task, text, None, metadata, turns)
+    output = fields["output"]
+    if not isinstance(output, dict | str):
+        raise TypeError("output must be an object or text")
+    return Record(task, text, output, metadata)
