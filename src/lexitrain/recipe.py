@@ -38,7 +38,7 @@ class Section(BaseModel):
 class ModelSection(Section):
     """The base model and the numbers it is stored in."""
 
-    base: str = Field("Qwen/Qwen2.5-0.5B-Instruct", min_length=1)
+    base: str = Field(default="Qwen/Qwen2.5-0.5B-Instruct", min_length=1)
     """Base model: a Hub id, a local folder, or `nano`, the small base inside this package."""
     revision: str | None = None
     """Branch, tag or commit of the base on the Hub. Empty: the newest."""
@@ -54,20 +54,20 @@ class ModelSection(Section):
 class LoraSection(Section):
     """The low-rank adapter (Hu et al. 2021, arXiv:2106.09685)."""
 
-    rank: int = Field(16, ge=1, le=1024)
+    rank: int = Field(default=16, ge=1, le=1024)
     """Rank of the two adapter matrices."""
-    alpha: float = Field(32.0, gt=0)
+    alpha: float = Field(default=32.0, gt=0)
     """Scale of the adapter: its output is multiplied by alpha / rank."""
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of adapter inputs set to zero while training. Above 0 the exactness promises do not hold."""
-    targets: tuple[str, ...] = Field(PROJECTIONS, min_length=1)
+    targets: tuple[str, ...] = Field(default=PROJECTIONS, min_length=1)
     """Projections of each decoder layer that get an adapter."""
 
 
 class DataSection(Section):
     """Which records are trained on and how long a sample may be."""
 
-    max_length: int = Field(512, ge=32, le=131_072)
+    max_length: int = Field(default=512, ge=32, le=131_072)
     """Longest sample in tokens, prompt and answer together. The learner's text is shortened, never the answer."""
     tasks: tuple[str, ...] = ()
     """Short names of the tasks to train. Empty: all that the data holds."""
@@ -77,14 +77,14 @@ class DataSection(Section):
     """Tasks of your own: `file.py` or `package.module:attribute`. Installed entry points are found without this."""
     adapters: Literal["one", "per_task"] = "one"
     """`one` adapter for all tasks, or one `per_task`, each in a run folder of its own below the run."""
-    workers: int = Field(2, ge=0, le=64, json_schema_extra=_FREE)
+    workers: int = Field(default=2, ge=0, le=64, json_schema_extra=_FREE)
     """Background workers that lay out the next steps. 0: none; the result does not depend on it."""
 
 
 class StepSection(Section):
     """One optimizer step: which samples, laid out and cut how."""
 
-    effective_batch: int = Field(24, ge=1, le=65_536)
+    effective_batch: int = Field(default=24, ge=1, le=65_536)
     """Samples per optimizer step."""
     layout: Literal["tree", "packed", "padded"] = "tree"
     """`tree` shares equal prompt beginnings, `packed` puts samples end to end, `padded` pads each to max_length."""
@@ -94,7 +94,7 @@ class StepSection(Section):
     """Samples per cut of a step. `auto`: cut by cost within the token budget."""
     token_budget: AutoOrCount = "auto"
     """Most layout tokens in one cut. `auto`: as the memory allows."""
-    head_chunk: int = Field(1024, ge=1, le=1_048_576)
+    head_chunk: int = Field(default=1024, ge=1, le=1_048_576)
     """Supervised positions for which the output head is computed at a time; bounds the memory of the logits."""
     gradient_checkpointing: Literal["auto", "always", "never"] = "auto"
     """Recompute activations in the backward pass. `auto`: only where it does not fit otherwise."""
@@ -120,63 +120,63 @@ class OptimizerSection(Section):
 
     name: Literal["adamw", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"] = "adamw_8bit"
     """`adamw` is PyTorch's; the others are bitsandbytes' with 8-bit state or with state that can leave the GPU."""
-    learning_rate: float = Field(3e-4, gt=0, le=1)
+    learning_rate: float = Field(default=3e-4, gt=0, le=1)
     """Peak learning rate."""
-    weight_decay: float = Field(0.01, ge=0, le=1)
+    weight_decay: float = Field(default=0.01, ge=0, le=1)
     """Decoupled weight decay of the adapter matrices."""
-    clip: float = Field(1.0, gt=0)
+    clip: float = Field(default=1.0, gt=0)
     """Largest global norm of the gradient; a larger gradient is scaled down to it."""
-    beta1: float = Field(0.9, ge=0, lt=1)
+    beta1: float = Field(default=0.9, ge=0, lt=1)
     """Decay of the running mean of gradients."""
-    beta2: float = Field(0.999, ge=0, lt=1)
+    beta2: float = Field(default=0.999, ge=0, lt=1)
     """Decay of the running mean of squared gradients."""
-    epsilon: float = Field(1e-8, gt=0)
+    epsilon: float = Field(default=1e-8, gt=0)
     """Added to the denominator of the update."""
 
 
 class ScheduleSection(Section):
     """How long to train and how the learning rate moves."""
 
-    epochs: int = Field(4, ge=1, le=10_000)
+    epochs: int = Field(default=4, ge=1, le=10_000)
     """Passes over the training samples."""
     kind: Literal["cosine", "linear", "constant"] = "cosine"
     """Course of the learning rate after the warm-up; `cosine` and `linear` end at zero."""
-    warmup: float = Field(0.05, ge=0, lt=1)
+    warmup: float = Field(default=0.05, ge=0, lt=1)
     """Share of all steps over which the learning rate rises from zero."""
-    early_stopping: int | None = Field(None, ge=1)
+    early_stopping: int | None = Field(default=None, ge=1)
     """Stop after this many validations without a better loss. Empty: never."""
 
 
 class CheckpointSection(Section):
     """What is kept so that no run is lost."""
 
-    every: int = Field(150, ge=1)
+    every: int = Field(default=150, ge=1)
     """Steps between checkpoints."""
-    keep: int = Field(2, ge=1, json_schema_extra=_FREE)
+    keep: int = Field(default=2, ge=1, json_schema_extra=_FREE)
     """Newest checkpoints to keep; the adapter with the best validation loss is kept besides."""
-    mirror: str | None = Field(None, json_schema_extra=_FREE)
+    mirror: str | None = Field(default=None, json_schema_extra=_FREE)
     """Folder that each finished checkpoint is copied to, such as a mounted drive. Empty: none."""
 
 
 class ValidationSection(Section):
     """When the validation loss is measured, and on how much."""
 
-    every: int | None = Field(None, ge=1)
+    every: int | None = Field(default=None, ge=1)
     """Steps between validations. Empty: whenever a checkpoint is written."""
-    limit: int | None = Field(None, ge=1)
+    limit: int | None = Field(default=None, ge=1)
     """Most validation samples to use, the first ones in a fixed shuffled order. Empty: all."""
 
 
 class Recipe(Section):
     """Everything that defines a training run."""
 
-    name: str = Field("custom", json_schema_extra=_FREE)
+    name: str = Field(default="custom", json_schema_extra=_FREE)
     """Name of the recipe."""
-    description: str = Field("", json_schema_extra=_FREE)
+    description: str = Field(default="", json_schema_extra=_FREE)
     """What the recipe is for, in a sentence."""
-    seed: int = Field(42, ge=0, lt=2**32)
+    seed: int = Field(default=42, ge=0, lt=2**32)
     """Seed of the adapter's start, the order of samples, and dropout."""
-    log_every: int = Field(10, ge=1, json_schema_extra=_FREE)
+    log_every: int = Field(default=10, ge=1, json_schema_extra=_FREE)
     """Steps between two lines of metrics.jsonl."""
     model: ModelSection = ModelSection()
     """The base model and the numbers it is stored in."""
@@ -226,8 +226,7 @@ def recipe_fields(
 
 def is_free_on_resume(info: FieldInfo) -> bool:
     """True for a field that changes what is shown or kept but not which weights come out."""
-    extra = info.json_schema_extra
-    return isinstance(extra, dict) and extra.get("free_on_resume") is True
+    return info.json_schema_extra == _FREE
 
 
 def field_value(recipe: Recipe, dotted: str) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from pydantic import ValidationError
@@ -33,23 +33,22 @@ class _Settings:
 
     def put(self, keys: Keys, value: Any, place: str) -> None:
         """Set one value, making the sections above it."""
-        level = self.values
+        level: Any = self.values
         for depth, key in enumerate(keys[:-1], start=1):
-            below = level.setdefault(key, {})
-            if not isinstance(below, dict):
+            level = cast("dict[str, Any]", level).setdefault(key, {})
+            if not isinstance(level, dict):
                 raise InputError(
                     f"{'.'.join(keys[:depth])} is a value, not a section with fields.", where=place
                 )
-            level = below  # pyright: ignore[reportUnknownVariableType]
         level[keys[-1]] = value
         self.places[keys] = place
 
     def place(self, keys: Keys) -> str | None:
-        """Where the key, or the nearest section above it, was written."""
-        for end in range(len(keys), 0, -1):
-            if keys[:end] in self.places:
-                return self.places[keys[:end]]
-        return None
+        """Where the key was written, or the last key below it, or the nearest section above it."""
+        below = [place for path, place in self.places.items() if path[: len(keys)] == keys]
+        if below:
+            return self.places.get(keys, below[-1])
+        return self.place(keys[:-1]) if len(keys) > 1 else None
 
 
 def recipe_names() -> list[str]:
@@ -142,7 +141,7 @@ def _merge(settings: _Settings, own: _Settings, values: dict[str, Any], above: K
 def _collect(settings: _Settings, text: str, where: str) -> None:
     """Parse YAML keeping the line of each key."""
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root: Any = yaml.compose(text, Loader=yaml.SafeLoader)
         if root is None:
             return
         if not isinstance(root, yaml.MappingNode):
@@ -238,9 +237,7 @@ def _nearest_field(keys: Keys) -> str | None:
     close = nearest(word, [name.rpartition(".")[2] for name in inside])
     if close:
         return f"{section}.{close}" if section else close
+    sections = sorted({name.split(".")[0] for name in names if "." in name})
     by_leaf = {name.rpartition(".")[2]: name for name in names}
-    close = nearest(word, by_leaf)
-    if close:
-        return by_leaf[close]
-    sections = sorted({name.split(".")[0] for name in names})
-    return nearest(".".join(keys), names) or nearest(word, sections)
+    leaf = nearest(word, by_leaf)
+    return nearest(keys[0], sections) or (by_leaf[leaf] if leaf else None)

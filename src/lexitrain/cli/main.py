@@ -1,0 +1,128 @@
+"""The `lexitrain` command.
+
+Each command lives in a file of its own. Nothing heavy is imported until a command runs, so that every `--help`
+answers at once. Errors meant for the user become one message and an exit code; anything else is written to a
+traceback file that the message names.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from lexitrain.cli.console import print_error
+from lexitrain.errors import InputError, LexiTrainError, nearest
+
+#: Command, and the module below `lexitrain.cli` that holds it, in the order of the help text. A module holds either
+#: a function of the command's name or, where the command has commands of its own, an `app`.
+COMMANDS = ("demo", "data", "recipes", "train", "runs", "evaluate", "predict")
+
+
+class _Commands(TyperGroup):
+    """Loads a command's module only when the command is asked for, or when help lists all of them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module: Any = importlib.import_module(f"lexitrain.cli.{cmd_name}")
+        sub_app = getattr(module, "app", None)
+        if sub_app is None:
+            sub_app = typer.Typer(add_completion=False, rich_markup_mode=None)
+            sub_app.command(cmd_name)(getattr(module, cmd_name))
+        command = get_command(sub_app)
+        command.name = cmd_name
+        return command
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            close = nearest(args[0], COMMANDS)
+            raise InputError(
+                f"There is no command '{args[0]}'.",
+                fix=f"Did you mean `lexitrain {close}`?"
+                if close
+                else f"Commands: {', '.join(COMMANDS)}. `lexitrain --help` says what they do.",
+            )
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(
+    cls=_Commands,
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        from lexitrain import __version__
+
+        typer.echo(f"lexitrain {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _lexitrain(  # pyright: ignore[reportUnusedFunction]
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Plan, train, prove and ship a small tutor model on a budget GPU."""
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line; returns the exit code."""
+    try:
+        get_command(app).main(args=arguments, prog_name="lexitrain")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
+    except LexiTrainError as error:
+        print_error(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        return _unexpected(error)
+    return 0
+
+
+def _unexpected(error: Exception) -> int:
+    """Keep the traceback in a file and say where it is."""
+    import tempfile
+    import traceback
+
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="lexitrain-", suffix=".txt", delete=False, encoding="utf-8"
+    ) as report:
+        report.write("".join(traceback.format_exception(error)))
+    print_error(
+        LexiTrainError(
+            f"Something unexpected happened: {type(error).__name__}: {error}",
+            fix=f"The full traceback is in {report.name}; please report it.",
+        )
+    )
+    return 1
+
+
+def main() -> None:
+    """Entry point of the `lexitrain` command."""
+    # Libraries must not talk between our lines; a user who wants to hear them sets these beforehand.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()
