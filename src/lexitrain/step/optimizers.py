@@ -1,0 +1,98 @@
+"""AdamW in the variants that a recipe names, and the learning rate as a pure function of the step.
+
+There is no scheduler object: the rate depends on nothing but the step's number, so that a resumed run needs no
+scheduler state and several processes cannot step it twice.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import Parameter
+from torch.optim import Optimizer
+
+from lexitrain.errors import MissingExtra
+
+if TYPE_CHECKING:
+    from lexitrain.recipe import OptimizerSection, ScheduleSection
+
+
+def build_optimizer(parameters: Iterable[Parameter], settings: OptimizerSection) -> Optimizer:
+    """The recipe's optimizer over the parameters that require gradients, its state already allocated.
+
+    Allocating now means that a step which runs out of memory does so before it has changed any weight.
+
+    Raises:
+        MissingExtra: the recipe names a bitsandbytes optimizer and bitsandbytes is not installed.
+    """
+    trainable = [parameter for parameter in parameters if parameter.requires_grad]
+    shared = {
+        "lr": settings.learning_rate,
+        "betas": (settings.beta1, settings.beta2),
+        "eps": settings.epsilon,
+        "weight_decay": settings.weight_decay,
+    }
+    if settings.name == "adamw":
+        optimizer: Optimizer = torch.optim.AdamW(trainable, fused=True, **shared)
+    else:
+        optimizer = _bitsandbytes_class(settings.name)(trainable, **shared)
+    allocate_state(optimizer)
+    return optimizer
+
+
+def _bitsandbytes_class(name: str) -> type[Optimizer]:
+    try:
+        import bitsandbytes.optim as variants
+    except ImportError as error:
+        raise MissingExtra("bitsandbytes", "bnb") from error
+    return {
+        "adamw_8bit": variants.AdamW8bit,
+        "paged_adamw_8bit": variants.PagedAdamW8bit,
+        "paged_adamw_32bit": variants.PagedAdamW32bit,
+    }[name]
+
+
+def allocate_state(optimizer: Optimizer) -> None:
+    """Create the optimizer's state as it is before the first step, without moving a weight.
+
+    A step with rate 0 and gradients 0 does that for any AdamW: decay and update are multiplied by the rate, the
+    moments stay 0. Then the count of steps is set back.
+    """
+    rates = [group["lr"] for group in optimizer.param_groups]
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0
+        for parameter in group["params"]:
+            parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
+    for state in optimizer.state.values():
+        state["step"] = state["step"] * 0
+
+
+def learning_rate_at(step: int, total_steps: int, schedule: ScheduleSection, peak: float) -> float:
+    """The learning rate of a step.
+
+    It rises linearly over the first `schedule.warmup` share of the steps (rounded up; the first step has the first
+    fraction of the peak, the last warm-up step the peak), then follows `schedule.kind`, which would reach 0 at
+    `total_steps`, one past the last step.
+
+    Args:
+        step: number of the step, from 0 to `total_steps - 1`.
+        total_steps: steps of the whole run, however early it may be stopped.
+        schedule: kind and warm-up share.
+        peak: the highest learning rate.
+    """
+    warmup_steps = math.ceil(schedule.warmup * total_steps)
+    if step < warmup_steps:
+        return peak * (step + 1) / warmup_steps
+    progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
+    if schedule.kind == "cosine":
+        return peak * 0.5 * (1.0 + math.cos(math.pi * progress))
+    if schedule.kind == "linear":
+        return peak * (1.0 - progress)
+    return peak

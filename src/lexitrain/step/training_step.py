@@ -1,0 +1,209 @@
+"""One optimizer step over a fixed set of samples, in any layout and any number of cuts.
+
+Each micro-batch adds the sum of its token losses, divided by the supervised tokens of the whole step, to the
+gradient. The cuts therefore change cost and memory, never the gradient. The device is waited for once a call, after
+the last micro-batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from lexitrain.errors import InputError
+from lexitrain.layout import CutCost, MicroBatch, lay_out
+from lexitrain.step.attention import attention_mask
+from lexitrain.step.head import sum_of_token_losses
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
+    from lexitrain.recipe import StepSection
+    from lexitrain.rendering import Sample
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What a step's forward and backward passes came to."""
+
+    loss: float  # mean over the supervised tokens, nats
+    supervised_tokens: int
+    layout_tokens: int  # positions computed, padding included
+    cuts: int  # micro-batches
+
+
+class TrainingStep:
+    """Gradients, update and validation loss of one model. Built once a run.
+
+    Args:
+        model: a PEFT model whose base and output head are frozen.
+        optimizer: over the adapter's parameters.
+        settings: the recipe's `step` section. Where it says `auto`, cuts have no token budget and nothing is
+            recomputed.
+        max_length: row length of the `padded` layout, tokens.
+        pad_id: token put on padding.
+        clip: largest global norm of the gradient.
+
+    Raises:
+        InputError: the model's output head is not a plain frozen matrix.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        optimizer: Optimizer,
+        settings: StepSection,
+        *,
+        max_length: int,
+        pad_id: int,
+        clip: float,
+    ) -> None:
+        self.model = model
+        self.optimizer = optimizer
+        self.settings = settings
+        self.max_length = max_length
+        self.pad_id = pad_id
+        self.clip = clip
+        self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        base = model.get_base_model()
+        self._backbone = base.base_model
+        self._head = _frozen_head(base)
+        self.cut_cost = cut_cost(base.config)
+        set_gradient_checkpointing(base, settings.gradient_checkpointing == "always")
+
+    def lay_out(self, samples: Sequence[Sample]) -> list[MicroBatch]:
+        """The micro-batches of a step; numpy only, so a background worker can do it ahead of time."""
+        settings = self.settings
+        return lay_out(
+            samples,
+            layout=settings.layout,
+            loss=settings.loss,
+            max_length=self.max_length,
+            pad_id=self.pad_id,
+            token_budget=None if settings.token_budget == "auto" else settings.token_budget,
+            micro_batch=None if settings.micro_batch == "auto" else settings.micro_batch,
+            cost=self.cut_cost,
+        )
+
+    def gradients(
+        self, samples: Sequence[Sample], batches: Sequence[MicroBatch] | None = None
+    ) -> StepResult:
+        """Fill the adapter's gradients with those of the mean token loss over `samples`.
+
+        Args:
+            samples: the samples of the step.
+            batches: their micro-batches, where they were laid out ahead; else they are laid out here.
+        """
+        if batches is None:
+            batches = self.lay_out(samples)
+        supervised = sum(batch.supervised_tokens for batch in batches)
+        total = self.accumulate(batches, supervised)
+        return StepResult(
+            loss=total.item() / supervised,
+            supervised_tokens=supervised,
+            layout_tokens=sum(batch.layout_tokens for batch in batches),
+            cuts=len(batches),
+        )
+
+    def accumulate(self, batches: Sequence[MicroBatch], supervised: int) -> Tensor:
+        """Forward and backward passes of all micro-batches, from empty gradients; never waits for the device.
+
+        Args:
+            batches: the micro-batches.
+            supervised: supervised tokens of the whole step, by which each loss is divided.
+
+        Returns:
+            The sum of the token losses, a detached scalar on the device.
+        """
+        self._set_mode(training=True)
+        self.optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros((), dtype=torch.float32, device=self._head.device)
+        for batch in batches:
+            loss = self._sum_of_losses(batch)
+            (loss / supervised).backward()
+            total += loss.detach()
+        return total
+
+    def update(self, learning_rate: float) -> float:
+        """Clip the gradient, step the optimizer; returns the gradient's norm before clipping."""
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.clip)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self.optimizer.step()
+        return norm.item()
+
+    @torch.no_grad()
+    def loss(self, samples: Sequence[Sample]) -> tuple[float, int]:
+        """Sum of the token losses of `samples`, nats, and their supervised tokens. Dropout off, no gradients."""
+        self._set_mode(training=False)
+        batches = self.lay_out(samples)
+        total = torch.zeros((), dtype=torch.float32, device=self._head.device)
+        for batch in batches:
+            total += self._sum_of_losses(batch)
+        return total.item(), sum(batch.supervised_tokens for batch in batches)
+
+    def _sum_of_losses(self, batch: MicroBatch) -> Tensor:
+        tokens, positions, reach, predict, labels = (
+            torch.from_numpy(array).to(self._head.device, non_blocking=True)
+            for array in (batch.tokens, batch.positions, batch.reach, batch.predict, batch.labels)
+        )
+        output = self._backbone(
+            input_ids=tokens,
+            position_ids=positions,
+            attention_mask=attention_mask(reach, self._head.dtype),
+            use_cache=False,
+        )
+        hidden = output.last_hidden_state.flatten(0, 1).index_select(0, predict)
+        return sum_of_token_losses(hidden, self._head, labels, self.settings.head_chunk)
+
+    def _set_mode(self, *, training: bool) -> None:
+        if self.model.training != training:
+            self.model.train(training)
+
+
+def cut_cost(config: Any) -> CutCost:
+    """The cost of cuts for a decoder of the given transformers configuration."""
+    hidden = config.hidden_size
+    heads = config.num_attention_heads
+    head_dimension = getattr(config, "head_dim", None) or hidden // heads
+    attention_width = heads * head_dimension
+    key_value_width = config.num_key_value_heads * head_dimension
+    return CutCost.of_shape(
+        attention_width=attention_width,
+        weights_per_layer=hidden
+        * (2 * attention_width + 2 * key_value_width + 3 * config.intermediate_size),
+    )
+
+
+def set_gradient_checkpointing(base: Any, on: bool) -> None:
+    """Recompute each decoder layer in the backward pass, or keep its activations. Same gradient either way."""
+    if on:
+        base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    else:
+        base.gradient_checkpointing_disable()
+
+
+def _frozen_head(base: Any) -> Tensor:
+    head = base.get_output_embeddings()
+    scaled = [
+        name
+        for name in ("final_logit_softcapping", "logit_scale", "logits_scaling")
+        if getattr(base.config, name, None) not in (None, 1, 1.0)
+    ]
+    if not isinstance(head, torch.nn.Linear) or head.bias is not None or scaled:
+        raise InputError(
+            "The base model's output head is not a plain matrix, which the loss needs.",
+            where="model.base",
+            fix="Use a base such as Qwen2.5, Llama or SmolLM2.",
+        )
+    if head.weight.requires_grad:
+        raise InputError(
+            "The output head is trainable, but only projections of the decoder layers can be.",
+            where="lora.targets",
+            fix="Leave lm_head and embed_tokens out of lora.targets.",
+        )
+    return head.weight
