@@ -1,0 +1,394 @@
+"""The run folder: one typed path and one typed read and write for each file in it.
+
+A run must survive a kill, a power cut and a full disk at any moment. So a file is written under a temporary name,
+synced, and renamed over the old one; a journal (metrics, events) gains whole lines only, and a line torn by a crash is
+dropped when the journal is next read or written. Writing costs one or two `fsync`s a file, a few milliseconds on a
+local disk. Reading imports nothing heavy, so that `lexitrain runs` is quick.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from lexitrain.errors import InputError
+from lexitrain.recipe import Recipe
+from lexitrain.recipe_file import recipe_from_yaml, recipe_to_yaml
+
+MANIFEST = "MANIFEST.json"
+_STEP_PREFIX = "step-"
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """One line of metrics.jsonl: the steps since the line before it.
+
+    Attributes:
+        step: optimizer steps done.
+        epoch: passes over the data done, a fraction.
+        loss: mean loss of a supervised token, nats.
+        learning_rate: of the step, before which it was set.
+        grad_norm: global gradient norm of the step before clipping.
+        samples_per_second, tokens_per_second: over wall-clock time, `layout_tokens` being counted.
+        supervised_tokens, layout_tokens: sums over the line's steps.
+        data_wait_seconds: time the device waited for samples and layouts.
+        memory_gb: peak so far, in 10^9 bytes: of the GPU's allocator, or of the process on a CPU.
+        validation_loss: mean loss of a supervised token of the validation samples, where measured at this step.
+    """
+
+    step: int
+    epoch: float
+    loss: float
+    learning_rate: float
+    grad_norm: float
+    samples_per_second: float
+    tokens_per_second: float
+    supervised_tokens: int
+    layout_tokens: int
+    data_wait_seconds: float
+    memory_gb: float
+    validation_loss: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of events.jsonl.
+
+    Attributes:
+        event: started, resumed, checkpoint, best, rung, signal, stopped, mirror, nan, broken or finished.
+        step: optimizer steps done when it happened.
+        time: UTC, ISO 8601.
+        details: whatever tells the reader more.
+    """
+
+    event: str
+    step: int
+    time: str
+    details: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class DataSummary:
+    """data.json: what the run is trained on.
+
+    Attributes:
+        folder: the data folder as it was given.
+        files: name -> {"sha256", "bytes", "records"}.
+        samples: split -> task -> samples used.
+        skipped: split -> records that could not be rendered within max_length.
+        truncated: split -> samples whose learner's text was shortened.
+        token_lengths: split -> {"mean", "p50", "p90", "p99", "max"} of the samples, in tokens.
+        rendered_sha256: of all token ids of the training and validation samples; it changes when the tokenizer, the
+            chat template or a task's code changes what the model sees.
+    """
+
+    folder: str
+    files: dict[str, dict[str, Any]]
+    samples: dict[str, dict[str, int]]
+    skipped: dict[str, int]
+    truncated: dict[str, int]
+    token_lengths: dict[str, dict[str, float]]
+    rendered_sha256: str
+
+
+class Run:
+    """A run folder. Making the object touches nothing; the first write makes the folder."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.recipe_file = self.path / "recipe.yaml"
+        self.environment_file = self.path / "environment.json"
+        self.data_file = self.path / "data.json"
+        self.plan_file = self.path / "plan.json"
+        self.metrics_file = self.path / "metrics.jsonl"
+        self.events_file = self.path / "events.jsonl"
+        self.checkpoints = self.path / "checkpoints"
+        self.adapter = self.path / "adapter"
+        self.cache = self.path / "cache"
+        self.evaluation = self.path / "evaluation"
+        self.export = self.path / "export"
+        self.plots = self.path / "plots"
+        self.report_file = self.path / "report.html"
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    def exists(self) -> bool:
+        """True when the folder holds a run: its recipe is the first file that is written."""
+        return self.recipe_file.is_file()
+
+    def is_empty(self) -> bool:
+        """True when the folder is missing or holds nothing but hidden leftovers of an interrupted start."""
+        if not self.path.exists():
+            return True
+        return self.path.is_dir() and all(p.name.startswith(".") for p in self.path.iterdir())
+
+    # One read and one write for each file.
+
+    def read_recipe(self) -> Recipe:
+        """Raises InputError when the folder holds no run, or its recipe is unreadable."""
+        return recipe_from_yaml(self._read(self.recipe_file), str(self.recipe_file))
+
+    def write_recipe(self, recipe: Recipe) -> None:
+        """Write the resolved recipe, every field of it."""
+        write_file(self.recipe_file, recipe_to_yaml(recipe).encode())
+
+    def read_environment(self) -> dict[str, Any]:
+        """Versions, device, cores, seed and commit that the run was started with."""
+        return self._read_object(self.environment_file)
+
+    def write_environment(self, environment: Mapping[str, Any]) -> None:
+        """Write environment.json."""
+        write_json(self.environment_file, environment)
+
+    def read_data(self) -> DataSummary:
+        """Raises InputError when data.json is missing or not one that this version writes."""
+        content = self._read_object(self.data_file)
+        try:
+            return DataSummary(**content)
+        except TypeError as error:
+            raise InputError("This is not a data summary.", where=self.data_file) from error
+
+    def write_data(self, data: DataSummary) -> None:
+        """Write data.json."""
+        write_json(self.data_file, asdict(data))
+
+    def read_plan(self) -> dict[str, Any]:
+        """What was predicted for this run."""
+        return self._read_object(self.plan_file)
+
+    def write_plan(self, plan: Mapping[str, Any]) -> None:
+        """Write plan.json."""
+        write_json(self.plan_file, plan)
+
+    def read_evaluation(self, name: str) -> dict[str, Any]:
+        """The evaluation saved as `evaluation/<name>.json`."""
+        return self._read_object(self.evaluation / f"{name}.json")
+
+    def write_evaluation(self, name: str, evaluation: Mapping[str, Any]) -> Path:
+        """Save an evaluation as `evaluation/<name>.json` and return its path."""
+        path = self.evaluation / f"{name}.json"
+        write_json(path, evaluation)
+        return path
+
+    # The two journals.
+
+    def metrics(self) -> list[Metrics]:
+        """All logged lines, oldest first; a torn last line is left out."""
+        known = {each.name for each in fields(Metrics)}
+        return [
+            Metrics(**{key: value for key, value in line.items() if key in known})
+            for line in _read_lines(self.metrics_file, {"step", "loss"})
+        ]
+
+    def append_metrics(self, metrics: Metrics) -> None:
+        """Append one line, durably."""
+        line = asdict(metrics)
+        if metrics.validation_loss is None:
+            del line["validation_loss"]
+        _append_line(self.metrics_file, line)
+
+    def cut_metrics(self, after_step: int) -> None:
+        """Drop the lines of steps after `after_step`, which a resumed run does again."""
+        if not self.metrics_file.exists():
+            return
+        lines = _read_lines(self.metrics_file, {"step"})
+        kept = [line for line in lines if line["step"] <= after_step]
+        content = b"".join(_encode(line) for line in kept)
+        if content != self.metrics_file.read_bytes():
+            write_file(self.metrics_file, content)
+
+    def events(self) -> list[Event]:
+        """All events, oldest first; a torn last line is left out."""
+        return [
+            Event(
+                line["event"],
+                line["step"],
+                line["time"],
+                {k: v for k, v in line.items() if k not in {"event", "step", "time"}},
+            )
+            for line in _read_lines(self.events_file, {"event", "step", "time"})
+        ]
+
+    def append_event(self, event: str, step: int, **details: Any) -> Event:
+        """Append one event with the present time, durably, and return it."""
+        time = datetime.now(UTC).isoformat(timespec="milliseconds")
+        _append_line(self.events_file, {"event": event, "step": step, "time": time, **details})
+        return Event(event, step, time, details)
+
+    # The folder as a whole.
+
+    def checkpoint_steps(self) -> list[int]:
+        """Steps of the checkpoints that have a manifest, ascending. Nothing is verified here."""
+        if not self.checkpoints.is_dir():
+            return []
+        return sorted(
+            int(each.name.removeprefix(_STEP_PREFIX))
+            for each in self.checkpoints.iterdir()
+            if each.name.removeprefix(_STEP_PREFIX).isdecimal() and (each / MANIFEST).is_file()
+        )
+
+    def checkpoint(self, step: int) -> Path:
+        """Folder of the checkpoint after `step` optimizer steps."""
+        return self.checkpoints / f"{_STEP_PREFIX}{step:06d}"
+
+    def move_aside(self) -> Path:
+        """Rename the folder to the first free `<name>.old-1`, `.old-2`, ...; nothing is deleted."""
+        number = 1
+        while (target := self.path.with_name(f"{self.path.name}.old-{number}")).exists():
+            number += 1
+        self.path.rename(target)
+        return target
+
+    @contextmanager
+    def lock(self) -> Generator[None]:
+        """Hold the run while it trains. Raises InputError when another process holds it.
+
+        The lock belongs to the process, so a kill frees it. A file system without locks grants every request.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / ".lock").open("ab") as handle:
+            if not _try_lock(handle):
+                raise InputError(
+                    "Another process is training this run.",
+                    where=self.path,
+                    fix="Wait for it, stop it, or give another --run folder.",
+                )
+            yield
+
+    def is_locked(self) -> bool:
+        """True while some process trains this run."""
+        path = self.path / ".lock"
+        if not path.is_file() or not os.access(path, os.R_OK):
+            return False
+        with path.open("rb") as handle:
+            return not _try_lock(handle)
+
+    def _read(self, path: Path) -> str:
+        try:
+            return path.read_text(encoding="utf-8")
+        except FileNotFoundError as error:
+            raise InputError(
+                f"There is no {path.name}: this is not the folder of a run.", where=self.path
+            ) from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"The file cannot be read: {error}.", where=path) from error
+
+    def _read_object(self, path: Path) -> dict[str, Any]:
+        try:
+            content = json.loads(self._read(path))
+        except ValueError as error:
+            raise InputError(f"This is not valid JSON: {error}.", where=path) from error
+        if not isinstance(content, dict):
+            raise InputError("A JSON object was expected.", where=path)
+        return content  # pyright: ignore[reportUnknownVariableType]
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Replace `path` by `content` at once: after a crash the file is the old one or the new one, whole.
+
+    Raises:
+        OSError: no space, read-only, and so on; the old file is then untouched and nothing is left beside it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    try:
+        write_synced(temporary, content)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """`write_file` of an indented JSON object."""
+    write_file(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def write_synced(path: Path, content: bytes) -> None:
+    """Write a new file and wait until its bytes are on the disk."""
+    with path.open("wb") as handle:
+        handle.write(content)
+        handle.flush()
+        os.fsync(handle.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until the names in a folder are on the disk; file systems that cannot do this are left alone."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        # Some network mounts refuse to sync a folder; their renames are as durable as they get.
+        pass
+    finally:
+        os.close(descriptor)
+
+
+def _encode(line: Mapping[str, Any]) -> bytes:
+    return (json.dumps(line, ensure_ascii=False) + "\n").encode()
+
+
+def _append_line(path: Path, line: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+b", buffering=0) as handle:
+        end = _cut_torn_tail(handle)
+        content = memoryview(_encode(line))
+        try:
+            while content:
+                content = content[handle.write(content) or 0 :]
+            os.fsync(handle.fileno())
+        except BaseException:
+            handle.truncate(end)
+            raise
+
+
+def _cut_torn_tail(handle: Any) -> int:
+    """Cut what follows the last line break of an open journal; returns its length then."""
+    end = handle.seek(0, os.SEEK_END)
+    if end == 0:
+        return 0
+    handle.seek(end - 1)
+    if handle.read(1) == b"\n":
+        return end
+    handle.seek(0)
+    end = handle.read(end).rfind(b"\n") + 1
+    handle.truncate(end)
+    return end
+
+
+def _read_lines(path: Path, required: set[str]) -> list[dict[str, Any]]:
+    """The journal's objects. Raises InputError for a broken line that is not the torn last one."""
+    if not path.exists():
+        return []
+    whole, _, _torn = path.read_bytes().rpartition(b"\n")
+    lines: list[dict[str, Any]] = []
+    for number, raw in enumerate(whole.splitlines(), start=1):
+        try:
+            line = json.loads(raw)
+        except ValueError as error:
+            raise InputError(f"Not valid JSON: {error}.", where=f"{path}:{number}") from error
+        if not isinstance(line, dict) or not required <= line.keys():
+            raise InputError("This is not a line of this journal.", where=f"{path}:{number}")
+        lines.append(line)  # pyright: ignore[reportUnknownArgumentType]
+    return lines
+
+
+def _try_lock(handle: BinaryIO) -> bool:
+    try:
+        import fcntl
+
+        fcntl.flock(handle.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):
+        # No locks on this system or this mount: two trainers in one folder are then the user's care.
+        return True
+    return True
