@@ -132,7 +132,7 @@ def _read_into(settings: _Settings, path: Path, seen: tuple[Path, ...]) -> None:
 def _merge(settings: _Settings, own: _Settings, values: dict[str, Any], above: Keys) -> None:
     for key, value in values.items():
         keys = (*above, key)
-        if isinstance(value, dict) and keys != ("data", "task_weights"):
+        if isinstance(value, dict):
             _merge(settings, own, value, keys)  # pyright: ignore[reportUnknownArgumentType]
         else:
             settings.put(keys, value, own.place(keys) or "")

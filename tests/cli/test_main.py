@@ -1,0 +1,88 @@
+"""The command itself: help without torch, wrong commands, unexpected errors."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from lexitrain.cli.main import COMMANDS, run
+
+FORBID_HEAVY = """
+import sys
+HEAVY = {"torch", "transformers", "peft", "datasets", "bitsandbytes", "accelerate", "pandas", "numpy"}
+class Forbid:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in HEAVY:
+            raise AssertionError(f"help imported {name}")
+sys.meta_path.insert(0, Forbid())
+from lexitrain.cli.main import run
+for arguments in ARGUMENTS:
+    code = run([*arguments, "--help"])
+    assert code == 0, (arguments, code)
+"""
+
+SUBCOMMANDS = [["data", "prepare"], ["data", "generate"], ["data", "lengths"]]
+
+
+def test_help_of_every_command_imports_nothing_heavy() -> None:
+    arguments = [[], *([name] for name in COMMANDS), *SUBCOMMANDS]
+    script = FORBID_HEAVY.replace("ARGUMENTS", repr(arguments))
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert all(f"\n  {name} " in done.stdout for name in COMMANDS)
+
+
+def test_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["trian"]) == 2
+    assert "Did you mean `lexitrain train`?" in capsys.readouterr().err
+
+
+def test_an_unknown_option_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["recipes", "--nonsense"]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_an_unexpected_error_leaves_its_traceback_in_a_file(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def recipes() -> None:
+        raise RuntimeError("boom [red]")
+
+    monkeypatch.setitem(sys.modules, "lexitrain.cli.recipes", SimpleNamespace(recipes=recipes))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert run(["recipes"]) == 1
+    shown = capsys.readouterr().err
+    (report,) = tmp_path.glob("lexitrain-*.txt")
+    assert str(report) in shown
+    assert "boom [red]" in shown
+    assert "Traceback" not in shown
+    assert "Traceback" in report.read_text()
+
+
+def test_recipes_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["recipes"]) == 0
+    shown = capsys.readouterr().out
+    assert "Qwen2.5-1.5B-Instruct" in shown
+    assert "4 × 6" in shown
+
+
+def test_recipes_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["recipes", "fast", "--set", "lora.rank=8", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["lora"]["rank"] == 8
+
+
+def test_a_recipe_printed_as_yaml_is_a_recipe(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run(["recipes", "best", "--yaml"]) == 0
+    path = tmp_path / "mine.yaml"
+    path.write_text(capsys.readouterr().out)
+    assert run(["recipes", str(path)]) == 0
+    assert "Passes over the training samples." in capsys.readouterr().out
