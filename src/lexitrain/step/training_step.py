@@ -181,10 +181,13 @@ def cut_cost(config: Any) -> CutCost:
 
 def set_gradient_checkpointing(base: Any, on: bool) -> None:
     """Recompute each decoder layer in the backward pass, or keep its activations. Same gradient either way."""
+    # transformers 5.23 renamed the pair and warns about the old names; 5.17 knows only those.
+    kind = "activation" if hasattr(base, "activation_checkpointing_enable") else "gradient"
     if on:
-        base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        options = {f"{kind}_checkpointing_kwargs": {"use_reentrant": False}}
+        getattr(base, f"{kind}_checkpointing_enable")(**options)
     else:
-        base.gradient_checkpointing_disable()
+        getattr(base, f"{kind}_checkpointing_disable")()
 
 
 def _frozen_head(base: Any) -> Tensor:

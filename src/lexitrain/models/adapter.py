@@ -1,0 +1,217 @@
+"""The LoRA adapter: attached to a base, saved and restored in PEFT's own form.
+
+Adapter weights are fp32 whatever the base is stored in. Their start depends on the seed alone, not on the state of
+any global generator nor on the device. Saved files are the same bytes for the same weights, name their base portably
+and never hold embeddings.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from lexitrain.errors import InputError
+
+if TYPE_CHECKING:
+    from peft import LoraConfig, PeftModel
+    from transformers import PreTrainedModel
+
+    from lexitrain.recipe import LoraSection
+
+WEIGHTS_FILE = "adapter_model.safetensors"
+CONFIG_FILE = "adapter_config.json"
+
+
+def attach_adapter(
+    model: PreTrainedModel, lora: LoraSection, seed: int, start: str | Path | None = None
+) -> PeftModel:
+    """A trainable adapter on `model`, new or started from a saved one.
+
+    A new adapter leaves the model's output unchanged: A is uniform in ±1/sqrt(inputs) (the usual initialization of a
+    linear layer), B is 0.
+
+    Args:
+        model: the base; it is changed in place and frozen.
+        lora: rank, alpha, dropout and target projections.
+        seed: of the new adapter's weights.
+        start: folder of an adapter in PEFT form whose weights to start from.
+
+    Raises:
+        InputError: the base has none of the targets, or `start` does not hold an adapter of this shape.
+    """
+    from peft import LoraConfig, TaskType, get_peft_model
+
+    config = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,  # pyright: ignore[reportArgumentType]
+        lora_dropout=lora.dropout,
+        target_modules=list(lora.targets),
+        bias="none",
+        task_type=TaskType.CAUSAL_LM,
+    )
+    if start is not None:
+        _check_same_shape(_read_config(Path(start)), config, start)
+    _check_targets(model, lora.targets)
+    with _wrapping(model):
+        adapted: Any = get_peft_model(model, config)
+    if start is None:
+        _initialize(adapted, seed)
+    else:
+        restore_adapter(adapted, start)
+    return adapted
+
+
+def load_adapter(model: PreTrainedModel, folder: str | Path) -> PeftModel:
+    """A saved adapter on `model`, frozen, for inference.
+
+    Raises:
+        InputError: the folder holds no adapter in PEFT form, or one of another base.
+    """
+    from peft import PeftModel
+
+    config = _read_config(Path(folder))
+    config.inference_mode = True
+    with _wrapping(model):
+        adapted = PeftModel(model, config)
+    restore_adapter(adapted, folder)
+    return adapted.eval()
+
+
+def adapter_weights(model: PeftModel) -> dict[str, Tensor]:
+    """The adapter's weights by their names in PEFT's files, as contiguous tensors on the CPU."""
+    from peft import get_peft_model_state_dict
+
+    state = get_peft_model_state_dict(model, save_embedding_layers=False)
+    return {name: state[name].detach().cpu().contiguous() for name in sorted(state)}
+
+
+def save_adapter(model: PeftModel, folder: str | Path, base_name: str) -> None:
+    """Write the adapter in PEFT form. The same weights give the same bytes.
+
+    Args:
+        model: the model that carries the adapter.
+        folder: made if missing; receives `adapter_model.safetensors` and `adapter_config.json`.
+        base_name: how the base is called elsewhere: `nano` or a Hub id.
+    """
+    from safetensors.torch import save_file
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(adapter_weights(model), folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    config: dict[str, Any] = model.peft_config["default"].to_dict()
+    config |= {"base_model_name_or_path": base_name, "inference_mode": True}
+    # PEFT keeps target names in sets, whose order changes from process to process.
+    ordered = {
+        key: sorted(value) if isinstance(value, set) else value for key, value in config.items()
+    }
+    text = json.dumps(ordered, indent=2, sort_keys=True, ensure_ascii=False)
+    (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def restore_adapter(model: PeftModel, folder: str | Path) -> None:
+    """Put saved weights into the adapter that `model` already carries.
+
+    Raises:
+        InputError: the file is missing, damaged, or of an adapter of another shape.
+    """
+    from peft import set_peft_model_state_dict
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    file = Path(folder) / WEIGHTS_FILE
+    try:
+        weights = load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"The adapter weights cannot be read: {error}",
+            where=file,
+            fix="Give a folder with an adapter in PEFT form, saved as safetensors.",
+        ) from error
+    shapes = {name: tensor.shape for name, tensor in adapter_weights(model).items()}
+    if shapes != {name: tensor.shape for name, tensor in weights.items()}:
+        raise InputError(
+            "The adapter's tensors are not those this base and these LoRA settings need.",
+            where=file,
+            fix="Use the base it was trained on, with the same rank and targets.",
+        )
+    set_peft_model_state_dict(model, weights)
+
+
+@contextmanager
+def _wrapping(model: PreTrainedModel) -> Iterator[None]:
+    """Let PEFT wrap a model without side effects.
+
+    It draws a start of its own from the global generator, asks transformers for a property that has a new name, and
+    imports bitsandbytes, which logs that an optional kernel is missing.
+    """
+    log = logging.getLogger("bitsandbytes.backends.cpu.ops")
+    level = log.level
+    devices = [model.device] if model.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+        log.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            log.setLevel(level)
+
+
+def _initialize(model: PeftModel, seed: int) -> None:
+    """A uniform, B zero, drawn on the CPU in the order of names: the same start on every device."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in model.named_parameters():
+        if "lora_A" in name:
+            bound = 1 / math.sqrt(parameter.shape[1])
+            start = torch.empty(parameter.shape).uniform_(-bound, bound, generator=generator)
+            parameter.data.copy_(start)
+        elif "lora_B" in name:
+            parameter.data.zero_()
+
+
+def _check_targets(model: PreTrainedModel, targets: tuple[str, ...]) -> None:
+    present = {name.rpartition(".")[2] for name, _ in model.named_modules()}
+    missing = [target for target in targets if target not in present]
+    if missing:
+        raise InputError(
+            f"The base model has no projection called {', '.join(missing)}.",
+            where="lora.targets",
+            fix="Name modules that the base's decoder layers have.",
+        )
+
+
+def _read_config(folder: Path) -> LoraConfig:
+    from peft import LoraConfig, PeftConfig
+
+    try:
+        config = PeftConfig.from_pretrained(str(folder)) if folder.is_dir() else None
+    except (OSError, ValueError, TypeError):
+        config = None
+    if not isinstance(config, LoraConfig):
+        raise InputError(
+            "There is no LoRA adapter in PEFT form here.",
+            where=folder,
+            fix=f"Give a folder that holds {CONFIG_FILE} and {WEIGHTS_FILE}.",
+        )
+    return config
+
+
+def _check_same_shape(saved: LoraConfig, wanted: LoraConfig, folder: str | Path) -> None:
+    for field, key in (("r", "rank"), ("lora_alpha", "alpha"), ("target_modules", "targets")):
+        has, needs = getattr(saved, field), getattr(wanted, field)
+        if field == "target_modules":
+            has, needs = sorted(has), sorted(needs)
+        if has != needs:
+            raise InputError(
+                f"The adapter to start from has lora.{key} {has}, the recipe {needs}.",
+                where=folder,
+                fix=f"Set lora.{key} to what the adapter has, or start a new adapter.",
+            )
