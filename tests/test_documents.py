@@ -1,0 +1,63 @@
+"""The documents: their commands run, their links lead somewhere, their numbers' files exist.
+
+In README.md and docs/, a fenced block of the language `console` is what a user types and sees. Every line of it that
+starts with `$ lexitrain` is run, top to bottom, in one empty folder a document; a command may end in `# exit 4` where it is
+meant to end so. The output shown is real but not compared, because times and versions differ.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+EXIT = re.compile(r"\s+# exit (\d+)$")
+
+
+def commands(document: Path) -> list[str]:
+    text = document.read_text(encoding="utf-8")
+    lines = [line for block in BLOCK.findall(text) for line in block.splitlines()]
+    return [line.removeprefix("$ ") for line in lines if line.startswith("$ lexitrain")]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(
+    "document", [each for each in DOCUMENTS if commands(each)], ids=lambda path: path.name
+)
+def test_the_commands_of_a_document_run(document: Path, tmp_path: Path) -> None:
+    environment = {
+        **os.environ,
+        "HOME": str(tmp_path / "home"),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    folder = tmp_path / "work"
+    folder.mkdir()
+    for command in commands(document):
+        expected = EXIT.search(command)
+        done = subprocess.run(
+            EXIT.sub("", command),
+            shell=True,
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        wanted = int(expected.group(1)) if expected else 0
+        assert done.returncode == wanted, f"{command}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_the_links_of_a_document_lead_somewhere(document: Path) -> None:
+    for target in LINK.findall(document.read_text(encoding="utf-8")):
+        assert (document.parent / target).exists(), target
