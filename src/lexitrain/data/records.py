@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lexitrain.errors import InputError
 
@@ -73,25 +73,21 @@ def read_split(path: Path) -> list[Record]:
 
 def iterate_split(path: Path) -> Iterator[Record]:
     """The records of a prepared file one by one, in order. Raises as `read_split`."""
-    try:
-        file = Path(path).open(encoding="utf-8")
-    except FileNotFoundError:
+    if not path.is_file():
         raise InputError(
-            "There is no such file.", where=path, fix="Make it with: lexitrain data prepare"
-        ) from None
-    except IsADirectoryError:
-        raise InputError(
-            "This is a folder, not a file of records.",
+            "This is a folder, not a file of records."
+            if path.is_dir()
+            else "There is no such file.",
             where=path,
-            fix="Name a file in it, such as train.jsonl.",
-        ) from None
-    with file:
+            fix="Make train.jsonl, validation.jsonl and test.jsonl with: lexitrain data prepare",
+        )
+    with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):
             try:
                 yield _prepared_record(json.loads(line))
             except (ValueError, KeyError, TypeError) as error:
                 raise InputError(
-                    f"This line is not a prepared record ({error}).",
+                    f"This line is not a prepared record ({type(error).__name__}: {error}).",
                     where=f"{path}:{number}",
                     fix="Run `lexitrain data prepare` on raw records first.",
                 ) from None
@@ -99,16 +95,14 @@ def iterate_split(path: Path) -> Iterator[Record]:
 
 def _prepared_record(fields: dict[str, Any]) -> Record:
     """The record of one prepared line. Raises ValueError, KeyError or TypeError when it is not one."""
-    task, text, metadata = fields["task"], fields["input"], fields.get("metadata") or {}
-    if not isinstance(task, str) or not isinstance(text, str) or not isinstance(metadata, dict):
+    task, text, metadata = fields["task"], fields["input"], fields["metadata"]
+    if not (isinstance(task, str) and isinstance(text, str) and isinstance(metadata, dict)):
         raise TypeError("task and input must be text, metadata an object")
+    about = cast("dict[str, Any]", metadata)
     if "messages" in fields:
-        turns = tuple(
-            {"role": str(turn["role"]), "content": str(turn["content"])}
-            for turn in fields["messages"]
-        )
-        return Record(task, text, None, metadata, turns)
+        turns = cast("list[dict[str, str]]", fields["messages"])
+        return Record(task, text, None, about, tuple(turns))
     output = fields["output"]
     if not isinstance(output, dict | str):
         raise TypeError("output must be an object or text")
-    return Record(task, text, output, metadata)
+    return Record(task, text, cast("dict[str, Any] | str", output), about)

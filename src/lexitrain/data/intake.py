@@ -1,0 +1,276 @@
+"""Taking in raw data: chunks of a source become tidy lines and the hashes that every later decision is made from.
+
+This is where the time of `data prepare` goes (parsing, normalizing, checking, hashing: about 60 microseconds a
+record), so it runs in worker processes, in the order of the input, with a bounded number of chunks under way. What
+comes back is small: the lines as bytes, and about 50 bytes of numbers a record.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from hashlib import blake2b
+from multiprocessing import get_context
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lexitrain.data.clean import emptiness, loose_words, normalize_record
+from lexitrain.data.duplicates import SHORTEST, Hashes, band_keys
+from lexitrain.data.forms import BadRow, record_from_row
+from lexitrain.data.records import BadRecord, Record
+from lexitrain.data.sources import Chunk
+from lexitrain.errors import LexiTrainError
+
+_UNDER_WAY = 3  # chunks a worker, so that none waits and memory stays bounded
+_WORTH_WORKERS = 16 << 20  # bytes
+_MOST_WORKERS = 4  # more would only wait for the one process that reads and writes
+_DISTINCT_LOSSES = 200
+
+Loss = tuple[str, str]  # task, reason
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What makes a row a record worth keeping.
+
+    Attributes:
+        aliases: every accepted name of a task and its short name.
+        check: the reason why a record's output is no answer to its task, or None.
+        task: the task of rows that name none.
+        minimum_characters: letters and digits an input must have.
+    """
+
+    aliases: Mapping[str, str]
+    check: Callable[[Record], str | None]
+    task: str | None = None
+    minimum_characters: int = 1
+
+    def tasks(self) -> list[str]:
+        """Short names in a stable order; a record's task is written as its place here."""
+        return sorted(set(self.aliases.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """One chunk, taken in. Arrays have one entry a kept record.
+
+    Attributes:
+        lines: the kept records, normalized, one JSON line each.
+        lengths: bytes of each line.
+        tasks: task of each record, as a place in `Rules.tasks()`.
+        keys: hash of task and normalized input: equal for exact duplicates.
+        answers: hash of what is learnt (output or assistant turns).
+        texts: hash of the input without case, spaces and punctuation, whatever the task.
+        groups: hash of `metadata.group`, 0 without one.
+        long: places of the records that are compared for near duplicates.
+        bands: [long, BANDS] their buckets.
+        dropped: how often each loss occurred; `examples` has the place of its first one.
+    """
+
+    file: str
+    size: int
+    rows: int
+    lines: bytes
+    lengths: NDArray[np.int64]
+    tasks: NDArray[np.int64]
+    keys: Hashes
+    answers: Hashes
+    texts: Hashes
+    groups: Hashes
+    long: NDArray[np.int64]
+    bands: Hashes
+    bad: list[BadRecord]
+    dropped: Counter[Loss]
+    examples: dict[Loss, str]
+
+
+def take_in(chunk: Chunk, rules: Rules) -> Intake:
+    """Parse, normalize, check and hash one chunk. Nothing here depends on any other chunk."""
+    kept = _Kept(rules)
+    bad: list[BadRecord] = []
+    dropped: Counter[Loss] = Counter()
+    examples: dict[Loss, str] = {}
+    rows = 0
+    for number, row in chunk.parsed():
+        rows += 1
+        try:
+            if isinstance(row, str):
+                raise BadRow(row)
+            record = normalize_record(record_from_row(row, rules.aliases, rules.task))
+            line = (record.to_json() + "\n").encode()
+        except BadRow as error:
+            bad.append(BadRecord(chunk.file, number, str(error)))
+            continue
+        except UnicodeEncodeError:
+            bad.append(BadRecord(chunk.file, number, "half a surrogate pair: no Unicode text"))
+            continue
+        words = loose_words(record.input)
+        reason = emptiness(record, words, rules.minimum_characters) or _invalid(record, rules)
+        if reason is None:
+            kept.add(record, line, words)
+            continue
+        loss = counted(dropped, (record.task, reason))
+        dropped[loss] += 1
+        examples.setdefault(loss, f"{chunk.file}:{number}")
+    return kept.intake(chunk, rows, bad, dropped, examples)
+
+
+def counted(dropped: Counter[Loss], loss: Loss) -> Loss:
+    """The name under which a loss is counted: reasons quote values, and their number must stay bounded."""
+    if loss in dropped or len(dropped) < _DISTINCT_LOSSES:
+        return loss
+    return loss[0], "invalid: other reasons"
+
+
+def _invalid(record: Record, rules: Rules) -> str | None:
+    reason = rules.check(record)
+    return None if reason is None else f"invalid: {reason}"
+
+
+class _Kept:
+    """Collects what is kept of a chunk, in lists while it grows."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._numbers = {task: number for number, task in enumerate(rules.tasks())}
+        self._lines: list[bytes] = []
+        self._tasks: list[int] = []
+        self._keys, self._answers, self._texts, self._groups = (bytearray() for _ in range(4))
+        self._long: list[int] = []
+        self._long_words: list[list[str]] = []
+
+    def add(self, record: Record, line: bytes, words: list[str]) -> None:
+        if len(words) >= SHORTEST:
+            self._long.append(len(self._lines))
+            self._long_words.append(words)
+        self._lines.append(line)
+        self._tasks.append(self._numbers[record.task])
+        self._keys += _digest(f"{record.task}\0{record.input}")
+        self._answers += _digest(_learnt(record))
+        self._texts += _digest("".join(words))
+        group = record.metadata.get("group")
+        self._groups += bytes(8) if group is None else _digest(f"group\0{group}")
+
+    def intake(
+        self,
+        chunk: Chunk,
+        rows: int,
+        bad: list[BadRecord],
+        dropped: Counter[Loss],
+        examples: dict[Loss, str],
+    ) -> Intake:
+        return Intake(
+            chunk.file,
+            chunk.size,
+            rows,
+            b"".join(self._lines),
+            np.fromiter(map(len, self._lines), np.int64, len(self._lines)),
+            np.array(self._tasks, np.int64),
+            _hashes(self._keys),
+            _hashes(self._answers),
+            _hashes(self._texts),
+            _hashes(self._groups),
+            np.array(self._long, np.int64),
+            band_keys(self._long_words),
+            bad,
+            dropped,
+            examples,
+        )
+
+
+def _digest(text: str) -> bytes:
+    return blake2b(text.encode(), digest_size=8).digest()
+
+
+def _hashes(digests: bytearray) -> Hashes:
+    return np.frombuffer(bytes(digests), "<u8").astype(np.uint64)
+
+
+def _learnt(record: Record) -> str:
+    if record.messages is None:
+        return json.dumps(record.output, sort_keys=True)
+    return "\0".join(turn["content"] for turn in record.messages if turn["role"] == "assistant")
+
+
+class Intakes:
+    """Takes in chunks in order, in `workers` processes (0: in this one).
+
+    A context manager; leaving it ends the workers. The rules must be picklable for workers to be used: rules that
+    are not (a check defined inside a function) are applied in this process, slower and with the same result.
+    """
+
+    def __init__(self, rules: Rules, workers: int) -> None:
+        self._rules = rules
+        self._pool: ProcessPoolExecutor | None = None
+        self._window = _UNDER_WAY * workers
+        if workers and _picklable(rules):
+            # "spawn": forking a process that runs threads (a progress display does) may deadlock.
+            self._pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (rules,))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def of(self, chunks: Iterable[Chunk]) -> Iterator[Intake]:
+        """The intake of every chunk, in order.
+
+        Raises:
+            LexiTrainError: a worker was killed, usually because memory ran out.
+        """
+        if self._pool is None:
+            yield from (take_in(chunk, self._rules) for chunk in chunks)
+            return
+        under_way: deque[Future[Intake]] = deque()
+        try:
+            for chunk in chunks:
+                under_way.append(self._pool.submit(_work, chunk))
+                if len(under_way) >= self._window:
+                    yield under_way.popleft().result()
+            while under_way:
+                yield under_way.popleft().result()
+        except BrokenProcessPool:
+            raise LexiTrainError(
+                "A worker process was killed, usually because memory ran out.",
+                fix="Free some memory and run the same command again.",
+            ) from None
+
+
+def idle_workers(input_bytes: int) -> int:
+    """How many workers an input deserves: none for a small one, since starting them takes half a second."""
+    if input_bytes < _WORTH_WORKERS:
+        return 0
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    return min(_MOST_WORKERS, cores)
+
+
+def _picklable(rules: Rules) -> bool:
+    try:
+        pickle.dumps(rules)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return False
+    return True
+
+
+_worker_rules: list[Rules] = []
+
+
+def _start_worker(rules: Rules) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process ends the workers
+    _worker_rules[:] = [rules]
+
+
+def _work(chunk: Chunk) -> Intake:
+    return take_in(chunk, _worker_rules[0])
