@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
     from lexitrain.recipe import LoraSection
 
+# PEFT imports bitsandbytes where it is installed, which logs a warning about a kernel that nothing here uses.
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+
 WEIGHTS_FILE = "adapter_model.safetensors"
 CONFIG_FILE = "adapter_config.json"
 
@@ -150,19 +153,12 @@ def restore_adapter(model: PeftModel, folder: str | Path) -> None:
 def _wrapping(model: PreTrainedModel) -> Iterator[None]:
     """Let PEFT wrap a model without side effects.
 
-    It draws a start of its own from the global generator, asks transformers for a property that has a new name, and
-    imports bitsandbytes, which logs that an optional kernel is missing.
+    It draws a start of its own from the global generator and asks transformers for a property that has a new name.
     """
-    log = logging.getLogger("bitsandbytes.backends.cpu.ops")
-    level = log.level
     devices = [model.device] if model.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
-        log.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            log.setLevel(level)
+        yield
 
 
 def _initialize(model: PeftModel, seed: int) -> None:
