@@ -1,0 +1,117 @@
+"""Grammar: the corrected sentence and its errors.
+
+Scores: precision, recall and F0.5 of token edits with the best of the references, GLEU, and exact match with any of
+them (`tasks/edits.py` has the formulae). References are `metadata.references`, else the record's own correction. The
+list of errors is learnt and not scored: most corpora do not annotate it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from lexitrain.tasks.edits import (
+    count_edits,
+    f_score,
+    gleu,
+    gleu_counts,
+    precision,
+    recall,
+    tokenize,
+)
+from lexitrain.tasks.schema import Schema
+from lexitrain.tasks.scores import Array, Statistic, Sums, mean
+from lexitrain.tasks.task import Answer, Predictor, Targets, Task, metadata_list
+
+if TYPE_CHECKING:
+    from lexitrain.data.records import Record
+
+
+class Grammar(Task):
+    """Corrects a sentence."""
+
+    name = "grammar_correction"
+    short = "grammar"
+    maximum_answer_tokens = 256
+    schema: ClassVar[Schema] = {
+        "type": "object",
+        "properties": {
+            "corrected": {"type": "string", "minLength": 1},
+            "errors": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {"type": {"type": "string"}, "span": {"type": "string"}},
+                },
+                "default": [],
+            },
+        },
+    }
+    targets: ClassVar[Targets] = {"f0.5": (">", 0.68), "precision": (">", 0.78)}
+
+    def statistics(
+        self, records: Sequence[Record], answers: Sequence[Answer | None]
+    ) -> dict[str, Statistic]:
+        sources = [tokenize(self.source(record)) for record in records]
+        references = [
+            [tokenize(text) for text in self.corrections(record, answer)]
+            for record, answer in zip(records, self.references(records), strict=True)
+        ]
+        said = [None if answer is None else tokenize(answer["corrected"]) for answer in answers]
+        counts = np.array(
+            [count_edits(*row) for row in zip(sources, said, references, strict=True)],
+            dtype=np.float64,
+        )
+        return {
+            "precision": Sums(counts, _of_counts(precision)),
+            "recall": Sums(counts, _of_counts(recall)),
+            "f0.5": Sums(counts, _of_counts(f_score)),
+            "gleu": Sums(_gleu_columns(sources, said, references), _mean_gleu),
+            "exact_match": mean(
+                [answer in correct for answer, correct in zip(said, references, strict=True)]
+            ),
+        }
+
+    def source(self, record: Record) -> str:
+        """The learner's sentence: of a conversation, what follows `Text:` in its last question."""
+        if record.messages is None:
+            return record.input
+        question = [m["content"] for m in record.messages if m["role"] == "user"][-1]
+        return question.rpartition("Text:")[2].strip()
+
+    def corrections(self, record: Record, answer: Answer) -> list[str]:
+        """All accepted corrections of the record, whose own one is `answer`."""
+        listed = [text for text in metadata_list(record, "references") if isinstance(text, str)]
+        return listed or [answer["corrected"]]
+
+    def trivial(self, train_records: Sequence[Record]) -> Predictor:  # noqa: ARG002
+        """The sentence unchanged."""
+        return lambda record: {"corrected": self.source(record), "errors": []}
+
+
+def _of_counts(score: Callable[[Array, Array, Array], Array]) -> Callable[[Array], Array]:
+    return lambda sums: score(sums[:, 0], sums[:, 1], sums[:, 2])
+
+
+def _gleu_columns(
+    sources: Sequence[Sequence[str]],
+    answers: Sequence[Sequence[str] | None],
+    references: Sequence[Sequence[Sequence[str]]],
+) -> Array:
+    """`[N, R, 10]`: each record against its first, second, ... reference."""
+    most = max(len(correct) for correct in references)
+    return np.array(
+        [
+            [
+                gleu_counts(source, answer or [], correct[place % len(correct)])
+                for place in range(most)
+            ]
+            for source, answer, correct in zip(sources, answers, references, strict=True)
+        ]
+    )
+
+
+def _mean_gleu(sums: Array) -> Array:
+    return gleu(sums).mean(axis=1)

@@ -1,0 +1,134 @@
+"""Where tasks come from: the five built in, installed packages, and the user's own files.
+
+An installed package offers tasks under the entry point group `lexitrain.tasks`; a recipe names a file (`path.py`) or
+an attribute (`module:attribute`) in `data.custom_tasks`. A file brings every `Task` subclass that it defines.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import cast
+
+from lexitrain.errors import InputError
+from lexitrain.tasks.dialogue import Dialogue
+from lexitrain.tasks.explanation import Explanation
+from lexitrain.tasks.fluency import Fluency
+from lexitrain.tasks.grammar import Grammar
+from lexitrain.tasks.task import Task
+from lexitrain.tasks.vocabulary import Vocabulary
+
+GROUP = "lexitrain.tasks"
+BUILT_IN: tuple[type[Task], ...] = (Fluency, Vocabulary, Grammar, Dialogue, Explanation)
+_FIX = "A task is a subclass of lexitrain.tasks.Task with name, short, schema, statistics, trivial."
+
+
+def registry(custom: Sequence[str] = ()) -> dict[str, Task]:
+    """All tasks by their short name: built-in, then installed, then the `custom` ones, in that order.
+
+    Raises:
+        InputError: a custom or installed task cannot be loaded, or two tasks share a name.
+    """
+    tasks: dict[str, Task] = {}
+    for task, source in _all_tasks(custom):
+        for other in tasks.values():
+            if {task.name, task.short} & {other.name, other.short}:
+                raise InputError(
+                    f"The task {task.short} ({task.name}) has the name of another one.",
+                    where=source,
+                    fix="Give it a name and a short name of its own.",
+                )
+        tasks[task.short] = task
+    return tasks
+
+
+def aliases(tasks: Mapping[str, Task]) -> dict[str, str]:
+    """Every name that a record may give its task, to the short name."""
+    return {name: task.short for task in tasks.values() for name in (task.name, task.short)}
+
+
+def _all_tasks(custom: Sequence[str]) -> Iterator[tuple[Task, str]]:
+    for kind in BUILT_IN:
+        yield kind(), "built in"
+    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+        source = f"entry point {point.name} = {point.value}"
+        try:
+            found: object = point.load()
+        except Exception as error:
+            raise InputError(f"It cannot be loaded: {_said(error)}", where=source) from error
+        yield _task(found, source), source
+    for source in dict.fromkeys(custom):
+        for found in _custom(source):
+            yield _task(found, source), source
+
+
+def _custom(source: str) -> list[object]:
+    if source.endswith(".py"):
+        return _defined(_module_of_file(Path(source).expanduser()), source)
+    module_name, _, attribute = source.partition(":")
+    if not attribute:
+        raise InputError(
+            "This names no task.", where=source, fix="Write path.py or module:attribute."
+        )
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        raise InputError(f"It cannot be imported: {_said(error)}", where=source) from error
+    try:
+        return [getattr(module, attribute)]
+    except AttributeError:
+        raise InputError(f"{module_name} has no {attribute}.", where=source, fix=_FIX) from None
+
+
+def _module_of_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise InputError("There is no such file of tasks.", where=path)
+    name = f"lexitrain_task_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise InputError("This is no Python file.", where=path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and pickling look the module up by its name
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise InputError(f"It cannot be loaded: {_said(error)}", where=path) from error
+    return module
+
+
+def _defined(module: ModuleType, source: str) -> list[object]:
+    found: list[object] = [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value)
+        and issubclass(value, Task)
+        and value.__module__ == module.__name__
+        and not inspect.isabstract(value)
+    ]
+    if not found:
+        raise InputError("No task is defined here.", where=source, fix=_FIX)
+    return found
+
+
+def _task(found: object, source: str) -> Task:
+    try:
+        task = cast("type[Task]", found)() if inspect.isclass(found) else found
+    except TypeError as error:
+        raise InputError(f"It is no task: {error}.", where=source, fix=_FIX) from error
+    if not isinstance(task, Task):
+        raise InputError(f"It is no task but {type(task).__name__}.", where=source, fix=_FIX)
+    for attribute in ("name", "short", "schema"):
+        if not getattr(task, attribute, None):
+            raise InputError(f"{type(task).__name__} lacks `{attribute}`.", where=source, fix=_FIX)
+    return task
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,252 @@
+"""What a task is: its prompt, its answer's schema, its scores, its trivial predictor.
+
+A sixth task is one new file with a subclass of `Task`:
+
+    class Paraphrase(Task):
+        name = "paraphrase"                # in the prompt
+        short = "paraphrase"               # in the records
+        schema = {"type": "object", "properties": {"paraphrase": {"type": "string", "minLength": 1}}}
+
+        def statistics(self, records, answers):
+            references = [[record.output["paraphrase"]] for record in records]
+            return {"chrf": mean(chrf(texts(answers, "paraphrase"), references))}
+
+        def trivial(self, train_records):
+            return lambda record: {"paraphrase": record.input}
+
+named in a recipe's `data.custom_tasks` as `path.py` or `module:attribute`, or installed under the entry point group
+`lexitrain.tasks`. Nothing here imports a model library.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+
+from lexitrain.errors import InputError
+from lexitrain.tasks.schema import Schema, loads_strict, problem, project
+from lexitrain.tasks.scores import Statistic, point
+
+if TYPE_CHECKING:
+    from lexitrain.data.records import Record
+
+SYSTEM_PROMPT = (
+    "You are LexiLingo's unified English tutor model. Follow the task instruction and respond "
+    "ONLY with valid JSON (no extra text)."
+)
+
+Answer = dict[str, Any]
+Message = dict[str, str]
+Targets = Mapping[str, tuple[Literal["<", ">"], float]]
+Predictor = Callable[["Record"], Answer]
+
+
+class Task(ABC):
+    """One thing the tutor model does, with all that training and scoring need to know of it."""
+
+    name: ClassVar[str]
+    """How the prompt calls the task."""
+    short: ClassVar[str]
+    """How records call the task."""
+    schema: ClassVar[Schema]
+    """JSON Schema of the answer; the order of its properties is the order in the answer."""
+    maximum_answer_tokens: ClassVar[int] = 256
+    """Generation stops here when the model does not stop by itself."""
+    targets: ClassVar[Targets] = {}
+    """Score name to the side and the value it should reach."""
+    lower_is_better: ClassVar[frozenset[str]] = frozenset()
+    """Names of the scores where less is better."""
+    truncate: ClassVar[Literal["end", "beginning"]] = "end"
+    """Which side of the learner's text is cut when a sample is too long."""
+    system: ClassVar[str] = SYSTEM_PROMPT
+
+    # The prompt
+
+    def user_turn(self, record: Record) -> str:
+        """The user's message: the task's name, then the learner's text."""
+        return f"Task: {self.name}\nText: {record.input}"
+
+    def prompt_messages(self, record: Record) -> list[Message]:
+        """The messages before the answer: system, user. Of a conversation: up to its first answer."""
+        if record.messages is not None:
+            turns = self._conversation(record.messages)
+            first = next(i for i, turn in enumerate(turns) if turn["role"] == "assistant")
+            return turns[:first]
+        return [
+            {"role": "system", "content": self.system},
+            {"role": "user", "content": self.user_turn(record)},
+        ]
+
+    def messages(self, record: Record) -> list[Message]:
+        """The whole training conversation, ending with an answer."""
+        if record.messages is not None:
+            return self._conversation(record.messages)
+        return [
+            *self.prompt_messages(record),
+            {"role": "assistant", "content": self.answer(record)},
+        ]
+
+    def _conversation(self, messages: Sequence[Message]) -> list[Message]:
+        turns = list(messages)
+        last = max(i for i, turn in enumerate(turns) if turn["role"] == "assistant")
+        head = [] if turns[0]["role"] == "system" else [{"role": "system", "content": self.system}]
+        return head + turns[: last + 1]  # a question left open at the end teaches nothing
+
+    def learner_text(self, record: Record) -> str:
+        """The text that may be cut when the sample is too long: of a conversation its longest question."""
+        if record.messages is not None:
+            return max((m["content"] for m in record.messages if m["role"] == "user"), key=len)
+        return record.input
+
+    def with_learner_text(self, record: Record, text: str) -> Record:
+        """The record with its learner's text replaced by `text`, a part of it."""
+        if record.messages is None:
+            return replace(record, input=text)
+        whole, turns = self.learner_text(record), [dict(turn) for turn in record.messages]
+        turn = next(t for t in turns if t["role"] == "user" and t["content"] == whole)
+        turn["content"] = text
+        return replace(record, messages=tuple(turns))
+
+    # The answer
+
+    def answer(self, record: Record) -> str:
+        """The completion: compact JSON, keys in schema order, the same bytes for the same output.
+
+        Raises:
+            InputError: the record's output is no valid answer.
+        """
+        if reason := self.check(record):
+            raise InputError(f"The output is no answer to the task {self.short}: {reason}.")
+        answer = self.reference(record)
+        if answer is None:
+            raise InputError(f"The conversation holds no JSON answer to the task {self.short}.")
+        return self.format(answer)
+
+    def format(self, answer: Mapping[str, Any]) -> str:
+        """`answer` as the model is taught to write it."""
+        ordered = project(dict(answer), self.schema)
+        return json.dumps(ordered, ensure_ascii=False, separators=(",", ":"))
+
+    def reference(self, record: Record) -> Answer | None:
+        """The record's answer as an object; of a conversation its last answer. None without a valid one."""
+        if record.messages is not None:
+            answers = [m["content"] for m in record.messages if m["role"] == "assistant"]
+            return self.parse(answers[-1]) if answers else None
+        output = self._output(record.output)
+        if isinstance(output, str) or problem(output, self.schema):
+            return None
+        return cast("Answer", output)
+
+    def check(self, record: Record) -> str | None:
+        """Why the record cannot be learnt from, or None.
+
+        A missing accompanying key (one with a default in the schema) is filled with its empty value. A text output
+        that is no JSON stands for the schema's first key. In a conversation, an answer that starts like JSON must be
+        a valid one; other answers are taken as they are.
+        """
+        if record.messages is not None:
+            return self._conversation_problem(record.messages)
+        if not record.input.strip():
+            return "the input is empty"
+        output = self._output(record.output)
+        return output if isinstance(output, str) else problem(output, self.schema, "output")
+
+    def _output(self, output: Answer | str | None) -> object:
+        """The output as an object that the schema can be held against, or a reason (a str)."""
+        if output is None:
+            return "there is no output"
+        if isinstance(output, str):
+            text = output.strip()
+            if not text:
+                return "the output is empty"
+            if text.startswith(("{", "[")):
+                try:
+                    return project(loads_strict(text), self.schema)
+                except ValueError as error:
+                    return f"the output is no valid JSON ({error})"
+            key, inner = next(iter(self.schema["properties"].items()))
+            return project({key: _plain_value(text, inner)}, self.schema)
+        return project(output, self.schema)
+
+    def _conversation_problem(self, messages: Sequence[Message]) -> str | None:
+        roles = [turn["role"] for turn in messages]
+        if "assistant" not in roles:
+            return "the conversation holds no answer (no assistant turn)"
+        if "user" not in roles[: roles.index("assistant")]:
+            return "the conversation starts with an answer (no user turn before it)"
+        answers = [turn["content"].strip() for turn in messages if turn["role"] == "assistant"]
+        for number, text in enumerate(answers, 1):
+            if not text:
+                return f"answer {number} of the conversation is empty"
+            if text.startswith("{") and (reason := self.invalid(text)):
+                return f"answer {number} of the conversation is not valid: {reason}"
+        return None
+
+    def parse(self, text: str) -> Answer | None:
+        """The model's answer, or None when it is not JSON alone with exactly the schema's keys and types."""
+        return None if self.invalid(text) else cast("Answer", loads_strict(text))
+
+    def invalid(self, text: str) -> str | None:
+        """Why `text` is no valid answer, or None."""
+        try:
+            value = loads_strict(text)
+        except ValueError as error:
+            return f"no JSON ({error})"
+        return problem(value, self.schema)
+
+    # The scores
+
+    @abstractmethod
+    def statistics(
+        self, records: Sequence[Record], answers: Sequence[Answer | None]
+    ) -> dict[str, Statistic]:
+        """Score name to its statistic over the records. An invalid answer (None) counts as wrong.
+
+        Pure and deterministic. Records all have a reference. A score that no record allows is left out.
+        """
+
+    def scores(
+        self, records: Sequence[Record], answers: Sequence[Answer | None]
+    ) -> dict[str, float]:
+        """Score name to its value on these records."""
+        return {
+            name: point(statistic, len(records))
+            for name, statistic in self.statistics(records, answers).items()
+        }
+
+    @abstractmethod
+    def trivial(self, train_records: Sequence[Record]) -> Predictor:
+        """A predictor that has learnt nothing but frequencies; what a model must beat.
+
+        Raises:
+            InputError: there is no record with a reference.
+        """
+
+    def references(self, records: Sequence[Record]) -> list[Answer]:
+        """The reference of each record that has one.
+
+        Raises:
+            InputError: none has one.
+        """
+        found = [answer for record in records if (answer := self.reference(record)) is not None]
+        if not found:
+            raise InputError(f"No record of the task {self.short} holds a valid answer.")
+        return found
+
+
+def metadata_list(record: Record, key: str) -> list[object]:
+    """The items of a list in the record's metadata; none where there is no list."""
+    value: object = record.metadata.get(key)
+    return cast("list[object]", value) if isinstance(value, list) else []
+
+
+def _plain_value(text: str, schema: Schema) -> object:
+    if schema["type"] != "number":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        return text
