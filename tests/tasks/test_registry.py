@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lexitrain.data.records import Record
+from lexitrain.errors import InputError
+from lexitrain.tasks import aliases, registry
+
+PARAPHRASE = """
+from lexitrain.tasks import Task
+from lexitrain.tasks.scores import mean
+
+class Paraphrase(Task):
+    name = "paraphrase_writing"
+    short = "paraphrase"
+    schema = {"type": "object", "properties": {"paraphrase": {"type": "string", "minLength": 1}}}
+
+    def statistics(self, records, answers):
+        return {"same": mean([a == self.reference(r) for r, a in zip(records, answers)])}
+
+    def trivial(self, train_records):
+        return lambda record: {"paraphrase": record.input}
+"""
+
+
+@pytest.fixture
+def paraphrase(tmp_path: Path) -> Path:
+    path = tmp_path / "paraphrase.py"
+    path.write_text(PARAPHRASE)
+    return path
+
+
+def test_the_five_tasks_under_both_names():
+    tasks = registry()
+    assert list(tasks)[:5] == ["fluency", "vocabulary", "grammar", "dialogue", "explanation"]
+    assert aliases(tasks)["grammar_correction"] == aliases(tasks)["grammar"] == "grammar"
+
+
+def test_a_file_of_the_users_own_is_a_task_like_the_others(paraphrase: Path):
+    task = registry([str(paraphrase)])["paraphrase"]
+    record = Record("paraphrase", "I am glad.", "I am happy.", {})
+    assert task.user_turn(record) == "Task: paraphrase_writing\nText: I am glad."
+    assert task.answer(record) == '{"paraphrase":"I am happy."}'
+    assert task.scores([record], [task.trivial([])(record)]) == {"same": 0.0}
+    assert task.scores([record], [task.reference(record)]) == {"same": 1.0}
+
+
+def test_an_attribute_of_a_module(paraphrase: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(paraphrase.parent))
+    assert "paraphrase" in registry(["paraphrase:Paraphrase"])
+
+
+def test_an_entry_point_is_found_by_itself(paraphrase: Path, monkeypatch: pytest.MonkeyPatch):
+    info = paraphrase.parent / "paraphrase-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: paraphrase\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[lexitrain.tasks]\np = paraphrase:Paraphrase\n")
+    monkeypatch.syspath_prepend(str(paraphrase.parent))
+    assert "paraphrase" in registry()
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "message"),
+    [
+        ("missing.py", None, "no such file of tasks"),
+        ("empty.py", "x = 1", "No task is defined here"),
+        ("broken.py", "1 / 0", "ZeroDivisionError"),
+        ("twin.py", PARAPHRASE.replace('"paraphrase"\n', '"grammar"\n'), "name of another one"),
+        ("half.py", PARAPHRASE.replace("    short", "    other"), "lacks `short`"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said(
+    tmp_path: Path, source: str, text: str | None, message: str
+):
+    path = tmp_path / source
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        registry([str(path)])
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("paraphrase", "names no task"),
+        ("no_such_module:Task", "cannot be imported"),
+        ("json:nothing", "json has no nothing"),
+        ("json:dumps", "no task but function"),
+    ],
+)
+def test_what_is_wrong_with_an_attribute_is_said(source: str, message: str):
+    with pytest.raises(InputError, match=message):
+        registry([source])
