@@ -5,9 +5,9 @@ least 90 % of their three-word shingles are shared (Jaccard similarity; case and
 in sixty, or other case, punctuation or spacing. Only inputs of twenty words or more are compared that way. In a
 short one a single word makes another exercise, and in learner data case and punctuation may be the very error.
 
-Candidates come from MinHash with banding (Broder 1997; Leskovec et al., Mining of Massive Datasets, ch. 3): 8 bands
-of 6 minima; a pair at 0.9 agrees in two bands or more with probability 0.98, one at 0.5 with 0.006. Every candidate's
-similarity is then computed from the texts. Signatures are computed by numpy over a whole batch, about 10 microseconds a text; the
+Candidates come from MinHash with banding (Broder 1997; Leskovec et al., Mining of Massive Datasets, ch. 3): 8
+bands of 6 minima; a pair at 0.9 agrees in two bands or more with probability 0.98, one at 0.5 with 0.006. Every
+candidate's similarity is then computed from the texts. Signatures are computed by numpy over a whole batch; the
 search sorts arrays, so that it grows like n log n.
 """
 

@@ -246,7 +246,7 @@ class Intakes:
             ) from None
 
 
-def idle_workers(input_bytes: int) -> int:
+def workers_for(input_bytes: int) -> int:
     """How many workers an input deserves: none for a small one, since starting them takes half a second."""
     if input_bytes < _WORTH_WORKERS:
         return 0

@@ -1,0 +1,1 @@
+"""Plots and reports: with `cli`, the only place that shows anything."""
