@@ -96,7 +96,7 @@ def test_each_supervised_token_sees_exactly_its_own_samples_past(
 
 
 def brute_force_paths(samples: Sequence[Sample]) -> list[list[int]]:
-    """Root-to-node tokens of a tree built the slow way, one entry a node: a shared node once, a private one a sample."""
+    """Root-to-node tokens of a tree built the slow way, a shared one once, a private one for its sample."""
     shared: set[tuple[int, ...]] = set()
     private: list[list[int]] = []
     for sample in samples:

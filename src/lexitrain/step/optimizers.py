@@ -38,20 +38,22 @@ def build_optimizer(parameters: Iterable[Parameter], settings: OptimizerSection)
     if settings.name == "adamw":
         optimizer: Optimizer = torch.optim.AdamW(trainable, fused=True, **shared)
     else:
-        optimizer = _bitsandbytes_class(settings.name)(trainable, **shared)
+        on_cpu = all(parameter.device.type == "cpu" for parameter in trainable)
+        optimizer = _bitsandbytes_class(settings.name, on_cpu)(trainable, **shared)
     allocate_state(optimizer)
     return optimizer
 
 
-def _bitsandbytes_class(name: str) -> type[Optimizer]:
+def _bitsandbytes_class(name: str, on_cpu: bool) -> type[Optimizer]:
+    """The class for `name`. Paging moves state off a GPU; on a CPU there is nothing to page, the numbers are the same."""
     try:
         import bitsandbytes.optim as variants
     except ImportError as error:
         raise MissingExtra("bitsandbytes", "bnb") from error
     return {
         "adamw_8bit": variants.AdamW8bit,
-        "paged_adamw_8bit": variants.PagedAdamW8bit,
-        "paged_adamw_32bit": variants.PagedAdamW32bit,
+        "paged_adamw_8bit": variants.AdamW8bit if on_cpu else variants.PagedAdamW8bit,
+        "paged_adamw_32bit": variants.AdamW32bit if on_cpu else variants.PagedAdamW32bit,
     }[name]
 
 
