@@ -38,6 +38,7 @@ _ATTENTION = (
     ("at", "to", "thing"),
     ("about", "on", "topic"),
 )
+_STATES = {"see", "find", "think"}
 _LATER = ("and", "but")
 
 
@@ -64,7 +65,7 @@ def _tensed(sentence: Sentence, person: Person, verb: Verb) -> str:
     if roll < 0.7:
         phrases.present(sentence, person, verb)
         return "present"
-    if roll < 0.85:
+    if roll < 0.85 or verb.base in _STATES:
         phrases.future(sentence, verb)
         return "future"
     phrases.continuous(sentence, person, verb)
@@ -125,7 +126,7 @@ def state(sentence: Sentence) -> None:
     at = phrases.be(sentence, person, before)
     very = ("very",) if rng.random() < 0.5 else ("really",)
     sentence.add(*very)
-    adjective = sentence.choose(ADJECTIVES["person"])
+    adjective = sentence.choose(ADJECTIVES["mood"])
     sentence.add_graded(adjective.text, adjective.level)
     if before:
         _time(sentence, phrases.PAST_TIMES)
@@ -185,7 +186,7 @@ def wish(sentence: Sentence) -> tuple[Person, bool]:
     if kind:
         _object(sentence, kind, person)
     else:
-        phrases.place(sentence)
+        phrases.place(sentence, "outdoors")
     phrases.clock(sentence)
     return person, False
 
@@ -266,7 +267,7 @@ def skill(sentence: Sentence) -> tuple[Person, bool]:
     adverb = sentence.choose(MANNERS)
     at = sentence.add_graded(adverb.text, adverb.level)
     sentence.slip("word_form", at, at + 1, adverb.adjective)
-    phrases.place(sentence)
+    phrases.place(sentence, "outdoors")
     if rng.random() < 0.5:
         phrases.clock(sentence)
     return person, False

@@ -102,6 +102,14 @@ _NOUNS: Mapping[str, tuple[str, ...]] = {
         "vineyard sanctuary observatory",
         "citadel mausoleum",
     ),
+    "outdoors": (
+        "park school beach hotel",
+        "village station",
+        "island palace",
+        "harbour",
+        "vineyard sanctuary",
+        "citadel",
+    ),
     "animal": (
         "dog cat bird horse",
         "rabbit elephant tiger monkey",
@@ -199,12 +207,12 @@ _ADJECTIVES: Mapping[str, tuple[str, ...]] = {
         "gregarious magnanimous taciturn loquacious",
     ),
     "mood": (
-        "happy tired busy",
-        "lazy angry careful",
-        "confident patient",
+        "happy tired busy kind",
+        "lazy angry careful friendly",
+        "confident patient polite",
         "ambitious stubborn",
-        "resilient meticulous",
-        "gregarious",
+        "resilient meticulous articulate",
+        "gregarious taciturn loquacious",
     ),
     "thing": (
         "big small new old red cheap",

@@ -43,6 +43,8 @@ _WOMEN = ("girl", "woman", "sister", "mother", "aunt", "grandmother")
 _GENDERED: dict[str, Person] = {**dict.fromkeys(_MEN, HE), **dict.fromkeys(_WOMEN, SHE)}
 _ONLY_ONE = {"mother", "father", "grandmother"}
 _OWNED = {"friend", "teacher", "student", "doctor", "neighbour", "lawyer", "employer"}
+_WHERE = dict.fromkeys(("station", "market", "monument", "harbour"), "at")
+_WHERE |= {"beach": "on", "island": "on"}
 _HAVES = {"thing", "text", "food", "animal"}
 _OWNERS = ("my", "our", "your")
 _NUMBERS = ("two", "three", "four", "five", "many", "several")
@@ -144,12 +146,10 @@ def mass(sentence: Sentence, nouns: Graded[Noun]) -> int:
     return at
 
 
-def place(sentence: Sentence) -> None:
+def place(sentence: Sentence, kind: str = "place") -> None:
     """*in the park*: where something happens."""
-    noun = sentence.choose(NOUNS["place"])
-    preposition = "at" if noun.singular in {"station", "market"} else "in"
-    if noun.singular in {"beach", "island"}:
-        preposition = "on"
+    noun = sentence.choose(NOUNS[kind])
+    preposition = _WHERE.get(noun.singular, "in")
     at = sentence.add(preposition, "the")
     sentence.add_graded(noun.singular, noun.level)
     sentence.slip("article", at + 1, at + 3, noun.singular)
