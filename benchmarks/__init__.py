@@ -1,0 +1,1 @@
+"""Measurements, each a script with a saved result: `python -m benchmarks.<name>`."""
