@@ -79,7 +79,7 @@ class DataSummary:
 
     Attributes:
         folder: the data folder as it was given.
-        files: name -> {"sha256", "bytes", "records"}.
+        files: name -> {"sha256", "bytes"}.
         samples: split -> task -> samples used.
         skipped: split -> records that could not be rendered within max_length.
         truncated: split -> samples whose learner's text was shortened.

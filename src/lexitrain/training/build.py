@@ -1,0 +1,112 @@
+"""From recipe, data folder and run folder to the objects of a run, in the state of its newest valid checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lexitrain.errors import InputError
+from lexitrain.models import attach_adapter, load_base, load_tokenizer
+from lexitrain.models.base import compute_dtype
+from lexitrain.recipe import Recipe
+from lexitrain.run import Run
+from lexitrain.step import TrainingStep, build_optimizer
+from lexitrain.tasks import registry
+from lexitrain.training.checkpoints import Checkpoint, Checkpoints
+from lexitrain.training.corpus import Corpus, data_differences, load_corpus
+from lexitrain.training.environment import changes, environment
+from lexitrain.training.loop import Training
+from lexitrain.training.mirror import Mirror
+from lexitrain.training.monitor import Observer
+from lexitrain.training.order import SampleOrder
+from lexitrain.training.state import AdapterFiles, Standing, restore
+
+
+def build_training(
+    recipe: Recipe, data_dir: Path, run: Run, observer: Observer, stop_after_step: int | None
+) -> tuple[Training, Any, Checkpoint | None]:
+    """All objects of the run, its tokenizer, and the checkpoint it goes on from, if there is one.
+
+    Raises:
+        InputError: base, data or a setting cannot be used, or the run was started with other data.
+    """
+    observer.stage("reading the data")
+    tokenizer: Any = load_tokenizer(recipe.model.base, recipe.model.revision)
+    corpus = load_corpus(run, data_dir, recipe, registry(recipe.data.custom_tasks), tokenizer)
+    _refuse_other_data(run, corpus, data_dir)
+    order = SampleOrder(
+        corpus.train.tasks,
+        recipe.seed,
+        recipe.step.effective_batch,
+        recipe.schedule.epochs,
+        recipe.data.task_weights,
+    )
+    observer.stage("loading the model")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = compute_dtype(recipe.model.precision, device)
+    base = load_base(recipe.model, device=device, dtype=dtype)
+    model = attach_adapter(base, recipe.lora, recipe.seed, recipe.model.adapter)
+    optimizer = build_optimizer(model.parameters(), recipe.optimizer)
+    step = TrainingStep(
+        model,
+        optimizer,
+        recipe.step,
+        max_length=recipe.data.max_length,
+        pad_id=tokenizer.pad_token_id,
+        clip=recipe.optimizer.clip,
+    )
+    checkpoints = Checkpoints(run.checkpoints, recipe.checkpoints.keep)
+    mirror = recipe.checkpoints.mirror
+    training = Training(
+        run=run,
+        recipe=recipe,
+        corpus=corpus,
+        order=order,
+        step=step,
+        adapter=AdapterFiles(model, recipe.model.base),
+        checkpoints=checkpoints,
+        mirror=Mirror(Path(mirror), run.path.name, recipe.checkpoints.keep) if mirror else None,
+        standing=Standing(),
+        observer=observer,
+        stop_after_step=stop_after_step,
+    )
+    _note_environment(training, environment(device, dtype, recipe.seed))
+    return training, tokenizer, _resume(training)
+
+
+def _resume(training: Training) -> Checkpoint | None:
+    """Put the newest valid checkpoint into the objects; tells of each broken one."""
+
+    def broken(path: Path, reason: str) -> None:
+        training.event("broken", checkpoint=path.name, reason=reason)
+
+    training.checkpoints.remove_leftovers()
+    found = training.checkpoints.newest_valid(broken)
+    if found is not None:
+        training.standing = restore(found, training.step.model, training.step.optimizer)
+        training.saved_at = found.step
+    training.run.cut_metrics(training.standing.logged_at)
+    return found
+
+
+def _refuse_other_data(run: Run, corpus: Corpus, data_dir: Path) -> None:
+    if run.data_file.is_file():
+        differences = data_differences(run.read_data(), corpus.summary)
+        if differences:
+            raise InputError(
+                f"The run was started with other data: {'; '.join(differences)}.",
+                where=data_dir,
+                fix="Give the data it was started with, another --run folder, or --fresh to start anew.",
+            )
+    else:
+        run.write_data(corpus.summary)
+
+
+def _note_environment(training: Training, now: dict[str, Any]) -> None:
+    run = training.run
+    if not run.environment_file.is_file():
+        run.write_environment(now)
+    elif differences := changes(run.read_environment(), now):
+        training.event("environment", changes=differences)

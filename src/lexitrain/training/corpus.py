@@ -1,0 +1,220 @@
+"""From a folder that `data prepare` wrote to the samples of a run, and the fingerprint that recognizes them again.
+
+Reading, rendering and tokenizing happens once; a resumed run takes the samples from its folder. Costs about 0.1 ms a
+record the first time, one hash of the files at every start.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import lexitrain.rendering as rendering_module
+from lexitrain.data.records import iterate_split
+from lexitrain.errors import InputError, nearest
+from lexitrain.rendering import Renderer, Sample
+from lexitrain.run import DataSummary, Run
+from lexitrain.training.samples import Samples, collect, read_saved
+
+if TYPE_CHECKING:
+    from lexitrain.data.records import Record
+    from lexitrain.recipe import Recipe
+    from lexitrain.tasks.task import Task
+
+TRAIN = "train"
+VALIDATION = "validation"
+_BATCH = 2000
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The samples of a run and what is known about them."""
+
+    train: Samples
+    validation: Samples
+    summary: DataSummary
+
+
+def load_corpus(
+    run: Run, folder: Path, recipe: Recipe, registry: Mapping[str, Task], tokenizer: Any
+) -> Corpus:
+    """The run's samples, from its folder where they are those of these data, else rendered anew.
+
+    Raises:
+        InputError: a file is missing or unreadable, a task is unknown, or no sample is left.
+    """
+    _check_tasks(recipe, registry)
+    files = file_facts(folder)
+    renderer = Renderer(tokenizer, registry, recipe.data.max_length)
+    made_from = _key_parts(recipe, registry, tokenizer)
+    splits: dict[str, Samples] = {}
+    for split in (TRAIN, VALIDATION):
+        path = folder / f"{split}.jsonl"
+        if path.name not in files:
+            splits[split] = collect(())
+            continue
+        key = _hash(made_from, files[path.name]["sha256"])
+        saved = run.cache / f"{split}.safetensors"
+        samples = read_saved(saved, key)
+        if samples is None:
+            samples = collect(_rendered(path, renderer, recipe.data.tasks))
+            samples.save(saved, key)
+        splits[split] = samples
+    if not len(splits[TRAIN]):
+        raise InputError(
+            "There is no sample to train on.",
+            where=folder / "train.jsonl",
+            fix="Check data.tasks and data.max_length.",
+        )
+    return Corpus(splits[TRAIN], splits[VALIDATION], _summary(folder, files, splits))
+
+
+def file_facts(folder: Path) -> dict[str, dict[str, Any]]:
+    """Size and SHA-256 of the files that a run reads.
+
+    Raises:
+        InputError: the folder or its train.jsonl is missing.
+    """
+    if not (folder / "train.jsonl").is_file():
+        raise InputError(
+            "There is no train.jsonl here." if folder.is_dir() else "There is no such data folder.",
+            where=folder,
+            fix="Make it with: lexitrain data prepare FILES --out DIR",
+        )
+    facts: dict[str, dict[str, Any]] = {}
+    for split in (TRAIN, VALIDATION):
+        path = folder / f"{split}.jsonl"
+        if path.is_file():
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            facts[path.name] = {"bytes": path.stat().st_size, "sha256": digest}
+    return facts
+
+
+def data_differences(before: DataSummary, now: DataSummary) -> list[str]:
+    """What differs in a way that changes training, as sentences. Where the folder lies does not matter."""
+    differences = [
+        f"{name} {_difference(before.files.get(name), now.files.get(name))}"
+        for name in sorted(before.files.keys() | now.files.keys())
+        if before.files.get(name) != now.files.get(name)
+    ]
+    if not differences and before.rendered_sha256 != now.rendered_sha256:
+        differences.append(
+            "the same records give other tokens (tokenizer, chat template, or a task's code changed)"
+        )
+    return differences
+
+
+def _difference(before: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> str:
+    if before is None or now is None:
+        return "was not there before" if before is None else "is gone"
+    return f"changed ({before['bytes']} bytes before, {now['bytes']} now, other SHA-256)"
+
+
+def _check_tasks(recipe: Recipe, registry: Mapping[str, Task]) -> None:
+    for field, names in (
+        ("data.tasks", recipe.data.tasks),
+        ("data.task_weights", recipe.data.task_weights),
+    ):
+        for name in names:
+            if name not in registry:
+                close = nearest(name, registry)
+                raise InputError(
+                    f"There is no task '{name}'.",
+                    where=field,
+                    fix=f"Did you mean {close}?" if close else f"Tasks: {', '.join(registry)}.",
+                )
+
+
+def _rendered(path: Path, renderer: Renderer, tasks: tuple[str, ...]) -> Iterator[Sample | None]:
+    """The samples of a split in its order; None for a record that cannot be rendered within max_length.
+
+    Raises:
+        InputError: a record's task is unknown, or none of the records can be rendered (with the first one's reason).
+    """
+    reasons: list[str] = []
+    rendered = False
+    for rows, records in _batches(path, renderer, tasks):
+        seen = len(reasons)
+        for sample in renderer.render_all(records, on_unfit=lambda _, why: reasons.append(why)):
+            rendered = True
+            yield replace(sample, index=rows[sample.index])
+        yield from [None] * (len(reasons) - seen)
+    if reasons and not rendered:
+        raise InputError(
+            f"None of the records can be used. The first one: {reasons[0]}", where=path
+        )
+
+
+def _batches(
+    path: Path, renderer: Renderer, tasks: tuple[str, ...]
+) -> Iterator[tuple[list[int], list[Record]]]:
+    """The records to train on with their rows, some thousand at a time, so that memory holds only those."""
+    rows: list[int] = []
+    records: list[Record] = []
+    for row, record in enumerate(iterate_split(path)):
+        if tasks and record.task not in tasks:
+            continue
+        renderer.task(record)
+        rows.append(row)
+        records.append(record)
+        if len(rows) == _BATCH:
+            yield rows, records
+            rows, records = [], []
+    yield rows, records
+
+
+def _key_parts(recipe: Recipe, registry: Mapping[str, Task], tokenizer: Any) -> str:
+    """Hash of all but the data that samples are made from."""
+    sources = sorted({_source(type(task)) for task in registry.values()})
+    return _hash(
+        tokenizer.backend_tokenizer.to_str(),
+        tokenizer.chat_template,
+        json.dumps([recipe.data.max_length, recipe.data.tasks]),
+        inspect.getsource(rendering_module),
+        *sources,
+    )
+
+
+def _source(task: type[Task]) -> str:
+    """Source of the modules that a task's prompts and answers come from, its base classes' included."""
+    modules = {inspect.getsourcefile(each) for each in task.__mro__ if each is not object}
+    return "".join(Path(file).read_text(encoding="utf-8") for file in sorted(filter(None, modules)))
+
+
+def _hash(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _summary(
+    folder: Path, files: Mapping[str, Mapping[str, Any]], splits: Mapping[str, Samples]
+) -> DataSummary:
+    return DataSummary(
+        folder=str(folder),
+        files={name: dict(facts) for name, facts in files.items()},
+        samples={name: dict(sorted(Counter(each.tasks).items())) for name, each in splits.items()},
+        skipped={name: each.skipped for name, each in splits.items()},
+        truncated={name: int(each.cut.sum()) for name, each in splits.items()},
+        token_lengths={name: _lengths(each) for name, each in splits.items() if len(each)},
+        rendered_sha256=_hash(*(each.sha256 for each in splits.values())),
+    )
+
+
+def _lengths(samples: Samples) -> dict[str, float]:
+    lengths = samples.lengths
+    p50, p90, p99 = (float(each) for each in np.percentile(lengths, [50, 90, 99]))
+    return {
+        "mean": round(float(lengths.mean()), 2),
+        "p50": p50,
+        "p90": p90,
+        "p99": p99,
+        "max": float(lengths.max()),
+    }

@@ -1,0 +1,270 @@
+"""The training loop: steps, and after each what is due: validation, a line of metrics, a checkpoint.
+
+It receives built objects and reads top to bottom. Every quantity that decides what comes next is in `Standing`, which
+each checkpoint holds; so a stop at any step, wanted or not, changes nothing in the weights that come out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Literal
+
+from lexitrain.errors import Stopped
+from lexitrain.run import Run
+from lexitrain.step import learning_rate_at
+from lexitrain.training.monitor import Observer, Progress, Speed, Window
+from lexitrain.training.order import fixed_subset
+from lexitrain.training.prefetch import Prefetch
+from lexitrain.training.state import AdapterFiles, Standing, checkpoint_files, seed_step
+
+if TYPE_CHECKING:
+    from lexitrain.layout import MicroBatch
+    from lexitrain.recipe import Recipe
+    from lexitrain.rendering import Sample
+    from lexitrain.step import StepResult, TrainingStep
+    from lexitrain.training.checkpoints import Checkpoints
+    from lexitrain.training.corpus import Corpus
+    from lexitrain.training.mirror import Mirror
+    from lexitrain.training.order import SampleOrder
+    from lexitrain.training.signals import Interrupt
+
+Ending = Literal["finished", "early_stopping", "stop_after_step", "signal"]
+
+
+@dataclass
+class Training:
+    """The objects of one run, built."""
+
+    run: Run
+    recipe: Recipe
+    corpus: Corpus
+    order: SampleOrder
+    step: TrainingStep
+    adapter: AdapterFiles
+    checkpoints: Checkpoints
+    mirror: Mirror | None
+    standing: Standing
+    observer: Observer
+    saved_at: int | None = None
+    stop_after_step: int | None = None
+    speed: Speed = field(default_factory=Speed)
+
+    def event(self, event: str, **details: Any) -> None:
+        """Write an event of the present step and tell the observer."""
+        self.observer.event(self.run.append_event(event, self.standing.step, **details))
+
+
+@dataclass(frozen=True, slots=True)
+class StepWork:
+    """What a background worker prepares for a step."""
+
+    samples: Sequence[Sample]
+    batches: Sequence[MicroBatch]
+
+
+def run_steps(training: Training, interrupt: Interrupt) -> Ending:
+    """Train until the end, early stopping, the step to stop after, or a signal. A checkpoint is there on return.
+
+    Raises:
+        Stopped: the loss or the gradient is not a number.
+        OSError: the run folder cannot be written.
+    """
+    standing = training.standing
+
+    def build(step: int) -> StepWork:
+        samples = [training.corpus.train[index] for index in training.order.samples(step)]
+        return StepWork(samples, training.step.lay_out(samples))
+
+    total, workers = training.order.total_steps, training.recipe.data.workers
+    with Prefetch(build, standing.step, total, workers) as ahead:
+        _close_step(training, interrupt)  # what a stop right after this step left undone
+        while not (interrupt.received or _ended(training) or _stops_here(training)):
+            _take_step(training, ahead)
+            _close_step(training, interrupt)
+    _save_checkpoint(training)
+    if interrupt.received:
+        return "signal"
+    if standing.step == total:
+        return "finished"
+    return "early_stopping" if _ended(training) else "stop_after_step"
+
+
+def validation_loss(training: Training, interrupt: Interrupt) -> float | None:
+    """Mean token loss of the validation samples, nats. None: there are none, or a signal came in between."""
+    samples, recipe = training.corpus.validation, training.recipe
+    chosen = fixed_subset(len(samples), recipe.validation.limit, recipe.seed)
+    total, tokens = 0.0, 0
+    for start in range(0, len(chosen), recipe.step.effective_batch):
+        if interrupt.received:
+            return None
+        part = [samples[index] for index in chosen[start : start + recipe.step.effective_batch]]
+        loss, supervised = training.step.loss(part)
+        total += loss
+        tokens += supervised
+    return total / tokens if tokens else None
+
+
+def _take_step(training: Training, ahead: Prefetch[StepWork]) -> None:
+    standing, recipe, window = training.standing, training.recipe, training.standing.window
+    start = perf_counter()
+    work = ahead.next()
+    waited = perf_counter() - start
+    rate = learning_rate_at(
+        standing.step,
+        training.order.total_steps,
+        recipe.schedule,
+        recipe.optimizer.learning_rate,
+    )
+    seed_step(recipe.seed, standing.step)
+    result = training.step.gradients(work.samples, work.batches)
+    _require_number(training, "loss", result.loss)
+    norm = training.step.update(rate)
+    _require_number(training, "gradient norm", norm)
+    seconds = perf_counter() - start
+
+    standing.step += 1
+    standing.seconds += seconds
+    window.steps += 1
+    window.samples += len(work.samples)
+    window.loss_sum += result.loss * result.supervised_tokens
+    window.supervised_tokens += result.supervised_tokens
+    window.layout_tokens += result.layout_tokens
+    window.seconds += seconds
+    window.data_wait_seconds += waited
+    window.learning_rate = rate
+    window.grad_norm = norm
+    training.speed.steps.append((seconds, result.layout_tokens))
+    training.observer.progress(_progress(training, result))
+
+
+def _close_step(training: Training, interrupt: Interrupt) -> None:
+    """Do what is due after the present step and has not been done for it."""
+    standing, step = training.standing, training.standing.step
+    if step == 0:
+        return
+    validate = _due(training, _validation_every(training.recipe)) and standing.validated_at < step
+    if validate and not _validate(training, interrupt):
+        return  # stopped by a signal: the checkpoint says what is still to do
+    measured = standing.validated_at == step and standing.validation_loss is not None
+    log = _due(training, training.recipe.log_every) or measured
+    if log and standing.logged_at < step:
+        loss = standing.validation_loss if measured else None
+        epoch = step / training.order.steps_per_epoch
+        training.run.append_metrics(standing.window.metrics(step, epoch, loss))
+        standing.window, standing.logged_at = Window(), step
+    if _due(training, training.recipe.checkpoints.every):
+        _save_checkpoint(training)
+
+
+def _validate(training: Training, interrupt: Interrupt) -> bool:
+    """Measure the validation loss and keep the adapter if it is the best; False when a signal came in between."""
+    standing = training.standing
+    start = perf_counter()
+    training.observer.stage("validating")
+    loss = validation_loss(training, interrupt)
+    if loss is None and interrupt.received:
+        return False
+    standing.validated_at, standing.validation_loss = standing.step, loss
+    training.speed.validations.append(perf_counter() - start)
+    if loss is None:
+        return True
+    if standing.best_loss is None or loss < standing.best_loss:
+        standing.best_step, standing.best_loss = standing.step, loss
+        standing.validations_without_gain = 0
+        files = training.adapter.contents()
+        note = {"validation_loss": loss}
+        path = training.checkpoints.save_best(standing.step, files, note)
+        _copy(training, path, files, note)
+    else:
+        standing.validations_without_gain += 1
+    return True
+
+
+def _save_checkpoint(training: Training) -> None:
+    """Save the present step, unless it is saved already."""
+    standing = training.standing
+    if standing.step == training.saved_at:
+        return
+    start = perf_counter()
+    files = checkpoint_files(
+        training.adapter,
+        training.step.model,
+        training.step.optimizer,
+        standing,
+        training.order.cursor(standing.step),
+    )
+    path = training.checkpoints.save(standing.step, files)
+    training.saved_at = standing.step
+    size = sum(len(content) for content in files.values())
+    training.event("checkpoint", validation_loss=standing.validation_loss, bytes=size)
+    _copy(training, path, files, {})
+    training.speed.checkpoints.append(perf_counter() - start)
+
+
+def _copy(
+    training: Training, path: Path, files: Mapping[str, bytes], note: Mapping[str, Any]
+) -> None:
+    if training.mirror is None:
+        return
+    problem = training.mirror.copy(path, training.standing.step, files, note)
+    if problem:
+        training.event("mirror", problem=problem)
+
+
+def _require_number(training: Training, what: str, value: float) -> None:
+    if math.isfinite(value):
+        return
+    training.event("nan", what=what, value=str(value))
+    saved = training.run.checkpoint_steps()
+    raise Stopped(
+        f"The {what} of step {training.standing.step + 1} is {value}. "
+        + (f"The checkpoint of step {saved[-1]} is intact." if saved else "Nothing is saved yet."),
+        where=training.run.path,
+        fix="A lower optimizer.learning_rate or model.precision=fp32, in a run folder of its own or with --fresh, "
+        "usually cures it; going on from the checkpoint meets the same step again.",
+    )
+
+
+def _ended(training: Training) -> bool:
+    patience = training.recipe.schedule.early_stopping
+    stale = training.standing.validations_without_gain
+    return training.standing.step >= training.order.total_steps or (
+        patience is not None and stale >= patience
+    )
+
+
+def _stops_here(training: Training) -> bool:
+    return (
+        training.stop_after_step is not None and training.standing.step >= training.stop_after_step
+    )
+
+
+def _due(training: Training, every: int) -> bool:
+    step = training.standing.step
+    return step % every == 0 or step == training.order.total_steps
+
+
+def _validation_every(recipe: Recipe) -> int:
+    return recipe.validation.every or recipe.checkpoints.every
+
+
+def _progress(training: Training, result: StepResult) -> Progress:
+    standing, order, recipe = training.standing, training.order, training.recipe
+    left = order.total_steps - standing.step
+    return Progress(
+        step=standing.step,
+        total_steps=order.total_steps,
+        epoch=standing.step / order.steps_per_epoch,
+        loss=result.loss,
+        validation_loss=standing.validation_loss,
+        tokens_per_second=training.speed.tokens_per_second,
+        seconds_left=training.speed.seconds_left(
+            left,
+            math.ceil(left / _validation_every(recipe)),
+            math.ceil(left / recipe.checkpoints.every),
+        ),
+    )

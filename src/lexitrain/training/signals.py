@@ -1,0 +1,48 @@
+"""SIGINT and SIGTERM ask a run to stop; the loop answers after the step at hand.
+
+A notebook's stop button, Ctrl+C and a machine that is taken away all send one of the two. The first one sets a flag. A
+second SIGINT acts at once, as it does without this: checkpoints are written so that even then none is half-written.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupt:
+    """While entered, the two signals set `received` instead of ending the process.
+
+    Only the main thread may set handlers; in any other one the signals keep their old meaning.
+    """
+
+    def __init__(self) -> None:
+        self.received: str | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for each in _SIGNALS:
+                self._before[each] = signal.signal(each, self._note)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._restore()
+
+    def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        self.received = signal.Signals(number).name
+        self._restore(signal.SIGINT)
+
+    def _restore(self, *which: signal.Signals) -> None:
+        for each in which or tuple(self._before):
+            if each in self._before:
+                signal.signal(each, self._before.pop(each))

@@ -1,0 +1,317 @@
+"""`train`: start a run or go on with it, and bring it to its end.
+
+The checks that need no model come first, so that a mistake costs a second: the folder, the recipe, the data. Then the
+objects are built (tokenizer, samples, model with adapter, optimizer, step), the newest valid checkpoint is put into
+them, and the loop takes over.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from lexitrain.errors import InputError, Stopped
+from lexitrain.models.adapter import CONFIG_FILE, WEIGHTS_FILE
+from lexitrain.recipe import Recipe, training_differences
+from lexitrain.run import Run
+from lexitrain.tasks import registry
+from lexitrain.training.build import build_training
+from lexitrain.training.checkpoints import Checkpoint
+from lexitrain.training.corpus import file_facts
+from lexitrain.training.finish import CardFacts, write_adapter
+from lexitrain.training.loop import Ending, Training, run_steps, validation_loss
+from lexitrain.training.monitor import Observer, Silent
+from lexitrain.training.signals import Interrupt
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """How a call of `train` ended.
+
+    Attributes:
+        run: the run's folder.
+        state: `finished`, or `stopped` when the same call goes on later.
+        reason: end of the schedule, early_stopping, stop_after_step, the signal's name, or already_finished.
+        step, total_steps: optimizer steps done and planned.
+        first_loss: validation loss before training, nats a supervised token.
+        validation_loss: the last one measured.
+        best_step, best_loss: of the lowest validation loss.
+        adapter: folder of the best adapter, when finished.
+        seconds: spent in training steps, over all calls.
+        parts: with one adapter per task, the result of each task; the numbers above are then sums and means.
+    """
+
+    run: Path
+    state: Literal["finished", "stopped"]
+    reason: str
+    step: int
+    total_steps: int
+    first_loss: float | None = None
+    validation_loss: float | None = None
+    best_step: int | None = None
+    best_loss: float | None = None
+    adapter: Path | None = None
+    seconds: float = 0.0
+    parts: dict[str, TrainingResult] = field(default_factory=dict[str, "TrainingResult"])
+
+
+def train(
+    recipe: Recipe,
+    data_dir: str | Path,
+    run_dir: str | Path,
+    *,
+    stop_after_step: int | None = None,
+    mirror: str | Path | None = None,
+    fresh: bool = False,
+    observer: Observer | None = None,
+) -> TrainingResult:
+    """Train by a recipe, going on from the newest valid checkpoint where the run exists.
+
+    Args:
+        recipe: what to train.
+        data_dir: folder with train.jsonl and, for validation, validation.jsonl.
+        run_dir: the run's folder, made where missing.
+        stop_after_step: save and stop after this step; the schedule stays that of the whole run.
+        mirror: folder for copies of the checkpoints, instead of the recipe's `checkpoints.mirror`.
+        fresh: move an existing run aside and start anew.
+        observer: is told what happens.
+
+    Raises:
+        InputError: wrong folder, recipe or data; the run is of another recipe or other data; the folder is read-only.
+        Stopped: the disk is full, or the loss is not a number; the last checkpoint is intact.
+    """
+    observer = observer or Silent()
+    if mirror is not None:
+        kept = recipe.checkpoints.model_copy(update={"mirror": str(mirror)})
+        recipe = recipe.model_copy(update={"checkpoints": kept})
+    run = Run(run_dir)
+    with _storage_errors(run):
+        if fresh and not run.is_empty():
+            with run.lock():
+                pass
+            run.move_aside()
+        if recipe.data.adapters == "per_task":
+            return _train_each_task(recipe, Path(data_dir), run, stop_after_step, observer)
+        return _train_one(recipe, Path(data_dir), run, stop_after_step, observer)
+
+
+def _train_each_task(
+    recipe: Recipe, data_dir: Path, run: Run, stop_after_step: int | None, observer: Observer
+) -> TrainingResult:
+    """One run a task, each in a folder of the task's name. A stop in one of them stops all."""
+    parts: dict[str, TrainingResult] = {}
+    for task in recipe.data.tasks or _tasks_in(data_dir, recipe):
+        data = recipe.data.model_copy(
+            update={
+                "tasks": (task,),
+                "adapters": "one",
+                "task_weights": {k: v for k, v in recipe.data.task_weights.items() if k == task},
+            }
+        )
+        own = recipe.model_copy(update={"data": data})
+        observer.stage(f"adapter for {task}")
+        parts[task] = _train_one(own, data_dir, Run(run.path / task), stop_after_step, observer)
+        if parts[task].state == "stopped" and parts[task].reason != "stop_after_step":
+            break
+    results = list(parts.values())
+    losses = [each.best_loss for each in results if each.best_loss is not None]
+    stopped = [each for each in results if each.state == "stopped"]
+    return TrainingResult(
+        run=run.path,
+        state="stopped" if stopped else "finished",
+        reason=(stopped or results)[0].reason,
+        step=sum(each.step for each in results),
+        total_steps=sum(each.total_steps for each in results),
+        best_loss=sum(losses) / len(losses) if losses else None,
+        seconds=sum(each.seconds for each in results),
+        parts=parts,
+    )
+
+
+def _tasks_in(data_dir: Path, recipe: Recipe) -> list[str]:
+    """Tasks of the training records, in the registry's order."""
+    from lexitrain.data.records import iterate_split
+
+    file_facts(data_dir)
+    present = {record.task for record in iterate_split(data_dir / "train.jsonl")}
+    return [task for task in registry(recipe.data.custom_tasks) if task in present]
+
+
+def _train_one(
+    recipe: Recipe, data_dir: Path, run: Run, stop_after_step: int | None, observer: Observer
+) -> TrainingResult:
+    if not run.exists() and not run.is_empty():
+        raise InputError(
+            "This folder holds something else than a run.",
+            where=run.path,
+            fix="Give another --run folder; one that does not exist yet is made.",
+        )
+    if run.exists():
+        _refuse_other_recipe(run, recipe)
+        if (done := _finished(run)) is not None:
+            return done
+    file_facts(data_dir)  # a wrong data folder is told before anything is written
+    with run.lock(), Interrupt() as interrupt:
+        if not run.exists():
+            run.write_recipe(recipe)
+        training, tokenizer, resumed = build_training(
+            recipe, data_dir, run, observer, stop_after_step
+        )
+        _announce(training, interrupt, resumed)
+        ending = run_steps(training, interrupt)
+        if ending in {"finished", "early_stopping"}:
+            return _finish(training, tokenizer, ending)
+        return _stop(training, interrupt, ending)
+
+
+def _announce(training: Training, interrupt: Interrupt, resumed: Checkpoint | None) -> None:
+    """Write the event that starts or resumes the run; a new run measures its validation loss first."""
+    total = training.order.total_steps
+    if any(each.event == "started" for each in training.run.events()):
+        source = None if resumed is None else resumed.path.name
+        training.event("resumed", checkpoint=source, total_steps=total)
+        return
+    training.observer.stage("measuring the validation loss before training")
+    training.event(
+        "started",
+        total_steps=total,
+        steps_per_epoch=training.order.steps_per_epoch,
+        samples_per_epoch=training.order.samples_per_epoch,
+        validation_loss=validation_loss(training, interrupt),
+        trainable_parameters=sum(each.numel() for each in training.step.parameters),
+        data=training.corpus.summary.folder,
+    )
+
+
+def _stop(training: Training, interrupt: Interrupt, ending: Ending) -> TrainingResult:
+    standing = training.standing
+    if ending == "signal":
+        training.event("signal", signal=interrupt.received)
+    elif standing.validated_at < standing.step:
+        # For the reader only: it is no validation of the schedule, so it chooses no best and stops nothing.
+        training.observer.stage("measuring the validation loss")
+        standing.validation_loss = validation_loss(training, interrupt)
+    training.event("stopped", reason=ending, validation_loss=standing.validation_loss)
+    reason = interrupt.received if ending == "signal" and interrupt.received else ending
+    return _result(training, "stopped", reason)
+
+
+def _finish(training: Training, tokenizer: Any, ending: Ending) -> TrainingResult:
+    """Write `adapter/` from the best adapter, or the last one where nothing was validated."""
+    run, standing = training.run, training.standing
+    training.observer.stage("writing the adapter")
+    best = training.checkpoints.best(
+        lambda path, reason: training.event("broken", checkpoint=path.name, reason=reason)
+    )
+    step, loss = standing.step, standing.validation_loss
+    files = training.adapter.contents()
+    if best is not None:
+        step, loss = best.step, best.note["validation_loss"]
+        files = {name: best.files[name] for name in (WEIGHTS_FILE, CONFIG_FILE)}
+    facts = CardFacts(
+        step=step,
+        total_steps=training.order.total_steps,
+        first_loss=_first_loss(run),
+        validation_loss=loss,
+        seconds=standing.seconds,
+        environment=run.read_environment(),
+    )
+    write_adapter(run, files, tokenizer, training.recipe, training.corpus.summary, facts)
+    result = _result(training, "finished", ending)
+    training.event(
+        "finished",
+        reason=ending,
+        total_steps=training.order.total_steps,
+        validation_loss=standing.validation_loss,
+        best_step=step,
+        best_loss=loss,
+        seconds=round(standing.seconds, 3),
+    )
+    return result
+
+
+def _result(
+    training: Training, state: Literal["finished", "stopped"], reason: str
+) -> TrainingResult:
+    standing = training.standing
+    return TrainingResult(
+        run=training.run.path,
+        state=state,
+        reason=reason,
+        step=standing.step,
+        total_steps=training.order.total_steps,
+        first_loss=_first_loss(training.run),
+        validation_loss=standing.validation_loss,
+        best_step=standing.best_step,
+        best_loss=standing.best_loss,
+        adapter=training.run.adapter if state == "finished" else None,
+        seconds=standing.seconds,
+    )
+
+
+def _finished(run: Run) -> TrainingResult | None:
+    """The result of a run that has reached its end before."""
+    last = next((each for each in reversed(run.events()) if each.event == "finished"), None)
+    if last is None or not (run.adapter / WEIGHTS_FILE).is_file():
+        return None
+    return TrainingResult(
+        run=run.path,
+        state="finished",
+        reason="already_finished",
+        step=last.step,
+        total_steps=last.details["total_steps"],
+        first_loss=_first_loss(run),
+        validation_loss=last.details["validation_loss"],
+        best_step=last.details["best_step"],
+        best_loss=last.details["best_loss"],
+        adapter=run.adapter,
+        seconds=last.details["seconds"],
+    )
+
+
+def _first_loss(run: Run) -> float | None:
+    started = next((each for each in run.events() if each.event == "started"), None)
+    return None if started is None else started.details["validation_loss"]
+
+
+def _refuse_other_recipe(run: Run, recipe: Recipe) -> None:
+    differences = training_differences(run.read_recipe(), recipe)
+    if differences:
+        raise InputError(
+            f"The run was started with another recipe: {'; '.join(differences)}.",
+            where=run.path,
+            fix="Give another --run folder, or --fresh to move this run aside and start anew.",
+        )
+    run.write_recipe(recipe)  # what may differ is that of the last call
+
+
+@contextmanager
+def _storage_errors(run: Run) -> Generator[None]:
+    """Say what a full disk or a read-only folder means for the run; other errors pass."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or run.path
+        if error.errno in _FULL:
+            saved = run.checkpoint_steps()
+            raise Stopped(
+                "The disk is full. "
+                + (f"The checkpoint of step {saved[-1]} is intact." if saved else "")
+                + " Nothing half-written is left.",
+                where=where,
+                fix="Make room, then run the same command again: it goes on from there.",
+            ) from error
+        if error.errno in _READ_ONLY:
+            raise InputError(
+                f"The folder cannot be written ({error.strerror}).",
+                where=where,
+                fix="Give a --run folder that you may write to.",
+            ) from error
+        raise
