@@ -78,7 +78,7 @@ class DataSummary:
     """data.json: what the run is trained on.
 
     Attributes:
-        folder: the data folder as it was given.
+        folder: the data folder, absolute.
         files: name -> {"sha256", "bytes"}.
         samples: split -> task -> samples used.
         skipped: split -> records that could not be rendered within max_length.

@@ -198,7 +198,7 @@ def _summary(
     folder: Path, files: Mapping[str, Mapping[str, Any]], splits: Mapping[str, Samples]
 ) -> DataSummary:
     return DataSummary(
-        folder=str(folder),
+        folder=str(folder.resolve()),
         files={name: dict(facts) for name, facts in files.items()},
         samples={name: dict(sorted(Counter(each.tasks).items())) for name, each in splits.items()},
         skipped={name: each.skipped for name, each in splits.items()},

@@ -1,0 +1,167 @@
+"""`lexitrain runs`: all runs of a folder, what became of them, and how to go on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lexitrain.cli.console import console, errors_console, print_json
+from lexitrain.errors import InputError
+
+if TYPE_CHECKING:
+    from lexitrain.run import Event, Run
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """One line of the table.
+
+    Attributes:
+        path: the run's folder.
+        recipe: name of its recipe.
+        state: finished, running, stopped (by its own will, resumable), interrupted (by a crash or kill, resumable) or
+            broken (cannot be read).
+        step, total_steps: optimizer steps done and planned.
+        loss: last logged training loss, nats a supervised token.
+        best_validation_loss: the lowest one measured.
+        checkpoint_step: of the newest checkpoint.
+        checkpoint_age_seconds: since it was written.
+        next: the command to give next, or why there is none.
+    """
+
+    path: str
+    recipe: str | None
+    state: str
+    step: int = 0
+    total_steps: int | None = None
+    loss: float | None = None
+    best_validation_loss: float | None = None
+    checkpoint_step: int | None = None
+    checkpoint_age_seconds: float | None = None
+    next: str = ""
+
+
+def runs(
+    folder: Annotated[
+        Path, typer.Argument(metavar="[DIR]", help="Folder that holds runs, or one run.")
+    ] = Path("runs"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """List runs: state, step, losses, age of the last checkpoint, and how to go on."""
+    if not folder.is_dir():
+        raise InputError("There is no such folder.", where=folder, fix="Give the folder of runs.")
+    found = [summarize(path) for path in run_folders(folder)]
+    if as_json:
+        print_json([asdict(each) for each in found])
+    elif found:
+        _print_table(found)
+    else:
+        errors_console().print(f"There are no runs in {folder}.", soft_wrap=True)
+
+
+def run_folders(folder: Path) -> list[Path]:
+    """The folder itself and those at most two levels below it that hold a run, by name."""
+    candidates = [folder, *sorted(folder.glob("*/")), *sorted(folder.glob("*/*/"))]
+    return sorted({path for path in candidates if (path / "recipe.yaml").is_file()})
+
+
+def summarize(path: Path) -> RunSummary:
+    """What became of one run."""
+    from lexitrain.run import Run
+
+    run = Run(path)
+    try:
+        return _summarize(run)
+    except InputError as error:
+        return RunSummary(str(path), None, "broken", next=str(error))
+
+
+def _summarize(run: Run) -> RunSummary:
+    import time
+
+    recipe, events, metrics = run.read_recipe(), run.events(), run.metrics()
+    steps = run.checkpoint_steps()
+    losses = [line.validation_loss for line in metrics if line.validation_loss is not None]
+    totals = [each.details["total_steps"] for each in events if "total_steps" in each.details]
+    state = _state(run, events)
+    age = None
+    if steps:
+        age = time.time() - (run.checkpoint(steps[-1]) / "MANIFEST.json").stat().st_mtime
+    return RunSummary(
+        path=str(run.path),
+        recipe=recipe.name,
+        state=state,
+        step=max(
+            [*steps, *(line.step for line in metrics), *(each.step for each in events)], default=0
+        ),
+        total_steps=totals[-1] if totals else None,
+        loss=metrics[-1].loss if metrics else None,
+        best_validation_loss=min(losses, default=None),
+        checkpoint_step=steps[-1] if steps else None,
+        checkpoint_age_seconds=None if age is None else round(age, 1),
+        next=_next(run, state, events),
+    )
+
+
+def _state(run: Run, events: list[Event]) -> str:
+    if run.is_locked():
+        return "running"
+    last = events[-1].event if events else None
+    return last if last in {"finished", "stopped"} else "interrupted"
+
+
+def _next(run: Run, state: str, events: list[Event]) -> str:
+    if state == "finished":
+        return f"adapter in {run.adapter}"
+    if state == "running":
+        return "wait for it"
+    folders = [each.details["data"] for each in events if each.event == "started"]
+    data = folders[0] if folders else "DIR"
+    return f"lexitrain train --recipe {run.recipe_file} --data {data} --run {run.path}"
+
+
+def _print_table(found: list[RunSummary]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("run", "recipe", "state", "step", "loss", "best validation", "last saved"):
+        table.add_column(heading, no_wrap=True)
+    colours = {"finished": "green", "broken": "red", "running": "cyan"}
+    for each in found:
+        colour = colours.get(each.state, "yellow")
+        table.add_row(
+            each.path,
+            each.recipe or "–",
+            f"[{colour}]{each.state}[/]",
+            f"{each.step}/{each.total_steps or '?'}",
+            _number(each.loss),
+            _number(each.best_validation_loss),
+            _ago(each),
+        )
+    out = console()
+    out.print(table)
+    for each in found:
+        if each.state in {"stopped", "interrupted", "broken"}:
+            out.print(f"\n{each.path}:\n  {each.next}", soft_wrap=True)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
+
+
+def _ago(summary: RunSummary) -> str:
+    age = summary.checkpoint_age_seconds
+    if age is None:
+        return "never"
+    if age < 90:
+        told = f"{age:.0f} s"
+    elif age < 5400:
+        told = f"{age / 60:.0f} min"
+    elif age < 48 * 3600:
+        told = f"{age / 3600:.0f} h"
+    else:
+        told = f"{age / 86400:.0f} days"
+    return f"step {summary.checkpoint_step}, {told} ago"

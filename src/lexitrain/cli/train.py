@@ -1,0 +1,134 @@
+"""`lexitrain train`: start a run, or go on with it, by the same command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lexitrain.cli.console import console, print_json
+from lexitrain.errors import InputError, Stopped
+
+if TYPE_CHECKING:
+    from lexitrain.training import TrainingResult
+
+
+def train(
+    data: Annotated[
+        Path, typer.Option("--data", metavar="DIR", help="Folder that `data prepare` wrote.")
+    ],
+    recipe: Annotated[
+        str, typer.Option("--recipe", metavar="R", help="A shipped recipe or a YAML file.")
+    ] = "fast",
+    run: Annotated[
+        Path | None,
+        typer.Option("--run", metavar="DIR", help="Folder of the run.  [default: runs/RECIPE]"),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Change a field, e.g. lora.rank=8."),
+    ] = None,
+    mirror: Annotated[
+        Path | None,
+        typer.Option("--mirror", metavar="DIR", help="Copy each checkpoint to this folder too."),
+    ] = None,
+    fresh: Annotated[
+        bool,
+        typer.Option("--fresh", help="Move an existing run aside (DIR.old-1) and start anew."),
+    ] = False,
+    stop_after_step: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Save and stop after step N; the schedule stays the whole run's."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Train an adapter. An interrupted run goes on when the same command is given again.
+
+    Exit code 4 means: stopped, and resumable.
+    """
+    if stop_after_step is not None and stop_after_step < 1:
+        raise InputError("The step to stop after is at least 1.", where="--stop-after-step")
+    from lexitrain.recipe_file import load_recipe
+
+    loaded = load_recipe(recipe, overrides or ())
+    folder = run or Path("runs") / loaded.name
+    from lexitrain.cli.training_progress import TrainingProgress
+    from lexitrain.training import train as train_run
+
+    with TrainingProgress() as progress:
+        result = train_run(
+            loaded,
+            data,
+            folder,
+            stop_after_step=stop_after_step,
+            mirror=mirror,
+            fresh=fresh,
+            observer=progress,
+        )
+    if as_json:
+        print_json(result_document(result))
+    elif result.state == "finished":
+        print_result(result)
+    if result.state == "stopped":
+        raise Stopped(_stopped_message(result), where=folder, fix=_how_to_go_on(result))
+
+
+def result_document(result: TrainingResult) -> dict[str, object]:
+    """The result as the JSON document of `--json`."""
+    document: dict[str, object] = {
+        "run": str(result.run),
+        "state": result.state,
+        "reason": result.reason,
+        "step": result.step,
+        "total_steps": result.total_steps,
+        "validation_loss": {
+            "before": result.first_loss,
+            "last": result.validation_loss,
+            "best": result.best_loss,
+            "best_step": result.best_step,
+        },
+        "adapter": str(result.adapter) if result.adapter else None,
+        "seconds": round(result.seconds, 3),
+    }
+    if result.parts:
+        document["parts"] = {task: result_document(part) for task, part in result.parts.items()}
+    return document
+
+
+def print_result(result: TrainingResult) -> None:
+    """Say what came out and where it lies."""
+    out = console()
+    for task, part in (result.parts or {"": result}).items():
+        name = f"{task}: " if task else ""
+        again = " (it had finished before)" if part.reason == "already_finished" else ""
+        early = " by early stopping" if part.reason == "early_stopping" else ""
+        out.print(f"{name}[green]finished[/]{early} after {part.step} steps{again}")
+        if part.best_loss is not None:
+            before = "" if part.first_loss is None else f" (before training {part.first_loss:.4f})"
+            out.print(
+                f"  validation loss {part.best_loss:.4f} at step {part.best_step}{before}",
+                soft_wrap=True,
+            )
+        out.print(f"  adapter in {part.adapter}", soft_wrap=True)
+
+
+def _stopped_message(result: TrainingResult) -> str:
+    stopped = [part for part in result.parts.values() if part.state == "stopped"] or [result]
+    at = f"saved at step {stopped[0].step} of {stopped[0].total_steps}"
+    loss = ""
+    if stopped[0].validation_loss is not None and stopped[0].first_loss is not None:
+        loss = (
+            f" Validation loss {stopped[0].first_loss:.4f} before training, "
+            f"{stopped[0].validation_loss:.4f} now."
+        )
+    why = "as asked" if result.reason == "stop_after_step" else f"by {result.reason}"
+    return f"Stopped {why}, {at}.{loss}"
+
+
+def _how_to_go_on(result: TrainingResult) -> str:
+    if result.reason == "stop_after_step":
+        return "To go on: the same command with a larger --stop-after-step, or without it."
+    return "To go on: run the same command again."
