@@ -45,7 +45,7 @@ def build_optimizer(parameters: Iterable[Parameter], settings: OptimizerSection)
 
 
 def _bitsandbytes_class(name: str, on_cpu: bool) -> type[Optimizer]:
-    """The class for `name`. Paging moves state off a GPU; on a CPU there is nothing to page, the numbers are the same."""
+    """The class for `name`. Paging moves state off a GPU: on a CPU the unpaged class gives the same numbers."""
     try:
         import bitsandbytes.optim as variants
     except ImportError as error:
