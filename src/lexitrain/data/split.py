@@ -48,14 +48,20 @@ def assign_splits(
 
 
 def _draw(sizes: NDArray[np.int64], drawn: NDArray[np.uint64]) -> NDArray[np.uint8]:
-    """The split of each of three or more groups: test first, then validation, the rest trains."""
+    """The split of each of three or more groups: test first, then validation, the rest trains. None stays empty."""
     held_out = max(1, round(HELD_OUT * int(sizes.sum())))
-    large = sizes > held_out
-    order = np.lexsort((drawn, large))  # large groups last
-    before = np.cumsum(sizes[order]) - sizes[order]
+    order = np.lexsort((drawn, sizes > held_out))  # large groups last
+    filled = np.cumsum(sizes[order])
+    test = min(_nearest(filled, held_out), len(sizes) - 2)
+    both = test + min(
+        _nearest(filled[test:], int(filled[test - 1]) + held_out), len(sizes) - 1 - test
+    )
     split = np.zeros(len(sizes), np.uint8)
-    split[order[before < 2 * held_out]] = 1
-    split[order[before < held_out]] = 2
-    split[large] = 0
-    split[order[0]], split[order[1]] = 2, 1  # neither held-out split stays empty
+    split[order[:test]] = 2
+    split[order[test:both]] = 1
     return split
+
+
+def _nearest(filled: NDArray[np.int64], wanted: int) -> int:
+    """How many groups, at least one, come nearest to `wanted` records."""
+    return int(np.abs(filled - wanted).argmin()) + 1
