@@ -129,7 +129,9 @@ def load_base(
             trust_remote_code=False,
             **options,
         )
-    if not options:
+    if options:
+        _keep_trainable(model)
+    else:
         model.to(device)  # pyright: ignore[reportArgumentType]
     return model.requires_grad_(False).eval()
 
@@ -145,6 +147,15 @@ def _nf4(dtype: torch.dtype) -> Any:
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
     )
+
+
+def _keep_trainable(model: PreTrainedModel) -> None:
+    """On a CPU, bitsandbytes repacks a 4-bit layer for inference at its first call without gradients, in place, and the
+    repacked layer has no backward pass: a validation before the first step would end the training.
+    """
+    for module in model.modules():
+        if getattr(module, "support_avx512bf16_for_cpu", False):
+            module.support_avx512bf16_for_cpu = False  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @contextmanager
