@@ -129,12 +129,20 @@ def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
 
 def test_one_process_at_a_time_holds_a_run(tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
+    run.write_plan({})
     assert not run.is_locked()
     with run.lock():
         assert run.is_locked()
         with pytest.raises(InputError, match="Another process"), Run(run.path).lock():
             pass
     assert not run.is_locked()
+
+
+def test_a_lock_under_which_nothing_was_written_leaves_no_folder(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    with pytest.raises(ValueError, match="mistake"), run.lock():
+        raise ValueError("mistake")
+    assert not run.path.exists()
 
 
 def test_moving_aside_never_overwrites(tmp_path: Path) -> None:

@@ -250,17 +250,24 @@ class Run:
     def lock(self) -> Generator[None]:
         """Hold the run while it trains. Raises InputError when another process holds it.
 
-        The lock belongs to the process, so a kill frees it. A file system without locks grants every request.
+        The lock belongs to the process, so a kill frees it. A file system without locks grants every request. A
+        folder to which nothing was written meanwhile is removed again.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("ab") as handle:
+        file = self.path / ".lock"
+        with file.open("ab") as handle:
             if not _try_lock(handle):
                 raise InputError(
                     "Another process is training this run.",
                     where=self.path,
                     fix="Wait for it, stop it, or give another --run folder.",
                 )
-            yield
+            try:
+                yield
+            finally:
+                if list(self.path.iterdir()) == [file]:
+                    file.unlink()
+                    self.path.rmdir()
 
     def is_locked(self) -> bool:
         """True while some process trains this run."""
@@ -389,6 +396,5 @@ def _try_lock(handle: BinaryIO) -> bool:
     except BlockingIOError:
         return False
     except (ImportError, OSError):
-        # No locks on this system or this mount: two trainers in one folder are then the user's care.
-        return True
+        pass  # No locks on this system or this mount: two trainers in one folder are then the user's care.
     return True

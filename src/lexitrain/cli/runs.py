@@ -46,7 +46,7 @@ class RunSummary:
 
 def runs(
     folder: Annotated[
-        Path, typer.Argument(metavar="[DIR]", help="Folder that holds runs, or one run.")
+        Path, typer.Argument(metavar="DIR", help="Folder that holds runs, or one run.")
     ] = Path("runs"),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:

@@ -29,6 +29,8 @@ def build_training(
 ) -> tuple[Training, Any, Checkpoint | None]:
     """All objects of the run, its tokenizer, and the checkpoint it goes on from, if there is one.
 
+    A new run's folder gets its first files here, when nothing can be wrong with recipe and data any more.
+
     Raises:
         InputError: base, data or a setting cannot be used, or the run was started with other data.
     """
@@ -72,7 +74,7 @@ def build_training(
         observer=observer,
         stop_after_step=stop_after_step,
     )
-    _note_environment(training, environment(device, dtype, recipe.seed))
+    _write_first_files(training, environment(device, dtype, recipe.seed))
     return training, tokenizer, _resume(training)
 
 
@@ -92,20 +94,25 @@ def _resume(training: Training) -> Checkpoint | None:
 
 
 def _refuse_other_data(run: Run, corpus: Corpus, data_dir: Path) -> None:
-    if run.data_file.is_file():
-        differences = data_differences(run.read_data(), corpus.summary)
-        if differences:
-            raise InputError(
-                f"The run was started with other data: {'; '.join(differences)}.",
-                where=data_dir,
-                fix="Give the data it was started with, another --run folder, or --fresh to start anew.",
-            )
-    else:
-        run.write_data(corpus.summary)
+    if not run.data_file.is_file():
+        return
+    differences = data_differences(run.read_data(), corpus.summary)
+    if differences:
+        raise InputError(
+            f"The run was started with other data: {'; '.join(differences)}.",
+            where=data_dir,
+            fix="Give the data it was started with, another --run folder, or --fresh to start anew.",
+        )
 
 
-def _note_environment(training: Training, now: dict[str, Any]) -> None:
+def _write_first_files(training: Training, now: dict[str, Any]) -> None:
+    """Write what a run has from its start, as far as it is missing. The recipe comes first: it makes the run."""
     run = training.run
+    if not run.exists():
+        run.write_recipe(training.recipe)
+    if not run.data_file.is_file():
+        run.write_data(training.corpus.summary)
+    training.corpus.save_new(run)
     if not run.environment_file.is_file():
         run.write_environment(now)
     elif differences := changes(run.read_environment(), now):

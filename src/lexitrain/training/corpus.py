@@ -36,17 +36,28 @@ _BATCH = 2000
 
 @dataclass(frozen=True)
 class Corpus:
-    """The samples of a run and what is known about them."""
+    """The samples of a run and what is known about them.
+
+    Attributes:
+        new: split -> key, of the samples that were rendered now and are not in the run's folder yet.
+    """
 
     train: Samples
     validation: Samples
     summary: DataSummary
+    new: dict[str, str]
+
+    def save_new(self, run: Run) -> None:
+        """Keep what was rendered now for the next start of this run."""
+        for split, key in self.new.items():
+            samples = self.train if split == TRAIN else self.validation
+            samples.save(_saved(run, split), key)
 
 
 def load_corpus(
     run: Run, folder: Path, recipe: Recipe, registry: Mapping[str, Task], tokenizer: Any
 ) -> Corpus:
-    """The run's samples, from its folder where they are those of these data, else rendered anew.
+    """The run's samples, from its folder where they are those of these data, else rendered anew. Writes nothing.
 
     Raises:
         InputError: a file is missing or unreadable, a task is unknown, or no sample is left.
@@ -56,17 +67,17 @@ def load_corpus(
     renderer = Renderer(tokenizer, registry, recipe.data.max_length)
     made_from = _key_parts(recipe, registry, tokenizer)
     splits: dict[str, Samples] = {}
+    new: dict[str, str] = {}
     for split in (TRAIN, VALIDATION):
         path = folder / f"{split}.jsonl"
         if path.name not in files:
             splits[split] = collect(())
             continue
         key = _hash(made_from, files[path.name]["sha256"])
-        saved = run.cache / f"{split}.safetensors"
-        samples = read_saved(saved, key)
+        samples = read_saved(_saved(run, split), key)
         if samples is None:
             samples = collect(_rendered(path, renderer, recipe.data.tasks))
-            samples.save(saved, key)
+            new[split] = key
         splits[split] = samples
     if not len(splits[TRAIN]):
         raise InputError(
@@ -74,7 +85,7 @@ def load_corpus(
             where=folder / "train.jsonl",
             fix="Check data.tasks and data.max_length.",
         )
-    return Corpus(splits[TRAIN], splits[VALIDATION], _summary(folder, files, splits))
+    return Corpus(splits[TRAIN], splits[VALIDATION], _summary(folder, files, splits), new)
 
 
 def file_facts(folder: Path) -> dict[str, dict[str, Any]]:
@@ -111,6 +122,10 @@ def data_differences(before: DataSummary, now: DataSummary) -> list[str]:
             "the same records give other tokens (tokenizer, chat template, or a task's code changed)"
         )
     return differences
+
+
+def _saved(run: Run, split: str) -> Path:
+    return run.cache / f"{split}.safetensors"
 
 
 def _difference(before: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> str:

@@ -159,8 +159,6 @@ def _train_one(
             return done
     file_facts(data_dir)  # a wrong data folder is told before anything is written
     with run.lock(), Interrupt() as interrupt:
-        if not run.exists():
-            run.write_recipe(recipe)
         training, tokenizer, resumed = build_training(
             recipe, data_dir, run, observer, stop_after_step
         )
