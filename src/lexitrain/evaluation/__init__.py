@@ -1,0 +1,29 @@
+"""Evaluation of a run, an adapter or a base: generation, scores with intervals, what they are worth.
+
+Costs a generated answer a record; everything else is milliseconds.
+"""
+
+from __future__ import annotations
+
+from lexitrain.evaluation.data import HeldOut, read_held_out
+from lexitrain.evaluation.evaluation import Evaluation, TaskEvaluation, ask, evaluate
+from lexitrain.evaluation.generation import generate
+from lexitrain.evaluation.storage import document, save
+from lexitrain.evaluation.subject import Loaded, Subject, load, load_for_inference, locate
+
+__all__ = [
+    "Evaluation",
+    "HeldOut",
+    "Loaded",
+    "Subject",
+    "TaskEvaluation",
+    "ask",
+    "document",
+    "evaluate",
+    "generate",
+    "load",
+    "load_for_inference",
+    "locate",
+    "read_held_out",
+    "save",
+]

@@ -22,7 +22,6 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from transformers import PreTrainedTokenizerFast
 
 Progress = Callable[[int], None]
 
@@ -31,7 +30,7 @@ _COMPACT_AT = 0.75  # share of rows still going below which the finished ones ar
 
 def generate(
     model: Any,
-    tokenizer: PreTrainedTokenizerFast,
+    tokenizer: Any,
     prompts: Sequence[NDArray[np.int32]],
     maximum_tokens: int,
     stop_ids: Collection[int],

@@ -1,0 +1,116 @@
+"""`lexitrain evaluate`: a model's scores on held-out records, beside what a trivial predictor reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lexitrain.cli.console import console, print_json
+from lexitrain.cli.progress import shown_progress
+from lexitrain.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from lexitrain.run import Run
+    from lexitrain.tasks import Task
+
+
+def evaluate(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|MODEL", help="A run, an adapter folder, a base folder, nano, or a Hub id."
+        ),
+    ],
+    data: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE|DIR",
+            help="Records to score, or a folder made by `data prepare` (its test.jsonl).",
+        ),
+    ],
+    task: Annotated[str | None, typer.Option(metavar="NAME", help="Score this task alone.")] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="Most records to score, spread evenly over the tasks."),
+    ] = None,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Prompts answered together; fewer need less memory.")
+    ] = 64,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Score a model on held-out records, with 95 % intervals, beside a trivial predictor."""
+    if not data.exists():  # before torch is imported: the message should not take seconds
+        raise InputError("There is no such file or folder of records.", where=data)
+    with shown_progress() as progress:
+        progress("loading", 0, 0)
+        from lexitrain import evaluation as evaluating
+        from lexitrain.tasks import registry
+
+        subject = evaluating.locate(model)
+        tasks = registry(subject.custom_tasks)
+        held_out = evaluating.read_held_out(
+            data,
+            tasks,
+            task=None if task is None else short_name(task, tasks),
+            limit=limit,
+            run_data=_data_folder(subject.run),
+        )
+        loaded = evaluating.load(subject)
+        evaluation = evaluating.evaluate(
+            loaded.model,
+            loaded.tokenizer,
+            held_out.records,
+            tasks,
+            train_records=held_out.train,
+            max_length=subject.max_length,
+            batch_size=batch_size,
+            select=loaded.select,
+            progress=progress,
+        )
+    document = evaluating.document(subject, held_out, evaluation)
+    saved = None
+    if subject.run is not None:
+        try:
+            saved = evaluating.save(subject.run, held_out, document, evaluation)
+        except OSError as error:
+            raise InputError(
+                f"The evaluation cannot be saved: {error.strerror}.", where=subject.run.evaluation
+            ) from error
+    if as_json:
+        print_json(document)
+        return
+    from lexitrain.cli.evaluation_table import print_evaluation
+
+    out = console()
+    print_evaluation(out, model, held_out, evaluation)
+    if saved is not None:
+        out.print(f"Saved to {saved}, every answer beside it.", markup=False, soft_wrap=True)
+
+
+def short_name(name: str, tasks: Mapping[str, Task]) -> str:
+    """The task that the user means by its short name or its name in the prompt.
+
+    Raises:
+        InputError: there is none.
+    """
+    from lexitrain.tasks import aliases
+
+    known = aliases(tasks)
+    if name not in known:
+        close = nearest(name, known)
+        raise InputError(
+            f"There is no task {name}.",
+            where="--task",
+            fix=f"Did you mean {close}?" if close else f"Tasks: {', '.join(tasks)}.",
+        )
+    return known[name]
+
+
+def _data_folder(run: Run | None) -> Path | None:
+    """The folder that the run was trained on, as it was given then."""
+    if run is None or not run.data_file.is_file():
+        return None
+    return Path(run.read_data().folder)

@@ -1,0 +1,43 @@
+"""An evaluation as a document, and in the run folder: scores in `<name>.json`, answers in `<name>.answers.jsonl`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from lexitrain.evaluation.data import HeldOut
+from lexitrain.evaluation.evaluation import Evaluation
+from lexitrain.evaluation.subject import Subject
+from lexitrain.run import Run, write_file
+
+
+def document(subject: Subject, data: HeldOut, evaluation: Evaluation) -> dict[str, Any]:
+    """What was evaluated, on what, and the scores."""
+    return {
+        "model": subject.name,
+        "base": subject.model.base,
+        "data": {
+            "name": data.name,
+            "file": str(data.file),
+            "sha256": hashlib.sha256(data.file.read_bytes()).hexdigest(),
+        },
+        "trivial_from": str(data.train_file),
+        **evaluation.to_json(),
+    }
+
+
+def save(run: Run, data: HeldOut, content: dict[str, Any], evaluation: Evaluation) -> Path:
+    """Write scores and answers to the run's `evaluation/` and return the scores' path.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+    lines = [
+        json.dumps(answered.to_json(), ensure_ascii=False) + "\n"
+        for task in evaluation.tasks.values()
+        for answered in task.answers
+    ]
+    write_file(run.evaluation / f"{data.name}.answers.jsonl", "".join(lines).encode())
+    return run.write_evaluation(data.name, content)

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lexitrain.cli.main import run as lexitrain
+from tests.taught import RECORDS, save_base, save_records, save_run, taught_model
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_base(tmp_path_factory.mktemp("base"), taught_model())
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    save_records(folder / "test.jsonl")
+    save_records(folder / "train.jsonl")
+    return folder
+
+
+def test_a_run_is_scored_and_the_evaluation_kept(
+    base: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    run = save_run(tmp_path / "run", base)
+    assert lexitrain(["evaluate", str(run.path), "--data", str(data)]) == 0
+    shown = capsys.readouterr().out
+    assert "JSON validity" in shown
+    assert "train.jsonl" in shown
+    row = next(line for line in shown.splitlines() if " f0.5 " in line)
+    assert row.split() == ["f0.5", "1.000", "1.000", "–", "1.000", "0.000", ">", "0.68", "yes"]
+    saved = run.read_evaluation("test")
+    assert saved["tasks"]["grammar"]["scores"]["f0.5"]["value"] == 1.0
+    lines = (run.evaluation / "test.answers.jsonl").read_text(encoding="utf-8").splitlines()
+    answers = [json.loads(line) for line in lines]
+    assert sorted(answer["row"] for answer in answers) == list(range(len(RECORDS)))
+    assert all(answer["valid"] for answer in answers)
+
+
+def test_json_is_one_document(base: Path, data: Path, capsys: pytest.CaptureFixture[str]):
+    arguments = ["--data", str(data / "test.jsonl"), "--task", "grammar_correction", "--json"]
+    assert lexitrain(["evaluate", str(base), *arguments]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert list(document["tasks"]) == ["grammar"]
+    assert document["data"]["name"] == "test-grammar"
+    assert len(document["data"]["sha256"]) == 64
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{base}", "--data", "{data}/nothing.jsonl"], "no such file or folder"),
+        (["{data}/no-run", "--data", "{data}"], "no such run or model"),
+        (["{base}", "--data", "{data}", "--task", "gramar"], "Did you mean grammar"),
+        (["{base}", "--data", "{data}/bad.jsonl"], "bad.jsonl:1"),
+    ],
+)
+def test_a_mistake_is_one_message_and_exit_code_2(
+    base: Path,
+    data: Path,
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+):
+    (data / "bad.jsonl").write_text("{")
+    given = [argument.format(base=base, data=data) for argument in arguments]
+    assert lexitrain(["evaluate", *given]) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.out == ""

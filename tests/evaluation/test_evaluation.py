@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from lexitrain.data.records import Record
+from lexitrain.errors import InputError
+from lexitrain.evaluation import Evaluation, evaluate
+from lexitrain.tasks import registry
+from tests.taught import RECORDS, taught_model
+from tests.tiny import tiny_model, tiny_tokenizer
+
+ROWS = tuple(enumerate(RECORDS))
+TASKS = registry()
+
+
+def evaluated(model: object, rows: tuple[tuple[int, Record], ...] = ROWS) -> Evaluation:
+    return evaluate(
+        model, tiny_tokenizer(), rows, TASKS, train_records=RECORDS, max_length=256, batch_size=2
+    )
+
+
+def test_a_model_that_knows_the_answers_scores_full_marks():
+    result = evaluated(taught_model())
+    assert list(result.tasks) == ["fluency", "vocabulary", "grammar", "dialogue", "explanation"]
+    assert (result.n, result.validity) == (7, 1.0)
+    scores = {name: task.scores for name, task in result.tasks.items()}
+    assert scores["fluency"]["mae"].value == 0.0
+    assert scores["vocabulary"]["accuracy"].value == 1.0
+    assert scores["grammar"]["f0.5"].value == 1.0
+    assert scores["dialogue"]["strategy_accuracy"].value == 1.0
+    assert scores["explanation"]["error_type_mention"].value == 1.0
+    fluency = result.tasks["fluency"]
+    assert fluency.trivial["mae"].value == pytest.approx(0.25)
+    assert (fluency.met("mae"), fluency.beats_trivial("mae")) == (True, True)
+    assert result.tasks["grammar"].trivial["exact_match"].value == 0.0
+    assert result.tasks["dialogue"].met("chrf") is None
+    first = result.tasks["vocabulary"].answers[0]
+    assert (first.row, first.answer, first.invalid) == (
+        2,
+        {"level": "A1", "key_words": ["cat"]},
+        None,
+    )
+
+
+def test_a_model_that_babbles_has_no_valid_answer_and_the_worst_scores():
+    result = evaluated(tiny_model())
+    assert result.validity == 0.0
+    assert result.tasks["fluency"].scores["mae"].value == 0.75  # 0.5 and 1.0 away
+    assert result.tasks["vocabulary"].scores["within_one_level"].value == 0.0
+    answer = result.tasks["grammar"].answers[0]
+    assert answer.answer is None
+    assert "no JSON" in str(answer.invalid)
+
+
+def test_the_document_is_json_and_complete():
+    document = json.loads(json.dumps(evaluated(taught_model()).to_json(), allow_nan=False))
+    mae = document["tasks"]["fluency"]["scores"]["mae"]
+    assert set(mae) == {
+        *("value", "low", "high", "n", "trivial", "beats_trivial", "target", "met"),
+        "lower_is_better",
+    }
+    assert (mae["target"], mae["n"]) == ("<0.12", 2)
+
+
+def test_what_cannot_be_scored_is_counted():
+    messages = ({"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"})
+    chat = Record("dialogue", "Hi", None, {}, messages)
+    broken = replace(RECORDS[2], output={"level": "Z9"})
+    result = evaluated(taught_model(), (*ROWS, (7, chat), (8, broken)))
+    assert result.n == 7
+    assert sum(result.unscored.values()) == 2
+    with pytest.raises(InputError, match="No record can be scored"):
+        evaluated(taught_model(), ((0, chat),))
+
+
+def test_adapters_are_changed_before_each_task():
+    seen: list[str] = []
+    told: list[tuple[str, int, int]] = []
+    evaluate(
+        taught_model(),
+        tiny_tokenizer(),
+        ROWS[:3],
+        TASKS,
+        train_records=(),
+        max_length=256,
+        select=seen.append,
+        progress=lambda *state: told.append(state),
+    )
+    assert seen == ["fluency", "vocabulary"]
+    assert told[-1] == ("vocabulary", 1, 1)
+
+
+def test_without_training_records_only_the_predictors_that_need_none_are_there():
+    result = evaluate(
+        taught_model(), tiny_tokenizer(), ROWS[:5], TASKS, train_records=(), max_length=256
+    )
+    assert not result.tasks["vocabulary"].trivial
+    assert result.tasks["grammar"].trivial["exact_match"].value == 0.0
