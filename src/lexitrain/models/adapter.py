@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from lexitrain.errors import InputError
+from lexitrain.models.projection import use_fused_projections
 
 if TYPE_CHECKING:
     from peft import LoraConfig, PeftModel
@@ -66,6 +67,7 @@ def attach_adapter(
     _check_targets(model, lora.targets)
     with _wrapping(model):
         adapted: Any = get_peft_model(model, config)
+    use_fused_projections(adapted)
     if start is None:
         _initialize(adapted, seed)
     else:
@@ -85,6 +87,7 @@ def load_adapter(model: PreTrainedModel, folder: str | Path) -> PeftModel:
     config.inference_mode = True
     with _wrapping(model):
         adapted = PeftModel(model, config)
+    use_fused_projections(adapted)
     restore_adapter(adapted, folder)
     return adapted.eval()
 
