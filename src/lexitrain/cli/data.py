@@ -13,12 +13,7 @@ import typer
 from lexitrain.cli.console import console, errors_console, print_json
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from lexitrain.data.lengths import LengthReport
     from lexitrain.data.records import Record
-    from lexitrain.recipe import Recipe
     from lexitrain.tasks.task import Task
 
 app = typer.Typer(
@@ -28,11 +23,6 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-
-_ANY_LENGTH = 1 << 20  # tokens: nothing is shortened while lengths are measured
-_STEPS = 200  # steps laid out: their mean is then known to about a percent
-_USUAL_MICRO_BATCH = 4
-_PREPARE_FIRST = "Clean the records first: lexitrain data prepare"
 
 _AS_JSON = typer.Option("--json", help="Print one JSON document.")
 _CUSTOM = typer.Option(
@@ -148,11 +138,12 @@ def lengths(
     as_json: Annotated[bool, _AS_JSON] = False,
 ) -> None:
     """Token lengths per task, the max_length they need, and what each layout makes of them."""
+    from lexitrain.cli.data_lengths import measure, print_lengths
     from lexitrain.recipe_file import load_recipe
 
     loaded = load_recipe(recipe, overrides or ())
     with _progress() as progress:
-        report, totals = _measure(file, loaded, cover, limit, progress)
+        report, totals = measure(file, loaded, cover, limit, progress)
     if plot is not None:
         from lexitrain.reporting.lengths import draw_lengths
 
@@ -160,7 +151,7 @@ def lengths(
     if as_json:
         print_json({"file": file, "recipe": loaded.name, **report.to_json()})
     else:
-        _print_lengths(report, loaded.name)
+        print_lengths(report, loaded.name)
         if plot is not None:
             console().print(f"Plot: {plot}")
 
@@ -264,123 +255,3 @@ def _reasons(report: dict[str, Any]) -> dict[str, int]:
     for task in report["tasks"].values():
         reasons.update(task["dropped"])
     return dict(reasons.most_common(10))
-
-
-def _measure(
-    file: str, recipe: Recipe, cover: float, limit: int, progress: Callable[[str, int, int], None]
-) -> tuple[LengthReport, NDArray[np.int64]]:
-    """The length report, and every sample's length before truncation."""
-    import numpy as np
-
-    from lexitrain.data.lengths import length_report
-    from lexitrain.layout import step_tokens
-    from lexitrain.models.base import load_tokenizer
-    from lexitrain.rendering import Renderer
-
-    tasks = _tasks(recipe.data.custom_tasks)
-    records = _some_records(file, recipe.data.custom_tasks, limit, recipe.seed)
-    progress("tokenizing", 0, len(records))
-    tokenizer = load_tokenizer(recipe.model.base, recipe.model.revision)
-    whole = Renderer(tokenizer, tasks, _ANY_LENGTH).render_all(records)
-    long = [sample.index for sample in whole if len(sample) > recipe.data.max_length]
-    cut = {sample.index: sample for sample in whole}
-    shortener = Renderer(tokenizer, tasks, recipe.data.max_length)
-    for index in long:
-        [cut[index]] = shortener.render_all([records[index]], first_index=index)
-    order = np.random.default_rng(recipe.seed).permutation(len(whole))
-    size = min(recipe.step.effective_batch, len(whole))
-    steps = [order[start : start + size] for start in range(0, len(order) - size + 1, size)][
-        :_STEPS
-    ]
-    packed: dict[str, list[int]] = {"packed": [], "tree": []}
-    for number, step in enumerate(steps):
-        samples = [cut[int(index)] for index in step]
-        packed["packed"].append(step_tokens(samples, "packed", recipe.data.max_length))
-        packed["tree"].append(step_tokens(samples, "tree", recipe.data.max_length))
-        progress("laying out steps", number, len(steps))
-    micro_batch = recipe.step.micro_batch
-    prompts = np.array([len(sample.prompt_ids) for sample in whole])
-    completions = np.array([len(sample.completion_ids) for sample in whole])
-    report = length_report(
-        prompts,
-        completions,
-        [sample.task for sample in whole],
-        steps,
-        max_length=recipe.data.max_length,
-        effective_batch=size,
-        micro_batch=_USUAL_MICRO_BATCH if micro_batch == "auto" else micro_batch,
-        packed=packed,
-        shares=(cover,),
-    )
-    return report, prompts + completions
-
-
-def _some_records(file: str, custom: tuple[str, ...], limit: int, seed: int) -> list[Record]:
-    """Up to `limit` records, every one as likely as any other (reservoir sampling)."""
-    from random import Random
-
-    from lexitrain.data.reading import read_records
-    from lexitrain.data.records import BadRecord
-    from lexitrain.errors import InputError
-    from lexitrain.tasks.registry import aliases
-
-    train = Path(file) / "train.jsonl"
-    names = aliases(_tasks(custom))
-    draw, kept = Random(seed), list[Record]()
-    found = read_records(train if train.is_file() else file, aliases=names)
-    for number, record in enumerate(found, start=1):
-        if isinstance(record, BadRecord):
-            raise InputError(
-                record.reason, where=f"{record.file}:{record.line}", fix=_PREPARE_FIRST
-            )
-        if reason := _reason_against(custom, record):
-            raise InputError(
-                f"Record {number} cannot be used: {reason}.", where=file, fix=_PREPARE_FIRST
-            )
-        place = len(kept) if len(kept) < limit else draw.randrange(number)
-        if place == len(kept):
-            kept.append(record)
-        elif place < limit:
-            kept[place] = record
-    return kept
-
-
-def _print_lengths(report: LengthReport, recipe: str) -> None:
-    from rich.table import Table
-
-    shown = console()
-    table = Table(
-        box=None, pad_edge=False, header_style="bold", title="tokens a sample", title_justify="left"
-    )
-    table.add_column("task")
-    for heading in ("samples", "mean", "p50", "p90", "p95", "p99", "max", "prompt", "completion"):
-        table.add_column(heading, justify="right")
-    for name, task in report.tasks.items():
-        total = task.total
-        table.add_row(
-            name, f"{task.samples:,}", f"{total.mean:.1f}",
-            *(f"{each:,}" for each in (total.p50, total.p90, total.p95, total.p99, total.max)),
-            f"{task.prompt.mean:.1f}", f"{task.completion.mean:.1f}",
-        )  # fmt: skip
-    shown.print(table)
-    covers = ", ".join(f"{length} for {share:.4g} %" for share, length in
-                       ((100 * share, length) for share, length in report.covering.items()))  # fmt: skip
-    shown.print(f"\nmax_length that leaves samples whole: {covers}.")
-    shown.print(
-        f"{recipe} uses {report.max_length}, which shortens {report.shortened:.2%} of the samples.\n"
-    )
-    layouts = Table(box=None, pad_edge=False, header_style="bold",
-                    title=f"tokens a step of {report.effective_batch}", title_justify="left")  # fmt: skip
-    layouts.add_column("layout")
-    for heading in ("tokens", "padding"):
-        layouts.add_column(heading, justify="right")
-    named = {
-        "padded": f"padded to {report.max_length}",
-        "padded_to_longest": f"padded to the longest of {report.micro_batch}",
-        "packed": "packed",
-        "tree": "prefix tree",
-    }
-    for layout, name in named.items():
-        waste = report.padding_waste.get(layout, 0.0)
-        layouts.add_row(name, f"{report.step_tokens[layout]:,.0f}", f"{waste:.0%}")
-    shown.print(layouts)

@@ -52,6 +52,7 @@ class LengthReport:
         covering: share of samples to the smallest `max_length` (a multiple of 32) that leaves them whole.
         max_length: the one in use.
         shortened: share of samples longer than that.
+        unfit: samples that do not fit it even without the learner's text; the steps leave them out.
         effective_batch, micro_batch: samples a step, and samples that are padded to a common length.
         step_tokens: mean tokens a step by layout: `padded` to max_length, `padded_to_longest` of each micro-batch,
             `packed`, `tree`; and `real`, the samples' own tokens.
@@ -62,6 +63,7 @@ class LengthReport:
     covering: dict[float, int]
     max_length: int
     shortened: float
+    unfit: int
     effective_batch: int
     micro_batch: int
     step_tokens: dict[str, float]
@@ -105,6 +107,7 @@ def length_report(
     effective_batch: int,
     micro_batch: int,
     packed: Mapping[str, Sequence[int]],
+    unfit: int = 0,
     shares: Sequence[float] = SHARES,
 ) -> LengthReport:
     """The report of samples and of the steps drawn from them.
@@ -114,6 +117,7 @@ def length_report(
         tasks: [samples] short names.
         steps: the sample indices of each step.
         packed: layouts that do not pad, to the tokens of each step.
+        unfit: how many samples no step can hold.
 
     Raises:
         InputError: there are no samples.
@@ -121,6 +125,12 @@ def length_report(
     totals = prompts + completions
     if not len(totals):
         raise InputError("There are no samples to measure.")
+    if not steps:
+        raise InputError(
+            f"No sample fits {max_length} tokens, even without the learner's text.",
+            where="data.max_length",
+            fix=f"The longest sample has {int(totals.max())} tokens.",
+        )
     names = np.array(tasks)
     found = {
         name: _task_lengths(prompts[names == name], completions[names == name])
@@ -136,6 +146,7 @@ def length_report(
         covering={share: covering_length(totals, share) for share in sorted({*SHARES, *shares})},
         max_length=max_length,
         shortened=float(np.mean(totals > max_length)),
+        unfit=unfit,
         effective_batch=effective_batch,
         micro_batch=micro_batch,
         step_tokens={
