@@ -76,9 +76,8 @@ def load_tokenizer(base: str, revision: str | None = None) -> PreTrainedTokenize
 def _pad_token(tokenizer: Any, base: str) -> str:
     """A special token other than the end of turn, for a tokenizer that names none."""
     for token in ("<|endoftext|>", "<pad>", "[PAD]", tokenizer.unk_token, tokenizer.bos_token):
-        known = token is not None and token in tokenizer.get_vocab()
-        if known and token != tokenizer.eos_token:
-            return token
+        if token in tokenizer.get_vocab() and token != tokenizer.eos_token:
+            return str(token)
     raise InputError(
         f"The tokenizer of {base} has no token to pad with besides its end of turn.",
         where="model.base",
@@ -121,7 +120,8 @@ def load_base(
     if settings.quantization == "nf4":
         options = {"quantization_config": _nf4(dtype), "device_map": {"": device}}
     with _had_from(settings.base), _no_progress_bars():
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+        from_pretrained: Any = AutoModelForCausalLM.from_pretrained
+        model = from_pretrained(
             source,
             revision=settings.revision,
             dtype=dtype,
@@ -132,7 +132,7 @@ def load_base(
     if options:
         _keep_trainable(model)
     else:
-        model.to(device)  # pyright: ignore[reportArgumentType]
+        model.to(device)
     return model.requires_grad_(False).eval()
 
 

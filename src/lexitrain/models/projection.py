@@ -1,8 +1,8 @@
 """The forward pass of an adapted projection without PEFT's copies.
 
-PEFT's own forward casts the activations to the adapter's fp32 and keeps that copy for the backward pass, one for each of
-seven projections; it multiplies the adapter's full-width output by its scale in one pass and adds it in another. Here
-the two small matrices are cast instead, and one fused product scales and adds. In fp32 the numbers are PEFT's to
+PEFT's own forward casts the activations to the adapter's fp32 and keeps that copy for the backward pass, one for each
+of seven projections; it multiplies the adapter's full-width output by its scale in one pass and adds it in another.
+Here the two small matrices are cast instead, and one fused product scales and adds. In fp32 the numbers are PEFT's to
 rounding. Whatever is not the plain case (adapter off or merged, several adapters, a LoRA variant) goes PEFT's way.
 """
 

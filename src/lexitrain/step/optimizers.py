@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import Parameter
@@ -47,7 +48,7 @@ def build_optimizer(parameters: Iterable[Parameter], settings: OptimizerSection)
 def _bitsandbytes_class(name: str, on_cpu: bool) -> type[Optimizer]:
     """The class for `name`. Paging moves state off a GPU: on a CPU the unpaged class gives the same numbers."""
     try:
-        import bitsandbytes.optim as variants
+        variants: Any = import_module("bitsandbytes.optim")
     except ImportError as error:
         raise MissingExtra("bitsandbytes", "bnb") from error
     return {
