@@ -68,7 +68,8 @@ def test_the_tasks_of_a_run_are_those_of_its_samples(base: Path, tmp_path: Path)
         **{"truncated": {}, "token_lengths": {}, "rendered_sha256": ""},
     }
     run.data_file.write_text(json.dumps(content))
-    assert locate(run.path).tasks == ("grammar",)
+    subject = locate(run.path)
+    assert (subject.tasks, subject.data) == (("grammar",), Path("d"))
 
 
 def test_what_is_not_there_is_said(base: Path, tmp_path: Path):

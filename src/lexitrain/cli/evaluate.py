@@ -13,7 +13,6 @@ from lexitrain.cli.progress import shown_progress
 from lexitrain.errors import InputError, nearest
 
 if TYPE_CHECKING:
-    from lexitrain.run import Run
     from lexitrain.tasks import Task
 
 
@@ -56,7 +55,7 @@ def evaluate(
             tasks,
             task=None if task is None else short_name(task, tasks),
             limit=limit,
-            run_data=_data_folder(subject.run),
+            run_data=subject.data,
         )
         loaded = evaluating.load(subject)
         evaluation = evaluating.evaluate(
@@ -107,10 +106,3 @@ def short_name(name: str, tasks: Mapping[str, Task]) -> str:
             fix=f"Did you mean {close}?" if close else f"Tasks: {', '.join(tasks)}.",
         )
     return known[name]
-
-
-def _data_folder(run: Run | None) -> Path | None:
-    """The folder that the run was trained on, as it was given then."""
-    if run is None or not run.data_file.is_file():
-        return None
-    return Path(run.read_data().folder)

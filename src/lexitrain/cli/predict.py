@@ -31,7 +31,7 @@ def predict(
     text: Annotated[
         str | None,
         typer.Argument(
-            metavar="[TEXT]", help="The learner's text. Without it, one a line of standard input."
+            metavar="TEXT", help="The learner's text. Without it, one a line of standard input."
         ),
     ] = None,
     task: Annotated[

@@ -7,7 +7,7 @@ gets each task's adapter in turn. Loading costs what the base weighs.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from lexitrain.models import compute_dtype, load_adapter, load_base, load_tokeni
 from lexitrain.models.adapter import CONFIG_FILE
 from lexitrain.models.base import NANO
 from lexitrain.recipe import ModelSection, Recipe
-from lexitrain.run import Run
+from lexitrain.run import DataSummary, Run
 
 _WITHOUT_RECIPE_LENGTH = 4096  # tokens of a prompt when no recipe says how long a sample may be
 
@@ -37,6 +37,7 @@ class Subject:
         tasks: the tasks it was trained for; empty where unknown.
         custom_tasks: the user's own tasks that its recipe names.
         max_length: tokens of a sample in training.
+        data: folder it was trained on, as it was given then.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Subject:
     tasks: tuple[str, ...] = ()
     custom_tasks: tuple[str, ...] = ()
     max_length: int = _WITHOUT_RECIPE_LENGTH
+    data: Path | None = None
 
 
 @dataclass(slots=True)
@@ -145,21 +147,24 @@ def load_for_inference(
 
 
 def _subject(name: str, recipe: Recipe, adapters: Mapping[str | None, Path], run: Run) -> Subject:
+    summary = _summary([run, *(Run(adapter.parent) for adapter in adapters.values())])
+    trained = () if summary is None else tuple(summary.samples.get("train", {}))
     return Subject(
         name=name,
         model=recipe.model,
         tokenizer=recipe.model.base,
         adapters=adapters,
         run=run,
-        tasks=recipe.data.tasks or _trained_tasks(run),
+        tasks=recipe.data.tasks or trained,
         custom_tasks=recipe.data.custom_tasks,
         max_length=recipe.data.max_length,
+        data=None if summary is None else Path(summary.folder),
     )
 
 
-def _trained_tasks(run: Run) -> tuple[str, ...]:
-    """The tasks of the run's training samples."""
-    return tuple(run.read_data().samples.get("train", {})) if run.data_file.is_file() else ()
+def _summary(runs: Sequence[Run]) -> DataSummary | None:
+    """What the first of the runs that says so was trained on."""
+    return next((run.read_data() for run in runs if run.data_file.is_file()), None)
 
 
 def _adapter(run: Run) -> Path:
