@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -104,3 +106,17 @@ def test_a_read_only_disk_is_an_input_error(tmp_path: Path) -> None:
 def test_other_errors_of_the_system_pass(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="something else"), disk_errors(tmp_path):
         raise OSError("something else")
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    script = (
+        "import os, sys; from pathlib import Path; from lexitrain.data.atomic import *\n"
+        "with file_at_once(Path(sys.argv[1]) / 'a.txt') as file, "
+        "folder_at_once(Path(sys.argv[1]) / 'out', 'r') as folder:\n"
+        "    file.write(b'x'); (folder / 'a').touch(); os._exit(9)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script, tmp_path], check=False).returncode == 9
+    assert len(names(tmp_path)) == 2
+    with file_at_once(tmp_path / "a.txt"), folder_at_once(tmp_path / "out", "r"):
+        assert len(names(tmp_path)) == 2
+    assert names(tmp_path) == ["a.txt", "out"]

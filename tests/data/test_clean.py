@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import unicodedata
 
 from hypothesis import given
@@ -26,8 +27,9 @@ def test_normalizing_twice_changes_nothing(text: str) -> None:
 
 
 def test_a_record_is_normalized_through_and_through() -> None:
-    record = Record("t", " a  b ", {"x": [" c  d ", 3]}, {"y": {"z": " e "}})
-    assert normalize_record(record) == Record("t", "a b", {"x": ["c d", 3]}, {"y": {"z": "e"}})
+    record = Record("t", " a  b ", {"x": [" c  d ", 3, math.nan]}, {"y": {"z": " e "}})
+    tidy = Record("t", "a b", {"x": ["c d", 3, None]}, {"y": {"z": "e"}})
+    assert normalize_record(record) == tidy
 
 
 def test_turns_keep_their_inner_spaces() -> None:

@@ -3,6 +3,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -30,6 +33,10 @@ def reason_against(record: Record) -> str | None:
 
 def die(record: Record) -> str | None:
     os._exit(9)
+
+
+def worker_pid(record: Record) -> str | None:
+    return str(os.getpid())
 
 
 RULES = Rules(aliases(TASKS), reason_against)
@@ -209,6 +216,67 @@ def test_a_killed_worker_is_explained(tmp_path: Path) -> None:
     with pytest.raises(LexiTrainError, match="worker process was killed"):
         prepare([source], tmp_path / "out", Rules(RULES.aliases, die), workers=1)
     assert not (tmp_path / "out").exists()
+
+
+def test_workers_end_when_the_main_process_is_killed(tmp_path: Path) -> None:
+    source = write(tmp_path / "raw.jsonl", [grammar("a")])
+    script = (
+        "import os, sys\n"
+        "from lexitrain.data.intake import Intakes, Rules\n"
+        "from lexitrain.data.sources import chunks\n"
+        "from tests.data.test_prepare import worker_pid\n"
+        "if __name__ == '__main__':\n"
+        "    with Intakes(Rules({'grammar': 'grammar'}, worker_pid), 1) as intakes:\n"
+        "        [intake] = intakes.of(chunks(sys.argv[1]))\n"
+        "        print(list(intake.dropped)[0][1], flush=True)\n"
+        "        os.kill(os.getpid(), 9)\n"
+    )
+    program = tmp_path / "program.py"
+    program.write_text(script)
+    done = subprocess.run(
+        [sys.executable, program, source],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert done.returncode == -9, done.stderr
+    worker = int(done.stdout.removeprefix("invalid: "))
+    deadline = time.monotonic() + 20
+    while is_running(worker):
+        assert time.monotonic() < deadline, "the worker still waits"
+        time.sleep(0.05)
+
+
+def is_running(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def test_records_that_are_no_text_or_too_deep_are_bad(tmp_path: Path) -> None:
+    deep = '{"a":' * 950 + "1" + "}" * 950
+    lines = [
+        json.dumps(grammar("half \ud800")),
+        f'{{"task": "grammar", "input": "a", "output": "b", "metadata": {deep}}}',
+        json.dumps(grammar("whole", score=float("nan"))),
+    ]
+    path = tmp_path / "raw.jsonl"
+    path.write_text("\n".join(lines))
+    report = prepare([str(path)], tmp_path / "out", RULES, max_bad=0.9)
+    assert [bad.rpartition(":")[0] for bad in report["bad_records"]] == [
+        f"{path}:1: half a surrogate pair",
+        f"{path}:2",
+    ]
+    assert (
+        report["bad_records"][1].endswith("nested too deeply")
+        or "malformed" in report["bad_records"][1]
+    )
+    [kept] = everything(tmp_path / "out")
+    assert kept.metadata == {"score": None}
 
 
 def test_rules_that_cannot_be_sent_to_workers_are_applied_here(tmp_path: Path) -> None:

@@ -1,13 +1,14 @@
 """Files and folders that appear whole or not at all.
 
 Work goes to a hidden name on the same disk and is renamed when it is complete and synced. An error, a full disk or
-Ctrl-C removes it; what stood there before is untouched.
+Ctrl-C removes it; what stood there before is untouched. What a killed process left is removed by the next one.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import platform
 import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -53,7 +54,7 @@ def file_at_once(path: Path) -> Generator[BinaryIO]:
         if path.is_dir():
             raise InputError("This is a folder, not a file.", where=path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+        partial = _partial(path.parent, path.name)
         try:
             with partial.open("wb") as file:
                 yield file
@@ -75,13 +76,35 @@ def folder_at_once(folder: Path, last: str) -> Generator[Path]:
         if folder.exists() and not folder.is_dir():
             raise InputError("This is a file, not a folder.", where=folder)
         home = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-        partial = home / f".{folder.name}.partial-{os.getpid()}"
+        partial = _partial(home, folder.name)
         try:
             partial.mkdir()
             yield partial
             _take_place(partial, folder, last)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def _partial(home: Path, name: str) -> Path:
+    """Where this process may work in `home` until it is done; what dead processes of this machine left is removed."""
+    prefix = f".{name}.partial-{platform.node()}-"
+    for left in home.iterdir():
+        owner = left.name.removeprefix(prefix)
+        if owner != left.name and owner.isdigit() and not _is_running(int(owner)):
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+    return home / f"{prefix}{os.getpid()}"
+
+
+def _is_running(process: int) -> bool:
+    if os.name != "posix":  # signal 0 asks on POSIX, and kills elsewhere
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # another user's
+    return True
 
 
 def _take_place(partial: Path, folder: Path, last: str) -> None:

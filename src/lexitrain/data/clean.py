@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from math import isfinite
 from typing import Any, cast
 
 from lexitrain.data.records import Record
@@ -35,14 +36,17 @@ def normalize_text(text: str) -> str:
 
 
 def normalize_value(value: Any) -> Any:
-    """`value` with every text in it normalized; lists and objects keep their shape and order."""
+    """`value` with every text in it normalized; lists and objects keep their shape and order.
+
+    NaN and infinity, which JSON does not have, become null.
+    """
     if isinstance(value, str):
         return normalize_text(value)
     if isinstance(value, dict):
         return {key: normalize_value(each) for key, each in cast("dict[str, Any]", value).items()}
     if isinstance(value, list):
         return [normalize_value(each) for each in cast("list[Any]", value)]
-    return value
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def normalize_record(record: Record) -> Record:

@@ -17,7 +17,8 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from hashlib import blake2b
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 from typing import Self
 
 import numpy as np
@@ -110,8 +111,10 @@ def take_in(chunk: Chunk, rules: Rules) -> Intake:
         except BadRow as error:
             bad.append(BadRecord(chunk.file, number, str(error)))
             continue
-        except UnicodeEncodeError:
-            bad.append(BadRecord(chunk.file, number, "half a surrogate pair: no Unicode text"))
+        except (UnicodeEncodeError, RecursionError) as error:
+            deep = isinstance(error, RecursionError)
+            reason = "nested too deeply" if deep else "half a surrogate pair: no Unicode text"
+            bad.append(BadRecord(chunk.file, number, reason))
             continue
         words = loose_words(record.input)
         reason = emptiness(record, words, rules.minimum_characters) or _invalid(record, rules)
@@ -269,7 +272,16 @@ _worker_rules: list[Rules] = []
 
 def _start_worker(rules: Rules) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process ends the workers
+    Thread(target=_end_with_parent, daemon=True).start()
     _worker_rules[:] = [rules]
+
+
+def _end_with_parent() -> None:
+    """A worker whose main process was killed would wait for work for ever."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work(chunk: Chunk) -> Intake:
