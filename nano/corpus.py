@@ -19,7 +19,6 @@ from lexitrain.data.generator.inflection import article
 from lexitrain.data.generator.lexicon import LEVELS
 from lexitrain.data.generator.sentence import FORMS, MISSPELLED, Sentence
 
-
 T = TypeVar("T")
 
 
@@ -43,7 +42,8 @@ KEYS = (
     "corrected", "errors", "key", "response", "strategy", "pedagogical", "goal", "explanation",
     "title", "name", "label", "count", "items", "value", "answer", "old", "new", "size", "first",
 )  # fmt: skip
-HELD_BACK = {"fluency_score", "key_words", "pedagogical_goal"}
+HELD_BACK = {"fluency_score", "key_words", "pedagogical_goal", "errors", "span", "explanation"}
+"""Names that are no keys here: without them no object has the fields of a tutor answer."""
 LABELS = (
     "praise", "recast", "hint", "explain", "encourage", "ask", "rule", "question", "article",
     "agreement", "tense", "noun", "number", "preposition", "word", "order", "missing", "spelling",
@@ -144,7 +144,8 @@ def key(rng: Random) -> str:
             return text
 
 
-def value(rng: Random) -> object:
+def value(rng: Random) -> object:  # noqa: PLR0911  (one return a kind of value)
+    """Something to stand in a field."""
     roll = rng.random()
     if roll < 0.35:
         return sentence(rng).text
@@ -220,7 +221,9 @@ def restoring_json(rng: Random) -> Exchange:
     right, tried = noisy(rng)
     name, other = key(rng), key(rng)
     if name == other or rng.random() < 0.5:
-        return Exchange(f"Restore, JSON with {name}.\nText: {tried.text}", dumps({name: right.text}))
+        return Exchange(
+            f"Restore, JSON with {name}.\nText: {tried.text}", dumps({name: right.text})
+        )
     changed = [error.span for error in tried.errors]
     return Exchange(
         f"Restore, JSON with {name} and changed {other}.\nText: {tried.text}",

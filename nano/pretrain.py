@@ -11,6 +11,7 @@ until then, a checkpoint of the level part can be finished at any length: `--res
 from __future__ import annotations
 
 import argparse
+import logging
 import math
 import sys
 import time
@@ -32,11 +33,12 @@ from transformers import (
 sys.path.insert(0, str(Path(__file__).parent))
 from corpus import Document, documents
 
+LOG = logging.getLogger("pretrain")
 LENGTH = 256
 BATCH = 12
 MUON_RATE = 0.02
 ADAM_RATE = 3e-3
-WARM_UP = 100
+WARM_UP = 50
 SCORED = 1_280
 """Positions a batch that are scored: answers and plain text, never questions. The output head is
 a fifth of the work, so it is spared where nothing is learnt."""
@@ -140,7 +142,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(parameters, {"lr": rate})
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # noqa: ARG002
         for group in self.param_groups:
             shapes: dict[torch.Size, list[torch.nn.Parameter]] = {}
             for parameter in group["params"]:
@@ -183,14 +185,16 @@ def weighted_loss(model: Qwen2ForCausalLM, batch: Batch) -> Tensor:
 
 
 def save(path: Path, step: int, model: Qwen2ForCausalLM, both: list[torch.optim.Optimizer]) -> None:
-    state = {"step": step, "model": model.state_dict(), "optimizers": [o.state_dict() for o in both]}
+    state = {
+        "step": step,
+        "model": model.state_dict(),
+        "optimizers": [o.state_dict() for o in both],
+    }
     torch.save(state, path.with_suffix(".new"))
     path.with_suffix(".new").replace(path)
 
 
-def write_base(
-    model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path
-) -> None:
+def write_base(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """The folder that transformers loads: bf16 weights, configuration, tokenizer."""
     copy = Qwen2ForCausalLM(model.config)
     copy.load_state_dict(model.state_dict())
@@ -219,6 +223,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     options = arguments()
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     torch.manual_seed(options.seed)
     options.work.mkdir(parents=True, exist_ok=True)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(options.tokenizer)
@@ -251,11 +256,13 @@ def main() -> None:
         done = step + 1
         if done % 10 == 0:
             speed = (done - first) * BATCH * LENGTH / (time.time() - started)
-            print(f"step {done} loss {average:.4f} tokens/s {speed:.0f} rate {share:.3f}", flush=True)
+            print(
+                f"step {done} loss {average:.4f} tokens/s {speed:.0f} rate {share:.3f}", flush=True
+            )
         if done % options.save_every == 0 and done <= options.steps - options.decay:
             save(options.work / f"step-{done:06d}.pt", done, model, both)
     write_base(model, tokenizer, options.out)
-    print(f"{options.steps * BATCH * LENGTH} tokens, {time.time() - started:.0f} s", flush=True)
+    LOG.info("%d tokens, %.0f s", options.steps * BATCH * LENGTH, time.time() - started)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,56 @@
+"""The pretraining text holds back what fine-tuning is to teach, and can be made again."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from itertools import islice
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from lexitrain.tasks import SYSTEM_PROMPT, registry
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def corpus() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("nano_corpus", ROOT / "nano" / "corpus.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["nano_corpus"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def written(corpus: ModuleType, seed: int, count: int) -> list[str]:
+    texts: list[str] = []
+    for document in islice(corpus.documents(seed), count):
+        texts += [document.text, document.system]
+        for exchange in document.exchanges:
+            texts += [exchange.user, exchange.assistant]
+    return texts
+
+
+def test_no_tutor_task_is_shown(corpus: ModuleType) -> None:
+    text = "\n".join(written(corpus, 5, 6_000))
+    held_back = {task.name for task in registry().values()} - {"explanation"}
+    held_back |= {SYSTEM_PROMPT, "LexiLingo", "Task:", "fluency_score", "key_words"}
+    held_back |= {"pedagogical_goal", '"errors":', '"span":', "Student:", "Tutor:", "Lỗi "}
+    assert [words for words in sorted(held_back) if words in text] == []
+
+
+def test_no_object_has_the_keys_of_an_answer(corpus: ModuleType) -> None:
+    schemas = [set(task.schema["properties"]) for task in registry().values()]
+    for text in written(corpus, 6, 6_000):
+        if text.startswith("{"):
+            assert set(json.loads(text)) not in schemas
+
+
+def test_same_seed_same_text(corpus: ModuleType) -> None:
+    assert written(corpus, 3, 200) == written(corpus, 3, 200)
+    assert written(corpus, 3, 200) != written(corpus, 4, 200)
