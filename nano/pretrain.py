@@ -256,9 +256,7 @@ def main() -> None:
         done = step + 1
         if done % 10 == 0:
             speed = (done - first) * BATCH * LENGTH / (time.time() - started)
-            print(
-                f"step {done} loss {average:.4f} tokens/s {speed:.0f} rate {share:.3f}", flush=True
-            )
+            LOG.info("step %d loss %.4f tokens/s %.0f rate %.3f", done, average, speed, share)
         if done % options.save_every == 0 and done <= options.steps - options.decay:
             save(options.work / f"step-{done:06d}.pt", done, model, both)
     write_base(model, tokenizer, options.out)
