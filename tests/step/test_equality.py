@@ -7,14 +7,15 @@ relative 1e-5.
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from lexitrain.layout import IGNORED, CutCost, lay_out
-from lexitrain.models import attach_adapter
-from lexitrain.recipe import LoraSection, OptimizerSection, StepSection
+from lexitrain.models import attach_adapter, load_base
+from lexitrain.recipe import LoraSection, ModelSection, OptimizerSection, StepSection
 from lexitrain.rendering import Sample
 from lexitrain.step import TrainingStep, build_optimizer
 from tests.tiny import tiny_model
@@ -223,3 +224,25 @@ def test_labels_outside_the_loss_are_not_counted():
     (batch,) = step.lay_out(samples)
     assert (batch.labels == IGNORED).sum() == SAMPLES * MAX_LENGTH - batch.supervised_tokens
     assert step.gradients(samples).supervised_tokens == sum(len(s) - 1 for s in samples)
+
+
+def test_a_4_bit_base_trains_after_a_validation(tmp_path: Path):
+    """The loss falls, and a validation in between changes no gradient."""
+    pytest.importorskip("bitsandbytes")
+    tiny_model(hidden=128).save_pretrained(tmp_path)
+    base = load_base(
+        ModelSection(base=str(tmp_path), quantization="nf4"),
+        device=torch.device("cpu"),
+        dtype=torch.float32,
+    )
+    model = attach_adapter(base, LoraSection(rank=4, alpha=8), seed=3)
+    step, samples = training_step(model, layout="tree", token_budget=80), random_samples(0)
+    before = step.gradients(samples).loss
+    first = gradients_of(model)
+    assert step.loss(samples)[0] / step.loss(samples)[1] == pytest.approx(before, rel=1e-5)
+    step.gradients(samples)
+    assert all(torch.equal(first[name], found) for name, found in gradients_of(model).items())
+    for _ in range(5):
+        step.update(1e-2)
+        after = step.gradients(samples).loss
+    assert after < before

@@ -149,13 +149,13 @@ def _nf4(dtype: torch.dtype) -> Any:
     )
 
 
-def _keep_trainable(model: PreTrainedModel) -> None:
+def _keep_trainable(model: Any) -> None:
     """On a CPU, bitsandbytes repacks a 4-bit layer for inference at its first call without gradients, in place, and the
     repacked layer has no backward pass: a validation before the first step would end the training.
     """
     for module in model.modules():
         if getattr(module, "support_avx512bf16_for_cpu", False):
-            module.support_avx512bf16_for_cpu = False  # pyright: ignore[reportAttributeAccessIssue]
+            module.support_avx512bf16_for_cpu = False
 
 
 @contextmanager
