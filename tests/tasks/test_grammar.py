@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lexitrain.data.records import Record
+from lexitrain.data.records import Record, read_split
 from lexitrain.tasks.edits import count_edits, edits, gleu, gleu_counts, tokenize
 from lexitrain.tasks.grammar import Grammar
+from tests.corpora import real_data
 
 TASK = Grammar()
 words = st.lists(st.sampled_from("abcd"), max_size=8)
@@ -127,3 +128,13 @@ def test_the_source_of_a_conversation_is_the_text_of_its_question():
     )
     record = Record("grammar", "x", None, {}, messages)
     assert TASK.scores([record], [said("He goes")])["f0.5"] == 1.0
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(("split", "published"), [("dev", 0.3821), ("test", 0.4054)])
+def test_gleu_of_unchanged_jfleg_is_the_published_one(split: str, published: float):
+    """Published by the corpus's authors (github.com/keisks/jfleg), who draw references at random."""
+    corpus = read_split(real_data() / "grammar_jfleg.jsonl")
+    records = [record for record in corpus if record.metadata["split"] == split]
+    unchanged = [TASK.trivial(records)(record) for record in records]
+    assert TASK.scores(records, unchanged)["gleu"] == pytest.approx(published, abs=0.003)
