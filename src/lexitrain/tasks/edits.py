@@ -8,8 +8,8 @@ Dahlmeier & Ng 2012).
 GLEU: Napoles et al. 2015 with the correction of 2016 ("GLEU Without Tuning"): n-grams shared with the reference count
 for, n-grams of the source that the reference lacks count against, 1 to 4 tokens, with BLEU's brevity penalty. Several
 references: the corpus is scored with each sentence's first reference, then with each second one, and so on (a sentence
-with fewer starts again at its first), and the mean taken, where the original draws 500 times at random. Unchanged JFLEG sentences score
-38.3 (dev) and 40.6 (test); its authors publish 38.2 and 40.5.
+with fewer starts again at its first), and the mean taken, where the original draws 500 times at random.
+Unchanged JFLEG sentences score 38.3 (dev) and 40.6 (test); its authors publish 38.2 and 40.5.
 
 Both work on the same tokens whether a text was tokenized ("do n't ,") or not ("don't,"). Cost: some 0.2 ms a reference.
 """
