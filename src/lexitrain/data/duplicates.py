@@ -113,11 +113,13 @@ def _candidates(bands: Hashes) -> Iterator[tuple[int, int]]:
     for band in range(bands.shape[1]):
         order = np.argsort(bands[:, band], kind="stable")
         key = bands[order, band]
+        found = [pairs]
         for back in range(1, min(_NEIGHBOURS, count - 1) + 1):
             same = np.flatnonzero(key[back:] == key[:-back])
             later, earlier = order[same + back], order[same]
             agreeing = np.count_nonzero(bands[later] == bands[earlier], axis=1) >= _AGREEING_BANDS
-            pairs = np.union1d(pairs, later[agreeing] * count + earlier[agreeing])
+            found.append(later[agreeing] * count + earlier[agreeing])
+        pairs = np.unique(np.concatenate(found))
     for pair in pairs:
         yield divmod(int(pair), count)
 
