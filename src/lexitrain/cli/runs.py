@@ -57,7 +57,7 @@ def runs(
     if as_json:
         print_json([asdict(each) for each in found])
     elif found:
-        _print_table(found)
+        _print_table(found, folder)
     else:
         errors_console().print(f"There are no runs in {folder}.", soft_wrap=True)
 
@@ -123,18 +123,19 @@ def _next(run: Run, state: str, events: list[Event]) -> str:
     return f"lexitrain train --recipe {run.recipe_file} --data {data} --run {run.path}"
 
 
-def _print_table(found: list[RunSummary]) -> None:
+def _print_table(found: list[RunSummary], folder: Path) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("run", "recipe", "state", "step", "loss", "best validation", "last saved"):
-        table.add_column(heading, no_wrap=True)
+        table.add_column(heading, no_wrap=heading != "run", overflow="fold")
     colours = {"finished": "green", "broken": "red", "running": "cyan"}
     for each in found:
         colour = colours.get(each.state, "yellow")
         table.add_row(
-            each.path,
-            each.recipe or "–",
+            escape(_short(each.path, folder)),
+            escape(each.recipe or "–"),
             f"[{colour}]{each.state}[/]",
             f"{each.step}/{each.total_steps or '?'}",
             _number(each.loss),
@@ -145,7 +146,12 @@ def _print_table(found: list[RunSummary]) -> None:
     out.print(table)
     for each in found:
         if each.state in {"stopped", "interrupted", "broken"}:
-            out.print(f"\n{each.path}:\n  {each.next}", soft_wrap=True)
+            out.print(escape(f"\n{_short(each.path, folder)}:\n  {each.next}"), soft_wrap=True)
+
+
+def _short(path: str, folder: Path) -> str:
+    """The run's path below the folder that is listed."""
+    return str(Path(path).relative_to(folder)) if Path(path) != folder else folder.name or path
 
 
 def _number(value: float | None) -> str:

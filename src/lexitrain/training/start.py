@@ -280,14 +280,16 @@ def _first_loss(run: Run) -> float | None:
 
 
 def _refuse_other_recipe(run: Run, recipe: Recipe) -> None:
-    differences = training_differences(run.read_recipe(), recipe)
+    before = run.read_recipe()
+    differences = training_differences(before, recipe)
     if differences:
         raise InputError(
             f"The run was started with another recipe: {'; '.join(differences)}.",
             where=run.path,
             fix="Give another --run folder, or --fresh to move this run aside and start anew.",
         )
-    run.write_recipe(recipe)  # what may differ is that of the last call
+    if before != recipe:
+        run.write_recipe(recipe)  # what may differ is that of the last call
 
 
 @contextmanager

@@ -1,0 +1,92 @@
+"""`lexitrain runs`: what became of each run and how to go on."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lexitrain.cli.main import run as lexitrain
+from lexitrain.recipe_file import load_recipe
+from lexitrain.run import Run
+from tests.test_run import metrics
+
+
+def make_run(path: Path, *events: str, steps: int = 0) -> Run:
+    run = Run(path)
+    run.write_recipe(load_recipe("demo"))
+    run.append_event("started", 0, total_steps=30, data="prepared")
+    if steps:
+        run.append_metrics(metrics(steps - 5, 0.5))
+        run.append_metrics(metrics(steps, 0.75))
+        manifest = run.checkpoint(steps) / "MANIFEST.json"
+        manifest.parent.mkdir(parents=True)
+        manifest.write_text("{}")
+        os.utime(manifest, (time.time() - 600, time.time() - 600))
+    for event in events:
+        run.append_event(event, steps)
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    make_run(tmp_path / "a", "finished", steps=30)
+    make_run(tmp_path / "b", "stopped", steps=10)
+    make_run(tmp_path / "c")
+    make_run(tmp_path / "d" / "grammar", "stopped", "resumed", steps=20)
+    (tmp_path / "e").mkdir()
+    (tmp_path / "e" / "recipe.yaml").write_text("lora: {rnak: 3}")
+    (tmp_path / "f").mkdir()
+    return tmp_path
+
+
+def listed(folder: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, Any]]:
+    assert lexitrain(["runs", str(folder), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    return {str(Path(row["path"]).relative_to(folder)): row for row in rows}
+
+
+def test_each_run_has_its_state(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = listed(folder, capsys)
+    assert {name: row["state"] for name, row in rows.items()} == {
+        "a": "finished",
+        "b": "stopped",
+        "c": "interrupted",
+        "d/grammar": "interrupted",
+        "e": "broken",
+    }
+    assert (rows["b"]["step"], rows["b"]["total_steps"]) == (10, 30)
+    assert rows["b"]["best_validation_loss"] == 0.5
+    assert rows["b"]["loss"] == pytest.approx(10 + 1 / 3)
+    assert rows["b"]["checkpoint_age_seconds"] == pytest.approx(600, abs=60)
+    assert rows["c"]["checkpoint_step"] is None
+    assert "--data prepared --run" in rows["b"]["next"]
+    assert "lora.rank" in rows["e"]["next"]
+
+
+def test_a_run_that_trains_is_running(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Run(folder / "b").lock():
+        assert listed(folder, capsys)["b"]["state"] == "running"
+
+
+def test_the_table_tells_how_to_go_on(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert lexitrain(["runs", str(folder)]) == 0
+    said = capsys.readouterr().out
+    assert "step 10, 10 min ago" in said
+    assert "10/30" in said
+    assert f"lexitrain train --recipe {folder / 'b' / 'recipe.yaml'}" in said
+    assert f"--run {folder / 'a'}" not in said
+
+
+def test_a_folder_without_runs_and_a_missing_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert lexitrain(["runs", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+    assert lexitrain(["runs", str(tmp_path)]) == 0
+    assert "no runs" in capsys.readouterr().err
+    assert lexitrain(["runs", str(tmp_path / "nowhere")]) == 2
