@@ -43,8 +43,14 @@ _WOMEN = ("girl", "woman", "sister", "mother", "aunt", "grandmother")
 _GENDERED: dict[str, Person] = {**dict.fromkeys(_MEN, HE), **dict.fromkeys(_WOMEN, SHE)}
 _ONLY_ONE = {"mother", "father", "grandmother"}
 _OWNED = {"friend", "teacher", "student", "doctor", "neighbour", "lawyer", "employer"}
-_WHERE: dict[str, str] = dict.fromkeys(("station", "market", "monument", "harbour"), "at")
-_WHERE |= {"beach": "on", "island": "on"}
+_WHERE = {
+    "station": "at",
+    "market": "at",
+    "monument": "at",
+    "harbour": "at",
+    "beach": "on",
+    "island": "on",
+}
 _HAVES = {"thing", "text", "food", "animal"}
 _OWNERS = ("my", "our", "your")
 _NUMBERS = ("two", "three", "four", "five", "many", "several")
