@@ -37,7 +37,7 @@ def prepare(
     sources: Annotated[
         list[str],
         typer.Argument(
-            metavar="IN...",
+            metavar="IN",
             help="Files (.jsonl, .json, .csv, .tsv, .parquet, .m2), dataset folders, or Hub ids.",
         ),
     ],
@@ -48,7 +48,7 @@ def prepare(
     ] = None,
     max_bad: Annotated[
         float,
-        typer.Option(min=0.0, max=1.0, help="Share of bad records at which nothing is written."),
+        typer.Option(min=0.0, max=1.0, help="Share of bad records above which nothing is written."),
     ] = 0.01,
     min_characters: Annotated[
         int, typer.Option(min=1, help="Drop inputs with fewer letters and digits than this.")

@@ -36,7 +36,7 @@ def draw_lengths(totals: NDArray[np.int64], report: LengthReport, path: Path) ->
         report.covering.items(), ("-", "--", ":", "-."), strict=False
     ):
         axes.axvline(
-            length, color="#555555", linestyle=style, label=f"{share:.4g} covered by {length}"
+            length, color="#555555", linestyle=style, label=f"{length} covers {100 * share:.4g} %"
         )
     axes.set(
         xlabel="tokens a sample",
