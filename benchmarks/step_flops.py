@@ -207,7 +207,7 @@ def rendered(max_length: int) -> list[Sample]:
 def lengths_of(samples: Sequence[Sample]) -> dict[str, float]:
     """Sample lengths in tokens."""
     lengths = np.array([len(sample) for sample in samples])
-    percentiles = {f"p{p}": float(np.percentile(lengths, p)) for p in (50, 90, 95, 99)}
+    percentiles = {f"p{p}": round(float(np.percentile(lengths, p)), 1) for p in (50, 90, 95, 99)}
     answers = float(np.mean([len(sample.completion_ids) for sample in samples]))
     return {"mean": round(float(lengths.mean()), 1), **percentiles, "completion": round(answers, 1)}
 
