@@ -1,7 +1,7 @@
 """Train in child processes that are killed, and again until the run ends; started by `test_killing.py`.
 
 The libraries are imported once, then each attempt is a fork, so that twenty kills cost seconds. A child is killed
-either from outside after a random time, or by itself at its n-th sync of a file: before, within and after the writing
+either from outside a random time after it got somewhere, or by itself at its n-th sync of a file: before, within and after the writing
 of every file.
 
     python -m tests.training.killing RECIPE DATA FOLDER
@@ -73,18 +73,23 @@ def killed_after(syncs: int) -> Callable[[], None]:
     return prepare
 
 
+def wait_for_lines(file: Path, lines: int) -> None:
+    """Wait until a journal has so many lines."""
+    while not file.exists() or file.read_bytes().count(b"\n") < lines:
+        time.sleep(0.001)
+
+
 def main() -> None:
     recipe, data, folder = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
-    start = time.monotonic()
     ended(attempt(recipe, data, folder / "straight", lambda: None))
-    undisturbed = time.monotonic() - start
 
     chance = random.Random(5)
     kills = 0
     while True:
         child = attempt(recipe, data, folder / "random", lambda: None)
         if kills < 5:
-            time.sleep(undisturbed * chance.uniform(0.3, 0.9))
+            wait_for_lines(folder / "random" / "metrics.jsonl", 2 + 3 * kills)
+            time.sleep(chance.uniform(0.0, 0.06))
             os.kill(child, signal.SIGKILL)
         if ended(child):
             break

@@ -132,7 +132,9 @@ def _told(event: Event) -> str | None:
 def _started(details: dict[str, Any]) -> str:
     before = details["validation_loss"]
     loss = "" if before is None else f"; validation loss {before:.4f} before training"
-    return f"{details['total_steps']} steps, {details['samples_per_epoch']} samples an epoch{loss}"
+    skipped = sum(details["skipped"].values())
+    unfit = f"; {skipped} records do not fit in max_length and are left out" if skipped else ""
+    return f"{details['total_steps']} steps, {details['samples_per_epoch']} samples an epoch{unfit}{loss}"
 
 
 def _resumed(details: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ from lexitrain.recipe import Recipe
 from lexitrain.run import Run
 from lexitrain.step import TrainingStep, build_optimizer
 from lexitrain.tasks import registry
-from lexitrain.training.checkpoints import Checkpoint, Checkpoints
+from lexitrain.training.checkpoints import Checkpoints
 from lexitrain.training.corpus import Corpus, data_differences, load_corpus
 from lexitrain.training.environment import changes, environment
 from lexitrain.training.loop import Training
@@ -26,8 +26,8 @@ from lexitrain.training.state import AdapterFiles, Standing, restore
 
 def build_training(
     recipe: Recipe, data_dir: Path, run: Run, observer: Observer, stop_after_step: int | None
-) -> tuple[Training, Any, Checkpoint | None]:
-    """All objects of the run, its tokenizer, and the checkpoint it goes on from, if there is one.
+) -> tuple[Training, Any, str | None]:
+    """All objects of the run, its tokenizer, and the name of the checkpoint it goes on from, if there is one.
 
     A new run's folder gets its first files here, when nothing can be wrong with recipe and data any more.
 
@@ -78,7 +78,7 @@ def build_training(
     return training, tokenizer, _resume(training)
 
 
-def _resume(training: Training) -> Checkpoint | None:
+def _resume(training: Training) -> str | None:
     """Put the newest valid checkpoint into the objects; tells of each broken one."""
 
     def broken(path: Path, reason: str) -> None:
@@ -90,7 +90,7 @@ def _resume(training: Training) -> Checkpoint | None:
         training.standing = restore(found, training.step.model, training.step.optimizer)
         training.saved_at = found.step
     training.run.cut_metrics(training.standing.logged_at)
-    return found
+    return None if found is None else found.path.name
 
 
 def _refuse_other_data(run: Run, corpus: Corpus, data_dir: Path) -> None:

@@ -1,9 +1,9 @@
 """The next steps' samples and layouts, built ahead by background workers.
 
-The workers are threads. A layout of 24 samples is about a millisecond of numpy, against tens to hundreds of
-milliseconds of a step in which PyTorch has released the interpreter lock; processes would copy the samples and pickle
-each layout to save nothing. What is built is a function of the step's number alone, so the result is the same with any
-number of workers, 0 (built when asked for) included.
+The workers are threads. Samples and tree of a step of 24 take 1.6 ms of numpy (real tutor records of 93 tokens on
+average, one core), against hundreds of milliseconds of a step in which PyTorch has released the interpreter lock;
+processes would copy the samples and pickle each layout to save nothing. What is built is a function of the step's
+number alone, so the result is the same with any number of workers, 0 (built when asked for) included.
 """
 
 from __future__ import annotations

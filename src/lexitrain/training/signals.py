@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -18,10 +19,14 @@ class Interrupt:
     """While entered, the two signals set `received` instead of ending the process.
 
     Only the main thread may set handlers; in any other one the signals keep their old meaning.
+
+    Args:
+        tell: called with a sentence for the user when a signal arrives.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[str], None] | None = None) -> None:
         self.received: str | None = None
+        self._tell = tell
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
@@ -41,6 +46,8 @@ class Interrupt:
     def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         self.received = signal.Signals(number).name
         self._restore(signal.SIGINT)
+        if self._tell is not None:
+            self._tell(f"{self.received}: finishing the step, then saving")
 
     def _restore(self, *which: signal.Signals) -> None:
         for each in which or tuple(self._before):

@@ -8,6 +8,7 @@ them, and the loop takes over.
 from __future__ import annotations
 
 import errno
+import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,7 +21,6 @@ from lexitrain.recipe import Recipe, training_differences
 from lexitrain.run import Run
 from lexitrain.tasks import registry
 from lexitrain.training.build import build_training
-from lexitrain.training.checkpoints import Checkpoint
 from lexitrain.training.corpus import file_facts
 from lexitrain.training.finish import CardFacts, write_adapter
 from lexitrain.training.loop import Ending, Training, run_steps, validation_loss
@@ -98,6 +98,8 @@ def train(
                 pass
             run.move_aside()
         if recipe.data.adapters == "per_task":
+            if run.exists():
+                _refuse_other_recipe(run, recipe)
             return _train_each_task(recipe, Path(data_dir), run, stop_after_step, observer)
         return _train_one(recipe, Path(data_dir), run, stop_after_step, observer)
 
@@ -158,7 +160,7 @@ def _train_one(
         if (done := _finished(run)) is not None:
             return done
     file_facts(data_dir)  # a wrong data folder is told before anything is written
-    with run.lock(), Interrupt() as interrupt:
+    with run.lock(), Interrupt(observer.stage) as interrupt:
         training, tokenizer, resumed = build_training(
             recipe, data_dir, run, observer, stop_after_step
         )
@@ -169,12 +171,11 @@ def _train_one(
         return _stop(training, interrupt, ending)
 
 
-def _announce(training: Training, interrupt: Interrupt, resumed: Checkpoint | None) -> None:
+def _announce(training: Training, interrupt: Interrupt, resumed: str | None) -> None:
     """Write the event that starts or resumes the run; a new run measures its validation loss first."""
     total = training.order.total_steps
     if any(each.event == "started" for each in training.run.events()):
-        source = None if resumed is None else resumed.path.name
-        training.event("resumed", checkpoint=source, total_steps=total)
+        training.event("resumed", checkpoint=resumed, total_steps=total)
         return
     training.observer.stage("measuring the validation loss before training")
     training.event(
@@ -185,6 +186,7 @@ def _announce(training: Training, interrupt: Interrupt, resumed: Checkpoint | No
         validation_loss=validation_loss(training, interrupt),
         trainable_parameters=sum(each.numel() for each in training.step.parameters),
         data=training.corpus.summary.folder,
+        skipped=training.corpus.summary.skipped,
     )
 
 
@@ -222,6 +224,7 @@ def _finish(training: Training, tokenizer: Any, ending: Ending) -> TrainingResul
         environment=run.read_environment(),
     )
     write_adapter(run, files, tokenizer, training.recipe, training.corpus.summary, facts)
+    shutil.rmtree(run.cache, ignore_errors=True)  # a finished run needs its samples no more
     result = _result(training, "finished", ending)
     training.event(
         "finished",
@@ -298,20 +301,22 @@ def _storage_errors(run: Run) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        where = error.filename or run.path
+        where = Path(str(error.filename or run.path))
         if error.errno in _FULL:
             saved = run.checkpoint_steps()
             raise Stopped(
                 "The disk is full. "
                 + (f"The checkpoint of step {saved[-1]} is intact." if saved else "")
                 + " Nothing half-written is left.",
-                where=where,
+                where=run.path,
                 fix="Make room, then run the same command again: it goes on from there.",
             ) from error
         if error.errno in _READ_ONLY:
+            if where != run.path and run.path not in where.parents:
+                raise InputError(f"This cannot be used: {error.strerror}.", where=where) from error
             raise InputError(
-                f"The folder cannot be written ({error.strerror}).",
-                where=where,
+                f"The run's folder cannot be written ({error.strerror}).",
+                where=run.path,
                 fix="Give a --run folder that you may write to.",
             ) from error
         raise
