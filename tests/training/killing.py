@@ -1,8 +1,8 @@
 """Train in child processes that are killed, and again until the run ends; started by `test_killing.py`.
 
 The libraries are imported once, then each attempt is a fork, so that twenty kills cost seconds. A child is killed
-either from outside a random time after it got somewhere, or by itself at its n-th sync of a file: before, within and after the writing
-of every file.
+either from outside, a random time after it got somewhere, or by itself at its n-th sync of a file: before, within and
+after the writing of every file.
 
     python -m tests.training.killing RECIPE DATA FOLDER
 """
