@@ -31,7 +31,7 @@ def test_lines_come_now_and_then_and_at_the_end(capsys: pytest.CaptureFixture[st
     assert said.out == ""
     lines = said.err.splitlines()
     assert len(lines) == 2
-    assert lines[0].startswith("step 1/100  epoch 0.02  loss 1.2500  validation 1.5000")
+    assert lines[0].startswith("step 1/100  epoch 0.02  loss 1.250  val 1.500")
     assert "tokens/s" in lines[0]
     assert "1 h 02 min left" in lines[0]
     assert lines[1].startswith("step 100/100")

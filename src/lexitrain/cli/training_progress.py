@@ -43,10 +43,10 @@ class TrainingProgress:
 
     def stage(self, text: str) -> None:
         """A part of the work begins."""
-        if self._bar is not None:
-            self._bar.update(self._task, description=text)
-        elif text != "validating":
+        if text != "validating":
             self._out.print(f"[dim]{text} …[/]")
+        elif self._bar is not None:
+            self._bar.update(self._task, numbers="validating")
 
     def progress(self, progress: Progress) -> None:
         """A step is done."""
@@ -76,21 +76,17 @@ class TrainingProgress:
             from rich.progress import Progress as Bar
 
             self._bar = Bar(
-                TextColumn("{task.description}"),
-                BarColumn(),
+                BarColumn(bar_width=16),
                 TextColumn("{task.completed:.0f}/{task.total:.0f}"),
                 TextColumn("{task.fields[numbers]}"),
                 TextColumn("{task.fields[left]} left"),
                 console=self._out,
                 transient=True,
             )
-            self._task = self._bar.add_task(
-                "training", total=progress.total_steps, numbers="", left=""
-            )
+            self._task = self._bar.add_task("", total=progress.total_steps, numbers="", left="")
             self._bar.start()
         self._bar.update(
             self._task,
-            description="training",
             completed=progress.step,
             total=progress.total_steps,
             numbers=_numbers(progress),
@@ -104,10 +100,8 @@ class TrainingProgress:
 
 
 def _numbers(progress: Progress) -> str:
-    validation = (
-        "" if progress.validation_loss is None else f"  validation {progress.validation_loss:.4f}"
-    )
-    return f"loss {progress.loss:.4f}{validation}  {progress.tokens_per_second:,.0f} tokens/s"
+    validation = "" if progress.validation_loss is None else f"  val {progress.validation_loss:.3f}"
+    return f"loss {progress.loss:.3f}{validation}  {progress.tokens_per_second:,.0f} tokens/s"
 
 
 def _time(seconds: float | None) -> str:
