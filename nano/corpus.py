@@ -400,14 +400,147 @@ def vietnamese(rng: Random) -> str:
     return f"Viết '{word}', không viết '{other}'."
 
 
-def documents(seed: int) -> Iterator[Document]:
+GOALS = (
+    "build confidence", "keep the student trying", "get a longer answer", "show the correct form",
+    "let the student find the mistakes", "explain the rule", "learn the word", "read the sentence",
+    "build a sentence", "keep the word", "get the book", "let him go", "show the way",
+)  # fmt: skip
+LESSONS = (
+    "Lỗi này nằm ở đâu?", "Lỗi nằm ở động từ.", "Lỗi nằm ở danh từ.", "Lỗi rất nhỏ.", "Lỗi ở đây.",
+    "Chính tả là cách viết từ.", "Hãy học chính tả.", "Chủ ngữ và động từ hòa hợp với nhau.",
+    "Câu không thể thiếu động từ.", "Từ này có năm chữ cái.", "Hãy chú ý từng chữ cái.",
+    "Đại từ và danh từ khác nhau.", "Tân ngữ đứng sau động từ.", "Trật tự từ rất quan trọng.",
+    "So sánh hai vật với nhau.", "Hành động này trong quá khứ.", "Không viết số nhiều ở đây.",
+    "Chúng ta dùng từ này khi so sánh.",
+)  # fmt: skip
+
+
+QUOTING = (
+    "Look at '{}' and '{}'.", "Is it '{}' or '{}'?", "Can you use '{}' with '{}'?",
+    "You used '{}' and '{}'.", "Viết '{}', không viết '{}'.", "What is '{}' in '{}'?",
+)  # fmt: skip
+
+
+def any_key(rng: Random) -> str:
+    """A key, also one of those that the first stage holds back alone."""
+    text = pick(rng, KEYS) + ("_" + pick(rng, KEYS) if rng.random() < 0.5 else "")
+    return text if text not in {"fluency_score", "key_words", "pedagogical_goal"} else "other"
+
+
+def label(rng: Random) -> str:
+    return "_".join(pick(rng, LABELS) for _ in range(1 + int(rng.random() * 3)))
+
+
+def lesson(rng: Random) -> str:
+    roll = rng.random()
+    if roll < 0.4:
+        return pick(rng, LESSONS)
+    if roll < 0.7:
+        name = pick(rng, tuple(wording.VIETNAMESE.values()))[0].removeprefix("Lỗi ")
+        return f"Bài học: {name}."
+    return vietnamese(rng)
+
+
+def short_value(rng: Random) -> str:
+    roll = rng.random()
+    if roll < 0.35:
+        return label(rng)
+    if roll < 0.5:
+        return pick(rng, GOALS)
+    if roll < 0.65:
+        return pick(rng, PHRASES)
+    if roll < 0.8:
+        return lesson(rng)
+    return " ".join(pick(rng, _FORMS) for _ in range(1 + int(rng.random() * 2)))
+
+
+def nested(rng: Random) -> Exchange:
+    """A text and a list of small objects in one object; the keys of no tutor answer together."""
+    first, rows_key, one, two = (any_key(rng) for _ in range(4))
+    rows_key, two = rows_key + "_items" * (rows_key == first), two + "_value" * (two == one)
+    if {first, rows_key} == {"corrected", "errors"}:
+        first = "text"
+    text = sentence(rng).text
+    rows = [(short_value(rng), pick(rng, _FORMS)) for _ in range(1 + int(rng.random() * 3))]
+    asked = "; ".join(f"{a} / {b}" for a, b in rows)
+    answer = {first: text, rows_key: [{one: a, two: b} for a, b in rows]}
+    lines = f"{first}: {text}\n{rows_key} of {one} / {two}: {asked}"
+    return Exchange(f"Write as JSON.\n{lines}", dumps(answer))
+
+
+def fields(rng: Random) -> Exchange:
+    """Short texts, labels and numbers under two or three keys."""
+    pairs: dict[str, object] = {}
+    for _ in range(2 + int(rng.random() * 2)):
+        numeric = rng.random() < 0.2
+        pairs[any_key(rng)] = (
+            pick(rng, (0.0, 0.25, 0.5, 0.75, 1.0)) if numeric else short_value(rng)
+        )
+    pairs.setdefault("note", "other")
+    lines = "\n".join(f"{k}: {v}" for k, v in pairs.items())
+    return Exchange(f"Write as JSON.\n{lines}", dumps(pairs))
+
+
+def logged(rng: Random) -> Exchange:
+    """Restored text and a log of the edits."""
+    right, tried = noisy(rng, 2)
+    log = [{"old": error.span, "new": error.right} for error in tried.errors]
+    answer = {"text": right.text, "log": log}
+    return Exchange(f"Restore, JSON with text and log.\nText: {tried.text}", dumps(answer))
+
+
+def counted(rng: Random) -> Exchange:
+    """The count of edits first, then what they are."""
+    while True:
+        asked, answer = counting(rng)
+        number, _, spans = answer.partition(": ")
+        if spans or number == "zero":
+            break
+    said = "No" if number == "zero" else number.capitalize()
+    edits_noun = "edit" if number == "one" else "edits"
+    return Exchange(f"{asked}\nSay it.", f"{said} {edits_noun}{': ' if spans else ''}{spans}.")
+
+
+def quoting(rng: Random) -> Exchange:
+    """Words taken out of a text and put between quotation marks."""
+    words = sentence(rng).words
+    first, second = pick(rng, words), pick(rng, words)
+    shape = pick(rng, QUOTING)
+    text = " ".join(words)
+    return Exchange(
+        f"Write: {shape.format('1', '2')}\n1: {first}\n2: {second}\nText: {text}",
+        shape.format(first, second),
+    )
+
+
+def repeating(rng: Random) -> Exchange:
+    text = " ".join(short_value(rng) for _ in range(2))
+    return Exchange(f"Repeat: {text}", text)
+
+
+SECOND_SKILLS: tuple[tuple[Callable[[Random], Exchange], float], ...] = (
+    (restoring, 18), (restoring_noise, 2), (restoring_json, 6), (logged, 9), (edits, 6),
+    (comparing, 9), (counting, 7), (counted, 6), (copying, 1), (echo, 2), (items, 2), (nested, 5),
+    (fields, 5), (quoting, 5), (repeating, 3), (picking, 1), (replacing, 1), (ordering, 1),
+    (blanks, 1), (leveling, 2), (hardest, 6), (marking, 6), (forms, 3), (spelling, 7), (kinds, 0.5),
+    (glossary, 2),
+)  # fmt: skip
+"""The mixture of the second stage: more of what was still weak after the first, and the words and
+brackets that the first had shown too seldom."""
+
+
+def documents(seed: int, stage: int = 1) -> Iterator[Document]:
     """Documents without end; one in seven is plain text."""
-    rng = Random(seed)
-    functions = [skill for skill, _ in SKILLS]
-    weights = [weight for _, weight in SKILLS]
+    rng = Random(seed if stage == 1 else f"{seed} {stage}")
+    skills = SKILLS if stage == 1 else SECOND_SKILLS
+    functions = [skill for skill, _ in skills]
+    weights = [weight for _, weight in skills]
     while True:
         if rng.random() < 0.15:
-            yield plain(rng)
+            if stage == 2 and rng.random() < 0.3:
+                yield Document(" ".join(lesson(rng) for _ in range(4)))
+            else:
+                yield plain(rng)
             continue
         turns = 1 if rng.random() < 0.5 else 2 + int(rng.random() * 3)
         chosen = rng.choices(functions, weights, k=turns)

@@ -107,12 +107,12 @@ class Encoder:
             ]
         return parts
 
-    def stream(self, seed: int) -> Iterator[Batch]:
-        """Batches without end."""
+    def stream(self, seed: int, stage: int = 1) -> Iterator[Batch]:
+        """Batches of one stage without end."""
         ids: list[int] = []
         weights: list[float] = []
         need = BATCH * (LENGTH + 1)
-        for document in documents(seed):
+        for document in documents(seed, stage):
             parts = self.parts(document)
             encoded = self.backend.encode_batch([text for text, _ in parts])
             for part, (_, weight) in zip(encoded, parts, strict=True):
@@ -215,6 +215,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder of the finished base")
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--decay", type=int, required=True, help="steps of the falling rate")
+    parser.add_argument("--switch", type=int, required=True, help="first step of stage two")
     parser.add_argument("--seed", type=int, default=2026)
     parser.add_argument("--save-every", type=int, default=500)
     parser.add_argument("--resume", type=Path, help="a checkpoint of the level part")
@@ -236,14 +237,18 @@ def main() -> None:
         model.load_state_dict(state["model"])
         for optimizer, saved in zip(both, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
-    batches = Encoder(tokenizer).stream(options.seed)
-    for _ in range(first):
-        next(batches)
+    encoder = Encoder(tokenizer)
+    stages = (encoder.stream(options.seed, 1), encoder.stream(options.seed, 2))
+    if first < options.switch:
+        for _ in range(first):
+            next(stages[0])
+    for _ in range(options.switch, first):
+        next(stages[1])
     loss_of = torch.compile(weighted_loss)
     peaks = [MUON_RATE, ADAM_RATE]
     started, average = time.time(), math.nan
     for step in range(first, options.steps):
-        loss = loss_of(model, next(batches))
+        loss = loss_of(model, next(stages[step >= options.switch]))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         share = rate_at(step, options.steps, options.decay)

@@ -11,6 +11,7 @@ from types import ModuleType
 
 import pytest
 
+from lexitrain.data.generator import wording
 from lexitrain.tasks import SYSTEM_PROMPT, registry
 
 ROOT = Path(__file__).parents[2]
@@ -27,28 +28,34 @@ def corpus() -> ModuleType:
     return module
 
 
-def written(corpus: ModuleType, seed: int, count: int) -> list[str]:
+def written(corpus: ModuleType, seed: int, count: int, stage: int = 1) -> list[str]:
     texts: list[str] = []
-    for document in islice(corpus.documents(seed), count):
+    for document in islice(corpus.documents(seed, stage), count):
         texts += [document.text, document.system]
         for exchange in document.exchanges:
             texts += [exchange.user, exchange.assistant]
     return texts
 
 
-def test_no_tutor_task_is_shown(corpus: ModuleType) -> None:
-    text = "\n".join(written(corpus, 5, 6_000))
+@pytest.mark.parametrize("stage", [1, 2])
+def test_no_tutor_task_is_shown(corpus: ModuleType, stage: int) -> None:
+    text = "\n".join(written(corpus, 5, 6_000, stage))
     held_back = {task.name for task in registry().values()} - {"explanation"}
     held_back |= {SYSTEM_PROMPT, "LexiLingo", "Task:", "fluency_score", "key_words"}
-    held_back |= {"pedagogical_goal", '"errors":', '"span":', "Student:", "Tutor:", "Lỗi "}
+    held_back |= {"pedagogical_goal", "Student:", "Tutor:", "Error:", "→"}
+    held_back |= {f"{name}: " for name, _ in wording.VIETNAMESE.values()}
     assert [words for words in sorted(held_back) if words in text] == []
 
 
-def test_no_object_has_the_keys_of_an_answer(corpus: ModuleType) -> None:
+@pytest.mark.parametrize("stage", [1, 2])
+def test_no_object_has_the_keys_of_an_answer(corpus: ModuleType, stage: int) -> None:
     schemas = [set(task.schema["properties"]) for task in registry().values()]
-    for text in written(corpus, 6, 6_000):
+    objects = 0
+    for text in written(corpus, 6, 6_000, stage):
         if text.startswith("{"):
+            objects += 1
             assert set(json.loads(text)) not in schemas
+    assert objects > 500
 
 
 def test_same_seed_same_text(corpus: ModuleType) -> None:
