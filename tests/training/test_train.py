@@ -152,8 +152,13 @@ def test_stopping_after_steps_changes_nothing(
 
 @pytest.mark.parametrize(
     "observer",
-    [Signalling(step=13), Signalling(step=15), Signalling(stage=("validating", 2))],
-    ids=["within", "at a save", "while validating"],
+    [
+        Signalling(step=13),
+        Signalling(step=15),
+        Signalling(stage=("validating", 2)),
+        Signalling(stage=("measuring the validation loss before training", 1)),
+    ],
+    ids=["within", "at a save", "while validating", "before the first step"],
 )
 def test_a_signal_saves_and_loses_nothing(
     undisturbed: tuple[Path, Path], recipe_of: RecipeOf, tmp_path: Path, observer: Signalling
@@ -164,7 +169,8 @@ def test_a_signal_saves_and_loses_nothing(
     assert (result.state, result.reason) == ("stopped", "SIGTERM")
     assert events(run)[-2:] == ["signal", "stopped"]
     assert Run(run).checkpoint_steps()[-1] == result.step
-    train(recipe_of(), data, run)
+    after = train(recipe_of(), data, run)
+    assert after.first_loss is not None
     assert_equal_runs(run, path)
 
 

@@ -178,12 +178,15 @@ def _announce(training: Training, interrupt: Interrupt, resumed: str | None) -> 
         training.event("resumed", checkpoint=resumed, total_steps=total)
         return
     training.observer.stage("measuring the validation loss before training")
+    before = validation_loss(training, interrupt)
+    if interrupt.received:
+        return  # the next call starts the run
     training.event(
         "started",
         total_steps=total,
         steps_per_epoch=training.order.steps_per_epoch,
         samples_per_epoch=training.order.samples_per_epoch,
-        validation_loss=validation_loss(training, interrupt),
+        validation_loss=before,
         trainable_parameters=sum(each.numel() for each in training.step.parameters),
         data=training.corpus.summary.folder,
         skipped=training.corpus.summary.skipped,
