@@ -529,15 +529,52 @@ SECOND_SKILLS: tuple[tuple[Callable[[Random], Exchange], float], ...] = (
 brackets that the first had shown too seldom."""
 
 
+def bracketing(rng: Random) -> Exchange:
+    """A text copied with brackets around what does not fit."""
+    count = int(rng.random() * 4)
+    while True:
+        right = grammar.make(rng, pick(rng, _LEARNERS), rng.random() < 0.4)
+        tried = attempt(right, count)
+        if tried is not None:
+            break
+    marked, start = "", 0
+    for error in tried.errors:
+        at = tried.text.find(error.span, start)
+        marked += tried.text[start:at] + "[" + error.span + "]"
+        start = at + len(error.span)
+    return Exchange(f"Bracket what does not fit.\nText: {tried.text}", marked + tried.text[start:])
+
+
+def hardest_of_content(rng: Random) -> Exchange:
+    """The hardest of the content words of a sentence, which itself is not shown."""
+    right = grammar.make(rng, int(rng.random() * 6), rng.random() < 0.3)
+    words = [word for _, word in right.graded]
+    if len(words) < 2:
+        return hardest(rng)
+    listed = ", ".join(word for level, word in right.graded if level == right.level)
+    return Exchange(f"Hardest: {' '.join(words)}", f"{LEVELS[right.level]}: {listed}")
+
+
+THIRD_SKILLS: tuple[tuple[Callable[[Random], Exchange], float], ...] = (
+    (restoring, 6), (restoring_noise, 1), (restoring_json, 2), (logged, 5), (edits, 5),
+    (comparing, 7), (counting, 15), (counted, 8), (bracketing, 10), (copying, 1), (echo, 1),
+    (items, 1), (nested, 2), (fields, 2), (quoting, 3), (repeating, 1), (picking, 1),
+    (leveling, 2), (hardest, 6), (hardest_of_content, 8), (marking, 8), (forms, 2), (spelling, 4),
+    (kinds, 0.5), (glossary, 1),
+)  # fmt: skip
+"""The mixture of the third stage: restoring is known by then, counting and levels are not."""
+STAGES = (SKILLS, SECOND_SKILLS, THIRD_SKILLS)
+
+
 def documents(seed: int, stage: int = 1) -> Iterator[Document]:
     """Documents without end; one in seven is plain text."""
     rng = Random(seed if stage == 1 else f"{seed} {stage}")
-    skills = SKILLS if stage == 1 else SECOND_SKILLS
+    skills = STAGES[stage - 1]
     functions = [skill for skill, _ in skills]
     weights = [weight for _, weight in skills]
     while True:
         if rng.random() < 0.15:
-            if stage == 2 and rng.random() < 0.3:
+            if stage > 1 and rng.random() < 0.3:
                 yield Document(" ".join(lesson(rng) for _ in range(4)))
             else:
                 yield plain(rng)

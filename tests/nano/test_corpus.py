@@ -37,9 +37,9 @@ def written(corpus: ModuleType, seed: int, count: int, stage: int = 1) -> list[s
     return texts
 
 
-@pytest.mark.parametrize("stage", [1, 2])
+@pytest.mark.parametrize("stage", [1, 2, 3])
 def test_no_tutor_task_is_shown(corpus: ModuleType, stage: int) -> None:
-    text = "\n".join(written(corpus, 5, 6_000, stage))
+    text = "\n".join(written(corpus, 5, 4_000, stage))
     held_back = {task.name for task in registry().values()} - {"explanation"}
     held_back |= {SYSTEM_PROMPT, "LexiLingo", "Task:", "fluency_score", "key_words"}
     held_back |= {"pedagogical_goal", "Student:", "Tutor:", "Error:", "→"}
@@ -47,15 +47,15 @@ def test_no_tutor_task_is_shown(corpus: ModuleType, stage: int) -> None:
     assert [words for words in sorted(held_back) if words in text] == []
 
 
-@pytest.mark.parametrize("stage", [1, 2])
+@pytest.mark.parametrize("stage", [1, 2, 3])
 def test_no_object_has_the_keys_of_an_answer(corpus: ModuleType, stage: int) -> None:
     schemas = [set(task.schema["properties"]) for task in registry().values()]
     objects = 0
-    for text in written(corpus, 6, 6_000, stage):
+    for text in written(corpus, 6, 4_000, stage):
         if text.startswith("{"):
             objects += 1
             assert set(json.loads(text)) not in schemas
-    assert objects > 500
+    assert objects > 200
 
 
 def test_same_seed_same_text(corpus: ModuleType) -> None:
