@@ -42,7 +42,8 @@ KEYS = (
     "corrected", "errors", "key", "response", "strategy", "pedagogical", "goal", "explanation",
     "title", "name", "label", "count", "items", "value", "answer", "old", "new", "size", "first",
 )  # fmt: skip
-HELD_BACK = {"fluency_score", "key_words", "pedagogical_goal", "errors", "span", "explanation"}
+COMPOUNDS = {"fluency_score", "key_words", "pedagogical_goal"}
+HELD_BACK = COMPOUNDS | {"errors", "span", "explanation"}
 """Names that are no keys here: without them no object has the fields of a tutor answer."""
 LABELS = (
     "praise", "recast", "hint", "explain", "encourage", "ask", "rule", "question", "article",
@@ -424,7 +425,7 @@ QUOTING = (
 def any_key(rng: Random) -> str:
     """A key, also one of those that the first stage holds back alone."""
     text = pick(rng, KEYS) + ("_" + pick(rng, KEYS) if rng.random() < 0.5 else "")
-    return text if text not in {"fluency_score", "key_words", "pedagogical_goal"} else "other"
+    return text if text not in COMPOUNDS else "other"
 
 
 def label(rng: Random) -> str:

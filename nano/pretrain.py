@@ -11,6 +11,7 @@ of two busy cores, twice that on two idle ones.
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import math
 import sys
@@ -211,6 +212,13 @@ def write_base(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, fold
     )
     copy.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    path = folder / "tokenizer_config.json"
+    settings = json.loads(path.read_text())
+    # What this machine's library noted for itself; the class name is the one that all versions know.
+    for name in ("backend", "is_local", "local_files_only"):
+        settings.pop(name, None)
+    settings["tokenizer_class"] = "PreTrainedTokenizerFast"
+    path.write_text(json.dumps(settings, indent=2) + "\n")
 
 
 def arguments() -> argparse.Namespace:

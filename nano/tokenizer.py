@@ -19,7 +19,7 @@ from tokenizers.trainers import BpeTrainer
 from transformers import PreTrainedTokenizerFast
 
 sys.path.insert(0, str(Path(__file__).parent))
-from corpus import documents
+import corpus
 
 from lexitrain.data.generator import generate
 from lexitrain.data.generator.sentence import FORMS
@@ -46,7 +46,8 @@ CHAT_TEMPLATE = (
 
 def training_text(seed: int) -> Iterator[str]:
     """Text in the shares in which merges should be learnt."""
-    for document in islice(documents(seed), 40_000):
+    corpus.HELD_BACK = corpus.COMPOUNDS  # merges may be learnt from every single name
+    for document in islice(corpus.documents(seed), 40_000):
         yield document.text
         for exchange in document.exchanges:
             yield exchange.user
