@@ -98,7 +98,7 @@ def test_fluency_counts_errors_and_its_scores_spread(records: list[Record]) -> N
         scores.append(score)
     mean = sum(scores) / len(scores)
     # The error of always saying the mean must leave room for a model to do better.
-    assert sum(abs(score - mean) for score in scores) / len(scores) > 0.25
+    assert sum(abs(score - mean) for score in scores) / len(scores) > 0.35
 
 
 def test_vocabulary_level_is_that_of_the_hardest_word(records: list[Record]) -> None:

@@ -115,7 +115,7 @@ Reply = Callable[[Random, Sentence, Attempt, str], tuple[str, str, str]]
 STRATEGIES: Mapping[str, tuple[Reply, tuple[int, ...]]] = {
     "praise": (_praise, (0,)),
     "recast": (_recast, (1,)),
-    "hint": (_hint, (2, 3)),
+    "hint": (_hint, (3,)),
     "explain_rule": (_explain, (1,)),
     "encourage": (_encourage, (0, 1, 2)),
     "ask_question": (_ask, (0,)),
@@ -130,7 +130,7 @@ def make(rng: Random, target: int) -> Turn:
     reply, counts = STRATEGIES[strategy]
     count = counts[int(rng.random() * len(counts))]
     while True:
-        sentence = grammar.make(rng, target)
+        sentence = grammar.make(rng, target, long=count > 2 or rng.random() < 0.3)
         tried = attempt(sentence, count)
         if tried is not None and sentence.graded:
             break

@@ -22,10 +22,10 @@ from lexitrain.data.records import Record
 from lexitrain.errors import InputError, nearest
 
 PROPORTIONS: Mapping[str, float] = {
-    "grammar": 0.32,
-    "fluency": 0.20,
-    "vocabulary": 0.20,
-    "dialogue": 0.16,
+    "grammar": 0.26,
+    "fluency": 0.22,
+    "vocabulary": 0.18,
+    "dialogue": 0.22,
     "explanation": 0.12,
 }
 """Share of each task. Corrections come first, as in the product's own data; the others are nearer
@@ -34,7 +34,9 @@ to each other than there, because a task with 70 examples among thousands is not
 # How hard the words of a learner's own sentence are: mostly easy ones, as learners write.
 _LEARNER_LEVELS = (0, 0, 0, 1, 1, 2, 2, 3)
 _ERRORS_TO_CORRECT = (1, 1, 1, 1, 1, 2, 2)
-_MOST_ERRORS = 4
+# Learners' sentences are mostly either fine or full of errors; a spread as wide as this also tells
+# a model that judges from one that always says the mean (which is 0.39 off).
+_ERRORS_TO_SCORE = (0, 0, 0, 0, 0, 1, 1, 2, 3, 3, 4, 4, 4, 4)
 _MOST_KEY_WORDS = 3
 
 
@@ -95,9 +97,9 @@ def _grammar(rng: Random) -> Record:
 
 
 def _fluency(rng: Random) -> Record:
-    count = int(rng.random() * (_MOST_ERRORS + 1))
+    count = _ERRORS_TO_SCORE[int(rng.random() * len(_ERRORS_TO_SCORE))]
     # Length alone must not tell the score, so many faultless sentences are long, too.
-    sentence, tried = _attempt(rng, count, long=count > 2 or rng.random() < 0.4)
+    sentence, tried = _attempt(rng, count, long=count > 2 or rng.random() < 0.6)
     output: dict[str, Any] = {
         "fluency_score": wording.fluency_score(count),
         "reasoning": wording.reasoning(tried.kinds),
