@@ -564,7 +564,75 @@ THIRD_SKILLS: tuple[tuple[Callable[[Random], Exchange], float], ...] = (
     (kinds, 0.5), (glossary, 1),
 )  # fmt: skip
 """The mixture of the third stage: restoring is known by then, counting and levels are not."""
-STAGES = (SKILLS, SECOND_SKILLS, THIRD_SKILLS)
+ASKED = (
+    "Count the edits, JSON with {} and {}.", "How many edits? Answer as JSON: {}, {}.",
+    "JSON, {} is the number of edits, {} tells which.", "{} and {} of the edits.",
+)  # fmt: skip
+
+
+def two_keys(rng: Random) -> tuple[str, str]:
+    first, second = any_key(rng), any_key(rng)
+    if first == second or {first, second} == {"corrected", "errors"}:
+        second = "other"
+    return first, second
+
+
+def scored(rng: Random) -> tuple[Attempt, int]:
+    """A text and how many edits it needs: often none or many."""
+    count = pick(rng, (0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4))
+    while True:
+        tried = attempt(
+            grammar.make(rng, pick(rng, _LEARNERS), count > 2 or rng.random() < 0.5), count
+        )
+        if tried is not None:
+            return tried, count
+
+
+def counting_json(rng: Random) -> Exchange:
+    """The count of edits as a number in an object, and then what they are."""
+    tried, count = scored(rng)
+    first, second = two_keys(rng)
+    spans = [error.span for error in tried.errors]
+    said = f"{_NUMBERS[count].capitalize()}: {', '.join(spans)}." if spans else "No edits."
+    number = float(count) if rng.random() < 0.5 else count
+    answer = {first: number, second: spans if rng.random() < 0.5 else said}
+    return Exchange(f"{pick(rng, ASKED).format(first, second)}\nText: {tried.text}", dumps(answer))
+
+
+def comparing_json(rng: Random) -> Exchange:
+    """What differs between two texts, as an object or between quotation marks."""
+    right, tried = noisy(rng, 1)
+    error = tried.errors[0]
+    asked = f"'{tried.text}' and then '{right.text}'"
+    if rng.random() < 0.5:
+        return Exchange(
+            f"What changed? {asked}", f"First '{error.span}', and then '{error.right}'."
+        )
+    first, second = two_keys(rng)
+    return Exchange(
+        f"What changed? JSON with {first} and {second}. {asked}",
+        dumps({first: error.span, second: error.right}),
+    )
+
+
+def talk(rng: Random) -> str:
+    """A system message of any kind: short, long, or none."""
+    roll = rng.random()
+    if roll < 0.3:
+        return ""
+    if roll < 0.5:
+        return pick(rng, SYSTEMS)
+    return " ".join(pick(rng, SYSTEMS + PHRASES) for _ in range(2 + int(rng.random() * 4)))
+
+
+FOURTH_SKILLS: tuple[tuple[Callable[[Random], Exchange], float], ...] = (
+    (counting_json, 28), (counting, 5), (counted, 6), (bracketing, 8), (restoring, 5),
+    (restoring_json, 5), (comparing, 4), (comparing_json, 12), (edits, 4), (logged, 5),
+    (hardest, 3), (hardest_of_content, 4), (marking, 3), (nested, 3), (fields, 4), (quoting, 3),
+    (spelling, 3), (copying, 1), (items, 1), (forms, 1), (glossary, 0.5),
+)  # fmt: skip
+"""The mixture of the fourth stage: what is known by then, asked for in other words and as JSON."""
+STAGES = (SKILLS, SECOND_SKILLS, THIRD_SKILLS, FOURTH_SKILLS)
 
 
 def documents(seed: int, stage: int = 1) -> Iterator[Document]:
@@ -582,5 +650,6 @@ def documents(seed: int, stage: int = 1) -> Iterator[Document]:
             continue
         turns = 1 if rng.random() < 0.5 else 2 + int(rng.random() * 3)
         chosen = rng.choices(functions, weights, k=turns)
-        system = pick(rng, SYSTEMS) if rng.random() < 0.5 else ""
+        known = pick(rng, SYSTEMS) if stage < 4 and rng.random() < 0.5 else ""
+        system = talk(rng) if stage > 3 else known
         yield Document("", tuple(skill(rng) for skill in chosen), system)

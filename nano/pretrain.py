@@ -3,7 +3,7 @@
     python nano/pretrain.py --tokenizer FOLDER --work FOLDER --out FOLDER
 
 Muon for the matrices of the layers (Jordan et al. 2024), AdamW for the rest. The learning rate warms
-up, stays, and falls linearly to zero; the text goes through three stages (`RATES`, `STAGES`).
+up, stays, and falls linearly to zero; the text goes through four stages (`RATES`, `STAGES`).
 `--resume` goes on from a checkpoint as if nothing had happened. About 3,700 tokens a second on one
 of two busy cores, twice that on two idle ones.
 """
@@ -40,10 +40,18 @@ LENGTH = 256
 BATCH = 12
 MUON_RATE = 0.02
 ADAM_RATE = 3e-3
-RATES = ((0, 0.0), (50, 1.0), (2_000, 1.0), (2_600, 0.647), (4_200, 0.0))
+RATES = (
+    (0, 0.0),
+    (50, 1.0),
+    (2_000, 1.0),
+    (2_600, 0.647),
+    (4_200, 0.0),
+    (4_260, 0.4),
+    (5_300, 0.0),
+)
 """Step and share of the peak learning rates, linear between."""
 STEPS = RATES[-1][0]
-STAGES = (0, 1_600, 2_600)
+STAGES = (0, 1_600, 2_600, 4_200)
 """First step of each stage of the corpus."""
 SCORED = 1_280
 """Positions a batch that are scored: answers and plain text, never questions. The output head is
