@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from corpus import Document, documents
 from torch import Tensor
 from torch.nn import functional
 from transformers import (
@@ -31,9 +32,6 @@ from transformers import (
     Qwen2Config,
     Qwen2ForCausalLM,
 )
-
-sys.path.insert(0, str(Path(__file__).parent))
-from corpus import Document, documents
 
 LOG = logging.getLogger("pretrain")
 LENGTH = 256

@@ -9,17 +9,15 @@ most words of the world are one token. Takes about 20 seconds.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+import material
+from corpus import documents
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from tokenizers.trainers import BpeTrainer
 from transformers import PreTrainedTokenizerFast
-
-sys.path.insert(0, str(Path(__file__).parent))
-import corpus
 
 from lexitrain.data.generator import generate
 from lexitrain.data.generator.sentence import FORMS
@@ -46,8 +44,8 @@ CHAT_TEMPLATE = (
 
 def training_text(seed: int) -> Iterator[str]:
     """Text in the shares in which merges should be learnt."""
-    corpus.HELD_BACK = corpus.COMPOUNDS  # merges may be learnt from every single name
-    for document in islice(corpus.documents(seed), 40_000):
+    material.HELD_BACK = material.COMPOUNDS  # merges may be learnt from every single name
+    for document in islice(documents(seed), 40_000):
         yield document.text
         for exchange in document.exchanges:
             yield exchange.user

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import sys
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
@@ -18,14 +19,15 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def corpus() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("nano_corpus", ROOT / "nano" / "corpus.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["nano_corpus"] = module
-    spec.loader.exec_module(module)
-    return module
+def corpus() -> Iterator[ModuleType]:
+    """`nano/corpus.py`, imported as its scripts do: from their own folder."""
+    before = set(sys.modules)
+    sys.path.insert(0, str(ROOT / "nano"))
+    yield importlib.import_module("corpus")
+    sys.path.remove(str(ROOT / "nano"))
+    for name in set(sys.modules) - before:
+        if (getattr(sys.modules[name], "__file__", None) or "").startswith(str(ROOT / "nano")):
+            del sys.modules[name]
 
 
 def written(corpus: ModuleType, seed: int, count: int, stage: int = 1) -> list[str]:
