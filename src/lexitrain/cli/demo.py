@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from lexitrain.tasks.scores import Score
     from lexitrain.training import TrainingResult
 
-RECORDS = 4000
-SCORED = 250
+RECORDS = 12_000
+SCORED = 300
 BEFORE = "before"  # name of the evaluation of the untrained base in the run folder
 
 
