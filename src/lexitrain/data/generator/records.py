@@ -22,14 +22,14 @@ from lexitrain.data.records import Record
 from lexitrain.errors import InputError, nearest
 
 PROPORTIONS: Mapping[str, float] = {
-    "grammar": 0.26,
-    "fluency": 0.22,
-    "vocabulary": 0.18,
+    "grammar": 0.24,
+    "fluency": 0.28,
+    "vocabulary": 0.16,
     "dialogue": 0.22,
-    "explanation": 0.12,
+    "explanation": 0.10,
 }
-"""Share of each task. Corrections come first, as in the product's own data; the others are nearer
-to each other than there, because a task with 70 examples among thousands is not learnt."""
+"""Share of each task. Nearer to each other than in the product's own data, because a task with 70
+examples among thousands is not learnt; scoring, the hardest to learn, has most."""
 
 # How hard the words of a learner's own sentence are: mostly easy ones, as learners write.
 _LEARNER_LEVELS = (0, 0, 0, 1, 1, 2, 2, 3)
