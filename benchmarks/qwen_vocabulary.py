@@ -129,9 +129,7 @@ def _last_merge(token: bytes, ranks: dict[bytes, int]) -> tuple[bytes, bytes]:
     parts = [token[place : place + 1] for place in range(len(token))]
     limit = ranks[token]
     while len(parts) > 2:
-        pairs = [
-            ranks.get(left + right, limit) for left, right in itertools.pairwise(parts)
-        ]
+        pairs = [ranks.get(left + right, limit) for left, right in itertools.pairwise(parts)]
         lowest = min(pairs)
         if lowest >= limit:
             raise ValueError(f"{token!r} cannot be merged from tokens of lower rank")

@@ -1,8 +1,8 @@
 """The documents: their commands run, their links lead somewhere, their numbers' files exist.
 
-In README.md and docs/, a fenced block of the language `console` is what a user types and sees. Every line of it that
-starts with `$ lexitrain` is run, top to bottom, in one empty folder a document; a command may end in `# exit 4` where it is
-meant to end so. The output shown is real but not compared, because times and versions differ.
+In README.md and docs/, a fenced block of the language `console` is what a user types and sees. Every line of it
+that starts with `$ lexitrain` is run, top to bottom, in one empty folder a document; a command may end in `# exit 4`
+where it is meant to end so. The output shown is real but not compared, because times and versions differ.
 """
 
 from __future__ import annotations

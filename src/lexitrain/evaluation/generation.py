@@ -13,6 +13,7 @@ decides.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -99,11 +100,18 @@ def _forward(model: Any, tokens: Tensor, mask: Tensor, positions: Tensor, cache:
         input_ids=tokens,
         attention_mask=mask,
         position_ids=positions.to(tokens.device),
-        past_key_values=cache,
         use_cache=True,
         logits_to_keep=1,
+        **{_cache_argument(model): cache},
     )
     return output.logits[:, -1]
+
+
+def _cache_argument(model: Any) -> str:
+    """What the model's forward calls its cache: transformers 5.24 renamed it, and warns about the old name."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    known = signature(type(base).forward).parameters
+    return "cache" if "cache" in known else "past_key_values"
 
 
 class _Buffer(DynamicLayer):
