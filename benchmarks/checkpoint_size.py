@@ -21,11 +21,11 @@ import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from lexitrain.models import attach_adapter
+from lexitrain.order import Cursor
 from lexitrain.recipe import Recipe
 from lexitrain.recipe_file import load_recipe
 from lexitrain.step import build_optimizer
 from lexitrain.training.checkpoints import Checkpoints
-from lexitrain.training.order import Cursor
 from lexitrain.training.state import AdapterFiles, Standing, checkpoint_files, restore
 
 RESULT = Path(__file__).parent / "results" / "checkpoint_size.json"

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from lexitrain.models import attach_adapter
+from lexitrain.order import Cursor
 from lexitrain.recipe_file import load_recipe
 from lexitrain.step import build_optimizer
 from lexitrain.training.checkpoints import Checkpoints, read_checkpoint
-from lexitrain.training.order import Cursor
 from lexitrain.training.state import (
     AdapterFiles,
     Standing,

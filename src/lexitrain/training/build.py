@@ -10,6 +10,7 @@ import torch
 from lexitrain.errors import InputError
 from lexitrain.models import attach_adapter, load_base, load_tokenizer
 from lexitrain.models.base import compute_dtype
+from lexitrain.order import SampleOrder
 from lexitrain.recipe import Recipe
 from lexitrain.run import Run
 from lexitrain.step import TrainingStep, build_optimizer
@@ -20,7 +21,6 @@ from lexitrain.training.environment import changes, environment
 from lexitrain.training.loop import Training
 from lexitrain.training.mirror import Mirror
 from lexitrain.training.monitor import Observer
-from lexitrain.training.order import SampleOrder
 from lexitrain.training.state import AdapterFiles, Standing, restore
 
 

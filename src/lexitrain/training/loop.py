@@ -14,22 +14,22 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
 from lexitrain.errors import Stopped
+from lexitrain.order import fixed_subset
 from lexitrain.run import Run
 from lexitrain.step import learning_rate_at
 from lexitrain.training.monitor import Observer, Progress, Speed, Window
-from lexitrain.training.order import fixed_subset
 from lexitrain.training.prefetch import Prefetch
 from lexitrain.training.state import AdapterFiles, Standing, checkpoint_files, seed_step
 
 if TYPE_CHECKING:
     from lexitrain.layout import MicroBatch
+    from lexitrain.order import SampleOrder
     from lexitrain.recipe import Recipe
     from lexitrain.rendering import Sample
     from lexitrain.step import StepResult, TrainingStep
     from lexitrain.training.checkpoints import Checkpoints
     from lexitrain.training.corpus import Corpus
     from lexitrain.training.mirror import Mirror
-    from lexitrain.training.order import SampleOrder
     from lexitrain.training.signals import Interrupt
 
 Ending = Literal["finished", "early_stopping", "stop_after_step", "signal"]

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
 
+    from lexitrain.order import Cursor
     from lexitrain.training.checkpoints import Checkpoint
-    from lexitrain.training.order import Cursor
 
 OPTIMIZER_FILE = "optimizer.safetensors"
 STATE_FILE = "state.json"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lexitrain.errors import InputError
-from lexitrain.training.order import SampleOrder, fixed_subset
+from lexitrain.order import SampleOrder, fixed_subset
 
 
 def order(tasks: list[str], seed: int = 1, batch: int = 4, epochs: int = 3, **weights: float):
