@@ -12,9 +12,9 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 #: The rooms from the top of the house to its ground: a module imports only what stands above it.
 ROOMS = (
-    "errors", "recipe", "recipe_file", "run", "data", "tasks", "rendering", "layout", "order", "models",
-    "step", "planning", "training", "evaluation", "tuning", "export", "abtest", "diagnosis",
-    "reporting", "cli",
+    "errors", "recipe", "recipe_file", "run", "data", "tasks", "rendering", "layout", "order",
+    "base_model", "models", "step", "planning", "training", "evaluation", "tuning", "export",
+    "abtest", "diagnosis", "reporting", "cli",
 )  # fmt: skip
 
 #: Rooms that may import torch and its neighbours at the top of a file.

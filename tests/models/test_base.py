@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from lexitrain.base_model import resolve_base
 from lexitrain.errors import InputError, MissingExtra
 from lexitrain.models import base as base_module
-from lexitrain.models import compute_dtype, load_base, load_tokenizer, resolve_base
+from lexitrain.models import compute_dtype, load_base, load_tokenizer
 from lexitrain.recipe import ModelSection
 from tests.tiny import tiny_model, tiny_tokenizer
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 
+from lexitrain.base_model import NANO
 from lexitrain.errors import InputError
 from lexitrain.models import compute_dtype, load_adapter, load_base, load_tokenizer, restore_adapter
 from lexitrain.models.adapter import CONFIG_FILE
-from lexitrain.models.base import NANO
 from lexitrain.recipe import ModelSection, Recipe
 from lexitrain.run import DataSummary, Run
 

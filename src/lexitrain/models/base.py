@@ -10,40 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from lexitrain.base_model import resolve_base
 from lexitrain.errors import InputError, MissingExtra
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
     from lexitrain.recipe import ModelSection
-
-NANO = "nano"
-"""Name of the base that is part of this package."""
-
-
-def resolve_base(base: str) -> str:
-    """What transformers can load for `base`: the packaged folder for `nano`, an existing folder, or a Hub id.
-
-    Raises:
-        InputError: `base` is written as a path and no such folder exists.
-    """
-    if base == NANO:
-        return str(Path(__file__).parent / NANO)
-    folder = Path(base).expanduser()
-    if folder.is_dir():
-        return str(folder)
-    if base.startswith((".", "/", "~")) or "\\" in base or base.count("/") > 1:
-        raise InputError(
-            f"There is no base model at {base}.",
-            where="model.base",
-            fix="Give a folder that holds config.json, a Hub id such as Qwen/Qwen2.5-0.5B-Instruct, or nano.",
-        )
-    return base
 
 
 def load_tokenizer(base: str, revision: str | None = None) -> PreTrainedTokenizerFast:
