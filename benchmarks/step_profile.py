@@ -1,0 +1,207 @@
+"""Where the time of one step goes: `python -m benchmarks.step_profile`.
+
+The product's own step on the CPU workload (`benchmarks/workload.py`), forward, backward and update, under
+torch.profiler. Each operator's own time (without the operators it calls) is put into one kind: matrix products,
+attention, or what the rest is. Beside it the achieved arithmetic over the ceiling of this machine, which is measured as
+the same number of threads multiplying the shapes of the step.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import defaultdict
+from typing import Any
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from benchmarks.workload import (
+    CPU_SHAPE,
+    PAD,
+    RESULTS,
+    SEED,
+    TINY_SHAPE,
+    Shape,
+    build_base,
+    circumstances,
+    described_samples,
+    mixture_samples,
+    step_samples,
+)
+from lexitrain.layout import MicroBatch
+from lexitrain.models import attach_adapter
+from lexitrain.recipe import OptimizerSection, Recipe
+from lexitrain.recipe_file import load_recipe
+from lexitrain.rendering import Sample
+from lexitrain.step import TrainingStep, build_optimizer
+
+RESULT = RESULTS / "step_profile.json"
+STEPS = 3
+
+#: The kind of an operator by the beginning of its name; the first that fits counts.
+KINDS = (
+    (
+        "attention",
+        ("aten::_scaled_dot_product", "aten::_flash_attention", "aten::_efficient_attention"),
+    ),
+    (
+        "matrix products",
+        ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "mkldnn::_linear"),
+    ),
+    ("optimizer", ("aten::_fused_adamw", "Optimizer.", "aten::_foreach")),
+    ("SiLU", ("aten::silu",)),
+    ("copies and casts", ("aten::copy_", "aten::cat", "aten::clone", "aten::_to_copy")),
+    (
+        "logsumexp, softmax, gather",
+        (
+            "aten::logsumexp",
+            "aten::exp",
+            "aten::gather",
+            "aten::scatter",
+            "aten::max",
+            "aten::amax",
+            "aten::sum",
+        ),
+    ),
+    (
+        "norms",
+        ("aten::mean", "aten::pow", "aten::rsqrt", "aten::rms_norm", "aten::_fused_rms_norm"),
+    ),
+    ("element-wise", ("aten::mul", "aten::add", "aten::sub", "aten::neg", "aten::div")),
+    ("lookup", ("aten::index", "aten::embedding")),
+)
+
+
+def training_step(shape: Shape, recipe: Recipe, device: str = "cpu") -> TrainingStep:
+    """The product's step over the workload's model, as a run of the recipe builds it."""
+    dtype = torch.bfloat16 if device == "cuda" else torch.float32
+    model = attach_adapter(build_base(shape, dtype=dtype, device=device), recipe.lora, SEED)
+    optimizer = build_optimizer(model.parameters(), recipe.optimizer)
+    return TrainingStep(
+        model,
+        optimizer,
+        recipe.step,
+        max_length=recipe.data.max_length,
+        pad_id=PAD,
+        clip=recipe.optimizer.clip,
+    )
+
+
+def kind_of(operator: str) -> str:
+    """The kind of an operator, `other` where none is named for it."""
+    return next((kind for kind, names in KINDS if operator.startswith(names)), "other")
+
+
+def operations(shape: Shape, rank: int, batches: list[MicroBatch]) -> float:
+    """Arithmetic of a step: matrix products and attention, forward and backward, nothing recomputed.
+
+    A frozen weight takes 2 operations a token forward and 2 backward, an adapter's 6, a scored position 4 a weight of
+    the head; a cell of dense attention 14 a channel (`lexitrain.layout.CutCost`).
+    """
+    key_value = shape.key_value_heads * shape.hidden // shape.heads
+    ends = 2 * (2 * shape.hidden) + 2 * (shape.hidden + key_value)
+    ends += 3 * (shape.hidden + shape.intermediate)
+    a_token = 4 * shape.decoder_parameters + 6 * rank * shape.layers * ends
+    return sum(
+        batch.tokens.size * (a_token + 14 * shape.layers * shape.hidden * batch.tokens.shape[1])
+        + 4 * shape.head_parameters * len(batch.predict)
+        for batch in batches
+    )
+
+
+def ceiling(
+    rows: int, inputs: int, outputs: int, seconds: float = 2.0, device: str = "cpu"
+) -> float:
+    """Operations a second of this device in plain products [rows, inputs] x [inputs, outputs], the best of many."""
+    dtype = torch.bfloat16 if device == "cuda" else torch.float32
+    left = torch.randn(rows, inputs, dtype=dtype, device=device)
+    right = torch.randn(outputs, inputs, dtype=dtype, device=device)
+    best, until = 0.0, time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        start = time.perf_counter()
+        for _ in range(5):
+            torch.nn.functional.linear(left, right)
+        if device == "cuda":
+            torch.cuda.synchronize()
+        best = max(best, 5 * 2 * rows * inputs * outputs / (time.perf_counter() - start))
+    return best
+
+
+def profiled(step: TrainingStep, work: list[list[Sample]]) -> dict[str, Any]:
+    """Own times of all operators over the steps, by kind and by name."""
+    rate = 1e-4
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+        for samples in work:
+            step.gradients(samples)
+            step.update(rate)
+    by_name: dict[str, float] = defaultdict(float)
+    for event in profiler.key_averages():
+        by_name[event.key] += event.self_cpu_time_total / 1e6
+    total = sum(by_name.values())
+    by_kind: dict[str, float] = defaultdict(float)
+    for name, seconds in by_name.items():
+        by_kind[kind_of(name)] += seconds
+
+    def shares(found: dict[str, float], most: int) -> dict[str, float]:
+        ordered = sorted(found.items(), key=lambda item: -item[1])[:most]
+        return {name: round(seconds / total, 4) for name, seconds in ordered}
+
+    arithmetic = ("matrix products", "attention")
+    return {
+        "products_and_attention": round(sum(by_kind[kind] for kind in arithmetic) / total, 4),
+        "by_kind": shares(by_kind, len(by_kind)),
+        "by_operator": shares(by_name, 25),
+    }
+
+
+def measure(shape: Shape, steps: int) -> dict[str, Any]:
+    """Profile the steps, and time the same ones without the profiler."""
+    recipe = load_recipe("fast").model_copy(update={"optimizer": OptimizerSection(name="adamw")})
+    samples = mixture_samples()
+    step = training_step(shape, recipe)
+    work = [step_samples(samples, number) for number in range(steps + 1)]
+    step.gradients(work[0])
+    step.update(1e-4)
+    seconds: list[float] = []
+    laid = [step.lay_out(part) for part in work[1:]]
+    for part in work[1:]:
+        start = time.perf_counter()
+        step.gradients(part)
+        step.update(1e-4)
+        seconds.append(time.perf_counter() - start)
+    found = profiled(step, work[1:])
+    done = [operations(shape, recipe.lora.rank, batches) for batches in laid]
+    row = max(batch.tokens.shape[1] for batches in laid for batch in batches)
+    best = ceiling(row, shape.hidden, shape.intermediate)
+    return {
+        "what": "own time of operators in steps of 24 samples of the recipe `fast` (AdamW of PyTorch), fp32",
+        **circumstances(),
+        "shape": shape.described(),
+        "samples": described_samples([sample for part in work[1:] for sample in part]),
+        "steps": steps,
+        "layout_tokens": sum(b.layout_tokens for batches in laid for b in batches) // steps,
+        "cuts": round(sum(map(len, laid)) / steps, 2),
+        "cut_lengths": [[batch.tokens.shape[1] for batch in batches] for batches in laid],
+        "step_seconds": round(sum(seconds) / steps, 3),
+        "tflop_per_step": round(sum(done) / steps / 1e12, 4),
+        "achieved_gflops": round(sum(done) / sum(seconds) / 1e9, 1),
+        "ceiling_gflops": round(best / 1e9, 1),
+        "achieved_over_ceiling": round(sum(done) / sum(seconds) / best, 3),
+        **found,
+    }
+
+
+def main() -> None:
+    """Profile, print and save; with `--tiny` a small shape, which is not saved."""
+    tiny = "--tiny" in sys.argv
+    document = measure(TINY_SHAPE if tiny else CPU_SHAPE, 1 if tiny else STEPS)
+    text = json.dumps(document, indent=2)
+    print(text)
+    if not tiny:
+        RESULT.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
