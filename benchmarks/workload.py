@@ -1,8 +1,8 @@
 """What the timed benchmarks train: a Qwen2 shape that a CPU can step in seconds, on the benchmark mixture.
 
 The shape is that of a small Qwen2.5: 768 hidden, 12 layers, grouped queries, tied embeddings. Its vocabulary is
-remapped: the ids that occur in the mixture, numbered anew, in a table of 32,000 rows. So its output head is a quarter of
-its parameters, as it is in Qwen2.5-0.5B (136 of 494 million); with all 151,936 rows it would be more than half, and the
+remapped: the ids that occur in the mixture, numbered anew, in a table of 32,000 rows. So its output head is a quarter
+of its parameters, as in Qwen2.5-0.5B (136 of 494 million); with all 151,936 rows it would be more than half, and the
 comparison would measure heads. Weights are random with a fixed seed: speed and memory do not depend on what a model
 knows.
 """
