@@ -15,16 +15,16 @@ from lexitrain.training.signals import Interrupt
 def test_the_first_signal_is_noted(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     with Interrupt() as interrupt:
-        assert interrupt.received is None
+        assert interrupt.noted is None
         os.kill(os.getpid(), number)
-        assert interrupt.received == number.name
+        assert interrupt.noted == number.name
     assert signal.getsignal(number) is before
 
 
 def test_a_second_sigint_acts_at_once() -> None:
     with Interrupt() as interrupt:
         os.kill(os.getpid(), signal.SIGINT)
-        assert interrupt.received == "SIGINT"
+        assert interrupt.noted == "SIGINT"
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
 

@@ -68,6 +68,8 @@ def train(
             fresh=fresh,
             observer=progress,
         )
+    if not result.first:
+        raise typer.Exit(0 if result.state == "finished" else Stopped.exit_code)
     if as_json:
         print_json(result_document(result))
     elif result.state == "finished":

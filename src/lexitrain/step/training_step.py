@@ -1,8 +1,8 @@
 """One optimizer step over a fixed set of samples, in any layout and any number of cuts.
 
 Each micro-batch adds the sum of its token losses, divided by the supervised tokens of the whole step, to the
-gradient. The cuts therefore change cost and memory, never the gradient. The device is waited for once a call, after
-the last micro-batch.
+gradient. The cuts therefore change cost and memory, never the gradient; nor does it matter which process computes
+which. The device is waited for once a call, after the last micro-batch.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from lexitrain.errors import InputError
 from lexitrain.layout import CutCost, MicroBatch, lay_out
 from lexitrain.step.attention import attention_mask
 from lexitrain.step.head import sum_of_token_losses
+from lexitrain.step.processes import Processes
+from lexitrain.step.shares import cuts_for, deal
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -32,8 +34,16 @@ class StepResult:
 
     loss: float  # mean over the supervised tokens, nats
     supervised_tokens: int
-    layout_tokens: int  # positions computed, padding included
-    cuts: int  # micro-batches
+    layout_tokens: int  # positions computed by all processes, padding included
+    cuts: int  # micro-batches of all processes
+
+
+class StepOutOfMemory(Exception):
+    """Some process had too little memory for its share of a step. The step's partial gradients are discarded.
+
+    It is raised in all processes at the same step, outside of any `except` block, so that nothing of the failed
+    computation is held any more; all of them may do the step again with other settings.
+    """
 
 
 class TrainingStep:
@@ -47,6 +57,7 @@ class TrainingStep:
         max_length: row length of the `padded` layout, tokens.
         pad_id: token put on padding.
         clip: largest global norm of the gradient.
+        processes: those that train together.
 
     Raises:
         InputError: the model's output head is not a plain frozen matrix.
@@ -61,6 +72,7 @@ class TrainingStep:
         max_length: int,
         pad_id: int,
         clip: float,
+        processes: Processes | None = None,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
@@ -68,6 +80,7 @@ class TrainingStep:
         self.max_length = max_length
         self.pad_id = pad_id
         self.clip = clip
+        self.processes = processes or Processes()
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
         base = model.get_base_model()
         self._backbone = base.base_model
@@ -76,38 +89,49 @@ class TrainingStep:
         set_gradient_checkpointing(base, settings.gradient_checkpointing == "always")
 
     def lay_out(self, samples: Sequence[Sample]) -> list[MicroBatch]:
-        """The micro-batches of a step; numpy only, so a background worker can do it ahead of time."""
-        settings = self.settings
-        return lay_out(
-            samples,
-            layout=settings.layout,
-            loss=settings.loss,
-            max_length=self.max_length,
-            pad_id=self.pad_id,
-            token_budget=None if settings.token_budget == "auto" else settings.token_budget,
-            micro_batch=None if settings.micro_batch == "auto" else settings.micro_batch,
-            cost=self.cut_cost,
-        )
+        """The micro-batches of a step, those of all processes, cut so that together they finish first.
+
+        Numpy only, so a background worker can do it ahead of time.
+        """
+        return self._cuts(samples, self.processes.count)
 
     def gradients(
         self, samples: Sequence[Sample], batches: Sequence[MicroBatch] | None = None
     ) -> StepResult:
-        """Fill the adapter's gradients with those of the mean token loss over `samples`.
+        """Fill the adapter's gradients with those of the mean token loss over `samples`, in every process.
 
         Args:
             samples: the samples of the step.
             batches: their micro-batches, where they were laid out ahead; else they are laid out here.
+
+        Raises:
+            StepOutOfMemory: in all processes, when one of them had too little memory.
+            Stopped: another process has ended.
         """
         if batches is None:
             batches = self.lay_out(samples)
         supervised = sum(batch.supervised_tokens for batch in batches)
-        total = self.accumulate(batches, supervised)
+        own = deal(batches, self.cut_cost, self.processes.count)[self.processes.rank]
+        total = self._accumulate_together(own, supervised)
         return StepResult(
             loss=total.item() / supervised,
             supervised_tokens=supervised,
             layout_tokens=sum(batch.layout_tokens for batch in batches),
             cuts=len(batches),
         )
+
+    def _accumulate_together(self, own: Sequence[MicroBatch], supervised: int) -> Tensor:
+        """The sum over all processes of what each accumulates, gradients and losses."""
+        total: Tensor | None = None
+        problem = ""
+        try:
+            total = self.accumulate(own, supervised)
+        except torch.OutOfMemoryError as error:
+            problem = str(error).partition("\n")[0]
+        if self.processes.any(total is None) or total is None:
+            self.optimizer.zero_grad(set_to_none=True)
+            raise StepOutOfMemory(problem or "another process ran out of memory")
+        return self.processes.sum_gradients(self.parameters, total)
 
     def accumulate(self, batches: Sequence[MicroBatch], supervised: int) -> Tensor:
         """Forward and backward passes of all micro-batches, from empty gradients; never waits for the device.
@@ -138,13 +162,34 @@ class TrainingStep:
 
     @torch.no_grad()
     def loss(self, samples: Sequence[Sample]) -> tuple[float, int]:
-        """Sum of the token losses of `samples`, nats, and their supervised tokens. Dropout off, no gradients."""
+        """Sum of the token losses of `samples`, nats, and their supervised tokens. Dropout off, no gradients.
+
+        This process computes all of it.
+        """
         self._set_mode(training=False)
-        batches = self.lay_out(samples)
+        batches = self._cuts(samples, 1)
         total = torch.zeros((), dtype=torch.float32, device=self._head.device)
         for batch in batches:
             total += self._sum_of_losses(batch)
         return total.item(), sum(batch.supervised_tokens for batch in batches)
+
+    def _cuts(self, samples: Sequence[Sample], processes: int) -> list[MicroBatch]:
+        settings = self.settings
+
+        def under(token_budget: int | None) -> list[MicroBatch]:
+            return lay_out(
+                samples,
+                layout=settings.layout,
+                loss=settings.loss,
+                max_length=self.max_length,
+                pad_id=self.pad_id,
+                token_budget=token_budget,
+                micro_batch=None if settings.micro_batch == "auto" else settings.micro_batch,
+                cost=self.cut_cost,
+            )
+
+        budget = None if settings.token_budget == "auto" else settings.token_budget
+        return cuts_for(under, budget, self.cut_cost, processes)
 
     def _sum_of_losses(self, batch: MicroBatch) -> Tensor:
         tokens, positions, reach, predict, labels = (

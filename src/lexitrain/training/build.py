@@ -5,17 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from lexitrain.errors import InputError
 from lexitrain.models import attach_adapter, load_base, load_tokenizer
 from lexitrain.models.base import compute_dtype
 from lexitrain.order import SampleOrder
 from lexitrain.recipe import Recipe
 from lexitrain.run import Run
-from lexitrain.step import TrainingStep, build_optimizer
+from lexitrain.step import Processes, TrainingStep, build_optimizer
 from lexitrain.tasks import registry
-from lexitrain.training.checkpoints import Checkpoints
+from lexitrain.training.checkpoints import Checkpoints, read_checkpoint
 from lexitrain.training.corpus import Corpus, data_differences, load_corpus
 from lexitrain.training.environment import changes, environment
 from lexitrain.training.loop import Training
@@ -25,7 +23,12 @@ from lexitrain.training.state import AdapterFiles, Standing, restore
 
 
 def build_training(
-    recipe: Recipe, data_dir: Path, run: Run, observer: Observer, stop_after_step: int | None
+    recipe: Recipe,
+    data_dir: Path,
+    run: Run,
+    observer: Observer,
+    stop_after_step: int | None,
+    processes: Processes,
 ) -> tuple[Training, Any, str | None]:
     """All objects of the run, its tokenizer, and the name of the checkpoint it goes on from, if there is one.
 
@@ -46,7 +49,7 @@ def build_training(
         recipe.data.task_weights,
     )
     observer.stage("loading the model")
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = processes.device()
     dtype = compute_dtype(recipe.model.precision, device)
     base = load_base(recipe.model, device=device, dtype=dtype)
     model = attach_adapter(base, recipe.lora, recipe.seed, recipe.model.adapter)
@@ -58,6 +61,7 @@ def build_training(
         max_length=recipe.data.max_length,
         pad_id=tokenizer.pad_token_id,
         clip=recipe.optimizer.clip,
+        processes=processes,
     )
     checkpoints = Checkpoints(run.checkpoints, recipe.checkpoints.keep)
     mirror = recipe.checkpoints.mirror
@@ -74,7 +78,7 @@ def build_training(
         observer=observer,
         stop_after_step=stop_after_step,
     )
-    _write_first_files(training, environment(device, dtype, recipe.seed))
+    _write_first_files(training, environment(device, dtype, recipe.seed, processes.count))
     return training, tokenizer, _resume(training)
 
 
@@ -84,13 +88,17 @@ def _resume(training: Training) -> str | None:
     def broken(path: Path, reason: str) -> None:
         training.event("broken", checkpoint=path.name, reason=reason)
 
-    training.checkpoints.remove_leftovers()
-    found = training.checkpoints.newest_valid(broken)
-    if found is not None:
+    found = None
+    if training.step.processes.first:
+        training.checkpoints.remove_leftovers()
+        found = training.checkpoints.newest_valid(broken)
+    path = training.step.processes.from_first(lambda: found and found.path)
+    if path is not None:
+        found = found or read_checkpoint(path)
         training.standing = restore(found, training.step.model, training.step.optimizer)
         training.saved_at = found.step
     training.run.cut_metrics(training.standing.logged_at)
-    return None if found is None else found.path.name
+    return None if path is None else path.name
 
 
 def _refuse_other_data(run: Run, corpus: Corpus, data_dir: Path) -> None:
@@ -108,6 +116,8 @@ def _refuse_other_data(run: Run, corpus: Corpus, data_dir: Path) -> None:
 def _write_first_files(training: Training, now: dict[str, Any]) -> None:
     """Write what a run has from its start, as far as it is missing. The recipe comes first: it makes the run."""
     run = training.run
+    if not training.step.processes.first:
+        return
     if not run.exists():
         run.write_recipe(training.recipe)
     if not run.data_file.is_file():

@@ -24,7 +24,9 @@ _PACKAGES = (
 )
 
 
-def environment(device: torch.device, dtype: torch.dtype, seed: int) -> dict[str, Any]:
+def environment(
+    device: torch.device, dtype: torch.dtype, seed: int, processes: int = 1
+) -> dict[str, Any]:
     """The content of environment.json."""
     return {
         "versions": {"python": platform.python_version(), **_versions()},
@@ -33,6 +35,7 @@ def environment(device: torch.device, dtype: torch.dtype, seed: int) -> dict[str
         "compute_dtype": str(dtype).removeprefix("torch."),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "processes": processes,
         "seed": seed,
         "commit": _commit(),
     }

@@ -1,7 +1,8 @@
 """The training loop: steps, and after each what is due: validation, a line of metrics, a checkpoint.
 
 It receives built objects and reads top to bottom. Every quantity that decides what comes next is in `Standing`, which
-each checkpoint holds; so a stop at any step, wanted or not, changes nothing in the weights that come out.
+each checkpoint holds; so a stop at any step, wanted or not, changes nothing in the weights that come out. Several
+processes run the same loop with the same standing; the first one writes.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def run_steps(training: Training, interrupt: Interrupt) -> Ending:
         Stopped: the loss or the gradient is not a number.
         OSError: the run folder cannot be written.
     """
-    standing = training.standing
+    standing, processes = training.standing, training.step.processes
 
     def build(step: int) -> StepWork:
         samples = [training.corpus.train[index] for index in training.order.samples(step)]
@@ -82,11 +83,11 @@ def run_steps(training: Training, interrupt: Interrupt) -> Ending:
     total, workers = training.order.total_steps, training.recipe.data.workers
     with Prefetch(build, standing.step, total, workers) as ahead:
         _close_step(training, interrupt)  # what a stop right after this step left undone
-        while not (interrupt.received or _ended(training) or _stops_here(training)):
+        while not (_ended(training) or _stops_here(training) or interrupt.agree(processes)):
             _take_step(training, ahead)
             _close_step(training, interrupt)
     _save_checkpoint(training)
-    if interrupt.received:
+    if interrupt.agreed:
         return "signal"
     if standing.step == total:
         return "finished"
@@ -95,16 +96,24 @@ def run_steps(training: Training, interrupt: Interrupt) -> Ending:
 
 def validation_loss(training: Training, interrupt: Interrupt) -> float | None:
     """Mean token loss of the validation samples, nats. None: there are none, or a signal came in between."""
-    samples, recipe = training.corpus.validation, training.recipe
+    samples, recipe, processes = (
+        training.corpus.validation,
+        training.recipe,
+        training.step.processes,
+    )
     chosen = fixed_subset(len(samples), recipe.validation.limit, recipe.seed)
+    size = recipe.step.effective_batch
     total, tokens = 0.0, 0
-    for start in range(0, len(chosen), recipe.step.effective_batch):
-        if interrupt.received:
-            return None
-        part = [samples[index] for index in chosen[start : start + recipe.step.effective_batch]]
+    for start in range(processes.rank * size, len(chosen), processes.count * size):
+        if interrupt.noted:
+            break
+        part = [samples[index] for index in chosen[start : start + size]]
         loss, supervised = training.step.loss(part)
         total += loss
         tokens += supervised
+    if interrupt.agree(processes):
+        return None
+    total, tokens = processes.sums([total, tokens])
     return total / tokens if tokens else None
 
 
@@ -119,7 +128,7 @@ def _take_step(training: Training, ahead: Prefetch[StepWork]) -> None:
         recipe.schedule,
         recipe.optimizer.learning_rate,
     )
-    seed_step(recipe.seed, standing.step)
+    seed_step(recipe.seed, standing.step, training.step.processes.rank)
     result = training.step.gradients(work.samples, work.batches)
     _require_number(training, "loss", result.loss)
     norm = training.step.update(rate)
@@ -166,7 +175,7 @@ def _validate(training: Training, interrupt: Interrupt) -> bool:
     start = perf_counter()
     training.observer.stage("validating")
     loss = validation_loss(training, interrupt)
-    if loss is None and interrupt.received:
+    if loss is None and interrupt.agreed:
         return False
     standing.validated_at, standing.validation_loss = standing.step, loss
     training.speed.validations.append(perf_counter() - start)
@@ -175,19 +184,27 @@ def _validate(training: Training, interrupt: Interrupt) -> bool:
     if standing.best_loss is None or loss < standing.best_loss:
         standing.best_step, standing.best_loss = standing.step, loss
         standing.validations_without_gain = 0
-        files = training.adapter.contents()
-        note = {"validation_loss": loss}
-        path = training.checkpoints.save_best(standing.step, files, note)
-        _copy(training, path, files, note)
+        if training.step.processes.first:
+            _save_best(training, loss)
     else:
         standing.validations_without_gain += 1
     return True
+
+
+def _save_best(training: Training, loss: float) -> None:
+    files = training.adapter.contents()
+    note = {"validation_loss": loss}
+    path = training.checkpoints.save_best(training.standing.step, files, note)
+    _copy(training, path, files, note)
 
 
 def _save_checkpoint(training: Training) -> None:
     """Save the present step, unless it is saved already."""
     standing = training.standing
     if standing.step == training.saved_at:
+        return
+    training.saved_at = standing.step
+    if not training.step.processes.first:
         return
     start = perf_counter()
     files = checkpoint_files(
@@ -198,7 +215,6 @@ def _save_checkpoint(training: Training) -> None:
         training.order.cursor(standing.step),
     )
     path = training.checkpoints.save(standing.step, files)
-    training.saved_at = standing.step
     size = sum(len(content) for content in files.values())
     training.event("checkpoint", validation_loss=standing.validation_loss, bytes=size)
     _copy(training, path, files, {})

@@ -2,7 +2,8 @@
 
 The checks that need no model come first, so that a mistake costs a second: the folder, the recipe, the data. Then the
 objects are built (tokenizer, samples, model with adapter, optimizer, step), the newest valid checkpoint is put into
-them, and the loop takes over.
+them, and the loop takes over. Where a launcher started several processes, all of them come through here; what concerns
+the folder is decided by the first.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import errno
 import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ from lexitrain.errors import InputError, Stopped
 from lexitrain.models.adapter import CONFIG_FILE, WEIGHTS_FILE
 from lexitrain.recipe import Recipe, training_differences
 from lexitrain.run import Run
+from lexitrain.step import Processes, joined_processes
 from lexitrain.tasks import registry
 from lexitrain.training.build import build_training
 from lexitrain.training.corpus import file_facts
@@ -26,6 +28,7 @@ from lexitrain.training.finish import CardFacts, write_adapter
 from lexitrain.training.loop import Ending, Training, run_steps, validation_loss
 from lexitrain.training.monitor import Observer, Silent
 from lexitrain.training.signals import Interrupt
+from lexitrain.training.witness import Witness
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
@@ -46,6 +49,7 @@ class TrainingResult:
         adapter: folder of the best adapter, when finished.
         seconds: spent in training steps, over all calls.
         parts: with one adapter per task, the result of each task; the numbers above are then sums and means.
+        first: False in a process that is not the first of its run, and so has nothing to tell.
     """
 
     run: Path
@@ -60,6 +64,7 @@ class TrainingResult:
     adapter: Path | None = None
     seconds: float = 0.0
     parts: dict[str, TrainingResult] = field(default_factory=dict[str, "TrainingResult"])
+    first: bool = True
 
 
 def train(
@@ -85,31 +90,46 @@ def train(
 
     Raises:
         InputError: wrong folder, recipe or data; the run is of another recipe or other data; the folder is read-only.
-        Stopped: the disk is full, or the loss is not a number; the last checkpoint is intact.
+        Stopped: the disk is full, the loss is not a number, or another process of the run has ended; the last
+            checkpoint is intact.
     """
-    observer = observer or Silent()
     if mirror is not None:
         kept = recipe.checkpoints.model_copy(update={"mirror": str(mirror)})
         recipe = recipe.model_copy(update={"checkpoints": kept})
-    run = Run(run_dir)
-    with _storage_errors(run):
-        if fresh and not run.is_empty():
-            with run.lock():
-                pass
-            run.move_aside()
-        if recipe.data.adapters == "per_task":
-            if run.exists():
-                _refuse_other_recipe(run, recipe)
-            return _train_each_task(recipe, Path(data_dir), run, stop_after_step, observer)
-        return _train_one(recipe, Path(data_dir), run, stop_after_step, observer)
+    with joined_processes() as processes:
+        run = (Run if processes.first else Witness)(run_dir)
+        talking = observer if observer is not None and processes.first else Silent()
+        call = _Call(Path(data_dir), stop_after_step, talking, processes)
+        with _storage_errors(run):
+            processes.from_first(lambda: _clear(run, recipe, fresh))
+            work = _train_each_task if recipe.data.adapters == "per_task" else _train_one
+            return replace(work(recipe, run, call), first=processes.first)
 
 
-def _train_each_task(
-    recipe: Recipe, data_dir: Path, run: Run, stop_after_step: int | None, observer: Observer
-) -> TrainingResult:
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What is the same for all runs of one call of `train`."""
+
+    data_dir: Path
+    stop_after_step: int | None
+    observer: Observer
+    processes: Processes
+
+
+def _clear(run: Run, recipe: Recipe, fresh: bool) -> None:
+    """Move an existing run aside where that is asked for; refuse a run of runs by another recipe."""
+    if fresh and not run.is_empty():
+        with run.lock():
+            pass
+        run.move_aside()
+    if recipe.data.adapters == "per_task" and run.exists():
+        _refuse_other_recipe(run, recipe)
+
+
+def _train_each_task(recipe: Recipe, run: Run, call: _Call) -> TrainingResult:
     """One run a task, each in a folder of the task's name. A stop in one of them stops all."""
     parts: dict[str, TrainingResult] = {}
-    for task in recipe.data.tasks or _tasks_in(data_dir, recipe):
+    for task in recipe.data.tasks or _tasks_in(call.data_dir, recipe):
         data = recipe.data.model_copy(
             update={
                 "tasks": (task,),
@@ -118,8 +138,8 @@ def _train_each_task(
             }
         )
         own = recipe.model_copy(update={"data": data})
-        observer.stage(f"adapter for {task}")
-        parts[task] = _train_one(own, data_dir, Run(run.path / task), stop_after_step, observer)
+        call.observer.stage(f"adapter for {task}")
+        parts[task] = _train_one(own, type(run)(run.path / task), call)
         if parts[task].state == "stopped" and parts[task].reason != "stop_after_step":
             break
     results = list(parts.values())
@@ -146,9 +166,23 @@ def _tasks_in(data_dir: Path, recipe: Recipe) -> list[str]:
     return [task for task in registry(recipe.data.custom_tasks) if task in present]
 
 
-def _train_one(
-    recipe: Recipe, data_dir: Path, run: Run, stop_after_step: int | None, observer: Observer
-) -> TrainingResult:
+def _train_one(recipe: Recipe, run: Run, call: _Call) -> TrainingResult:
+    done = call.processes.from_first(lambda: _checked(recipe, run, call.data_dir))
+    if done is not None:
+        return done
+    with run.lock(), Interrupt(call.observer.stage) as interrupt:
+        training, tokenizer, resumed = build_training(
+            recipe, call.data_dir, run, call.observer, call.stop_after_step, call.processes
+        )
+        _announce(training, interrupt, resumed)
+        ending = run_steps(training, interrupt)
+        if ending in {"finished", "early_stopping"}:
+            return _finish(training, tokenizer, ending)
+        return _stop(training, interrupt, ending)
+
+
+def _checked(recipe: Recipe, run: Run, data_dir: Path) -> TrainingResult | None:
+    """Refuse what cannot be trained before anything is written; the result of a run that has ended before."""
     if not run.exists() and not run.is_empty():
         raise InputError(
             "This folder holds something else than a run.",
@@ -159,27 +193,22 @@ def _train_one(
         _refuse_other_recipe(run, recipe)
         if (done := _finished(run)) is not None:
             return done
-    file_facts(data_dir)  # a wrong data folder is told before anything is written
-    with run.lock(), Interrupt(observer.stage) as interrupt:
-        training, tokenizer, resumed = build_training(
-            recipe, data_dir, run, observer, stop_after_step
-        )
-        _announce(training, interrupt, resumed)
-        ending = run_steps(training, interrupt)
-        if ending in {"finished", "early_stopping"}:
-            return _finish(training, tokenizer, ending)
-        return _stop(training, interrupt, ending)
+    file_facts(data_dir)
+    return None
 
 
 def _announce(training: Training, interrupt: Interrupt, resumed: str | None) -> None:
     """Write the event that starts or resumes the run; a new run measures its validation loss first."""
-    total = training.order.total_steps
-    if any(each.event == "started" for each in training.run.events()):
+    total, processes = training.order.total_steps, training.step.processes
+    started = processes.from_first(
+        lambda: any(each.event == "started" for each in training.run.events())
+    )
+    if started:
         training.event("resumed", checkpoint=resumed, total_steps=total)
         return
     training.observer.stage("measuring the validation loss before training")
     before = validation_loss(training, interrupt)
-    if interrupt.received:
+    if interrupt.agreed:
         return  # the next call starts the run
     training.event(
         "started",
@@ -196,19 +225,21 @@ def _announce(training: Training, interrupt: Interrupt, resumed: str | None) -> 
 def _stop(training: Training, interrupt: Interrupt, ending: Ending) -> TrainingResult:
     standing = training.standing
     if ending == "signal":
-        training.event("signal", signal=interrupt.received)
+        training.event("signal", signal=interrupt.agreed)
     elif standing.validated_at < standing.step:
         # For the reader only: it is no validation of the schedule, so it chooses no best and stops nothing.
         training.observer.stage("measuring the validation loss")
         standing.validation_loss = validation_loss(training, interrupt)
     training.event("stopped", reason=ending, validation_loss=standing.validation_loss)
-    reason = interrupt.received if ending == "signal" and interrupt.received else ending
+    reason = interrupt.agreed if ending == "signal" and interrupt.agreed else ending
     return _result(training, "stopped", reason)
 
 
 def _finish(training: Training, tokenizer: Any, ending: Ending) -> TrainingResult:
     """Write `adapter/` from the best adapter, or the last one where nothing was validated."""
     run, standing = training.run, training.standing
+    if not training.step.processes.first:
+        return _result(training, "finished", ending)
     training.observer.stage("writing the adapter")
     best = training.checkpoints.best(
         lambda path, reason: training.event("broken", checkpoint=path.name, reason=reason)

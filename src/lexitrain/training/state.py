@@ -132,9 +132,13 @@ def restore(checkpoint: Checkpoint, model: Any, optimizer: Optimizer) -> Standin
     return Standing(**{**standing, "window": Window(**standing["window"])})
 
 
-def seed_step(seed: int, step: int) -> None:
-    """Seed PyTorch for one step, so that its dropout depends on nothing that came before it."""
-    words = np.random.SeedSequence([seed, step]).generate_state(2)
+def seed_step(seed: int, step: int, rank: int = 0) -> None:
+    """Seed PyTorch for one step, so that its dropout depends on nothing that came before it.
+
+    Each further process (`rank` above 0) draws its own.
+    """
+    entropy = [seed, step, rank] if rank else [seed, step]
+    words = np.random.SeedSequence(entropy).generate_state(2)
     torch.manual_seed(int(words[0]) << 31 ^ int(words[1]))
 
 

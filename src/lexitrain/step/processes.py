@@ -1,0 +1,160 @@
+"""The processes that train one run together: who does what, and the few moments at which they wait for each other.
+
+There is no wrapper around the model. Each process computes the gradient of its share of a step's micro-batches; one
+sum over all processes, of all adapter gradients in one flat fp32 buffer, makes it that of the whole step. So shares may
+be uneven, a process may have none, and any number of processes gives the gradient of one, to rounding. Process 0
+writes; the others follow the same decisions because every decision is made from numbers that all of them share.
+
+A launcher (`torchrun`, `accelerate launch`) says in RANK, WORLD_SIZE and LOCAL_RANK who this process is. Without them
+it is alone, and every method returns at once what it was given.
+
+Small values travel over gloo on the CPU, gradients over NCCL where there are GPUs. Before each gradient sum all
+processes meet over gloo, so that one that has died is noticed there, where its closed connection is an error and not a
+hang.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+from torch import Tensor, distributed
+
+from lexitrain.errors import Stopped
+
+if TYPE_CHECKING:
+    from torch.nn import Parameter
+
+T = TypeVar("T")
+
+#: How long a process waits for the others. A dead one is noticed at once; this is for one that hangs. It must outlast
+#: the slowest thing that process 0 does alone, which is a checkpoint written to a mounted drive.
+PATIENCE = timedelta(minutes=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """This process among those of its run. The default is the only one.
+
+    Attributes:
+        rank: number of this process, from 0.
+        count: how many there are.
+        local_rank: number of this process on its machine, which is the number of its GPU.
+    """
+
+    rank: int = 0
+    count: int = 1
+    local_rank: int = 0
+
+    @property
+    def first(self) -> bool:
+        """True for the process that writes and talks."""
+        return self.rank == 0
+
+    def device(self) -> torch.device:
+        """This process's own GPU, or the CPU where there is none."""
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        device = torch.device("cuda", self.local_rank % torch.cuda.device_count())
+        torch.cuda.set_device(device)
+        return device
+
+    def any(self, flag: bool) -> bool:
+        """True everywhere when `flag` is true anywhere."""
+        return self.largest(int(flag)) > 0
+
+    def largest(self, value: int) -> int:
+        """The largest of all processes' values, everywhere."""
+        if self.count == 1:
+            return value
+        shared = torch.tensor(value, dtype=torch.int64)
+        with _or_stop():
+            distributed.all_reduce(shared, distributed.ReduceOp.MAX)
+        return int(shared.item())
+
+    def sums(self, values: Sequence[float]) -> list[float]:
+        """The sum over all processes of each value, in fp64, everywhere."""
+        if self.count == 1:
+            return list(values)
+        shared = torch.tensor(values, dtype=torch.float64)
+        with _or_stop():
+            distributed.all_reduce(shared)
+        return shared.tolist()
+
+    def from_first(self, make: Callable[[], T]) -> T:
+        """What `make` returns in the first process, everywhere; only there is it called.
+
+        An error of `make` is raised in the first process alone; the others then find that it has ended.
+        """
+        if self.count == 1:
+            return make()
+        shared = [make() if self.first else None]
+        with _or_stop():
+            distributed.broadcast_object_list(shared, device=torch.device("cpu"))
+        value: T = shared[0]  # pyright: ignore[reportAssignmentType]
+        return value
+
+    def sum_gradients(self, parameters: Sequence[Parameter], loss: Tensor) -> Tensor:
+        """Replace every gradient by its sum over all processes; returns that of the losses.
+
+        Args:
+            parameters: the adapter's; one without a gradient counts as zero.
+            loss: a scalar on the parameters' device.
+        """
+        if self.count == 1:
+            return loss
+        parts = [torch.zeros_like(each) if each.grad is None else each.grad for each in parameters]
+        flat = torch.cat([*(part.float().flatten() for part in parts), loss.float().reshape(1)])
+        with _or_stop():
+            distributed.all_reduce(flat)
+        start = 0
+        for parameter in parameters:
+            end = start + parameter.numel()
+            parameter.grad = flat[start:end].view_as(parameter)
+            start = end
+        return flat[-1]
+
+
+@contextmanager
+def joined_processes() -> Generator[Processes]:
+    """Meet the other processes that the launcher started, for as long as a run lasts; alone without a launcher.
+
+    Raises:
+        Stopped: the others cannot be reached.
+    """
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count == 1 or "RANK" not in os.environ:
+        yield Processes()
+        return
+    processes = Processes(
+        int(os.environ["RANK"]), count, int(os.environ.get("LOCAL_RANK", os.environ["RANK"]))
+    )
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    processes.device()  # NCCL takes the current device
+    with _or_stop():
+        distributed.init_process_group(
+            backend, rank=processes.rank, world_size=count, timeout=PATIENCE
+        )
+    yield processes
+    # Left open after an error: closing would wait for processes that may be gone.
+    distributed.destroy_process_group()
+
+
+@contextmanager
+def _or_stop() -> Generator[None]:
+    """What a lost process means for the run. Out of memory is no loss."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:  # DistError and gloo's own errors are RuntimeErrors
+        raise Stopped(
+            "Another process of this run has ended or does not answer. What was saved is intact.",
+            fix="Its own message says why. Run the same command again: it goes on from the newest checkpoint, "
+            "with any number of processes.",
+        ) from error

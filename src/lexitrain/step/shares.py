@@ -1,0 +1,72 @@
+"""Which process computes which micro-batches of a step.
+
+The cheapest cuts for one process may be too few, or too uneven, for several: the step lasts as long as its busiest
+process. So cuts under a few token budgets are tried, each set is dealt out (the dearest cut first, to whoever has
+least), and the set whose busiest process has least to do is taken. Dealing is a function of the cuts alone, so every
+process comes to the same shares without a word. Only numpy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from lexitrain.layout import CutCost, MicroBatch
+
+#: Cuts per process that are tried besides the cheapest ones.
+_CUTS_EACH = (1, 2, 3)
+
+
+def deal(batches: Sequence[MicroBatch], cost: CutCost, count: int) -> list[list[MicroBatch]]:
+    """One share for each of `count` processes, some possibly empty; a share keeps the order of its cuts."""
+    costs = [_cost(batch, cost) for batch in batches]
+    loads = [0.0] * count
+    shares: list[list[int]] = [[] for _ in range(count)]
+    for index in sorted(range(len(batches)), key=lambda each: (-costs[each], each)):
+        least = loads.index(min(loads))
+        loads[least] += costs[index]
+        shares[least].append(index)
+    return [[batches[index] for index in sorted(share)] for share in shares]
+
+
+def cuts_for(
+    lay_out: Callable[[int | None], list[MicroBatch]],
+    token_budget: int | None,
+    cost: CutCost,
+    count: int,
+) -> list[MicroBatch]:
+    """The cuts of a step that `count` processes finish first.
+
+    Args:
+        lay_out: gives the cuts of the step under a token budget.
+        token_budget: the most that memory allows; None: no limit.
+        cost: of a cut.
+        count: processes.
+    """
+    cheapest = lay_out(token_budget)
+    if count == 1 or not cheapest:
+        return cheapest
+    tokens = sum(batch.layout_tokens for batch in cheapest)
+    budgets = [-(-tokens // (count * each)) for each in _CUTS_EACH]
+    # Cuts end between samples, so that an even budget would leave a small rest to one more cut.
+    longest = int(np.ceil(tokens / len(_samples(cheapest))))
+    tried = [cheapest] + [
+        lay_out(budget + longest)
+        for budget in budgets
+        if token_budget is None or budget + longest <= token_budget
+    ]
+    return min(tried, key=lambda batches: _busiest(batches, cost, count))
+
+
+def _samples(batches: Sequence[MicroBatch]) -> set[int]:
+    return {int(index) for batch in batches for index in np.unique(batch.sample)}
+
+
+def _busiest(batches: Sequence[MicroBatch], cost: CutCost, count: int) -> float:
+    return max(sum(_cost(batch, cost) for batch in share) for share in deal(batches, cost, count))
+
+
+def _cost(batch: MicroBatch, cost: CutCost) -> float:
+    rows, length = batch.tokens.shape
+    return rows * float(cost.of(np.array([length], dtype=np.float64))[0])

@@ -1,0 +1,104 @@
+"""Train one run in several processes, in all the ways that can go wrong; started by `test_processes.py`.
+
+The libraries are imported once, then every process is a fork that gets what a launcher would give it. Prints one JSON
+object: scenario -> exit codes by rank.
+
+    python -m tests.training.together RECIPE DATA FOLDER
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+# What `train` imports when it needs it, so that no child has to.
+import peft  # noqa: F401
+import torch
+from safetensors.torch import save_file
+from transformers.models.qwen2 import modeling_qwen2, tokenization_qwen2  # noqa: F401
+
+from lexitrain.cli.main import run as command
+from lexitrain.step import joined_processes
+from lexitrain.training import train as _train  # noqa: F401
+from tests.step import test_equality as equality
+
+#: Step settings -> cuts of the ten samples of the equality test; with one cut a process has nothing to do.
+CUTS = {"one": {"micro_batch": 10}, "five": {"micro_batch": 2}, "by_cost": {}}
+
+
+def launch(count: int, work: Callable[[], int]) -> list[int]:
+    """Start `count` processes that do `work`; returns their process ids by rank."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    children: list[int] = []
+    for rank in range(count):
+        child = os.fork()
+        if child == 0:
+            os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count)}
+            os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+            os._exit(work())
+        children.append(child)
+    return children
+
+
+def codes(children: Sequence[int]) -> list[int]:
+    """Exit codes, the number of the signal negated where one ended the process."""
+    return [os.waitstatus_to_exitcode(os.waitpid(each, 0)[1]) for each in children]
+
+
+def wait_for_lines(file: Path, lines: int) -> None:
+    """Wait until a journal has so many lines."""
+    while not file.exists() or file.read_bytes().count(b"\n") < lines:
+        time.sleep(0.001)
+
+
+def save_gradients(folder: Path) -> int:
+    """Each process's gradients of the equality test's step, cut in several ways."""
+    samples = equality.random_samples(0)
+    with joined_processes() as processes:
+        for name, settings in CUTS.items():
+            step = equality.training_step(equality.adapted_model(), layout="tree", **settings)
+            step.processes = processes
+            result = step.gradients(samples)
+            found = {**equality.gradients_of(step.model), "loss": torch.tensor(result.loss)}
+            save_file(
+                {key: value.contiguous() for key, value in found.items()},
+                folder / f"{name}-{processes.rank}.safetensors",
+            )
+    return 0
+
+
+def main() -> None:
+    recipe, data, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
+    ended: dict[str, list[int]] = {}
+
+    def training(name: str, *more: str) -> Callable[[], int]:
+        arguments = ["train", "--recipe", recipe, "--data", data, "--run", str(folder / name)]
+        return lambda: command([*arguments, *more])
+
+    ended["gradients"] = codes(launch(2, lambda: save_gradients(folder)))
+    ended["one"] = codes(launch(1, training("one")))
+    ended["two"] = codes(launch(2, training("two", "--json")))
+
+    ended["part of three"] = codes(launch(3, training("changing", "--stop-after-step", "9")))
+    ended["rest of one"] = codes(launch(1, training("changing")))
+
+    for rank, number in ((1, signal.SIGTERM), (1, signal.SIGKILL), (0, signal.SIGKILL)):
+        name = f"{number.name} to {rank}"
+        children = launch(2, training(name))
+        wait_for_lines(folder / name / "metrics.jsonl", 2)
+        os.kill(children[rank], number)
+        ended[name] = codes(children)
+        ended[f"after {name}"] = codes(launch(1, training(name)))
+    sys.stdout.write(f"\n{json.dumps(ended)}\n")
+
+
+if __name__ == "__main__":
+    main()
