@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lexitrain.tasks.scores import Score
     from lexitrain.training import TrainingResult
 
-RECORDS = 13_000
+RECORDS = 10_000
 SCORED = 300
 BEFORE = "before"  # name of the evaluation of the untrained base in the run folder
 
