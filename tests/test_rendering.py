@@ -177,3 +177,17 @@ def test_a_template_without_end_of_turn_is_refused():
 def test_the_stop_ids_are_those_of_the_template():
     assert "<|im_end|>" in CHAT_TEMPLATE
     assert renderer().stop_ids == {tiny_tokenizer().convert_tokens_to_ids("<|im_end|>")}
+
+
+@pytest.mark.parametrize("task", ["grammar", "dialogue"])
+def test_a_character_of_several_tokens_is_cut_as_a_whole(task: str):
+    output = {"response": "Yes.", "strategy": "hint", "pedagogical_goal": ""}
+    if task == "grammar":
+        output = {"corrected": "Yes.", "errors": []}
+    text = "漢 a b c d e f g h 漢" if task == "dialogue" else "a b c d e f g h 漢"
+    record = Record(task, text, output, {})
+    full = renderer().render(record)
+    for less in range(1, 8):
+        sample = renderer(len(full) - less).render(record)
+        assert sample.truncated
+        assert "�" not in decode(sample.prompt_ids)

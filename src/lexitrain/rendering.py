@@ -271,10 +271,11 @@ class Renderer:
         keep = len(offsets) - excess
         if keep < 1:
             raise self._too_long(self.max_length + 1 - keep)
+        # A character may take several tokens; one that is cut in two goes as a whole.
         if record.messages is not None or task.truncate == "end":
-            part = whole[: offsets[keep - 1][1]].rstrip()
+            part = whole[: min(offsets[keep - 1][1], offsets[keep][0])].rstrip()
         else:
-            part = _whole_lines(whole, offsets[-keep][0])
+            part = _whole_lines(whole, max(offsets[-keep][0], offsets[-keep - 1][1]))
         if not part or part == whole:
             raise self._too_long(self.max_length + excess)
         return task.with_learner_text(record, part)

@@ -39,7 +39,11 @@ def worker_pid(record: Record) -> str | None:
     return str(os.getpid())
 
 
-RULES = Rules(aliases(TASKS), reason_against)
+def asked(record: Record) -> tuple[str, str]:
+    return TASKS[record.task].asked(record)
+
+
+RULES = Rules(aliases(TASKS), reason_against, asked=asked)
 
 
 def grammar(text: str, corrected: str = "It is right.", **metadata: Any) -> dict[str, Any]:
@@ -315,3 +319,27 @@ def test_the_real_corpora(tmp_path: Path) -> None:
     assert tasks["grammar"]["kept"] == 1501
     assert tasks["vocabulary"]["dropped"]["exact duplicate with another answer"] > 500  # CEFR-J
     assert all(min(tasks[task][split] for split in SPLITS) > 0 for task in tasks)
+
+
+def dialogue(context: str, last: str = "I don't know.", **metadata: Any) -> dict[str, Any]:
+    return {
+        "task": "dialogue",
+        "input": last,
+        "output": {"response": "Look at the verb.", "strategy": "hint", "pedagogical_goal": ""},
+        "metadata": {"context": context, **metadata},
+    }
+
+
+def test_a_dialogue_is_told_apart_by_what_was_said_before(tmp_path: Path) -> None:
+    rows = [dialogue(f"Tutor: What is {n} plus {n}?") for n in range(12)]
+    rows += [dialogue("Tutor: What is 1 plus 1?", requested_strategy="praise")]
+    rows += [dialogue("Tutor: What is 3 plus 3?")]  # the only true repetition
+    report = prepare([write(tmp_path / "raw.jsonl", rows)], tmp_path / "out", RULES)
+    assert report["records"]["kept"] == 13
+
+
+def test_an_empty_group_ties_nothing_together(tmp_path: Path) -> None:
+    rows = [grammar(f"Sentence number {n} stand alone.", group="") for n in range(60)]
+    prepare([write(tmp_path / "raw.jsonl", rows)], tmp_path / "out", RULES)
+    sizes = [len(read_split(tmp_path / "out" / f"{split}.jsonl")) for split in SPLITS]
+    assert sizes == [48, 6, 6]

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import json
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -198,3 +201,22 @@ def test_a_table_that_is_not_utf8_is_an_input_error(tmp_path: Path) -> None:
     path.write_bytes(b"task,input,output\ngrammar,\xff,x\n")
     with pytest.raises(InputError, match="not UTF-8"):
         read(path)
+
+
+def test_what_follows_a_json_array_is_not_lost_in_silence(tmp_path: Path) -> None:
+    array = json.dumps(ROWS)
+    with pytest.raises(InputError, match="something follows it") as caught:
+        read(write(tmp_path / "a.json", array + "\n" + array))
+    assert str(caught.value.where).endswith("a.json:1")
+    assert read(write(tmp_path / "b.json", array + "\n\n")) == RECORDS
+
+
+def test_cells_that_json_lacks_become_text_or_numbers(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    row = ROWS[0] | {"made": datetime(2026, 1, 2, 3, 4), "price": Decimal("1.5"), "image": b"abc"}
+    path = tmp_path / "a.parquet"
+    parquet.write_table(importlib.import_module("pyarrow").Table.from_pylist([row]), path)
+    [record] = read(path)
+    assert isinstance(record, Record)
+    about = {"made": "2026-01-02T03:04:00", "price": 1.5, "image": "3 bytes"}
+    assert json.loads(record.to_json())["metadata"] == about

@@ -122,7 +122,8 @@ def test_a_conversation_is_taken_as_it_is_with_the_system_prompt_before_it():
     whole = conversation("Hi", "Hello", "Text: She go.", answer, "left open")
     assert task.check(whole) is None
     assert [m["role"] for m in task.messages(whole)] == ["system", *["user", "assistant"] * 2]
-    assert [m["content"] for m in task.prompt_messages(whole)] == [SYSTEM_PROMPT, "Hi"]
+    asked = [m["content"] for m in task.prompt_messages(whole)]
+    assert asked == [SYSTEM_PROMPT, "Hi", "Hello", "Text: She go."]  # what its last answer answers
     assert task.reference(whole) == OUTPUTS["grammar"]
 
 
@@ -136,3 +137,11 @@ def test_a_conversation_is_taken_as_it_is_with_the_system_prompt_before_it():
 )
 def test_a_broken_conversation_is_named(turns: tuple[str, ...], reason: str):
     assert reason in str(TASKS["grammar"].check(conversation(*turns)))
+
+
+@pytest.mark.parametrize("score", ["1e999", "9" * 400, "-" + "9" * 400, "2"])
+def test_a_number_out_of_range_is_named_whatever_its_size(score: str):
+    text = '{"fluency_score": ' + score + ', "reasoning": "x"}'
+    assert "not between" in str(TASKS["fluency"].invalid(text))
+    record = Record("fluency", "x", text, {})
+    assert "not between" in str(TASKS["fluency"].check(record))

@@ -42,7 +42,7 @@ def prepare(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the result.")],
-    seed: Annotated[int, typer.Option(help="Decides the split.")] = 42,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Decides the split.")] = 42,
     task: Annotated[
         str | None, typer.Option(metavar="NAME", help="The task of rows that name none.")
     ] = None,
@@ -70,7 +70,13 @@ def prepare(
     custom = tuple(custom_task or ())
     default = None if task is None else _known_task(task, custom)
     names = aliases(_tasks(custom))
-    rules = Rules(names, partial(_reason_against, custom), default, min_characters)
+    rules = Rules(
+        names,
+        partial(_reason_against, custom),
+        default,
+        min_characters,
+        partial(_asked, custom),
+    )
     with _progress() as progress:
         report = prepare_data(
             sources, out, rules, seed=seed, max_bad=max_bad, workers=workers, progress=progress
@@ -85,7 +91,10 @@ def prepare(
 def generate(
     count: Annotated[int, typer.Option("--count", min=1, help="How many records.")],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The JSONL file to write.")],
-    seed: Annotated[int, typer.Option("--seed", help="Same seed, same records.")] = 42,
+    seed: Annotated[
+        int,
+        typer.Option("--seed", min=0, max=2**32 - 1, help="Same seed, same records."),
+    ] = 42,
     task: Annotated[
         list[str] | None,
         typer.Option("--task", help="Only this task; may be given several times."),
@@ -110,8 +119,8 @@ def generate(
         print_json({"out": str(out), "records": count, "seed": seed, "tasks": dict(counts)})
     else:
         shares = ", ".join(f"{name} {number:,}" for name, number in sorted(counts.items()))
-        console().print(f"{count:,} records in {out}: {shares}.")
-        console().print(f"Next: lexitrain data prepare {out} --out DIR")
+        console().print(f"{count:,} records in {out}: {shares}.", markup=False)
+        console().print(f"Next: lexitrain data prepare {out} --out DIR", markup=False)
 
 
 @app.command()
@@ -153,7 +162,7 @@ def lengths(
     else:
         print_lengths(report, loaded.name)
         if plot is not None:
-            console().print(f"Plot: {plot}")
+            console().print(f"Plot: {plot}", markup=False)
 
 
 @lru_cache(maxsize=1)
@@ -166,6 +175,11 @@ def _tasks(custom: tuple[str, ...]) -> Mapping[str, Task]:
 def _reason_against(custom: tuple[str, ...], record: Record) -> str | None:
     """Why a record's output is no answer to its task. At module level, so that worker processes can be given it."""
     return _tasks(custom)[record.task].check(record)
+
+
+def _asked(custom: tuple[str, ...], record: Record) -> tuple[str, str]:
+    """What a record's prompt shows, see `Rules`; at module level for the same reason."""
+    return _tasks(custom)[record.task].asked(record)
 
 
 def _known_task(name: str, custom: tuple[str, ...] = ()) -> str:

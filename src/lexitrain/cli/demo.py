@@ -101,7 +101,11 @@ def _prepare(source: Path, out: Path, seed: int) -> None:
     from lexitrain.tasks import aliases, registry
 
     tasks = registry()
-    rules = Rules(aliases(tasks), lambda record: tasks[record.task].check(record), None, 1)
+    rules = Rules(
+        aliases(tasks),
+        lambda record: tasks[record.task].check(record),
+        asked=lambda record: tasks[record.task].asked(record),
+    )
     prepare([str(source)], out, rules, seed=seed, workers=0)
 
 
@@ -209,7 +213,9 @@ def _print_places(
     folder: Path, run: Run, data: HeldOut, result: TrainingResult, seconds: float
 ) -> None:
     out = console()
-    out.print(f"\nIn {seconds:.0f} s, {result.step} steps. Everything lies in {folder}:")
+    out.print(
+        f"\nIn {seconds:.0f} s, {result.step} steps. Everything lies in {folder}:", markup=False
+    )
     for place, what in (
         (folder / "records.jsonl", "the generated records"),
         (data.file.parent, "train, validation and test files, and how they came about"),

@@ -75,12 +75,13 @@ def _print_side_by_side(loaded: list[Recipe]) -> None:
 
 
 def _print_fields(recipe: Recipe) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     from lexitrain.recipe import field_value, recipe_fields
 
     out = console()
-    out.print(f"[bold]{recipe.name}[/]  {recipe.description}\n")
+    out.print(f"[bold]{escape(recipe.name)}[/]  {escape(recipe.description)}\n")
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("field", no_wrap=True)
     table.add_column("value", overflow="fold", max_width=34)
@@ -89,7 +90,7 @@ def _print_fields(recipe: Recipe) -> None:
         if dotted in {"name", "description"}:
             continue
         meaning = " ".join((info.description or "").split())
-        table.add_row(dotted, _shown(field_value(recipe, dotted)), meaning)
+        table.add_row(dotted, escape(_shown(field_value(recipe, dotted))), escape(meaning))
     out.print(table)
 
 

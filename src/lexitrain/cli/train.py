@@ -114,7 +114,7 @@ def print_result(result: TrainingResult) -> None:
                 f"  validation loss {part.best_loss:.4f} at step {part.best_step}{before}",
                 soft_wrap=True,
             )
-        out.print(f"  adapter in {part.adapter}", soft_wrap=True)
+        out.print(f"  adapter in {part.adapter}", markup=False, soft_wrap=True)
 
 
 def _stopped_message(result: TrainingResult) -> str:

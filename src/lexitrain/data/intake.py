@@ -39,6 +39,11 @@ _DISTINCT_LOSSES = 200
 Loss = tuple[str, str]  # task, reason
 
 
+def only_input(record: Record) -> tuple[str, str]:
+    """The input, twice: for tasks whose prompt shows nothing else of a record."""
+    return record.input, record.input
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What makes a row a record worth keeping.
@@ -48,12 +53,16 @@ class Rules:
         check: the reason why a record's output is no answer to its task, or None.
         task: the task of rows that name none.
         minimum_characters: letters and digits an input must have.
+        asked: all that the prompt shows of a record, and the words in it that are the learner's (of a dialogue, the
+            turns before included). Records of a task with equal prompts are exact duplicates; near duplicates, and
+            the records that one side of a split keeps together, are found by the words.
     """
 
     aliases: Mapping[str, str]
     check: Callable[[Record], str | None]
     task: str | None = None
     minimum_characters: int = 1
+    asked: Callable[[Record], tuple[str, str]] = only_input
 
     def tasks(self) -> list[str]:
         """Short names in a stable order; a record's task is written as its place here."""
@@ -68,9 +77,9 @@ class Intake:
         lines: the kept records, normalized, one JSON line each.
         lengths: bytes of each line.
         tasks: task of each record, as a place in `Rules.tasks()`.
-        keys: hash of task and normalized input: equal for exact duplicates.
+        keys: hash of task and prompt: equal for exact duplicates.
         answers: hash of what is learnt (output or assistant turns).
-        texts: hash of the input without case, spaces and punctuation, whatever the task.
+        texts: hash of the learner's words without case, spaces and punctuation, whatever the task.
         groups: hash of `metadata.group`, 0 without one.
         long: places of the records that are compared for near duplicates.
         bands: [long, BANDS] their buckets.
@@ -119,7 +128,8 @@ def take_in(chunk: Chunk, rules: Rules) -> Intake:
         words = loose_words(record.input)
         reason = emptiness(record, words, rules.minimum_characters) or _invalid(record, rules)
         if reason is None:
-            kept.add(record, line, words)
+            prompt, said = rules.asked(record)
+            kept.add(record, line, prompt, words if said == record.input else loose_words(said))
             continue
         loss = counted(dropped, (record.task, reason))
         dropped[loss] += 1
@@ -150,17 +160,18 @@ class _Kept:
         self._long: list[int] = []
         self._long_words: list[list[str]] = []
 
-    def add(self, record: Record, line: bytes, words: list[str]) -> None:
+    def add(self, record: Record, line: bytes, prompt: str, words: list[str]) -> None:
         if len(words) >= SHORTEST:
             self._long.append(len(self._lines))
             self._long_words.append(words)
         self._lines.append(line)
         self._tasks.append(self._numbers[record.task])
-        self._keys += _digest(f"{record.task}\0{record.input}")
+        self._keys += _digest(f"{record.task}\0{prompt}")
         self._answers += _digest(_learnt(record))
         self._texts += _digest("".join(words))
         group = record.metadata.get("group")
-        self._groups += bytes(8) if group is None else _digest(f"group\0{group}")
+        # An empty cell of a table names no group; taken as one, it would tie all its rows together.
+        self._groups += bytes(8) if group in (None, "") else _digest(f"group\0{group}")
 
     def intake(
         self,

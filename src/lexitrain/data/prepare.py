@@ -30,7 +30,7 @@ from lexitrain.data.clean import loose_words
 from lexitrain.data.duplicates import Hashes, exact_duplicates, mixed, near_duplicates
 from lexitrain.data.groups import connected_groups
 from lexitrain.data.intake import Intake, Intakes, Loss, Rules, counted, workers_for
-from lexitrain.data.records import BadRecord
+from lexitrain.data.records import BadRecord, prepared_record
 from lexitrain.data.sources import Chunk, chunks, source_bytes
 from lexitrain.data.split import SPLITS, assign_splits
 from lexitrain.errors import InputError
@@ -123,7 +123,7 @@ def prepare(
             lengths = np.concatenate(ledger.lengths)
             tasks = np.concatenate(ledger.tasks)
             names = rules.tasks()
-            fate = _kept_once(ledger, lengths, tasks, names, spool)
+            fate = _kept_once(ledger, lengths, tasks, rules, spool)
             tell("splitting", 0, 0)
             groups = _split(ledger, tasks, fate, seed)
             written = _write(spool, lengths, fate, folder, tell)
@@ -178,10 +178,11 @@ def _kept_once(
     ledger: _Ledger,
     lengths: NDArray[np.int64],
     tasks: NDArray[np.int64],
-    names: Sequence[str],
+    rules: Rules,
     spool: BinaryIO,
 ) -> NDArray[np.uint8]:
     """The fate of each record: `_DROPPED` for one that repeats another, 0 otherwise. Counts the losses."""
+    names = rules.tasks()
     fate = np.zeros(ledger.kept, np.uint8)
     answers = np.concatenate(ledger.answers)
     first = exact_duplicates(np.concatenate(ledger.keys))
@@ -200,7 +201,7 @@ def _kept_once(
     def words_of(place: int) -> list[str]:
         record = long[place]
         line = os.pread(spool.fileno(), int(lengths[record]), int(starts[record]))
-        return loose_words(json.loads(line)["input"])
+        return loose_words(rules.asked(prepared_record(json.loads(line)))[1])
 
     near = long[near_duplicates(bands + salt[:, None], words_of) >= 0]
     _count(ledger, tasks[near], names, "near duplicate")

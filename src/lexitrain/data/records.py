@@ -84,7 +84,7 @@ def iterate_split(path: Path) -> Iterator[Record]:
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):
             try:
-                yield _prepared_record(json.loads(line))
+                yield prepared_record(json.loads(line))
             except (ValueError, KeyError, TypeError) as error:
                 raise InputError(
                     f"This line is not a prepared record ({type(error).__name__}: {error}).",
@@ -93,7 +93,7 @@ def iterate_split(path: Path) -> Iterator[Record]:
                 ) from None
 
 
-def _prepared_record(fields: dict[str, Any]) -> Record:
+def prepared_record(fields: dict[str, Any]) -> Record:
     """The record of one prepared line. Raises ValueError, KeyError or TypeError when it is not one."""
     task, text, metadata = fields["task"], fields["input"], fields["metadata"]
     if not (isinstance(task, str) and isinstance(text, str) and isinstance(metadata, dict)):

@@ -12,6 +12,8 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import date, time
+from decimal import Decimal
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
@@ -126,6 +128,7 @@ def _array_rows(path: Path, name: str) -> Iterator[NumberedRow]:
             start = _skip(text, place)
             line += text.count("\n", place, start)
             if text[start : start + 1] == "]":
+                _refuse_more(text[start + 1 :] + file.read(_LARGEST_ELEMENT), name, line)
                 return
             row: Any = None
             try:
@@ -148,6 +151,16 @@ def _array_rows(path: Path, name: str) -> Iterator[NumberedRow]:
                 )
             text, place = text[start:] + more, 0
             piece *= 2  # an element longer than a piece is then still read in linear time
+
+
+def _refuse_more(rest: str, name: str, line: int) -> None:
+    """Two arrays in one file, say, of which the second would be lost without a word."""
+    if rest.strip():
+        raise InputError(
+            "The JSON array ends here, and something follows it.",
+            where=f"{name}:{line}",
+            fix="Make it one array, or write one record a line (JSONL).",
+        )
 
 
 def _skip(text: str, place: int) -> int:
@@ -243,7 +256,18 @@ def _without_nulls(row: Any) -> Any:
         return {key: _without_nulls(value) for key, value in fields.items() if value is not None}
     if isinstance(row, list):
         return [_without_nulls(value) for value in cast("list[Any]", row)]
-    return row
+    return row if isinstance(row, str | int | float | None) else _as_json(row)
+
+
+def _as_json(cell: Any) -> Any:
+    """A cell of a type that JSON lacks: dates as ISO text, decimals as numbers, bytes by their size, others as text."""
+    if isinstance(cell, date | time):
+        return cell.isoformat()
+    if isinstance(cell, Decimal):
+        return float(cell)
+    if isinstance(cell, bytes | bytearray):
+        return f"{len(cell)} bytes"
+    return str(cell)
 
 
 def _row_chunks(rows: Callable[[], Iterable[NumberedRow]], name: str) -> Iterator[Chunk]:

@@ -174,7 +174,7 @@ def evaluate(
     Args:
         rows: records with their rows in the file.
         train_records: what the trivial predictors learn from.
-        max_length: tokens of a sample in training: no answer can be longer than what this leaves beside a prompt.
+        max_length: tokens of a sample in training; longer prompts are shortened, and no answer is longer.
         batch_size: prompts generated together.
         select: called with the task before its prompts are answered, to change adapters.
         progress: called with task, records answered, records in all.
@@ -221,12 +221,11 @@ def ask(
     progress: Callable[[int], None] | None = None,
 ) -> list[str]:
     """The model's answers to prompts of one task, as text."""
-    room = renderer.max_length - min(len(prompt) for prompt in prompts)
     answers = generate(
         model,
         renderer.tokenizer,
         prompts,
-        max(1, min(task.maximum_answer_tokens, room)),
+        min(task.maximum_answer_tokens, renderer.max_length),
         renderer.stop_ids,
         batch_size=batch_size,
         progress=progress,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -73,8 +74,9 @@ def _number_problem(value: object, schema: Schema, where: str) -> str | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return f"{where} is {_kind(value)}, not a number"
     low, high = schema.get("minimum", -math.inf), schema.get("maximum", math.inf)
-    if not (math.isfinite(value) and low <= value <= high):
-        return f"{where} is {value}, not between {low} and {high}"
+    if not (abs(value) <= sys.float_info.max and low <= value <= high):  # NaN fails the first
+        huge = isinstance(value, int) and abs(value) > sys.float_info.max
+        return f"{where} is {'huge' if huge else value}, not between {low} and {high}"
     return None
 
 
@@ -102,7 +104,7 @@ def project(value: object, schema: Schema) -> object:
     if schema["type"] == "array" and isinstance(value, list):
         return [project(item, schema["items"]) for item in cast("list[object]", value)]
     if schema["type"] == "number" and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        return float(value) if abs(value) <= sys.float_info.max else value
     return value
 
 

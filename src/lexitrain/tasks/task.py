@@ -70,11 +70,10 @@ class Task(ABC):
         return f"Task: {self.name}\nText: {record.input}"
 
     def prompt_messages(self, record: Record) -> list[Message]:
-        """The messages before the answer: system, user. Of a conversation: up to its first answer."""
+        """The messages before the answer: system, user. Of a conversation: all before its last answer."""
         if record.messages is not None:
             turns = self._conversation(record.messages)
-            first = next(i for i, turn in enumerate(turns) if turn["role"] == "assistant")
-            return turns[:first]
+            return turns[:-1] if turns[-1]["role"] == "assistant" else turns
         return [
             {"role": "system", "content": self.system},
             {"role": "user", "content": self.user_turn(record)},
@@ -91,9 +90,10 @@ class Task(ABC):
 
     def _conversation(self, messages: Sequence[Message]) -> list[Message]:
         turns = list(messages)
-        last = max(i for i, turn in enumerate(turns) if turn["role"] == "assistant")
+        answers = [i for i, turn in enumerate(turns) if turn["role"] == "assistant"]
         head = [] if turns[0]["role"] == "system" else [{"role": "system", "content": self.system}]
-        return head + turns[: last + 1]  # a question left open at the end teaches nothing
+        # A question left open at the end teaches nothing; one that nothing answers yet is to be asked.
+        return head + (turns[: answers[-1] + 1] if answers else turns)
 
     def learner_text(self, record: Record) -> str:
         """The text that may be cut when the sample is too long: of a conversation its longest question."""
@@ -109,6 +109,14 @@ class Task(ABC):
         turn = next(t for t in turns if t["role"] == "user" and t["content"] == whole)
         turn["content"] = text
         return replace(record, messages=tuple(turns))
+
+    def asked(self, record: Record) -> tuple[str, str]:
+        """All that the prompt shows of a record, and the words in it that are not the task's own: what duplicates are
+        told by."""
+        if record.messages is not None:
+            turns = (turn["content"] for turn in record.messages if turn["role"] != "assistant")
+            return "\n".join(turns), record.input
+        return self.user_turn(record), self.learner_text(record)
 
     # The answer
 

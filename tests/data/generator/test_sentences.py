@@ -44,7 +44,8 @@ def test_article(word: str, right: str) -> None:
 
 def test_subjects_and_verbs_agree(sentences: list[Sentence]) -> None:
     thirds = {verb.third for table in VERBS.values() for row in table for verb in row}
-    bases = {verb.base for table in VERBS.values() for row in table for verb in row}
+    verbs = [verb for table in VERBS.values() for row in table for verb in row]
+    bases = {verb.base for verb in verbs} - {verb.past for verb in verbs}  # he read: the past
     for sentence in sentences:
         for subject, verb in re.findall(r"\b(I|We|They|He|She) ([a-z]+)", sentence.text):
             assert verb not in (bases if subject in {"He", "She"} else thirds), sentence.text

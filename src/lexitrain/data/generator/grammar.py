@@ -26,13 +26,13 @@ _FEELINGS = (
     ("interested", "in", "on", "topic", "interesting"),
     ("good", "at", "in", "activity", ""),
     ("afraid", "of", "from", "animal", ""),
-    ("bored", "with", "of", "topic", "boring"),
+    ("bored", "with", "from", "topic", "boring"),
     ("proud", "of", "about", "family", ""),
     ("excited", "about", "for", "topic", "exciting"),
 )
 # What each verb of attention takes: the right preposition, a wrong one, and what follows.
 _ATTENTION = (
-    ("to", "at", "topic"),
+    ("to", "at", "person"),
     ("about", "on", "topic"),
     ("for", "to", "person"),
     ("at", "to", "thing"),
@@ -83,7 +83,7 @@ def _when(sentence: Sentence, tense: str) -> None:
         phrases.clock(sentence)
     elif tense == "future":
         _time(sentence, phrases.FUTURES)
-    elif rng.random() < 0.6:
+    elif rng.random() < 0.6 and not phrases.has_frequency(sentence):
         _time(sentence, phrases.HABITS)
 
 
@@ -113,7 +113,7 @@ def movement(sentence: Sentence) -> tuple[Person, bool]:
     at = sentence.add("to", "the")
     sentence.add_graded(noun.singular, noun.level)
     sentence.slip("preposition", at, at + 1, "at")
-    sentence.slip("article", at + 1, at + 3, noun.singular)
+    phrases.bare(sentence, at + 1, noun.singular)
     _when(sentence, tense)
     return person, tense == "past"
 
@@ -147,7 +147,8 @@ def comparison(sentence: Sentence) -> tuple[Person, bool] | None:
     at = phrases.be(sentence, phrases.SHE, False)
     if adjective.comparative:
         sentence.add_graded(adjective.comparative, adjective.level)
-        sentence.slip("comparison", at + 1, at + 2, "more", adjective.text)
+        if adjective.text not in phrases.EITHER_WAY:
+            sentence.slip("comparison", at + 1, at + 2, "more", adjective.text)
         sentence.slip("comparison", at + 1, at + 2, "more", adjective.comparative)
         sentence.slip("missing_word", at, at + 2, adjective.comparative)
     else:
@@ -182,7 +183,8 @@ def wish(sentence: Sentence) -> tuple[Person, bool]:
         sentence.add("to")
         sentence.add_graded(verb.base, verb.level)
         sentence.slip("missing_word", at, at + 3, right, verb.base)
-        sentence.slip("verb_form", at + 1, at + 3, verb.gerund)
+        if base != "try":  # *try painting* is right too
+            sentence.slip("verb_form", at + 1, at + 3, verb.gerund)
     if kind:
         _object(sentence, kind, person)
     else:
@@ -213,8 +215,7 @@ def _matter(sentence: Sentence, kind: str, person: Person) -> None:
         sentence.slip("verb_form", at, at + 1, verb.base)
     elif kind == "topic":
         noun = sentence.choose(MASS["topic"])
-        at = sentence.add_graded(noun.singular, noun.level)
-        sentence.slip("article", at, at + 1, "the", noun.singular)
+        sentence.add_graded(noun.singular, noun.level)
     elif kind == "animal":
         noun = sentence.choose(NOUNS["animal"])
         sentence.add_graded(noun.plural, noun.level)
@@ -228,7 +229,7 @@ def _matter(sentence: Sentence, kind: str, person: Person) -> None:
 
 
 def attention(sentence: Sentence) -> tuple[Person, bool]:
-    """*Anna listened to music yesterday.*"""
+    """*Anna listened to her teacher yesterday.*"""
     chosen = int(sentence.rng.random() * len(_ATTENTION))
     verb, (right, wrong, kind) = VERBS["attention"][0][chosen], _ATTENTION[chosen]
     person = phrases.subject(sentence)
@@ -354,7 +355,8 @@ def _addition(sentence: Sentence, person: Person, before: bool) -> None:
     kind = ("thing", "text", "food")[int(sentence.rng.random() * 3)]
     phrases.present(sentence, person, sentence.choose(VERBS[kind]))
     _object(sentence, kind, person)
-    _time(sentence, phrases.HABITS)
+    if not phrases.has_frequency(sentence):
+        _time(sentence, phrases.HABITS)
 
 
 PATTERNS: tuple[Pattern, ...] = (

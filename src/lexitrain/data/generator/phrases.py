@@ -51,6 +51,18 @@ _WHERE = {
     "beach": "on",
     "island": "on",
 }
+_ALSO_BARE = {
+    "school",
+    "market",
+    "college",
+    "university",
+    "church",
+    "hospital",
+    "prison",
+    "town",
+    "bed",
+}
+EITHER_WAY = {"friendly", "strange", "quiet"}  # *more friendly* is as right as *friendlier*
 _HAVES = {"thing", "text", "food", "animal"}
 _OWNERS = ("my", "our", "your")
 _NUMBERS = ("two", "three", "four", "five", "many", "several")
@@ -158,7 +170,18 @@ def place(sentence: Sentence, kind: str = "place") -> None:
     preposition = _WHERE.get(noun.singular, "in")
     at = sentence.add(preposition, "the")
     sentence.add_graded(noun.singular, noun.level)
-    sentence.slip("article", at + 1, at + 3, noun.singular)
+    bare(sentence, at + 1, noun.singular)
+
+
+def bare(sentence: Sentence, at: int, noun: str) -> None:
+    """The slip *in park*, for *the* at ``at`` and its noun; none where English does without too (*in school*)."""
+    if noun not in _ALSO_BARE:
+        sentence.slip("article", at, at + 2, noun)
+
+
+def has_frequency(sentence: Sentence) -> bool:
+    """Whether an adverb of frequency is there already: *never* and *every day* do not go together."""
+    return any(word in FREQUENCIES for word in sentence.words)
 
 
 def manner(sentence: Sentence, moved_over: int) -> None:

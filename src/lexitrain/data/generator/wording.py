@@ -22,17 +22,17 @@ NAMES: Mapping[str, str] = {
 }
 
 RULES: Mapping[str, str] = {
-    "article": "We use 'an' before a vowel sound and 'a' before other sounds.",
+    "article": "A noun for one thing needs an article, and 'an' stands before a vowel sound.",
     "agreement": "The verb must agree with its subject.",
     "tense": "A word for the past needs a verb in the past tense.",
     "noun_number": "Think whether the noun is one thing, many things, or cannot be counted.",
     "preposition": "Learn each word together with its preposition.",
-    "word_order": "An adjective stands before its noun, and 'often' before its verb.",
+    "word_order": "Each word has its place: an adjective before its noun, 'do' before its subject.",
     "missing_word": "An English sentence needs this small word.",
     "spelling": "Learn the spelling of this word by heart.",
     "pronoun": "A subject, an object and an owner need different pronouns.",
     "comparison": "A short adjective takes '-er', a long one 'more', and then comes 'than'.",
-    "word_form": "An adjective describes a noun, an adverb describes a verb.",
+    "word_form": "The place of a word in the sentence decides its form.",
     "verb_form": "The word before a verb decides its form.",
 }
 
@@ -46,8 +46,8 @@ VIETNAMESE: Mapping[str, tuple[str, str]] = {
     "missing_word": ("Lỗi thiếu từ", "câu tiếng Anh không thể thiếu từ này"),
     "spelling": ("Lỗi chính tả", "hãy viết đúng từng chữ cái"),
     "pronoun": ("Lỗi đại từ", "chủ ngữ, tân ngữ và sở hữu cần đại từ khác nhau"),
-    "comparison": ("Lỗi so sánh", "khi so sánh hai vật hãy dùng dạng so sánh hơn"),
-    "word_form": ("Lỗi dạng từ", "hãy phân biệt tính từ và trạng từ"),
+    "comparison": ("Lỗi so sánh", "hãy dùng đúng dạng so sánh hơn và 'than'"),
+    "word_form": ("Lỗi dạng từ", "hãy chọn đúng dạng của từ trong câu"),
     "verb_form": ("Lỗi dạng động từ", "hãy dùng đúng dạng của động từ"),
 }
 
