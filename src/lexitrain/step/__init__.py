@@ -5,15 +5,18 @@ rounding (dropout 0). It costs what its layout's positions cost, and the output 
 """
 
 from lexitrain.step.optimizers import build_optimizer, learning_rate_at
+from lexitrain.step.out_of_memory import StepOutOfMemory, attempt, release_memory
 from lexitrain.step.processes import Processes, joined_processes
-from lexitrain.step.training_step import StepOutOfMemory, StepResult, TrainingStep
+from lexitrain.step.training_step import StepResult, TrainingStep
 
 __all__ = [
     "Processes",
     "StepOutOfMemory",
     "StepResult",
     "TrainingStep",
+    "attempt",
     "build_optimizer",
     "joined_processes",
     "learning_rate_at",
+    "release_memory",
 ]

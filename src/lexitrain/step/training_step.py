@@ -18,6 +18,7 @@ from lexitrain.errors import InputError
 from lexitrain.layout import CutCost, MicroBatch, lay_out
 from lexitrain.step.attention import attention_mask
 from lexitrain.step.head import sum_of_token_losses
+from lexitrain.step.out_of_memory import StepOutOfMemory, attempt
 from lexitrain.step.processes import Processes
 from lexitrain.step.shares import cuts_for, deal
 
@@ -36,14 +37,6 @@ class StepResult:
     supervised_tokens: int
     layout_tokens: int  # positions computed by all processes, padding included
     cuts: int  # micro-batches of all processes
-
-
-class StepOutOfMemory(Exception):
-    """Some process had too little memory for its share of a step. The step's partial gradients are discarded.
-
-    It is raised in all processes at the same step, outside of any `except` block, so that nothing of the failed
-    computation is held any more; all of them may do the step again with other settings.
-    """
 
 
 class TrainingStep:
@@ -78,6 +71,8 @@ class TrainingStep:
         self.optimizer = optimizer
         self.settings = settings
         self.max_length = max_length
+        self.token_budget = None if settings.token_budget == "auto" else settings.token_budget
+        self.micro_batch = None if settings.micro_batch == "auto" else settings.micro_batch
         self.pad_id = pad_id
         self.clip = clip
         self.processes = processes or Processes()
@@ -86,7 +81,18 @@ class TrainingStep:
         self._backbone = base.base_model
         self._head = _frozen_head(base)
         self.cut_cost = cut_cost(base.config)
-        set_gradient_checkpointing(base, settings.gradient_checkpointing == "always")
+        self.quantized: bool = getattr(base, "is_quantized", False)
+        self.recomputes = settings.gradient_checkpointing == "always"
+        set_gradient_checkpointing(base, self.recomputes)
+
+    def recompute(self) -> None:
+        """Recompute activations in the backward pass from now on. The gradient stays the same."""
+        self.recomputes = True
+        set_gradient_checkpointing(self.model.get_base_model(), True)
+
+    def limit_cuts(self, token_budget: int) -> None:
+        """Cut steps by this token budget from now on, whatever the recipe says. The gradient stays the same."""
+        self.token_budget, self.micro_batch = token_budget, None
 
     def lay_out(self, samples: Sequence[Sample]) -> list[MicroBatch]:
         """The micro-batches of a step, those of all processes, cut so that together they finish first.
@@ -122,12 +128,7 @@ class TrainingStep:
 
     def _accumulate_together(self, own: Sequence[MicroBatch], supervised: int) -> Tensor:
         """The sum over all processes of what each accumulates, gradients and losses."""
-        total: Tensor | None = None
-        problem = ""
-        try:
-            total = self.accumulate(own, supervised)
-        except torch.OutOfMemoryError as error:
-            problem = str(error).partition("\n")[0]
+        total, problem = attempt(lambda: self.accumulate(own, supervised))
         if self.processes.any(total is None) or total is None:
             self.optimizer.zero_grad(set_to_none=True)
             raise StepOutOfMemory(problem or "another process ran out of memory")
@@ -181,15 +182,14 @@ class TrainingStep:
                 samples,
                 layout=settings.layout,
                 loss=settings.loss,
-                max_length=self.max_length,
+                max_length=max([self.max_length, *map(len, samples)]),
                 pad_id=self.pad_id,
                 token_budget=token_budget,
-                micro_batch=None if settings.micro_batch == "auto" else settings.micro_batch,
+                micro_batch=self.micro_batch,
                 cost=self.cut_cost,
             )
 
-        budget = None if settings.token_budget == "auto" else settings.token_budget
-        return cuts_for(under, budget, self.cut_cost, processes)
+        return cuts_for(under, self.token_budget, self.cut_cost, processes)
 
     def _sum_of_losses(self, batch: MicroBatch) -> Tensor:
         tokens, positions, reach, predict, labels = (

@@ -13,13 +13,18 @@ from lexitrain.recipe import Recipe
 from lexitrain.run import Run
 from lexitrain.step import Processes, TrainingStep, build_optimizer
 from lexitrain.tasks import registry
-from lexitrain.training.checkpoints import Checkpoints, read_checkpoint
+from lexitrain.training.checkpoints import Checkpoint, Checkpoints, read_checkpoint
 from lexitrain.training.corpus import Corpus, data_differences, load_corpus
 from lexitrain.training.environment import changes, environment
+from lexitrain.training.ladder import apply_rungs, base_on_rung
+from lexitrain.training.lessons import learn
+from lexitrain.training.limits import Limits
 from lexitrain.training.loop import Training
 from lexitrain.training.mirror import Mirror
 from lexitrain.training.monitor import Observer
-from lexitrain.training.state import AdapterFiles, Standing, restore
+from lexitrain.training.shortening import Shortener
+from lexitrain.training.state import AdapterFiles, Standing, restore, standing_of
+from lexitrain.training.step_mark import StepMark
 
 
 def build_training(
@@ -27,7 +32,8 @@ def build_training(
     data_dir: Path,
     run: Run,
     observer: Observer,
-    stop_after_step: int | None,
+    limits: Limits,
+    mark: StepMark,
     processes: Processes,
 ) -> tuple[Training, Any, str | None]:
     """All objects of the run, its tokenizer, and the name of the checkpoint it goes on from, if there is one.
@@ -39,7 +45,8 @@ def build_training(
     """
     observer.stage("reading the data")
     tokenizer: Any = load_tokenizer(recipe.model.base, recipe.model.revision)
-    corpus = load_corpus(run, data_dir, recipe, registry(recipe.data.custom_tasks), tokenizer)
+    tasks = registry(recipe.data.custom_tasks)
+    corpus = load_corpus(run, data_dir, recipe, tasks, tokenizer)
     _refuse_other_data(run, corpus, data_dir)
     order = SampleOrder(
         corpus.train.tasks,
@@ -48,10 +55,13 @@ def build_training(
         recipe.schedule.epochs,
         recipe.data.task_weights,
     )
+    checkpoints = Checkpoints(run.checkpoints, recipe.checkpoints.keep)
+    newest = _newest(run, checkpoints, observer, processes)
+    standing = processes.from_first(lambda: _where_it_stands(run, newest))
     observer.stage("loading the model")
     device = processes.device()
     dtype = compute_dtype(recipe.model.precision, device)
-    base = load_base(recipe.model, device=device, dtype=dtype)
+    base = load_base(base_on_rung(recipe.model, standing.rung), device=device, dtype=dtype)
     model = attach_adapter(base, recipe.lora, recipe.seed, recipe.model.adapter)
     optimizer = build_optimizer(model.parameters(), recipe.optimizer)
     step = TrainingStep(
@@ -63,7 +73,6 @@ def build_training(
         clip=recipe.optimizer.clip,
         processes=processes,
     )
-    checkpoints = Checkpoints(run.checkpoints, recipe.checkpoints.keep)
     mirror = recipe.checkpoints.mirror
     training = Training(
         run=run,
@@ -74,31 +83,42 @@ def build_training(
         adapter=AdapterFiles(model, recipe.model.base),
         checkpoints=checkpoints,
         mirror=Mirror(Path(mirror), run.path.name, recipe.checkpoints.keep) if mirror else None,
-        standing=Standing(),
+        standing=standing,
         observer=observer,
-        stop_after_step=stop_after_step,
+        shortener=Shortener(data_dir / "train.jsonl", tasks, tokenizer),
+        mark=mark,
+        saved_at=None if newest is None else newest.step,
+        limits=limits,
     )
+    if newest is not None:
+        restore(newest, model, optimizer)
+    apply_rungs(training)
     _write_first_files(training, environment(device, dtype, recipe.seed, processes.count))
-    return training, tokenizer, _resume(training)
+    run.cut_metrics(standing.logged_at)
+    return training, tokenizer, None if newest is None else newest.path.name
 
 
-def _resume(training: Training) -> str | None:
-    """Put the newest valid checkpoint into the objects; tells of each broken one."""
+def _newest(
+    run: Run, checkpoints: Checkpoints, observer: Observer, processes: Processes
+) -> Checkpoint | None:
+    """The newest valid checkpoint; tells of each broken one."""
 
     def broken(path: Path, reason: str) -> None:
-        training.event("broken", checkpoint=path.name, reason=reason)
+        step = int(path.name.rpartition("-")[2])
+        observer.event(run.append_event("broken", step, checkpoint=path.name, reason=reason))
 
     found = None
-    if training.step.processes.first:
-        training.checkpoints.remove_leftovers()
-        found = training.checkpoints.newest_valid(broken)
-    path = training.step.processes.from_first(lambda: found and found.path)
-    if path is not None:
-        found = found or read_checkpoint(path)
-        training.standing = restore(found, training.step.model, training.step.optimizer)
-        training.saved_at = found.step
-    training.run.cut_metrics(training.standing.logged_at)
-    return None if path is None else path.name
+    if processes.first:
+        checkpoints.remove_leftovers()
+        found = checkpoints.newest_valid(broken)
+    path = processes.from_first(lambda: found and found.path)
+    return found if found is not None or path is None else read_checkpoint(path)
+
+
+def _where_it_stands(run: Run, newest: Checkpoint | None) -> Standing:
+    standing = Standing() if newest is None else standing_of(newest)
+    learn(standing, run.events())
+    return standing
 
 
 def _refuse_other_data(run: Run, corpus: Corpus, data_dir: Path) -> None:

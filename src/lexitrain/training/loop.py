@@ -9,18 +9,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-from lexitrain.errors import Stopped
 from lexitrain.order import fixed_subset
 from lexitrain.run import Run
-from lexitrain.step import learning_rate_at
+from lexitrain.step import attempt, learning_rate_at
+from lexitrain.training.going_back import GoBack, require_number
+from lexitrain.training.ladder import (
+    NeedsFourBitBase,
+    OutOfRungs,
+    climb,
+    fitting_gradients,
+    fitting_loss,
+)
+from lexitrain.training.limits import Limits
 from lexitrain.training.monitor import Observer, Progress, Speed, Window
 from lexitrain.training.prefetch import Prefetch
-from lexitrain.training.state import AdapterFiles, Standing, checkpoint_files, seed_step
+from lexitrain.training.state import AdapterFiles, Standing, checkpoint_files
 
 if TYPE_CHECKING:
     from lexitrain.layout import MicroBatch
@@ -31,9 +40,11 @@ if TYPE_CHECKING:
     from lexitrain.training.checkpoints import Checkpoints
     from lexitrain.training.corpus import Corpus
     from lexitrain.training.mirror import Mirror
+    from lexitrain.training.shortening import Shortener
     from lexitrain.training.signals import Interrupt
+    from lexitrain.training.step_mark import StepMark
 
-Ending = Literal["finished", "early_stopping", "stop_after_step", "signal"]
+Ending = Literal["finished", "early_stopping", "stop_after_step", "time_limit", "signal"]
 
 
 @dataclass
@@ -50,9 +61,22 @@ class Training:
     mirror: Mirror | None
     standing: Standing
     observer: Observer
+    shortener: Shortener
+    mark: StepMark
     saved_at: int | None = None
-    stop_after_step: int | None = None
+    limits: Limits = field(default_factory=Limits)
     speed: Speed = field(default_factory=Speed)
+
+    def work(self, step: int) -> StepWork:
+        """What step number `step` needs, as the ladder stands; background workers call this too."""
+        rungs = self.rungs
+        samples = [self.corpus.train[index] for index in self.order.samples(step)]
+        return StepWork(samples, self.step.lay_out(samples), rungs)
+
+    @property
+    def rungs(self) -> tuple[int, int | None]:
+        """Where the ladder stands; work that was made when it stood elsewhere is made again."""
+        return self.standing.rung, self.standing.token_budget
 
     def event(self, event: str, **details: Any) -> None:
         """Write an event of the present step and tell the observer."""
@@ -65,33 +89,36 @@ class StepWork:
 
     samples: Sequence[Sample]
     batches: Sequence[MicroBatch]
+    rungs: tuple[int, int | None]
 
 
 def run_steps(training: Training, interrupt: Interrupt) -> Ending:
-    """Train until the end, early stopping, the step to stop after, or a signal. A checkpoint is there on return.
+    """Train until the end, early stopping, a limit, or a signal. A checkpoint is there on return.
 
     Raises:
-        Stopped: the loss or the gradient is not a number.
+        GoBack: the run is to be built again from its newest checkpoint.
+        Stopped: a step does not fit in memory, or loss or gradient is not a number; what was trained is saved.
         OSError: the run folder cannot be written.
     """
     standing, processes = training.standing, training.step.processes
-
-    def build(step: int) -> StepWork:
-        samples = [training.corpus.train[index] for index in training.order.samples(step)]
-        return StepWork(samples, training.step.lay_out(samples))
-
     total, workers = training.order.total_steps, training.recipe.data.workers
-    with Prefetch(build, standing.step, total, workers) as ahead:
-        _close_step(training, interrupt)  # what a stop right after this step left undone
-        while not (_ended(training) or _stops_here(training) or interrupt.agree(processes)):
-            _take_step(training, ahead)
-            _close_step(training, interrupt)
+    with Prefetch(training.work, standing.step, total, workers) as ahead:
+        try:
+            _close_step(training, interrupt)  # what a stop right after this step left undone
+            while not (_ended(training) or _limit_reached(training) or interrupt.agree(processes)):
+                _take_step(training, ahead)
+                _close_step(training, interrupt)
+        except (NeedsFourBitBase, OutOfRungs):
+            _save_checkpoint(training)
+            raise
     _save_checkpoint(training)
     if interrupt.agreed:
         return "signal"
     if standing.step == total:
         return "finished"
-    return "early_stopping" if _ended(training) else "stop_after_step"
+    if _ended(training):
+        return "early_stopping"
+    return "stop_after_step" if training.limits.step_reached(standing.step) else "time_limit"
 
 
 def validation_loss(training: Training, interrupt: Interrupt) -> float | None:
@@ -108,7 +135,7 @@ def validation_loss(training: Training, interrupt: Interrupt) -> float | None:
         if interrupt.noted:
             break
         part = [samples[index] for index in chosen[start : start + size]]
-        loss, supervised = training.step.loss(part)
+        loss, supervised = fitting_loss(training, part)
         total += loss
         tokens += supervised
     if interrupt.agree(processes):
@@ -120,19 +147,24 @@ def validation_loss(training: Training, interrupt: Interrupt) -> float | None:
 def _take_step(training: Training, ahead: Prefetch[StepWork]) -> None:
     standing, recipe, window = training.standing, training.recipe, training.standing.window
     start = perf_counter()
+    training.mark.begin(standing.step)
     work = ahead.next()
     waited = perf_counter() - start
+    if standing.step in standing.left_out:
+        standing.step += 1
+        return
+    if work.rungs != training.rungs:
+        work = training.work(standing.step)
     rate = learning_rate_at(
         standing.step,
         training.order.total_steps,
         recipe.schedule,
         recipe.optimizer.learning_rate,
     )
-    seed_step(recipe.seed, standing.step, training.step.processes.rank)
-    result = training.step.gradients(work.samples, work.batches)
-    _require_number(training, "loss", result.loss)
-    norm = training.step.update(rate)
-    _require_number(training, "gradient norm", norm)
+    result = fitting_gradients(training, work)
+    require_number(training, "loss", result.loss, work.samples)
+    norm = _update(training, rate, work.samples)
+    require_number(training, "gradient norm", norm, work.samples)
     seconds = perf_counter() - start
 
     standing.step += 1
@@ -147,7 +179,21 @@ def _take_step(training: Training, ahead: Prefetch[StepWork]) -> None:
     window.learning_rate = rate
     window.grad_norm = norm
     training.speed.steps.append((seconds, result.layout_tokens))
+    limit = standing.losses.is_spike(result.loss)
+    if limit is not None:
+        rows = sorted(sample.index for sample in work.samples)
+        training.event("spike", loss=result.loss, threshold=limit, rows=rows)
     training.observer.progress(_progress(training, result))
+
+
+def _update(training: Training, rate: float, samples: Sequence[Sample]) -> float:
+    """Step the optimizer. When that runs out of memory the weights may be moved in part: one rung up, and back."""
+    norm, problem = attempt(lambda: training.step.update(rate))
+    if training.step.processes.any(problem is not None):
+        with suppress(NeedsFourBitBase):  # which would save the present weights
+            climb(training, samples, problem or "memory ran out in another process")
+        raise GoBack
+    return cast(float, norm)
 
 
 def _close_step(training: Training, interrupt: Interrupt) -> None:
@@ -160,7 +206,7 @@ def _close_step(training: Training, interrupt: Interrupt) -> None:
         return  # stopped by a signal: the checkpoint says what is still to do
     measured = standing.validated_at == step and standing.validation_loss is not None
     log = _due(training, training.recipe.log_every) or measured
-    if log and standing.logged_at < step:
+    if log and standing.logged_at < step and standing.window.steps:
         loss = standing.validation_loss if measured else None
         epoch = step / training.order.steps_per_epoch
         training.run.append_metrics(standing.window.metrics(step, epoch, loss))
@@ -231,20 +277,6 @@ def _copy(
         training.event("mirror", problem=problem)
 
 
-def _require_number(training: Training, what: str, value: float) -> None:
-    if math.isfinite(value):
-        return
-    training.event("nan", what=what, value=str(value))
-    saved = training.run.checkpoint_steps()
-    raise Stopped(
-        f"The {what} of step {training.standing.step + 1} is {value}. "
-        + (f"The checkpoint of step {saved[-1]} is intact." if saved else "Nothing is saved yet."),
-        where=training.run.path,
-        fix="A lower optimizer.learning_rate or model.precision=fp32, in a run folder of its own or with --fresh, "
-        "usually cures it; going on from the checkpoint meets the same step again.",
-    )
-
-
 def _ended(training: Training) -> bool:
     patience = training.recipe.schedule.early_stopping
     stale = training.standing.validations_without_gain
@@ -253,10 +285,15 @@ def _ended(training: Training) -> bool:
     )
 
 
-def _stops_here(training: Training) -> bool:
-    return (
-        training.stop_after_step is not None and training.standing.step >= training.stop_after_step
-    )
+def _limit_reached(training: Training) -> bool:
+    step = training.standing.step
+    validates = (step + 1) % _validation_every(training.recipe) == 0
+    limits = training.limits
+    if limits.step_reached(step) or not limits.timed:
+        return limits.step_reached(step)
+    validates = validates or step + 1 == training.order.total_steps
+    # Clocks differ between processes; all stop at the same step.
+    return training.step.processes.any(limits.time_is_up(training.speed, validation_due=validates))
 
 
 def _due(training: Training, every: int) -> bool:

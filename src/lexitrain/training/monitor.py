@@ -115,6 +115,14 @@ class Speed:
         seconds = sum(each for each, _ in self.steps)
         return sum(tokens for _, tokens in self.steps) / seconds if seconds else 0.0
 
+    def slowest_cycle(self, *, validation: bool) -> float:
+        """The slowest step, validation (where one is asked for) and checkpoint so far, together, seconds."""
+        return (
+            max((seconds for seconds, _ in self.steps), default=0.0)
+            + max(self.checkpoints, default=0.0)
+            + (max(self.validations, default=0.0) if validation else 0.0)
+        )
+
     def seconds_left(self, steps: int, validations: int, checkpoints: int) -> float | None:
         """Expected time for what remains; None while no step has been measured."""
         if not self.steps:

@@ -8,11 +8,10 @@ the folder is decided by the first.
 
 from __future__ import annotations
 
-import errno
 import shutil
-from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,18 +19,20 @@ from lexitrain.errors import InputError, Stopped
 from lexitrain.models.adapter import CONFIG_FILE, WEIGHTS_FILE
 from lexitrain.recipe import Recipe, training_differences
 from lexitrain.run import Run
-from lexitrain.step import Processes, joined_processes
+from lexitrain.step import Processes, joined_processes, release_memory
 from lexitrain.tasks import registry
 from lexitrain.training.build import build_training
 from lexitrain.training.corpus import file_facts
 from lexitrain.training.finish import CardFacts, write_adapter
+from lexitrain.training.going_back import GoBack
+from lexitrain.training.ladder import climb
+from lexitrain.training.limits import Limits
 from lexitrain.training.loop import Ending, Training, run_steps, validation_loss
 from lexitrain.training.monitor import Observer, Silent
 from lexitrain.training.signals import Interrupt
+from lexitrain.training.step_mark import StepMark
+from lexitrain.training.storage_errors import storage_errors
 from lexitrain.training.witness import Witness
-
-_FULL = {errno.ENOSPC, errno.EDQUOT}
-_READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class TrainingResult:
     Attributes:
         run: the run's folder.
         state: `finished`, or `stopped` when the same call goes on later.
-        reason: end of the schedule, early_stopping, stop_after_step, the signal's name, or already_finished.
+        reason: end of the schedule, early_stopping, stop_after_step, time_limit, the signal's name, or
+            already_finished.
         step, total_steps: optimizer steps done and planned.
         first_loss: validation loss before training, nats a supervised token.
         validation_loss: the last one measured.
@@ -73,6 +75,8 @@ def train(
     run_dir: str | Path,
     *,
     stop_after_step: int | None = None,
+    stop_after: float | None = None,
+    stop_at: datetime | None = None,
     mirror: str | Path | None = None,
     fresh: bool = False,
     observer: Observer | None = None,
@@ -84,23 +88,26 @@ def train(
         data_dir: folder with train.jsonl and, for validation, validation.jsonl.
         run_dir: the run's folder, made where missing.
         stop_after_step: save and stop after this step; the schedule stays that of the whole run.
+        stop_after: save and stop within this time, seconds from now.
+        stop_at: save and stop before this moment.
         mirror: folder for copies of the checkpoints, instead of the recipe's `checkpoints.mirror`.
         fresh: move an existing run aside and start anew.
         observer: is told what happens.
 
     Raises:
         InputError: wrong folder, recipe or data; the run is of another recipe or other data; the folder is read-only.
-        Stopped: the disk is full, the loss is not a number, or another process of the run has ended; the last
-            checkpoint is intact.
+        Stopped: the disk is full, a step does not fit in memory, the loss is not a number, a second SIGINT came, or
+            another process of the run has ended; what was saved is intact.
     """
+    limits = Limits(stop_after_step, stop_after, stop_at)
     if mirror is not None:
         kept = recipe.checkpoints.model_copy(update={"mirror": str(mirror)})
         recipe = recipe.model_copy(update={"checkpoints": kept})
     with joined_processes() as processes:
         run = (Run if processes.first else Witness)(run_dir)
         talking = observer if observer is not None and processes.first else Silent()
-        call = _Call(Path(data_dir), stop_after_step, talking, processes)
-        with _storage_errors(run):
+        call = _Call(Path(data_dir), limits, talking, processes)
+        with storage_errors(run):
             processes.from_first(lambda: _clear(run, recipe, fresh))
             work = _train_each_task if recipe.data.adapters == "per_task" else _train_one
             return replace(work(recipe, run, call), first=processes.first)
@@ -111,7 +118,7 @@ class _Call:
     """What is the same for all runs of one call of `train`."""
 
     data_dir: Path
-    stop_after_step: int | None
+    limits: Limits
     observer: Observer
     processes: Processes
 
@@ -170,12 +177,35 @@ def _train_one(recipe: Recipe, run: Run, call: _Call) -> TrainingResult:
     done = call.processes.from_first(lambda: _checked(recipe, run, call.data_dir))
     if done is not None:
         return done
-    with run.lock(), Interrupt(call.observer.stage) as interrupt:
-        training, tokenizer, resumed = build_training(
-            recipe, call.data_dir, run, call.observer, call.stop_after_step, call.processes
-        )
-        _announce(training, interrupt, resumed)
-        ending = run_steps(training, interrupt)
+    with (
+        run.lock(),
+        StepMark(run.path, write=call.processes.first) as mark,
+        Interrupt(call.observer.stage) as interrupt,
+    ):
+        try:
+            while (done := _course(recipe, run, call, mark, interrupt)) is None:
+                release_memory()  # the objects of the course that was given up
+        except KeyboardInterrupt:
+            if interrupt.noted is None:
+                raise
+            raise _stopped_at_once(run) from None
+        return done
+
+
+def _course(
+    recipe: Recipe, run: Run, call: _Call, mark: StepMark, interrupt: Interrupt
+) -> TrainingResult | None:
+    """Build the run in its newest state and train; None when it has to be built again."""
+    training, tokenizer, resumed = build_training(
+        recipe, call.data_dir, run, call.observer, call.limits, mark, call.processes
+    )
+    _announce(training, interrupt, resumed)
+    with storage_errors(run, training=True):
+        try:
+            _answer_crash(training)
+            ending = run_steps(training, interrupt)
+        except GoBack:
+            return None
         if ending in {"finished", "early_stopping"}:
             return _finish(training, tokenizer, ending)
         return _stop(training, interrupt, ending)
@@ -195,6 +225,28 @@ def _checked(recipe: Recipe, run: Run, data_dir: Path) -> TrainingResult | None:
             return done
     file_facts(data_dir)
     return None
+
+
+def _answer_crash(training: Training) -> None:
+    """Climb a rung when the processes before this one were probably killed for their memory."""
+    crash = training.step.processes.from_first(lambda: training.mark.crash)
+    if crash is None or crash.step >= training.order.total_steps:
+        return
+    training.mark.clear()
+    samples = [training.corpus.train[each] for each in training.order.samples(crash.step)]
+    climb(training, samples, f"in step {crash.step + 1} the process was {crash.reason}")
+
+
+def _stopped_at_once(run: Run) -> Stopped:
+    saved = run.checkpoint_steps()
+    with suppress(OSError):
+        run.append_event("stopped", saved[-1] if saved else 0, reason="second SIGINT")
+    return Stopped(
+        "Stopped at once by a second SIGINT, without saving. "
+        + (f"The checkpoint of step {saved[-1]} is intact." if saved else "Nothing was saved yet."),
+        where=run.path,
+        fix="To go on: run the same command again.",
+    )
 
 
 def _announce(training: Training, interrupt: Interrupt, resumed: str | None) -> None:
@@ -327,30 +379,3 @@ def _refuse_other_recipe(run: Run, recipe: Recipe) -> None:
         )
     if before != recipe:
         run.write_recipe(recipe)  # what may differ is that of the last call
-
-
-@contextmanager
-def _storage_errors(run: Run) -> Generator[None]:
-    """Say what a full disk or a read-only folder means for the run; other errors pass."""
-    try:
-        yield
-    except OSError as error:
-        where = Path(str(error.filename or run.path))
-        if error.errno in _FULL:
-            saved = run.checkpoint_steps()
-            raise Stopped(
-                "The disk is full. "
-                + (f"The checkpoint of step {saved[-1]} is intact." if saved else "")
-                + " Nothing half-written is left.",
-                where=run.path,
-                fix="Make room, then run the same command again: it goes on from there.",
-            ) from error
-        if error.errno in _READ_ONLY:
-            if where != run.path and run.path not in where.parents:
-                raise InputError(f"This cannot be used: {error.strerror}.", where=where) from error
-            raise InputError(
-                f"The run's folder cannot be written ({error.strerror}).",
-                where=run.path,
-                fix="Give a --run folder that you may write to.",
-            ) from error
-        raise

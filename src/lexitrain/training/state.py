@@ -30,6 +30,7 @@ from lexitrain.models.adapter import (
     save_adapter,
 )
 from lexitrain.training.monitor import Window
+from lexitrain.training.spikes import LossWatch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,7 +56,9 @@ class Standing:
         best_step, best_loss: of the lowest validation loss.
         validations_without_gain: since then.
         rung: of the memory ladder; 0 as long as nothing was changed to save memory.
-        token_budget: most layout tokens in a cut, where the rung or the recipe sets one.
+        token_budget: most layout tokens in a cut, where the ladder has set one.
+        left_out: numbers of the steps, from 0, whose gradient is dropped because it is no number.
+        losses: the last steps' losses, to tell a spike.
         window: the steps not yet logged.
     """
 
@@ -69,6 +72,8 @@ class Standing:
     validations_without_gain: int = 0
     rung: int = 0
     token_budget: int | None = None
+    left_out: list[int] = field(default_factory=list[int])
+    losses: LossWatch = field(default_factory=LossWatch)
     window: Window = field(default_factory=Window)
 
 
@@ -120,6 +125,7 @@ def checkpoint_files(
 def restore(checkpoint: Checkpoint, model: Any, optimizer: Optimizer) -> Standing:
     """Put a verified checkpoint into a model and an optimizer as they were built, and return where the run stands."""
     content: dict[str, Any] = json.loads(checkpoint.files[STATE_FILE])
+    standing = standing_of(checkpoint)
     restore_adapter(model, checkpoint.path)
     states = dict(_named_state(model, optimizer))
     for full_name, value in load(checkpoint.files[OPTIMIZER_FILE]).items():
@@ -128,8 +134,14 @@ def restore(checkpoint: Checkpoint, model: Any, optimizer: Optimizer) -> Standin
     for name, numbers in content["optimizer"].items():
         states[name].update(numbers)
     _set_rng_states(content["rng"])
-    standing: dict[str, Any] = content["standing"]
-    return Standing(**{**standing, "window": Window(**standing["window"])})
+    return standing
+
+
+def standing_of(checkpoint: Checkpoint) -> Standing:
+    """Where the run stood at a verified checkpoint."""
+    saved: dict[str, Any] = json.loads(checkpoint.files[STATE_FILE])["standing"]
+    parts = {"window": Window(**saved["window"]), "losses": LossWatch(**saved.get("losses", {}))}
+    return Standing(**{**saved, **parts})
 
 
 def seed_step(seed: int, step: int, rank: int = 0) -> None:

@@ -1,0 +1,34 @@
+"""What a run has learnt the hard way, read from its events: they are written before anything follows from them.
+
+A checkpoint knows what the run knew when it was written. A process that climbed a rung of the memory ladder, or met a
+step whose loss is no number, and was killed before the next checkpoint, has left an event about it; going on, the run
+need not learn it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lexitrain.run import Event
+    from lexitrain.training.state import Standing
+
+
+def learn(standing: Standing, events: Sequence[Event]) -> None:
+    """Put into `standing` what the events say beyond it.
+
+    A change that the user had accepted (event `accepted`) may have cured the numbers: what was left out for them before
+    it is done, and the count of times gone back begins anew.
+    """
+    for each in events:
+        details = each.details
+        if each.event == "rung":
+            standing.rung = max(standing.rung, details["rung"])
+            budget = details.get("token_budget")
+            if budget is not None:
+                standing.token_budget = min(budget, standing.token_budget or budget)
+        elif each.event == "nan" and details.get("left_out") is not None:
+            standing.left_out = sorted({*standing.left_out, details["left_out"] - 1})
+        elif each.event == "accepted":
+            standing.left_out = []
