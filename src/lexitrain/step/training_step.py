@@ -84,6 +84,7 @@ class TrainingStep:
         self.quantized: bool = getattr(base, "is_quantized", False)
         self.recomputes = settings.gradient_checkpointing == "always"
         set_gradient_checkpointing(base, self.recomputes)
+        model.train()  # PEFT's wrapper says it is training while the frozen base inside is not
 
     def recompute(self) -> None:
         """Recompute activations in the backward pass from now on. The gradient stays the same."""

@@ -1,0 +1,255 @@
+"""Records every allocation and every operation of a micro-batch.
+
+An allocation is a storage that an operation's result brings; it lasts until the last reference to it dies, which is
+when the allocator would get it back. What it was for is known afterwards: a storage that outlives the forward pass
+was kept for the backward pass, one of the vocabulary's width holds logits, one that becomes a parameter's gradient is
+that, and everything else is workspace. The record has one entry an allocation, in order, so that the records of two
+depths of a model can be laid side by side.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+from torch.utils.flop_counter import flop_registry, shape_wrapper
+
+from lexitrain.planning.cost import Kind, Phase, Target
+from lexitrain.planning.kernels import CPU_ATTENTION_FLOPS
+
+_CUDA_BLOCK = 512
+"""PyTorch's CUDA allocator rounds every request up to this many bytes (c10/cuda/CUDACachingAllocator.cpp)."""
+
+_LOOKUPS = {"embedding", "index_select", "gather"}
+_GATHERS = {*_LOOKUPS, "index_add", "scatter_add_"}
+_PRODUCTS = {"mm", "addmm", "bmm", "baddbmm"}
+PARTS = ("activations", "logits", "gradients", "workspace")
+
+_FLOPS = {
+    **flop_registry,
+    **{operator: shape_wrapper(count) for operator, count in CPU_ATTENTION_FLOPS.items()},
+}
+
+
+WorkTable = dict[tuple[Kind, Phase], NDArray[np.float64]]
+"""(kind, phase) -> [operations of arithmetic, bytes, launches]."""
+
+
+@dataclass
+class _Storage:
+    size: int
+    born: int
+    logits: bool
+    forward: bool
+    dies: int | None = None
+    kept: bool = False  # alive when the forward pass ended
+    gradient_from: int | None = None
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A micro-batch from empty gradients, as recorded.
+
+    Attributes:
+        parts: [allocations, 4]: bytes in use for each of PARTS right after each allocation.
+        marks: name -> number of allocations made before it. `forward i`, `backward i`: layer i begins.
+        work: all operations but views.
+    """
+
+    parts: NDArray[np.float64]
+    marks: dict[str, int]
+    work: WorkTable
+
+
+class Recorder(TorchDispatchMode):
+    """Watches one micro-batch. Use it as a context, once.
+
+    Args:
+        model: the adapted model; its storages are not counted.
+        trained: the adapter's parameters.
+        target: CUDA allocations are rounded up to blocks.
+    """
+
+    def __init__(self, model: Any, trained: Sequence[Tensor], target: Target) -> None:
+        super().__init__()
+        base = model.get_base_model()
+        self._block = _CUDA_BLOCK if target.device == "cuda" else 1
+        self._trained = {_key(each) for each in trained}
+        self._frozen = {_key(each) for each in model.parameters()} - self._trained
+        self._known = self._trained | self._frozen | {_key(each) for each in model.buffers()}
+        self._head = _key(base.get_output_embeddings().weight)
+        self._vocabulary = base.config.vocab_size
+        self._restored: set[int] = set()
+        self._storages: list[_Storage] = []
+        self._numbers: dict[int, int] = {}
+        self._references: dict[int, Any] = {}
+        self._phase: Phase = "forward"
+        self._marks: dict[str, int] = {}
+        self._work: WorkTable = {}
+        self._hooks = [
+            *self._mark_layers(base.base_model),
+            *(each.register_post_accumulate_grad_hook(self._has_gradient) for each in trained),
+        ]
+
+    def recording(self) -> Recording:
+        """What was seen. Storages that are still alive live to the end."""
+        for hook in self._hooks:
+            hook.remove()
+        self._references.clear()
+        count = len(self._storages)
+        parts = np.zeros((count + 1, len(PARTS)))
+        for each in self._storages:
+            column = PARTS.index(_part(each))
+            change = each.gradient_from
+            end = count if each.dies is None else each.dies
+            if change is None:
+                parts[each.born, column] += each.size
+                parts[end, column] -= each.size
+            else:
+                parts[each.born, PARTS.index("workspace")] += each.size
+                parts[change, PARTS.index("workspace")] -= each.size
+                parts[change, PARTS.index("gradients")] += each.size
+                parts[end, PARTS.index("gradients")] -= each.size
+        return Recording(parts.cumsum(axis=0)[:-1], self._marks, self._work)
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if self._phase == "forward" and torch._C._current_graph_task_id() >= 0:
+            self._end_forward()
+        result = func(*args, **kwargs)
+        if func.namespace in {"profiler", "prim"}:
+            return result
+        given = [each for each in tree_iter((args, kwargs)) if isinstance(each, Tensor)]
+        taken = [each for each in tree_iter(result) if isinstance(each, Tensor)]
+        if not func.is_view and func is not torch.ops.aten.detach.default:
+            self._count(func, args, kwargs, result, given, taken)
+        for each in taken:
+            self._allocated(each)
+        return result
+
+    # Marks
+
+    def _mark_layers(self, backbone: Any) -> Iterator[Any]:
+        """Hooks that note where each layer begins, forward and backward.
+
+        The backward pass of a layer begins when the gradient of its output is known, which is the next layer's input.
+        """
+        blocks = [*backbone.layers, backbone.norm]
+        for number, block in enumerate(blocks):
+
+            def begins(_: Any, args: tuple[Any, ...], number: int = number) -> None:
+                if self._phase == "backward":
+                    return  # recomputation
+                self._mark(f"forward {number}")
+                if number and args[0].requires_grad:
+                    args[0].register_hook(lambda _: self._mark(f"backward {number - 1}"))
+
+            yield block.register_forward_pre_hook(begins)
+
+    def _mark(self, name: str) -> None:
+        self._marks[name] = len(self._storages)
+
+    def _has_gradient(self, parameter: Tensor) -> None:
+        if parameter.grad is not None:
+            number = self._numbers[_key(parameter.grad)]
+            self._storages[number].gradient_from = len(self._storages)
+
+    # Memory
+
+    def _allocated(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if tensor.device.type != "meta" or key in self._known or key in self._numbers:
+            return
+        number = len(self._storages)
+        size = -(-storage.nbytes() // self._block) * self._block
+        wide = tensor.ndim > 0 and tensor.shape[-1] == self._vocabulary
+        self._storages.append(_Storage(size, number, wide, self._phase == "forward"))
+        self._numbers[key] = number
+
+        def freed(_: Any) -> None:
+            self._storages[number].dies = len(self._storages)
+            del self._numbers[key]
+            self._restored.discard(key)
+            self._references.pop(number, None)
+
+        self._references[number] = weakref.ref(storage, freed)
+
+    # Work
+
+    def _count(
+        self,
+        func: Any,
+        args: Any,
+        kwargs: Any,
+        result: Any,
+        given: list[Tensor],
+        taken: list[Tensor],
+    ) -> None:
+        name: str = func.overloadpacket.__name__
+        kind = self._kind(name, given, taken)
+        if kind is None:
+            return
+        if kind in {"matmul", "adapter", "head", "attention"} and func.overloadpacket in _FLOPS:
+            flops = _FLOPS[func.overloadpacket](*args, **kwargs, out_val=result)
+        else:
+            flops = max((each.numel() for each in taken), default=0)
+        # A lookup reads the rows that it takes, not the table; a scattered sum touches as much as it adds.
+        if name in _LOOKUPS:
+            given = taken
+        elif name == "scatter_add_":
+            given = taken = given[1:]
+        moved = sum(_moved(each) for each in (*given, *taken))
+        line = self._work.setdefault((kind, self._phase), np.zeros(3))
+        line += (flops, moved, 1)
+
+    def _end_forward(self) -> None:
+        self._phase = "backward"
+        self._mark("backward")
+        for number in self._numbers.values():
+            self._storages[number].kept = self._storages[number].forward
+
+    def _kind(self, name: str, given: list[Tensor], taken: list[Tensor]) -> Kind | None:
+        """What an operation is for; None for one that does nothing on a device."""
+        keys = {_key(each) for each in given}
+        wide = any(each.ndim and each.shape[-1] == self._vocabulary for each in (*given, *taken))
+        kind: Kind | None = "embedding" if name in _GATHERS else "elementwise"
+        if name.startswith(("empty", "new_empty", "lift_fresh")):
+            kind = None
+        elif "attention" in name:
+            kind = "attention"
+        elif name == "restored_4bit":
+            self._restored.add(_key(taken[0]))
+            kind = "quantization"
+        elif name not in _GATHERS and (self._head in keys or wide):
+            kind = "head"
+        elif name in _PRODUCTS:
+            kind = "matmul" if keys & (self._frozen | self._restored) else "adapter"
+        elif keys & self._trained:
+            kind = "adapter"
+        return kind
+
+
+def _part(storage: _Storage) -> str:
+    if storage.logits:
+        return "logits"
+    return "activations" if storage.kept else "workspace"
+
+
+def _key(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata
+
+
+def _moved(tensor: Tensor) -> int:
+    """Bytes of a tensor that a kernel reads or writes; an expanded one is read from what is there."""
+    return min(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes())

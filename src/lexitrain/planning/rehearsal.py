@@ -1,0 +1,171 @@
+"""The rehearsal: an optimizer step without weights and without a device, and what it needed.
+
+The step is the product's own (`fake_step.py`), recorded allocation by allocation (`recorder.py`). All layers between
+the first and the last are alike, so a deep model is not stepped at its depth: two shallow ones are recorded, laid side
+by side allocation for allocation, and extended linearly. What grows with depth by equal amounts is exact so, and the
+moment of the peak is searched in the extended record, not assumed. Takes about half a second for each shape of cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lexitrain.layout import MicroBatch
+from lexitrain.planning.allocator import overhead_bytes, reserved_bytes, workspace_bytes
+from lexitrain.planning.cost import CutShape, Memory, Rehearsal, Target, Work
+from lexitrain.planning.fake_step import base_parameters, build_fake_step
+from lexitrain.planning.optimizer_state import state_bytes, update_work
+from lexitrain.planning.recorder import PARTS, Recording, WorkTable
+
+if TYPE_CHECKING:
+    from lexitrain.planning.architecture import Architecture
+    from lexitrain.recipe import Recipe
+
+_SHALLOW = (3, 4)
+"""Depths that are recorded: a first, a second and a last layer, and one more in between."""
+
+
+@dataclass(frozen=True)
+class _Fixed:
+    """What does not depend on the cuts, in bytes and counts."""
+
+    weights: int
+    sizes: list[int]
+    base_parameters: int
+
+
+class _AtDepths:
+    """The recipe's step at one depth, or at the two from which the others follow."""
+
+    def __init__(self, architecture: Architecture, recipe: Recipe, target: Target) -> None:
+        self.depth = architecture.layers
+        depths = _SHALLOW if self.depth > max(_SHALLOW) else (self.depth,)
+        self.steps = [build_fake_step(architecture, recipe, target, each) for each in depths]
+        self._parameters = [base_parameters(architecture, each) for each in depths]
+        self._beyond = self.depth - depths[0]
+
+    def fixed(self) -> _Fixed:
+        """Weights and trained tensors at the full depth."""
+        sizes = self.steps[0].adapter_sizes()
+        if len(self.steps) == 2:
+            a_layer = self.steps[1].adapter_sizes()[
+                len(sizes) - len(self.steps[1].adapter_sizes()) :
+            ]
+            sizes = sizes + a_layer * self._beyond
+        return _Fixed(
+            self._extended([each.base_bytes() for each in self.steps]),
+            sizes,
+            self._extended(self._parameters),
+        )
+
+    def record(self, cut: CutShape) -> tuple[NDArray[np.float64], WorkTable]:
+        """Bytes in use after each allocation, by part, and the work of a micro-batch at the full depth."""
+        found = [step.record(cut) for step in self.steps]
+        if len(found) == 1:
+            return found[0].parts, found[0].work
+        shallow, deeper = found
+        aligned = deeper.parts[_without_layer(deeper, len(deeper.parts), 2)]
+        parts = shallow.parts + self._beyond * (aligned - shallow.parts)
+        work = {
+            line: numbers + self._beyond * (deeper.work[line] - numbers)
+            for line, numbers in shallow.work.items()
+        }
+        return parts, work
+
+    def _extended(self, values: Sequence[int]) -> int:
+        if len(values) == 1:
+            return values[0]
+        return values[0] + self._beyond * (values[1] - values[0])
+
+
+def rehearse(
+    architecture: Architecture,
+    recipe: Recipe,
+    target: Target,
+    cuts: Sequence[CutShape | MicroBatch],
+) -> Rehearsal:
+    """One optimizer step with these micro-batches.
+
+    Args:
+        architecture: shape of the base.
+        recipe: the settings. Quantization and recomputation are used where it says so; `auto` counts as no.
+        target: the kind of device.
+        cuts: the step's micro-batches, at least one.
+
+    Raises:
+        InputError: transformers does not know the base, or it has none of the adapter's targets.
+    """
+    shapes = tuple(CutShape.of(each) if isinstance(each, MicroBatch) else each for each in cuts)
+    stage = _AtDepths(architecture, recipe, target)
+    fixed = stage.fixed()
+    records = {shape: stage.record(shape) for shape in dict.fromkeys(shapes)}
+    gradients = 4 * sum(fixed.sizes)
+    moments = [_peak(records[shapes[0]][0], None)]
+    moments += [_peak(records[shape][0], gradients) for shape in dict.fromkeys(shapes[1:])]
+    moments.append({"activations": 0, "logits": 0, "gradients": gradients, "workspace": 0})
+    return Rehearsal(
+        architecture=architecture.name,
+        target=target,
+        cuts=shapes,
+        memory=_memory(max(moments, key=lambda each: sum(each.values())), fixed, recipe, target),
+        operations=(
+            *_sum([records[shape][1] for shape in shapes]),
+            update_work(recipe.optimizer.name, fixed.sizes),
+        ),
+        base_parameters=fixed.base_parameters,
+        trainable_parameters=sum(fixed.sizes),
+    )
+
+
+def _without_layer(recording: Recording, count: int, layer: int) -> NDArray[np.bool_]:
+    """Which allocations belong to no pass of `layer`."""
+    marks = recording.marks
+    kept = np.ones(count, dtype=np.bool_)
+    kept[marks[f"forward {layer}"] : marks[f"forward {layer + 1}"]] = False
+    kept[marks[f"backward {layer}"] : marks[f"backward {layer - 1}"]] = False
+    return kept
+
+
+def _peak(parts: NDArray[np.float64], gradients: int | None) -> dict[str, int]:
+    """The parts at the moment when their sum is largest.
+
+    Args:
+        parts: of a cut from empty gradients.
+        gradients: bytes of all gradients where an earlier cut has filled them; new ones are then added and dropped.
+    """
+    if gradients is not None:
+        parts = parts.copy()
+        parts[:, PARTS.index("gradients")] = gradients
+    moment = parts[int(parts.sum(axis=1).argmax())]
+    return {name: round(float(value)) for name, value in zip(PARTS, moment, strict=True)}
+
+
+def _memory(moment: Mapping[str, int], fixed: _Fixed, recipe: Recipe, target: Target) -> Memory:
+    weights, adapter = fixed.weights, 4 * sum(fixed.sizes)
+    optimizer = state_bytes(recipe.optimizer.name, fixed.sizes)
+    moment = {**moment, "workspace": moment["workspace"] + workspace_bytes(target)}
+    peak = weights + adapter + optimizer + sum(moment.values())
+    return Memory(
+        weights=weights,
+        adapter=adapter,
+        optimizer=optimizer,
+        **moment,
+        reserved=reserved_bytes(peak, target),
+        overhead=overhead_bytes(target),
+    )
+
+
+def _sum(tables: Sequence[WorkTable]) -> tuple[Work, ...]:
+    total: WorkTable = {}
+    for table in tables:
+        for line, numbers in table.items():
+            total[line] = total.get(line, np.zeros(3)) + numbers
+    return tuple(
+        Work(kind, phase, *(float(each) for each in numbers))
+        for (kind, phase), numbers in sorted(total.items())
+    )
