@@ -343,3 +343,73 @@ def test_an_empty_group_ties_nothing_together(tmp_path: Path) -> None:
     prepare([write(tmp_path / "raw.jsonl", rows)], tmp_path / "out", RULES)
     sizes = [len(read_split(tmp_path / "out" / f"{split}.jsonl")) for split in SPLITS]
     assert sizes == [48, 6, 6]
+
+
+def sides_of(folder: Path, inputs: set[str]) -> list[int]:
+    """How many of the `inputs` each split holds, fewest first."""
+    found = (read_split(folder / f"{split}.jsonl") for split in SPLITS)
+    return sorted(len({record.input for record in records} & inputs) for records in found)
+
+
+def test_a_dropped_duplicate_still_ties_its_group_to_the_record_it_repeats(tmp_path: Path) -> None:
+    long = " ".join(f"word{n}" for n in range(80))
+    chain = [
+        grammar("One text", group="a"),
+        grammar("One text", group="b"),  # an exact duplicate
+        grammar("Another text", group="b"),
+        grammar(long, group="b"),
+        grammar(long + " more", group="c"),  # a near duplicate
+        grammar("A third text", group="c"),
+    ]
+    source = write(tmp_path / "raw.jsonl", chain + [grammar(f"Other {n}") for n in range(60)])
+    kept = {"One text", "Another text", long, "A third text"}
+    for seed in range(6):
+        prepare([source], tmp_path / str(seed), RULES, seed=seed)
+        assert sides_of(tmp_path / str(seed), kept) == [0, 0, 4]
+
+
+def talk(*turns: str) -> dict[str, Any]:
+    return {
+        "task": "dialogue",
+        "input": "\n".join(turns),
+        "output": {"response": "Yes.", "strategy": "hint", "pedagogical_goal": ""},
+    }
+
+
+def test_a_conversation_stays_with_the_one_it_goes_on_from_and_a_greeting_ties_nothing(
+    tmp_path: Path,
+) -> None:
+    hello = "Tutor: Hello!"
+    grown = [talk(hello, *(f"Student: turn {n}" for n in range(length))) for length in range(1, 6)]
+    grown.append(
+        {
+            "task": "dialogue",
+            "input": "Student: the last turn",
+            "metadata": {"context": "Tutor: Hello!\n" + "\n".join(f"Student: turn {n}" for n in range(5))},
+            "output": {"response": "Yes.", "strategy": "hint", "pedagogical_goal": ""},
+        }
+    )  # fmt: skip
+    others = [talk(hello, f"Student: I am number {n}") for n in range(90)]
+    source = write(tmp_path / "raw.jsonl", [talk(hello), *grown, *others])
+    for seed in range(6):
+        out = tmp_path / str(seed)
+        report = prepare([source], out, RULES, seed=seed)
+        assert sides_of(out, {record["input"] for record in grown}) == [0, 0, len(grown)]
+        assert report["groups"] == {"count": 92, "largest": len(grown)}
+
+
+@pytest.mark.real_data
+def test_no_real_conversation_is_the_beginning_of_one_in_another_split(tmp_path: Path) -> None:
+    sources = [str(path) for path in sorted(real_data().glob("dialogue_*.jsonl"))]
+    prepare(sources, tmp_path / "out", RULES, workers=0)
+    whole: dict[tuple[str, ...], set[str]] = {}
+    begun: dict[tuple[str, ...], set[str]] = {}
+    for split in SPLITS:
+        for record in read_split(tmp_path / "out" / f"{split}.jsonl"):
+            turns = tuple(asked(record)[1].split("\n"))
+            whole.setdefault(turns, set()).add(split)
+            for length in range(1, len(turns)):
+                begun.setdefault(turns[:length], set()).add(split)
+    shared = whole.keys() & begun.keys()
+    assert len(shared) > 500
+    assert [turns for turns in shared if len(whole[turns] | begun[turns]) > 1] == []

@@ -35,6 +35,7 @@ _UNDER_WAY = 3  # chunks a worker, so that none waits and memory stays bounded
 _WORTH_WORKERS = 16 << 20  # bytes
 _MOST_WORKERS = 4  # more would only wait for the one process that reads and writes
 _DISTINCT_LOSSES = 200
+_DIGEST_BYTES = 8
 
 Loss = tuple[str, str]  # task, reason
 
@@ -80,6 +81,8 @@ class Intake:
         keys: hash of task and prompt: equal for exact duplicates.
         answers: hash of what is learnt (output or assistant turns).
         texts: hash of the learner's words without case, spaces and punctuation, whatever the task.
+        openings: the same hash of every proper beginning of a text of several lines (the turns of a conversation),
+            shortest first, one text after the other; `beginnings` says how many each text has.
         groups: hash of `metadata.group`, 0 without one.
         long: places of the records that are compared for near duplicates.
         bands: [long, BANDS] their buckets.
@@ -95,6 +98,8 @@ class Intake:
     keys: Hashes
     answers: Hashes
     texts: Hashes
+    openings: Hashes
+    beginnings: NDArray[np.int64]
     groups: Hashes
     long: NDArray[np.int64]
     bands: Hashes
@@ -129,7 +134,7 @@ def take_in(chunk: Chunk, rules: Rules) -> Intake:
         reason = emptiness(record, words, rules.minimum_characters) or _invalid(record, rules)
         if reason is None:
             prompt, said = rules.asked(record)
-            kept.add(record, line, prompt, words if said == record.input else loose_words(said))
+            kept.add(record, line, prompt, said, words if said == record.input else None)
             continue
         loss = counted(dropped, (record.task, reason))
         dropped[loss] += 1
@@ -157,10 +162,17 @@ class _Kept:
         self._lines: list[bytes] = []
         self._tasks: list[int] = []
         self._keys, self._answers, self._texts, self._groups = (bytearray() for _ in range(4))
+        self._openings = bytearray()
+        self._beginnings: list[int] = []
         self._long: list[int] = []
         self._long_words: list[list[str]] = []
 
-    def add(self, record: Record, line: bytes, prompt: str, words: list[str]) -> None:
+    def add(
+        self, record: Record, line: bytes, prompt: str, said: str, words: list[str] | None
+    ) -> None:
+        """Keep a record: `prompt` and `said` as `Rules.asked` tells them, `words` of `said` where they are known."""
+        if words is None:
+            words = loose_words(said)
         if len(words) >= SHORTEST:
             self._long.append(len(self._lines))
             self._long_words.append(words)
@@ -169,6 +181,9 @@ class _Kept:
         self._keys += _digest(f"{record.task}\0{prompt}")
         self._answers += _digest(_learnt(record))
         self._texts += _digest("".join(words))
+        openings = _openings(said) if "\n" in said else b""
+        self._openings += openings
+        self._beginnings.append(len(openings) // _DIGEST_BYTES)
         group = record.metadata.get("group")
         # An empty cell of a table names no group; taken as one, it would tie all its rows together.
         self._groups += bytes(8) if group in (None, "") else _digest(f"group\0{group}")
@@ -191,6 +206,8 @@ class _Kept:
             _hashes(self._keys),
             _hashes(self._answers),
             _hashes(self._texts),
+            _hashes(self._openings),
+            np.array(self._beginnings, np.int64),
             _hashes(self._groups),
             np.array(self._long, np.int64),
             band_keys(self._long_words),
@@ -201,7 +218,21 @@ class _Kept:
 
 
 def _digest(text: str) -> bytes:
-    return blake2b(text.encode(), digest_size=8).digest()
+    return blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest()
+
+
+def _openings(said: str) -> bytes:
+    """The hashes of all proper beginnings of a text of several lines; each equals that of a text which is no longer."""
+    digest, found = blake2b(digest_size=_DIGEST_BYTES), bytearray()
+    begun = False
+    for line in said.split("\n"):
+        words = "".join(loose_words(line))
+        if words:
+            if begun:
+                found += digest.digest()
+            digest.update(words.encode())
+            begun = True
+    return bytes(found)
 
 
 def _hashes(digests: bytearray) -> Hashes:

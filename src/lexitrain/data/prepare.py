@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from lexitrain.data.atomic import folder_at_once
 from lexitrain.data.clean import loose_words
 from lexitrain.data.duplicates import Hashes, exact_duplicates, mixed, near_duplicates
-from lexitrain.data.groups import connected_groups
+from lexitrain.data.groups import Links, connected_groups, continued
 from lexitrain.data.intake import Intake, Intakes, Loss, Rules, counted, workers_for
 from lexitrain.data.records import BadRecord, prepared_record
 from lexitrain.data.sources import Chunk, chunks, source_bytes
@@ -59,6 +59,8 @@ class _Ledger:
     keys: list[Hashes] = field(default_factory=list[Hashes])
     answers: list[Hashes] = field(default_factory=list[Hashes])
     texts: list[Hashes] = field(default_factory=list[Hashes])
+    openings: list[Hashes] = field(default_factory=list[Hashes])
+    beginnings: list[NDArray[np.int64]] = field(default_factory=list[NDArray[np.int64]])
     groups: list[Hashes] = field(default_factory=list[Hashes])
     long: list[NDArray[np.int64]] = field(default_factory=list[NDArray[np.int64]])
     bands: list[Hashes] = field(default_factory=list[Hashes])
@@ -77,6 +79,8 @@ class _Ledger:
         self.keys.append(intake.keys)
         self.answers.append(intake.answers)
         self.texts.append(intake.texts)
+        self.openings.append(intake.openings)
+        self.beginnings.append(intake.beginnings)
         self.groups.append(intake.groups)
         self.long.append(intake.long + self.kept)
         self.bands.append(intake.bands)
@@ -123,9 +127,9 @@ def prepare(
             lengths = np.concatenate(ledger.lengths)
             tasks = np.concatenate(ledger.tasks)
             names = rules.tasks()
-            fate = _kept_once(ledger, lengths, tasks, rules, spool)
+            fate, repeated = _kept_once(ledger, lengths, tasks, rules, spool)
             tell("splitting", 0, 0)
-            groups = _split(ledger, tasks, fate, seed)
+            groups = _split(ledger, tasks, fate, repeated, seed)
             written = _write(spool, lengths, fate, folder, tell)
         report = {
             "seed": seed,
@@ -180,8 +184,9 @@ def _kept_once(
     tasks: NDArray[np.int64],
     rules: Rules,
     spool: BinaryIO,
-) -> NDArray[np.uint8]:
-    """The fate of each record: `_DROPPED` for one that repeats another, 0 otherwise. Counts the losses."""
+) -> tuple[NDArray[np.uint8], Links]:
+    """The fate of each record, `_DROPPED` for one that repeats another, 0 otherwise; and the near duplicates, each with
+    the record that it repeats. Counts the losses."""
     names = rules.tasks()
     fate = np.zeros(ledger.kept, np.uint8)
     answers = np.concatenate(ledger.answers)
@@ -203,10 +208,12 @@ def _kept_once(
         line = os.pread(spool.fileno(), int(lengths[record]), int(starts[record]))
         return loose_words(rules.asked(prepared_record(json.loads(line)))[1])
 
-    near = long[near_duplicates(bands + salt[:, None], words_of) >= 0]
+    leaders = near_duplicates(bands + salt[:, None], words_of)
+    repeating = leaders >= 0
+    near = long[repeating]
     _count(ledger, tasks[near], names, "near duplicate")
     fate[near] = _DROPPED
-    return fate
+    return fate, (near, long[leaders[repeating]])
 
 
 def _count(ledger: _Ledger, tasks: NDArray[np.int64], names: Sequence[str], reason: str) -> None:
@@ -216,13 +223,18 @@ def _count(ledger: _Ledger, tasks: NDArray[np.int64], names: Sequence[str], reas
 
 
 def _split(
-    ledger: _Ledger, tasks: NDArray[np.int64], fate: NDArray[np.uint8], seed: int
+    ledger: _Ledger, tasks: NDArray[np.int64], fate: NDArray[np.uint8], repeated: Links, seed: int
 ) -> dict[str, int]:
-    """Writes the split of each kept record into `fate`; returns how many groups there are and the largest."""
+    """Writes the split of each kept record into `fate`; returns how many groups there are and the largest.
+
+    Records that were dropped as duplicates still tie together what they have in common with those that were kept.
+    """
+    texts, keys = np.concatenate(ledger.texts), np.concatenate(ledger.keys)
+    grown = continued(texts, np.concatenate(ledger.openings), np.concatenate(ledger.beginnings))
+    tied = connected_groups([texts, np.concatenate(ledger.groups), keys], [repeated, grown])
     kept = np.flatnonzero(fate != _DROPPED)
-    texts, sources = np.concatenate(ledger.texts)[kept], np.concatenate(ledger.groups)[kept]
-    groups = connected_groups([texts, sources])
-    fate[kept] = assign_splits(groups, tasks[kept], np.concatenate(ledger.keys)[kept], seed)
+    groups = np.unique(tied[kept], return_inverse=True)[1]
+    fate[kept] = assign_splits(groups, tasks[kept], keys[kept], seed)
     sizes = np.bincount(groups)
     return {"count": len(sizes), "largest": int(sizes.max())}
 
