@@ -105,9 +105,9 @@ def observe(
             note(*args, **kwargs)
             return original(*args, **kwargs)
 
-        monkeypatch.setattr(module, name, watched)
+        patch.setattr(module, name, watched)
 
-    with monkeypatch.context():
+    with monkeypatch.context() as patch:
         spy(step_module, "sum_of_token_losses", lambda *args: seen.update({"head chunk": args[3]}))
         spy(step_module, "set_gradient_checkpointing", lambda _, on: seen.update(recomputation=on))
         spy(loop_module, "Prefetch", lambda *args: seen.update(workers=args[3]))

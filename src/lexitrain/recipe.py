@@ -14,9 +14,6 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.fields import FieldInfo
 
-#: Short names of the five tutor tasks, in the order in which they are reported.
-TUTOR_TASKS = ("fluency", "vocabulary", "grammar", "dialogue", "explanation")
-
 #: The projections of a decoder layer that an adapter can change.
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 

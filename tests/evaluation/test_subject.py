@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lexitrain.errors import InputError
-from lexitrain.evaluation import load, load_for_inference, locate
+from lexitrain.evaluation import load, locate
 from lexitrain.run import Run
 from tests.taught import save_run
 from tests.tiny import tiny_tokenizer
@@ -22,11 +22,12 @@ def test_a_run_gives_its_base_with_its_adapter(base: Path, tmp_path: Path):
     run = save_run(tmp_path / "run", base, tasks=("grammar",), scale=0.5)
     subject = locate(run.path)
     assert (subject.tasks, subject.max_length, subject.run is not None) == (("grammar",), 256, True)
-    model, tokenizer = load_for_inference(run.path)
-    plain, _ = load_for_inference(base)
+    loaded = load(subject)
+    model, tokenizer = loaded.model, loaded.tokenizer
+    plain = load(locate(base)).model
     assert not torch.allclose(logits(model), logits(plain))
     assert tokenizer.chat_template == tiny_tokenizer().chat_template
-    of_adapter, _ = load_for_inference(run.adapter)
+    of_adapter = load(locate(run.adapter)).model
     assert torch.equal(logits(of_adapter), logits(model))
 
 
@@ -36,8 +37,8 @@ def test_an_adapter_folder_elsewhere_names_its_base(base: Path, tmp_path: Path):
     config = alone / "adapter_config.json"
     text = json.loads(config.read_text()) | {"base_model_name_or_path": str(base)}
     config.write_text(json.dumps(text))
-    model, _ = load_for_inference(alone)
-    assert torch.equal(logits(model), logits(load_for_inference(base)[0]))
+    model = load(locate(alone)).model
+    assert torch.equal(logits(model), logits(load(locate(base)).model))
     assert locate(alone).run is None
     config.write_text("{")
     with pytest.raises(InputError, match="cannot be read"):
@@ -52,7 +53,7 @@ def test_one_adapter_a_task_is_changed_in_place(base: Path, tmp_path: Path):
     seen = {}
     for task in ("grammar", "fluency", "grammar"):
         loaded.select(task)
-        expected = load_for_inference(tmp_path / "run" / task)[0]
+        expected = load(locate(tmp_path / "run" / task)).model
         seen[task] = logits(loaded.model)
         assert torch.equal(seen[task], logits(expected))
     assert not torch.equal(seen["grammar"], seen["fluency"])

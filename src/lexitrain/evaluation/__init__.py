@@ -9,7 +9,7 @@ from lexitrain.evaluation.data import HeldOut, read_held_out
 from lexitrain.evaluation.evaluation import Evaluation, TaskEvaluation, ask, evaluate
 from lexitrain.evaluation.generation import generate
 from lexitrain.evaluation.storage import document, save
-from lexitrain.evaluation.subject import Loaded, Subject, load, load_for_inference, locate
+from lexitrain.evaluation.subject import Loaded, Subject, load, locate
 
 __all__ = [
     "Evaluation",
@@ -22,7 +22,6 @@ __all__ = [
     "evaluate",
     "generate",
     "load",
-    "load_for_inference",
     "locate",
     "read_held_out",
     "save",

@@ -134,18 +134,6 @@ def load(subject: Subject, device: torch.device | str | None = None) -> Loaded:
     return Loaded(model, tokenizer, subject, adapter)
 
 
-def load_for_inference(
-    run_or_model: str | Path, device: torch.device | str | None = None
-) -> tuple[Any, Any]:
-    """Model and tokenizer of a run, an adapter folder or a base.
-
-    Raises:
-        InputError: see `locate` and `load`.
-    """
-    loaded = load(locate(run_or_model), device)
-    return loaded.model, loaded.tokenizer
-
-
 def _subject(name: str, recipe: Recipe, adapters: Mapping[str | None, Path], run: Run) -> Subject:
     summary = _summary([run, *(Run(adapter.parent) for adapter in adapters.values())])
     trained = () if summary is None else tuple(summary.samples.get("train", {}))

@@ -1,8 +1,8 @@
 """The LoRA adapter: attached to a base, saved and restored in PEFT's own form.
 
 Adapter weights are fp32 whatever the base is stored in. Their start depends on the seed alone, not on the state of
-any global generator nor on the device. Saved files are the same bytes for the same weights, name their base portably
-and never hold embeddings.
+any global generator nor on the device. Saved files are the same bytes for the same weights, name their base as the
+recipe does (`nano`, a Hub id, or a folder) and never hold embeddings.
 """
 
 from __future__ import annotations
@@ -108,19 +108,33 @@ def save_adapter(model: PeftModel, folder: str | Path, base_name: str) -> None:
         folder: made if missing; receives `adapter_model.safetensors` and `adapter_config.json`.
         base_name: how the base is called elsewhere: `nano` or a Hub id.
     """
-    from safetensors.torch import save_file
-
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(adapter_weights(model), folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    (folder / WEIGHTS_FILE).write_bytes(weights_file(model))
+    (folder / CONFIG_FILE).write_bytes(config_file(model, base_name))
+
+
+def weights_file(model: PeftModel) -> bytes:
+    """`adapter_model.safetensors` of the adapter's present weights."""
+    from safetensors.torch import save
+
+    return save(adapter_weights(model), metadata={"format": "pt"})
+
+
+def config_file(model: PeftModel, base_name: str, revision: str | None = None) -> bytes:
+    """`adapter_config.json`, with the base and its revision as the recipe names them."""
     config: dict[str, Any] = model.peft_config["default"].to_dict()
-    config |= {"base_model_name_or_path": base_name, "inference_mode": True}
+    config |= {
+        "base_model_name_or_path": base_name,
+        "revision": revision,
+        "inference_mode": True,
+    }
     # PEFT keeps target names in sets, whose order changes from process to process.
     ordered = {
         key: sorted(value) if isinstance(value, set) else value for key, value in config.items()
     }
     text = json.dumps(ordered, indent=2, sort_keys=True, ensure_ascii=False)
-    (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
+    return (text + "\n").encode()
 
 
 def restore_adapter(model: PeftModel, folder: str | Path) -> None:
@@ -129,7 +143,6 @@ def restore_adapter(model: PeftModel, folder: str | Path) -> None:
     Raises:
         InputError: the file is missing, damaged, or of an adapter of another shape.
     """
-    from peft import set_peft_model_state_dict
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -142,6 +155,17 @@ def restore_adapter(model: PeftModel, folder: str | Path) -> None:
             where=file,
             fix="Give a folder with an adapter in PEFT form, saved as safetensors.",
         ) from error
+    put_weights(model, weights, file)
+
+
+def put_weights(model: PeftModel, weights: dict[str, Tensor], file: Path) -> None:
+    """Put the tensors of an adapter file into the adapter that `model` carries.
+
+    Raises:
+        InputError: they are those of an adapter of another shape.
+    """
+    from peft import set_peft_model_state_dict
+
     shapes = {name: tensor.shape for name, tensor in adapter_weights(model).items()}
     if shapes != {name: tensor.shape for name, tensor in weights.items()}:
         raise InputError(
@@ -213,4 +237,11 @@ def _check_same_shape(saved: LoraConfig, wanted: LoraConfig, folder: str | Path)
                 f"The adapter to start from has lora.{key} {has}, the recipe {needs}.",
                 where=folder,
                 fix=f"Set lora.{key} to what the adapter has, or start a new adapter.",
+            )
+    for field in ("use_rslora", "use_dora", "rank_pattern", "alpha_pattern"):
+        if getattr(saved, field, None):
+            raise InputError(
+                f"The adapter to start from has {field}, which is not trained here.",
+                where=folder,
+                fix="Start from a plain LoRA adapter, or start a new one.",
             )

@@ -115,7 +115,7 @@ def load_base(
 
 def _nf4(dtype: torch.dtype) -> Any:
     if find_spec("bitsandbytes") is None:
-        raise MissingExtra("bitsandbytes", "bnb")
+        raise MissingExtra("bitsandbytes", "train")
     from transformers import BitsAndBytesConfig
 
     return BitsAndBytesConfig(

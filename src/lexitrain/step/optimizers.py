@@ -50,7 +50,7 @@ def _bitsandbytes_class(name: str, on_cpu: bool) -> type[Optimizer]:
     try:
         variants: Any = import_module("bitsandbytes.optim")
     except ImportError as error:
-        raise MissingExtra("bitsandbytes", "bnb") from error
+        raise MissingExtra("bitsandbytes", "train") from error
     return {
         "adamw_8bit": variants.AdamW8bit,
         "paged_adamw_8bit": variants.AdamW8bit if on_cpu else variants.PagedAdamW8bit,

@@ -80,7 +80,7 @@ def build_training(
         corpus=corpus,
         order=order,
         step=step,
-        adapter=AdapterFiles(model, recipe.model.base),
+        adapter=AdapterFiles(model, recipe.model.base, recipe.model.revision),
         checkpoints=checkpoints,
         mirror=Mirror(Path(mirror), run.path.name, recipe.checkpoints.keep) if mirror else None,
         standing=standing,

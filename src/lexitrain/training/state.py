@@ -14,8 +14,6 @@ import json
 import random
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,9 +23,9 @@ from safetensors.torch import load, save
 from lexitrain.models.adapter import (
     CONFIG_FILE,
     WEIGHTS_FILE,
-    adapter_weights,
-    restore_adapter,
-    save_adapter,
+    config_file,
+    put_weights,
+    weights_file,
 )
 from lexitrain.training.monitor import Window
 from lexitrain.training.spikes import LossWatch
@@ -82,19 +80,16 @@ class AdapterFiles:
 
     Args:
         model: the model that carries the adapter.
-        base_name: how the base is called in the configuration.
+        base_name, revision: how the base is called in the configuration.
     """
 
-    def __init__(self, model: Any, base_name: str) -> None:
+    def __init__(self, model: Any, base_name: str, revision: str | None = None) -> None:
         self._model = model
-        with TemporaryDirectory() as folder:
-            save_adapter(model, folder, base_name)
-            self._config = (Path(folder) / CONFIG_FILE).read_bytes()
+        self._config = config_file(model, base_name, revision)
 
     def contents(self) -> dict[str, bytes]:
         """File name -> content, at this moment. The same weights give the same bytes."""
-        weights = save(adapter_weights(self._model), metadata={"format": "pt"})
-        return {WEIGHTS_FILE: weights, CONFIG_FILE: self._config}
+        return {WEIGHTS_FILE: weights_file(self._model), CONFIG_FILE: self._config}
 
 
 def checkpoint_files(
@@ -126,7 +121,7 @@ def restore(checkpoint: Checkpoint, model: Any, optimizer: Optimizer) -> Standin
     """Put a verified checkpoint into a model and an optimizer as they were built, and return where the run stands."""
     content: dict[str, Any] = json.loads(checkpoint.files[STATE_FILE])
     standing = standing_of(checkpoint)
-    restore_adapter(model, checkpoint.path)
+    put_weights(model, load(checkpoint.files[WEIGHTS_FILE]), checkpoint.path / WEIGHTS_FILE)
     states = dict(_named_state(model, optimizer))
     for full_name, value in load(checkpoint.files[OPTIMIZER_FILE]).items():
         name, _, key = full_name.rpartition("/")
