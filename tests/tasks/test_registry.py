@@ -94,3 +94,32 @@ def test_what_is_wrong_with_a_file_is_said(
 def test_what_is_wrong_with_an_attribute_is_said(source: str, message: str):
     with pytest.raises(InputError, match=message):
         registry([source])
+
+
+@pytest.mark.parametrize(
+    ("schema", "reason"),
+    [
+        ("{'properties': {'a': {'type': 'string'}}}", "schema.type is None"),
+        ("{'type': 'object', 'properties': {}}", "names no keys"),
+        ("{'type': 'object', 'properties': {'a': {'type': 'boolean'}}}", "properties.a.type"),
+        ("{'type': 'array', 'items': {'type': 'string'}}", "one JSON object"),
+    ],
+)
+def test_a_schema_that_is_not_understood_is_refused(tmp_path: Path, schema: str, reason: str):
+    source = (
+        "from lexitrain.tasks import Task\n"
+        "class Odd(Task):\n"
+        "    name = short = 'odd'\n"
+        f"    schema = {schema}\n"
+        "    def statistics(self, records, answers): return {}\n"
+        "    def trivial(self, train_records): return lambda record: {}\n"
+    )
+    (tmp_path / "odd.py").write_text(source)
+    with pytest.raises(InputError, match=reason):
+        registry([str(tmp_path / "odd.py")])
+
+
+def test_a_task_file_that_exits_is_told_of(tmp_path: Path):
+    (tmp_path / "leaving.py").write_text("raise SystemExit(3)\n")
+    with pytest.raises(InputError, match="SystemExit"):
+        registry([str(tmp_path / "leaving.py")])

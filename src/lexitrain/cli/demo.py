@@ -16,6 +16,7 @@ import typer
 
 from lexitrain.cli.console import console, errors_console, print_json
 from lexitrain.cli.progress import shown_progress
+from lexitrain.errors import InputError
 
 if TYPE_CHECKING:
     from lexitrain.evaluation import Evaluation, HeldOut, Subject
@@ -53,6 +54,8 @@ def demo(
     from lexitrain.recipe_file import load_recipe
     from lexitrain.run import Run
 
+    if folder.exists() and not folder.is_dir():
+        raise InputError("This is a file, not a folder.", where=folder)
     recipe = load_recipe("demo", overrides or ())
     seconds: dict[str, float] = {}
     source, data, run = folder / "records.jsonl", folder / "data", Run(folder / "run")
@@ -89,7 +92,6 @@ def _generate(count: int, seed: int, out: Path) -> None:
     from lexitrain.data.atomic import file_at_once
     from lexitrain.data.generator import generate
 
-    out.parent.mkdir(parents=True, exist_ok=True)
     with file_at_once(out) as file:
         for record in generate(count, seed):
             file.write((record.to_json() + "\n").encode())

@@ -57,6 +57,7 @@ def evaluate(
             limit=limit,
             run_data=subject.data,
         )
+        subject.require(sorted({record.task for _, record in held_out.records}))
         loaded = evaluating.load(subject)
         evaluation = evaluating.evaluate(
             loaded.model,

@@ -7,7 +7,7 @@ gets each task's adapter in turn. Loading costs what the base weighs.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,20 @@ class Subject:
     max_length: int = _WITHOUT_RECIPE_LENGTH
     data: Path | None = None
 
+    def require(self, tasks: Iterable[str]) -> None:
+        """Nothing, when it can do these tasks.
+
+        Raises:
+            InputError: every task has an adapter of its own, and one of these has none.
+        """
+        for task in tasks:
+            if self.adapters and None not in self.adapters and task not in self.adapters:
+                raise InputError(
+                    f"There is no adapter for the task {task}.",
+                    where=self.name,
+                    fix=f"It has adapters for: {', '.join(map(str, self.adapters))}; --task chooses one.",
+                )
+
 
 @dataclass(slots=True)
 class Loaded:
@@ -61,20 +75,11 @@ class Loaded:
     current: Path | None
 
     def select(self, task: str) -> None:
-        """Make the adapter for `task` the active one.
-
-        Raises:
-            InputError: every task has an adapter of its own, and this one has none.
-        """
+        """Make the adapter for `task` the active one. Raises InputError like `Subject.require`."""
         adapters = self.subject.adapters
         if not adapters or None in adapters:
             return
-        if task not in adapters:
-            raise InputError(
-                f"There is no adapter for the task {task}.",
-                where=self.subject.name,
-                fix=f"It has adapters for: {', '.join(str(name) for name in adapters)}.",
-            )
+        self.subject.require([task])
         if self.current != adapters[task]:
             restore_adapter(self.model, adapters[task])
             self.current = adapters[task]

@@ -145,7 +145,8 @@ def _had_from(base: str) -> Iterator[None]:
         raise InputError(
             f"The base model {base} cannot be loaded: {reason}",
             where="model.base",
-            fix="Without a network, give a local folder that holds the model's files, or use nano.",
+            fix="If a folder or a run was meant, there is none of this name. Without a network, give a local folder "
+            "that holds the model's files, or use nano.",
         ) from error
 
 

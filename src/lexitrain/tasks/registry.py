@@ -21,6 +21,7 @@ from lexitrain.tasks.dialogue import Dialogue
 from lexitrain.tasks.explanation import Explanation
 from lexitrain.tasks.fluency import Fluency
 from lexitrain.tasks.grammar import Grammar
+from lexitrain.tasks.schema import schema_problem
 from lexitrain.tasks.task import Task
 from lexitrain.tasks.vocabulary import Vocabulary
 
@@ -97,7 +98,7 @@ def _module_of_file(path: Path) -> ModuleType:
     sys.modules[name] = module  # dataclasses and pickling look the module up by its name
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise InputError(f"It cannot be loaded: {_said(error)}", where=path) from error
     return module
@@ -127,8 +128,13 @@ def _task(found: object, source: str) -> Task:
     for attribute in ("name", "short", "schema"):
         if not getattr(task, attribute, None):
             raise InputError(f"{type(task).__name__} lacks `{attribute}`.", where=source, fix=_FIX)
+    reason = schema_problem(task.schema)
+    if reason is None and task.schema["type"] != "object":
+        reason = "schema.type is not object: an answer is one JSON object"
+    if reason is not None:
+        raise InputError(f"The task {task.short} cannot be used: {reason}.", where=source)
     return task
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"

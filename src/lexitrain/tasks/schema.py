@@ -87,6 +87,28 @@ def _kind(value: object) -> str:
     return names.get(type(value).__name__, "a number")
 
 
+_KINDS = ("object", "array", "string", "number")
+
+
+def schema_problem(schema: object, where: str = "schema") -> str | None:
+    """Why `schema` is none that is understood here, or None."""
+    known = cast("Mapping[str, Any]", schema) if isinstance(schema, Mapping) else {}
+    kind = known.get("type")
+    if kind not in _KINDS:
+        return f"{where}.type is {kind!r}, not one of {', '.join(_KINDS)}"
+    inner: dict[str, object] = {}
+    if kind == "array":
+        inner = {"items": known.get("items")}
+    elif kind == "object":
+        properties = known.get("properties")
+        if not isinstance(properties, Mapping) or not properties:
+            return f"{where}.properties names no keys"
+        parts = cast("Mapping[str, object]", properties)
+        inner = {f"properties.{key}": part for key, part in parts.items()}
+    problems = (schema_problem(part, f"{where}.{name}") for name, part in inner.items())
+    return next((reason for reason in problems if reason), None)
+
+
 def project(value: object, schema: Schema) -> object:
     """`value` with keys in schema order, unknown keys dropped, defaults filled in, numbers as floats.
 

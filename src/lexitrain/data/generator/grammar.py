@@ -112,7 +112,8 @@ def movement(sentence: Sentence) -> tuple[Person, bool]:
     noun = sentence.choose(NOUNS["place"])
     at = sentence.add("to", "the")
     sentence.add_graded(noun.singular, noun.level)
-    sentence.slip("preposition", at, at + 1, "at")
+    if verb.base != "walk":  # *walk at the park* is right too
+        sentence.slip("preposition", at, at + 1, "at")
     phrases.bare(sentence, at + 1, noun.singular)
     _when(sentence, tense)
     return person, tense == "past"

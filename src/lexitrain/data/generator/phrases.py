@@ -132,7 +132,8 @@ def things(sentence: Sentence, kind: str, owner: Person) -> int:
         right = article(following)
         at = sentence.add(right)
         sentence.slip("article", at, at + 1, "a" if right == "an" else "an")
-        sentence.slip("article", at, at + 2, following)
+        if following not in _ALSO_BARE:
+            sentence.slip("article", at, at + 2, following)
         plural = False
     elif roll >= 0.75:
         at = sentence.add(_NUMBERS[int(rng.random() * len(_NUMBERS))])
