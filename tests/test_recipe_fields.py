@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 
 import lexitrain.models.base as base_module
 import lexitrain.step.training_step as step_module
+import lexitrain.training.checkpoints as checkpoints_module
 import lexitrain.training.loop as loop_module
 from lexitrain.recipe import recipe_fields
 from lexitrain.recipe_file import load_recipe
@@ -66,6 +68,7 @@ CHANGES = {
     "checkpoints.every": ("3", "checkpoints"),
     "checkpoints.keep": ("1", "checkpoints"),
     "checkpoints.mirror": ("MIRROR", "mirror"),
+    "checkpoints.background": ("false", "writing thread"),
     "validation.every": ("3", "validated steps"),
     "validation.limit": ("2", "validation losses"),
 }
@@ -110,6 +113,11 @@ def observe(
     with monkeypatch.context() as patch:
         spy(step_module, "sum_of_token_losses", lambda *args: seen.update({"head chunk": args[3]}))
         spy(step_module, "set_gradient_checkpointing", lambda _, on: seen.update(recomputation=on))
+        spy(
+            checkpoints_module.Checkpoints,
+            "save",
+            lambda *_: seen.update({"writing thread": threading.current_thread().name}),
+        )
         spy(loop_module, "Prefetch", lambda *args: seen.update(workers=args[3]))
         recipe = load_recipe("demo", recipe_overrides)
         write_data(folder / "data")

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from lexitrain.errors import InputError
+from lexitrain.files import write_file
 from lexitrain.recipe_file import load_recipe
-from lexitrain.run import DataSummary, Metrics, Run, write_file
+from lexitrain.run import DataSummary, Metrics, Run
 
 
 def metrics(step: int, validation_loss: float | None = None) -> Metrics:

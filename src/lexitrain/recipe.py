@@ -9,6 +9,7 @@ overrides single fields. Reading a recipe costs milliseconds and imports nothing
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -152,7 +153,15 @@ class CheckpointSection(Section):
     keep: int = Field(default=2, ge=1, json_schema_extra=_FREE)
     """Newest checkpoints to keep; the adapter with the best validation loss is kept besides."""
     mirror: str | None = Field(default=None, json_schema_extra=_FREE)
-    """Folder that each finished checkpoint is copied to, such as a mounted drive. Empty: none."""
+    """Folder that the run is copied to at each checkpoint, such as a mounted drive. Empty: the run's last one, else
+    the folder `lexitrain` of the Google Drive that is mounted on Colab, else none. `none`: no copies."""
+    background: bool = Field(default=True, json_schema_extra=_FREE)
+    """Write checkpoints in a thread while training goes on; memory holds a copy of adapter and optimizer meanwhile."""
+
+    @property
+    def mirror_folder(self) -> Path | None:
+        """The folder of the mirror, if there is to be one."""
+        return None if self.mirror in {None, "", "none"} else Path(self.mirror or "").expanduser()
 
 
 class ValidationSection(Section):

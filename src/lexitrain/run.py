@@ -1,23 +1,23 @@
 """The run folder: one typed path and one typed read and write for each file in it.
 
-A run must survive a kill, a power cut and a full disk at any moment. So a file is written under a temporary name,
-synced, and renamed over the old one; a journal (metrics, events) gains whole lines only, and a line torn by a crash is
-dropped when the journal is next read or written. Writing costs one or two `fsync`s a file, a few milliseconds on a
-local disk. Reading imports nothing heavy, so that `lexitrain runs` is quick.
+A run must survive a kill, a power cut and a full disk at any moment: every write goes through `files.py`, where a file
+is replaced at once and a journal (metrics, events) gains whole lines only. Reading imports nothing heavy, so that
+`lexitrain runs` is quick.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from lexitrain.errors import InputError
+from lexitrain.files import append_to_journal, make_folder, whole_lines, write_file, write_json
+from lexitrain.lock import Lock, is_held
 from lexitrain.recipe import Recipe
 from lexitrain.recipe_file import recipe_from_yaml, recipe_to_yaml
 
@@ -61,7 +61,8 @@ class Event:
     """One line of events.jsonl.
 
     Attributes:
-        event: started, resumed, checkpoint, best, rung, signal, stopped, mirror, nan, broken or finished.
+        event: started, resumed, rescued, checkpoint, rung, signal, stopped, mirror, warning, environment, nan, broken
+            or finished.
         step: optimizer steps done when it happened.
         time: UTC, ISO 8601.
         details: whatever tells the reader more.
@@ -192,7 +193,7 @@ class Run:
         line = asdict(metrics)
         if metrics.validation_loss is None:
             del line["validation_loss"]
-        _append_line(self.metrics_file, line)
+        append_to_journal(self.metrics_file, _encode(line))
 
     def cut_metrics(self, after_step: int) -> None:
         """Drop the lines of steps after `after_step`, which a resumed run does again."""
@@ -219,7 +220,8 @@ class Run:
     def append_event(self, event: str, step: int, **details: Any) -> Event:
         """Append one event with the present time, durably, and return it."""
         time = datetime.now(UTC).isoformat(timespec="milliseconds")
-        _append_line(self.events_file, {"event": event, "step": step, "time": time, **details})
+        line = {"event": event, "step": step, "time": time, **details}
+        append_to_journal(self.events_file, _encode(line))
         return Event(event, step, time, details)
 
     # The folder as a whole.
@@ -250,32 +252,20 @@ class Run:
     def lock(self) -> Generator[None]:
         """Hold the run while it trains. Raises InputError when another process holds it.
 
-        The lock belongs to the process, so a kill frees it. A file system without locks grants every request. A
-        folder to which nothing was written meanwhile is removed again.
+        A dead process holds nothing, see `lock.py`. A folder to which nothing was written meanwhile is removed again.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        file = self.path / ".lock"
-        with file.open("ab") as handle:
-            if not _try_lock(handle):
-                raise InputError(
-                    "Another process is training this run.",
-                    where=self.path,
-                    fix="Wait for it, stop it, or give another --run folder.",
-                )
+        make_folder(self.path)
+        with Lock(self.path) as lock:
             try:
                 yield
             finally:
-                if list(self.path.iterdir()) == [file]:
-                    file.unlink()
+                if list(self.path.glob("*")) == [lock.path]:
+                    lock.path.unlink()
                     self.path.rmdir()
 
     def is_locked(self) -> bool:
         """True while some process trains this run."""
-        path = self.path / ".lock"
-        if not path.is_file() or not os.access(path, os.R_OK):
-            return False
-        with path.open("rb") as handle:
-            return not _try_lock(handle)
+        return is_held(self.path)
 
     def _read(self, path: Path) -> str:
         try:
@@ -297,87 +287,14 @@ class Run:
         return content  # pyright: ignore[reportUnknownVariableType]
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Replace `path` by `content` at once: after a crash the file is the old one or the new one, whole.
-
-    Raises:
-        OSError: no space, read-only, and so on; the old file is then untouched and nothing is left beside it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-    try:
-        write_synced(temporary, content)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """`write_file` of an indented JSON object."""
-    write_file(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
-
-
-def write_synced(path: Path, content: bytes) -> None:
-    """Write a new file and wait until its bytes are on the disk."""
-    with path.open("wb") as handle:
-        handle.write(content)
-        handle.flush()
-        os.fsync(handle.fileno())
-
-
-def sync_folder(path: Path) -> None:
-    """Wait until the names in a folder are on the disk; file systems that cannot do this are left alone."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError:
-        # Some network mounts refuse to sync a folder; their renames are as durable as they get.
-        pass
-    finally:
-        os.close(descriptor)
-
-
 def _encode(line: Mapping[str, Any]) -> bytes:
     return (json.dumps(line, ensure_ascii=False) + "\n").encode()
 
 
-def _append_line(path: Path, line: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+b", buffering=0) as handle:
-        end = _cut_torn_tail(handle)
-        content = memoryview(_encode(line))
-        try:
-            while content:
-                content = content[handle.write(content) or 0 :]
-            os.fsync(handle.fileno())
-        except BaseException:
-            handle.truncate(end)
-            raise
-
-
-def _cut_torn_tail(handle: Any) -> int:
-    """Cut what follows the last line break of an open journal; returns its length then."""
-    end = handle.seek(0, os.SEEK_END)
-    if end == 0:
-        return 0
-    handle.seek(end - 1)
-    if handle.read(1) == b"\n":
-        return end
-    handle.seek(0)
-    end = handle.read(end).rfind(b"\n") + 1
-    handle.truncate(end)
-    return end
-
-
 def _read_lines(path: Path, required: set[str]) -> list[dict[str, Any]]:
     """The journal's objects. Raises InputError for a broken line that is not the torn last one."""
-    if not path.exists():
-        return []
-    whole, _, _torn = path.read_bytes().rpartition(b"\n")
     lines: list[dict[str, Any]] = []
-    for number, raw in enumerate(whole.splitlines(), start=1):
+    for number, raw in enumerate(whole_lines(path), start=1):
         try:
             line = json.loads(raw)
         except ValueError as error:
@@ -386,15 +303,3 @@ def _read_lines(path: Path, required: set[str]) -> list[dict[str, Any]]:
             raise InputError("This is not a line of this journal.", where=f"{path}:{number}")
         lines.append(line)  # pyright: ignore[reportUnknownArgumentType]
     return lines
-
-
-def _try_lock(handle: BinaryIO) -> bool:
-    try:
-        import fcntl
-
-        fcntl.flock(handle.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except (ImportError, OSError):
-        pass  # No locks on this system or this mount: two trainers in one folder are then the user's care.
-    return True

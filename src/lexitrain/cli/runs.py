@@ -14,6 +14,9 @@ from lexitrain.errors import InputError
 if TYPE_CHECKING:
     from lexitrain.run import Event, Run
 
+#: Events that a run's state follows from; others may come at any time.
+_TURNS = {"started", "resumed", "stopped", "finished"}
+
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
@@ -109,8 +112,8 @@ def _summarize(run: Run) -> RunSummary:
 def _state(run: Run, events: list[Event]) -> str:
     if run.is_locked():
         return "running"
-    last = events[-1].event if events else None
-    return last if last in {"finished", "stopped"} else "interrupted"
+    turns = [each.event for each in events if each.event in _TURNS]
+    return turns[-1] if turns and turns[-1] in {"finished", "stopped"} else "interrupted"
 
 
 def _next(run: Run, state: str, events: list[Event]) -> str:

@@ -31,7 +31,7 @@ def train(
     ] = None,
     mirror: Annotated[
         Path | None,
-        typer.Option("--mirror", metavar="DIR", help="Copy each checkpoint to this folder too."),
+        typer.Option("--mirror", metavar="DIR", help="Copy the run here too, and go on from here."),
     ] = None,
     fresh: Annotated[
         bool,

@@ -140,7 +140,11 @@ _LINES: dict[str, Callable[[dict[str, Any]], str]] = {
     "started": _started,
     "resumed": _resumed,
     "broken": lambda details: f"{details['checkpoint']} cannot be used: {details['reason']}",
-    "mirror": lambda details: f"mirror: {details['problem']}",
+    "mirror": lambda details: (
+        f"mirror: {details['problem']}" if details["problem"] else "mirror: up to date again"
+    ),
+    "rescued": lambda details: f"brought back from the mirror {details['mirror']}",
+    "warning": lambda details: f"{details['what']} {details['fix']}",
     "environment": lambda details: f"not as at the start: {'; '.join(details['changes'])}",
     "signal": lambda details: f"{details['signal']} received; the step at hand is saved",
 }

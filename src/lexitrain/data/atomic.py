@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lexitrain.errors import InputError, Stopped
-from lexitrain.run import sync_folder
+from lexitrain.files import sync_folder
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}

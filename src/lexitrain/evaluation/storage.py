@@ -10,7 +10,8 @@ from typing import Any
 from lexitrain.evaluation.data import HeldOut
 from lexitrain.evaluation.evaluation import Evaluation
 from lexitrain.evaluation.subject import Subject
-from lexitrain.run import Run, write_file
+from lexitrain.files import write_file
+from lexitrain.run import Run
 
 
 def document(subject: Subject, data: HeldOut, evaluation: Evaluation) -> dict[str, Any]:

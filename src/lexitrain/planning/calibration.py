@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lexitrain.files import write_json
 from lexitrain.planning.catalogue import named_like
 from lexitrain.planning.speed import Curve, Rates
-from lexitrain.run import write_json
 
 if TYPE_CHECKING:
     from lexitrain.planning.catalogue import Gpu

@@ -25,6 +25,7 @@ from lexitrain.training.monitor import Observer
 from lexitrain.training.shortening import Shortener
 from lexitrain.training.state import AdapterFiles, Standing, restore, standing_of
 from lexitrain.training.step_mark import StepMark
+from lexitrain.training.writer import Writer
 
 
 def build_training(
@@ -73,7 +74,9 @@ def build_training(
         clip=recipe.optimizer.clip,
         processes=processes,
     )
-    mirror = recipe.checkpoints.mirror
+    kept = recipe.checkpoints
+    folder = kept.mirror_folder
+    mirror = Mirror(run, folder, kept.keep) if folder and processes.first else None
     training = Training(
         run=run,
         recipe=recipe,
@@ -81,8 +84,7 @@ def build_training(
         order=order,
         step=step,
         adapter=AdapterFiles(model, recipe.model.base, recipe.model.revision),
-        checkpoints=checkpoints,
-        mirror=Mirror(Path(mirror), run.path.name, recipe.checkpoints.keep) if mirror else None,
+        checkpoints=Writer(checkpoints, mirror, background=kept.background),
         standing=standing,
         observer=observer,
         shortener=Shortener(data_dir / "train.jsonl", tasks, tokenizer),

@@ -4,7 +4,8 @@ A checkpoint is a folder `step-000150/` of files and a MANIFEST.json with the si
 is built under a temporary name, every file is synced, and the folder is renamed; so a crash at any moment leaves the
 checkpoints before it untouched. What is read back is checked against the manifest, and the manifest against its own
 canonical form, so that one missing byte or one flipped bit anywhere is found. The adapter with the best validation
-loss is kept beside them as `best-000150/`, without optimizer state. Costs: one hash and one synced write of each byte.
+loss is kept beside them as `best-000150/`, without optimizer state; the one that the newest checkpoint knows as the
+best goes only when a newer checkpoint is there. Costs: one hash and one synced write of each byte.
 
 Nothing here knows what the files mean; `state.py` does.
 """
@@ -14,13 +15,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lexitrain.run import MANIFEST, sync_folder, write_synced
+from lexitrain.files import make_folder, remove_folder, sync_folder, write_synced
+from lexitrain.run import MANIFEST
 
 FORMAT = 1
 _CHECKPOINT = "step-"
@@ -58,8 +60,7 @@ class Checkpoints:
     Args:
         folder: where they lie; made at the first save.
         keep: how many of the newest to keep; the best adapter is kept besides.
-        truncate: empty each file before deleting it. A mounted drive moves deleted files to a trash that counts
-            against its quota; an emptied file takes no room there.
+        truncate: empty each file before deleting it, see `remove_folder`.
     """
 
     def __init__(self, folder: Path, keep: int, *, truncate: bool = False) -> None:
@@ -70,36 +71,53 @@ class Checkpoints:
         self._truncate = truncate
 
     def save(self, step: int, files: Mapping[str, bytes]) -> Path:
-        """Write the checkpoint of `step`, then delete those that are older than the newest `keep`.
+        """Write the checkpoint of `step`, then delete what is older than the newest `keep`, and older bests.
 
         Raises:
             OSError: no space, read-only, ...; the checkpoints before are then untouched, nothing half-written is left.
         """
         target = self._write(f"{_CHECKPOINT}{step:06d}", step, files, {})
         self._rotate(step)
+        self._rotate_bests(step, {step})
         return target
 
     def save_best(self, step: int, files: Mapping[str, bytes], note: Mapping[str, Any]) -> Path:
-        """Write the best adapter, then delete the one it replaces. Raises OSError like `save`."""
+        """Write the best adapter so far. What the newest checkpoint knows as the best stays until the next `save`.
+
+        Raises OSError like `save`.
+        """
         target = self._write(f"{_BEST}{step:06d}", step, files, note)
-        for path in self._folders(_BEST):
-            if path != target:
-                self._remove(path)
+        known = [_step_of(path) for path in self._folders(_CHECKPOINT)]
+        self._rotate_bests(step, {step, *(each for each in known if each <= step)})
         return target
 
     def newest_valid(self, report: ReportBroken) -> Checkpoint | None:
         """The newest checkpoint that verifies; each newer one that does not is reported. None: there is none."""
-        return self._first_valid(reversed_by_step(self._folders(_CHECKPOINT)), report)
+        return self._first_valid(self.steps(), report)
 
-    def best(self, report: ReportBroken) -> Checkpoint | None:
-        """The best adapter. A crash between writing one and deleting the other leaves two: the newer one counts."""
-        return self._first_valid(reversed_by_step(self._folders(_BEST)), report)
+    def best(self, report: ReportBroken, step: int | None = None) -> Checkpoint | None:
+        """The best adapter of a run that knows `step` as its best one.
+
+        Newer ones, which a crash left before a checkpoint knew of them, are taken only where no other is whole.
+        """
+        folders = self.bests()
+        if step is not None:
+            folders.sort(key=lambda path: _step_of(path) > step)
+        return self._first_valid(folders, report)
+
+    def steps(self) -> list[Path]:
+        """Folders of the checkpoints, the newest first. Nothing is verified."""
+        return reversed_by_step(self._folders(_CHECKPOINT))
+
+    def bests(self) -> list[Path]:
+        """Folders of the best adapters, the newest first. Nothing is verified."""
+        return reversed_by_step(self._folders(_BEST))
 
     def remove_leftovers(self) -> None:
         """Delete what interrupted writes left under temporary names."""
         if self.folder.is_dir():
             for path in sorted(self.folder.glob(f"{_TEMPORARY}*")):
-                shutil.rmtree(path)
+                remove_folder(path)
 
     def size(self) -> int:
         """Bytes of all that is kept."""
@@ -110,19 +128,23 @@ class Checkpoints:
     ) -> Path:
         target = self.folder / name
         temporary = self.folder / f"{_TEMPORARY}{name}-{os.getpid()}"
+        manifest = _manifest(step, files, note)
+        if _is_there(target, manifest):
+            return target  # written before the crash that this run goes on from
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder)
             temporary.mkdir()
             for each, content in files.items():
                 write_synced(temporary / each, content)
-            write_synced(temporary / MANIFEST, _manifest(step, files, note))
+            write_synced(temporary / MANIFEST, manifest)
             sync_folder(temporary)
             if target.exists():
-                # Written before by a course of this run that was given up, or broken since: this one replaces it.
+                # Of a course of this run that was given up, or broken since: this one replaces it.
                 self._remove(target)
             temporary.rename(target)
         except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
+            with suppress(OSError):
+                remove_folder(temporary)
             raise
         sync_folder(self.folder)
         return target
@@ -138,7 +160,7 @@ class Checkpoints:
     def _rotate(self, newest: int) -> None:
         """Keep the checkpoint just written and those before it, up to `keep`; broken ones do not count."""
         kept = 0
-        for path in reversed_by_step(self._folders(_CHECKPOINT)):
+        for path in self.steps():
             if _step_of(path) > newest:
                 continue
             if kept < self._keep and _looks_whole(path):
@@ -146,14 +168,19 @@ class Checkpoints:
             else:
                 self._remove(path)
 
+    def _rotate_bests(self, newest: int, known_at: set[int]) -> None:
+        """Of the best adapters up to step `newest`, keep those that were the best at one of the steps `known_at`."""
+        bests = [path for path in self.bests() if _step_of(path) <= newest]
+        kept = {
+            max((_step_of(p) for p in bests if _step_of(p) <= at), default=0) for at in known_at
+        }
+        for path in bests:
+            if _step_of(path) not in kept:
+                self._remove(path)
+
     def _remove(self, path: Path) -> None:
         """Delete a folder, its manifest first: a crash in between leaves nothing that looks complete."""
-        names = sorted(path.iterdir(), key=lambda each: each.name != MANIFEST)
-        for each in names:
-            if self._truncate:
-                os.truncate(each, 0)
-            each.unlink()
-        path.rmdir()
+        remove_folder(path, first=MANIFEST, truncate=self._truncate)
 
     def _folders(self, prefix: str) -> list[Path]:
         if not self.folder.is_dir():
@@ -229,6 +256,17 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     if manifest["step"] != _step_of(path):
         raise BrokenCheckpoint(f"{MANIFEST} is of step {manifest['step']}, not of this folder")
     return manifest
+
+
+def _is_there(path: Path, manifest: bytes) -> bool:
+    """Whether the very checkpoint with this manifest is at `path`, verified."""
+    try:
+        if (path / MANIFEST).read_bytes() != manifest:
+            return False
+        read_checkpoint(path)
+    except (OSError, BrokenCheckpoint):
+        return False
+    return True
 
 
 def _looks_whole(path: Path) -> bool:

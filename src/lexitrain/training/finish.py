@@ -6,15 +6,16 @@ base as others know it, and holds no path of this machine.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lexitrain.files import make_folder, remove_folder, sync_folder, write_synced
 from lexitrain.recipe_file import recipe_to_yaml
-from lexitrain.run import DataSummary, Run, sync_folder, write_synced
+from lexitrain.run import DataSummary, Run
 
 if TYPE_CHECKING:
     from lexitrain.recipe import Recipe
@@ -52,9 +53,10 @@ def write_adapter(
 ) -> Path:
     """Write `adapter/` at once and return its path. An older one is replaced."""
     temporary = run.path / ".adapter.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
+    if temporary.exists():
+        remove_folder(temporary)
     try:
-        temporary.mkdir()
+        make_folder(temporary)
         tokenizer.save_pretrained(temporary)
         for each in sorted(temporary.iterdir()):
             write_synced(each, each.read_bytes())
@@ -63,10 +65,11 @@ def write_adapter(
         write_synced(temporary / CARD, model_card(recipe, data, facts).encode())
         sync_folder(temporary)
         if run.adapter.exists():
-            shutil.rmtree(run.adapter)
+            remove_folder(run.adapter)
         temporary.rename(run.adapter)
     except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+        with suppress(OSError):
+            remove_folder(temporary)
         raise
     sync_folder(run.path)
     return run.adapter

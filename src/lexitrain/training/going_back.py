@@ -46,6 +46,7 @@ def require_number(training: Training, what: str, value: float, samples: Sequenc
     if math.isfinite(value):
         return
     standing = training.standing
+    training.tell(training.checkpoints.outcomes(wait=True))
     saved = training.run.checkpoint_steps()
     again = len(standing.left_out) < MOST_TIMES
     suspects = _own_loss_is_no_number(training, samples)

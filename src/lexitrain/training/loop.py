@@ -8,10 +8,9 @@ processes run the same loop with the same standing; the first one writes.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -37,19 +36,22 @@ if TYPE_CHECKING:
     from lexitrain.recipe import Recipe
     from lexitrain.rendering import Sample
     from lexitrain.step import StepResult, TrainingStep
-    from lexitrain.training.checkpoints import Checkpoints
     from lexitrain.training.corpus import Corpus
-    from lexitrain.training.mirror import Mirror
     from lexitrain.training.shortening import Shortener
     from lexitrain.training.signals import Interrupt
     from lexitrain.training.step_mark import StepMark
+    from lexitrain.training.writer import Outcome, Writer
 
 Ending = Literal["finished", "early_stopping", "stop_after_step", "time_limit", "signal"]
 
 
 @dataclass
 class Training:
-    """The objects of one run, built."""
+    """The objects of one run, built.
+
+    Attributes:
+        saved_at: step of the newest checkpoint, on the disk or on its way there.
+    """
 
     run: Run
     recipe: Recipe
@@ -57,8 +59,7 @@ class Training:
     order: SampleOrder
     step: TrainingStep
     adapter: AdapterFiles
-    checkpoints: Checkpoints
-    mirror: Mirror | None
+    checkpoints: Writer
     standing: Standing
     observer: Observer
     shortener: Shortener
@@ -81,6 +82,14 @@ class Training:
     def event(self, event: str, **details: Any) -> None:
         """Write an event of the present step and tell the observer."""
         self.observer.event(self.run.append_event(event, self.standing.step, **details))
+
+    def tell(self, outcomes: Sequence[Outcome]) -> None:
+        """Write what happened behind the loop's back as events."""
+        for each in outcomes:
+            step = self.standing.step if each.step is None else each.step
+            self.observer.event(self.run.append_event(each.event, step, **each.details))
+            if each.event == "checkpoint":
+                self.speed.writes.append(each.details["seconds"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +119,10 @@ def run_steps(training: Training, interrupt: Interrupt) -> Ending:
                 _close_step(training, interrupt)
         except (NeedsFourBitBase, OutOfRungs):
             _save_checkpoint(training)
+            training.tell(training.checkpoints.outcomes(wait=True))
             raise
     _save_checkpoint(training)
+    training.tell(training.checkpoints.outcomes(wait=True))
     if interrupt.agreed:
         return "signal"
     if standing.step == total:
@@ -198,6 +209,7 @@ def _update(training: Training, rate: float, samples: Sequence[Sample]) -> float
 
 def _close_step(training: Training, interrupt: Interrupt) -> None:
     """Do what is due after the present step and has not been done for it."""
+    training.tell(training.checkpoints.outcomes())
     standing, step = training.standing, training.standing.step
     if step == 0:
         return
@@ -231,17 +243,11 @@ def _validate(training: Training, interrupt: Interrupt) -> bool:
         standing.best_step, standing.best_loss = standing.step, loss
         standing.validations_without_gain = 0
         if training.step.processes.first:
-            _save_best(training, loss)
+            files = training.adapter.contents()
+            training.checkpoints.save_best(standing.step, files, {"validation_loss": loss})
     else:
         standing.validations_without_gain += 1
     return True
-
-
-def _save_best(training: Training, loss: float) -> None:
-    files = training.adapter.contents()
-    note = {"validation_loss": loss}
-    path = training.checkpoints.save_best(training.standing.step, files, note)
-    _copy(training, path, files, note)
 
 
 def _save_checkpoint(training: Training) -> None:
@@ -260,21 +266,8 @@ def _save_checkpoint(training: Training) -> None:
         standing,
         training.order.cursor(standing.step),
     )
-    path = training.checkpoints.save(standing.step, files)
-    size = sum(len(content) for content in files.values())
-    training.event("checkpoint", validation_loss=standing.validation_loss, bytes=size)
-    _copy(training, path, files, {})
+    training.checkpoints.save(standing.step, files, validation_loss=standing.validation_loss)
     training.speed.checkpoints.append(perf_counter() - start)
-
-
-def _copy(
-    training: Training, path: Path, files: Mapping[str, bytes], note: Mapping[str, Any]
-) -> None:
-    if training.mirror is None:
-        return
-    problem = training.mirror.copy(path, training.standing.step, files, note)
-    if problem:
-        training.event("mirror", problem=problem)
 
 
 def _ended(training: Training) -> bool:

@@ -103,11 +103,12 @@ class Window:
 
 @dataclass
 class Speed:
-    """Measured costs of this process's steps, validations and checkpoints."""
+    """Measured costs of this process's steps, validations and checkpoints, and of their writing behind the loop."""
 
     steps: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=_RECENT_STEPS))
     validations: list[float] = field(default_factory=list[float])
     checkpoints: list[float] = field(default_factory=list[float])
+    writes: list[float] = field(default_factory=list[float])
 
     @property
     def tokens_per_second(self) -> float:
@@ -120,6 +121,7 @@ class Speed:
         return (
             max((seconds for seconds, _ in self.steps), default=0.0)
             + max(self.checkpoints, default=0.0)
+            + max(self.writes, default=0.0)
             + (max(self.validations, default=0.0) if validation else 0.0)
         )
 

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from lexitrain.files import write_file
 from lexitrain.rendering import Sample
-from lexitrain.run import write_file
 
 _FORMAT = "1"
 

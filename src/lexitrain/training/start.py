@@ -28,7 +28,9 @@ from lexitrain.training.going_back import GoBack
 from lexitrain.training.ladder import climb
 from lexitrain.training.limits import Limits
 from lexitrain.training.loop import Ending, Training, run_steps, validation_loss
+from lexitrain.training.machine import machine_warning, mirrored, with_mirror
 from lexitrain.training.monitor import Observer, Silent
+from lexitrain.training.rescue import bring_back, move_aside, move_mirror_aside
 from lexitrain.training.signals import Interrupt
 from lexitrain.training.step_mark import StepMark
 from lexitrain.training.storage_errors import storage_errors
@@ -90,7 +92,8 @@ def train(
         stop_after_step: save and stop after this step; the schedule stays that of the whole run.
         stop_after: save and stop within this time, seconds from now.
         stop_at: save and stop before this moment.
-        mirror: folder for copies of the checkpoints, instead of the recipe's `checkpoints.mirror`.
+        mirror: folder for copies of the run, instead of the recipe's `checkpoints.mirror`. A run whose own folder is
+            missing goes on from there.
         fresh: move an existing run aside and start anew.
         observer: is told what happens.
 
@@ -100,17 +103,14 @@ def train(
             another process of the run has ended; what was saved is intact.
     """
     limits = Limits(stop_after_step, stop_after, stop_at)
-    if mirror is not None:
-        kept = recipe.checkpoints.model_copy(update={"mirror": str(mirror)})
-        recipe = recipe.model_copy(update={"checkpoints": kept})
     with joined_processes() as processes:
         run = (Run if processes.first else Witness)(run_dir)
         talking = observer if observer is not None and processes.first else Silent()
         call = _Call(Path(data_dir), limits, talking, processes)
         with storage_errors(run):
-            processes.from_first(lambda: _clear(run, recipe, fresh))
-            work = _train_each_task if recipe.data.adapters == "per_task" else _train_one
-            return replace(work(recipe, run, call), first=processes.first)
+            settled = processes.from_first(lambda: _clear(run, recipe, mirror, fresh))
+            work = _train_each_task if settled.data.adapters == "per_task" else _train_one
+            return replace(work(settled, run, call), first=processes.first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +123,20 @@ class _Call:
     processes: Processes
 
 
-def _clear(run: Run, recipe: Recipe, fresh: bool) -> None:
-    """Move an existing run aside where that is asked for; refuse a run of runs by another recipe."""
-    if fresh and not run.is_empty():
-        with run.lock():
-            pass
-        run.move_aside()
+def _clear(run: Run, recipe: Recipe, mirror: str | Path | None, fresh: bool) -> Recipe:
+    """Move an existing run aside where that is asked for; refuse a run of runs by another recipe.
+
+    Returns:
+        The recipe, with the mirror that is to be used.
+    """
+    if fresh:
+        move_aside(run)
+    recipe = with_mirror(recipe, run, mirror)
+    if fresh:
+        move_mirror_aside(run, recipe.checkpoints.mirror_folder)
     if recipe.data.adapters == "per_task" and run.exists():
         _refuse_other_recipe(run, recipe)
+    return recipe
 
 
 def _train_each_task(recipe: Recipe, run: Run, call: _Call) -> TrainingResult:
@@ -145,6 +151,8 @@ def _train_each_task(recipe: Recipe, run: Run, call: _Call) -> TrainingResult:
             }
         )
         own = recipe.model_copy(update={"data": data})
+        if (mirror := recipe.checkpoints.mirror_folder) is not None:
+            own = mirrored(own, mirror / run.path.name)
         call.observer.stage(f"adapter for {task}")
         parts[task] = _train_one(own, type(run)(run.path / task), call)
         if parts[task].state == "stopped" and parts[task].reason != "stop_after_step":
@@ -174,7 +182,7 @@ def _tasks_in(data_dir: Path, recipe: Recipe) -> list[str]:
 
 
 def _train_one(recipe: Recipe, run: Run, call: _Call) -> TrainingResult:
-    done = call.processes.from_first(lambda: _checked(recipe, run, call.data_dir))
+    done = call.processes.from_first(lambda: _checked(recipe, run, call))
     if done is not None:
         return done
     with (
@@ -200,19 +208,26 @@ def _course(
         recipe, call.data_dir, run, call.observer, call.limits, mark, call.processes
     )
     _announce(training, interrupt, resumed)
-    with storage_errors(run, training=True):
+    if warning := machine_warning(run, recipe):
+        training.event("warning", **warning)
+    with storage_errors(run, training=True), training.checkpoints as checkpoints:
         try:
             _answer_crash(training)
             ending = run_steps(training, interrupt)
         except GoBack:
+            training.tell(checkpoints.outcomes(wait=True))
             return None
         if ending in {"finished", "early_stopping"}:
-            return _finish(training, tokenizer, ending)
-        return _stop(training, interrupt, ending)
+            result = _finish(training, tokenizer, ending)
+        else:
+            result = _stop(training, interrupt, ending)
+        training.tell(checkpoints.flush_mirror())
+        return result
 
 
-def _checked(recipe: Recipe, run: Run, data_dir: Path) -> TrainingResult | None:
-    """Refuse what cannot be trained before anything is written; the result of a run that has ended before."""
+def _checked(recipe: Recipe, run: Run, call: _Call) -> TrainingResult | None:
+    """Refuse what cannot be trained before anything new is written; the result of a run that has ended before."""
+    bring_back(run, recipe, call.observer)
     if not run.exists() and not run.is_empty():
         raise InputError(
             "This folder holds something else than a run.",
@@ -223,7 +238,7 @@ def _checked(recipe: Recipe, run: Run, data_dir: Path) -> TrainingResult | None:
         _refuse_other_recipe(run, recipe)
         if (done := _finished(run)) is not None:
             return done
-    file_facts(data_dir)
+    file_facts(call.data_dir)
     return None
 
 
@@ -294,7 +309,8 @@ def _finish(training: Training, tokenizer: Any, ending: Ending) -> TrainingResul
         return _result(training, "finished", ending)
     training.observer.stage("writing the adapter")
     best = training.checkpoints.best(
-        lambda path, reason: training.event("broken", checkpoint=path.name, reason=reason)
+        lambda path, reason: training.event("broken", checkpoint=path.name, reason=reason),
+        standing.best_step,
     )
     step, loss = standing.step, standing.validation_loss
     files = training.adapter.contents()

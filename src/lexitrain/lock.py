@@ -1,0 +1,170 @@
+"""One process at a time: the lock of a folder, which a dead process does not hold.
+
+The file `.lock` is locked by the system where it can (`flock`): such a lock ends with its process. Some mounted drives
+have no locks, and a drive that two machines have mounted knows nothing of the other machine's. So the file also says
+who holds it (machine, process) and is renewed every 30 seconds. On the same machine the process is looked up; of
+another machine the last sign of life counts, and after two minutes without one the lock is free.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from lexitrain.errors import InputError
+
+BEAT_SECONDS = 30.0
+STALE_SECONDS = 120.0
+_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
+
+
+class Lock:
+    """The lock of `folder`, held while entered.
+
+    Args:
+        folder: must exist.
+        system: lock by the system too; False where that is known not to work.
+    """
+
+    def __init__(self, folder: Path, *, system: bool = True) -> None:
+        self.path = folder / ".lock"
+        self._system = system
+        self._descriptor: int | None = None
+        self._ended = threading.Event()
+
+    def __enter__(self) -> Self:
+        """Raises InputError when another process holds it, OSError when the folder cannot be written."""
+        descriptor = os.open(self.path, _FLAGS, 0o666)
+        try:
+            locked = _try_lock(descriptor) if self._system else None
+            holder = _read(self.path)
+            if locked is False or (_lives(holder) and not (locked and _is_here(holder))):
+                raise _refusal(self.path.parent, holder)
+            self._descriptor = descriptor
+            _renew(self.path)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._ended.clear()
+        threading.Thread(target=self._beat, name="lock", daemon=True).start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+        if self._descriptor is not None:
+            _write(self.path, b"")
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _beat(self) -> None:
+        while not self._ended.wait(BEAT_SECONDS):
+            _renew(self.path)
+
+
+def is_held(folder: Path) -> bool:
+    """True while some process holds the folder's lock. Asking takes no lock and changes nothing."""
+    return _lives(_read(folder / ".lock"))
+
+
+def _renew(path: Path) -> None:
+    _write(path, json.dumps({**_here(), "pid": os.getpid(), "time": time.time()}).encode())
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Overwrite the file in place: to the system it stays the locked one. A mount that is gone may come back."""
+    try:
+        with path.open("r+b", buffering=0) as file:
+            file.write(content)
+            file.truncate(len(content))
+    except OSError:
+        pass
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Who holds the lock; empty when nobody says so."""
+    try:
+        holder: Any = json.loads(path.read_bytes())
+        return holder if isinstance(holder["time"] + holder["pid"], int | float) else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _here() -> dict[str, Any]:
+    """This machine since its start, and this process beyond its reusable number."""
+    return {"machine": f"{platform.node()} {_boot()}", "born": _born(os.getpid())}
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def _born(process: int) -> str | None:
+    """When a process of this machine started, in the system's own ticks; None where that cannot be known."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2]
+        return fields.split()[19]
+    except (OSError, IndexError):
+        return None
+
+
+def _is_here(holder: dict[str, Any]) -> bool:
+    return holder.get("machine") == _here()["machine"]
+
+
+def _lives(holder: dict[str, Any]) -> bool:
+    if not holder:
+        return False
+    if not _is_here(holder):
+        return abs(time.time() - holder["time"]) < STALE_SECONDS
+    if os.name != "posix":  # signal 0 asks on POSIX, and kills elsewhere
+        return abs(time.time() - holder["time"]) < STALE_SECONDS
+    try:
+        os.kill(int(holder["pid"]), 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return holder.get("born") == _born(int(holder["pid"]))
+
+
+def _refusal(folder: Path, holder: dict[str, Any]) -> InputError:
+    if holder and not _is_here(holder):
+        quiet = max(0.0, time.time() - holder["time"])
+        return InputError(
+            f"Another machine is training this run (last sign of life {quiet:.0f} s ago).",
+            where=folder,
+            fix=f"If that machine is gone, try again in {max(1.0, STALE_SECONDS - quiet):.0f} s; "
+            "else stop it, or give another --run folder.",
+        )
+    return InputError(
+        "Another process is training this run.",
+        where=folder,
+        fix="Wait for it, stop it, or give another --run folder.",
+    )
+
+
+def _try_lock(descriptor: int) -> bool | None:
+    """Whether the system gave us the lock; None when it has no locks here."""
+    try:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):
+        return None
+    return True
