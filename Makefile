@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Demo runs go here; `make demo DIR=elsewhere` chooses another folder.
 DIR ?= demo
 
-.PHONY: demo test check test-all bench lock clean
+.PHONY: demo test check test-all bench bench-more lock clean
 
 demo: .venv/installed
 	$(BIN)/lexitrain demo --dir $(DIR)
@@ -21,10 +21,19 @@ check: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
+# The tables of docs/performance.md on this machine's CPU, in about 25 minutes on two idle cores.
 bench: .venv/installed
-	$(BIN)/python benchmarks/step_flops.py
-	$(BIN)/python benchmarks/checkpoint_size.py
-	$(BIN)/python benchmarks/prepare_scale.py
+	$(BIN)/python -m benchmarks.step_profile
+	$(BIN)/python -m benchmarks.compare
+	$(BIN)/python -m benchmarks.shared_prompt
+	$(BIN)/python -m benchmarks.step_curves
+	$(BIN)/python -m benchmarks.tables
+
+# Arithmetic counted rather than timed, checkpoint sizes, and how preparation scales: seven minutes more.
+bench-more: .venv/installed
+	$(BIN)/python -m benchmarks.step_flops
+	$(BIN)/python -m benchmarks.checkpoint_size
+	$(BIN)/python -m benchmarks.prepare_scale
 
 # Everything comes from the lock; the project itself is installed in place and adds nothing.
 .venv/installed: requirements.lock pyproject.toml
@@ -40,7 +49,7 @@ lock:
 	rm -rf .venv-lock
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 setuptools
-	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check '.[all,dev]'
+	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check '.[all,dev,bench]'
 	.venv-lock/bin/python -m pip freeze --all --exclude pip --exclude lexitrain | sed 's/^\(torch==[0-9.]*\)+cpu/\1/' > requirements.lock
 	rm -rf .venv-lock build
 

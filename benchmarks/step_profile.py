@@ -17,25 +17,21 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from benchmarks.timing import built_step
 from benchmarks.workload import (
     CPU_SHAPE,
-    PAD,
     RESULTS,
-    SEED,
     TINY_SHAPE,
     Shape,
-    build_base,
     circumstances,
     described_samples,
-    mixture_samples,
+    rendered_samples,
     step_samples,
 )
 from lexitrain.layout import MicroBatch
-from lexitrain.models import attach_adapter
-from lexitrain.recipe import OptimizerSection, Recipe
 from lexitrain.recipe_file import load_recipe
 from lexitrain.rendering import Sample
-from lexitrain.step import TrainingStep, build_optimizer
+from lexitrain.step import TrainingStep
 
 RESULT = RESULTS / "step_profile.json"
 STEPS = 3
@@ -74,21 +70,6 @@ KINDS = (
 )
 
 
-def training_step(shape: Shape, recipe: Recipe, device: str = "cpu") -> TrainingStep:
-    """The product's step over the workload's model, as a run of the recipe builds it."""
-    dtype = torch.bfloat16 if device == "cuda" else torch.float32
-    model = attach_adapter(build_base(shape, dtype=dtype, device=device), recipe.lora, SEED)
-    optimizer = build_optimizer(model.parameters(), recipe.optimizer)
-    return TrainingStep(
-        model,
-        optimizer,
-        recipe.step,
-        max_length=recipe.data.max_length,
-        pad_id=PAD,
-        clip=recipe.optimizer.clip,
-    )
-
-
 def kind_of(operator: str) -> str:
     """The kind of an operator, `other` where none is named for it."""
     return next((kind for kind, names in KINDS if operator.startswith(names)), "other")
@@ -112,13 +93,12 @@ def operations(shape: Shape, rank: int, batches: list[MicroBatch]) -> float:
 
 
 def ceiling(
-    rows: int, inputs: int, outputs: int, seconds: float = 2.0, device: str = "cpu"
+    rows: int, inputs: int, outputs: int, *, device: str = "cpu", dtype: Any = torch.float32
 ) -> float:
     """Operations a second of this device in plain products [rows, inputs] x [inputs, outputs], the best of many."""
-    dtype = torch.bfloat16 if device == "cuda" else torch.float32
     left = torch.randn(rows, inputs, dtype=dtype, device=device)
     right = torch.randn(outputs, inputs, dtype=dtype, device=device)
-    best, until = 0.0, time.perf_counter() + seconds
+    best, until = 0.0, time.perf_counter() + 2.0
     while time.perf_counter() < until:
         start = time.perf_counter()
         for _ in range(5):
@@ -129,16 +109,24 @@ def ceiling(
     return best
 
 
-def profiled(step: TrainingStep, work: list[list[Sample]]) -> dict[str, Any]:
-    """Own times of all operators over the steps, by kind and by name."""
+def profiled(
+    step: TrainingStep, work: list[list[Sample]], *, device: str = "cpu"
+) -> dict[str, Any]:
+    """Own times over the steps by kind and by name: of operators on a CPU, of their kernels on a GPU."""
     rate = 1e-4
-    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+    on_gpu = device == "cuda"
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
+    with profile(activities=activities) as profiler:
         for samples in work:
             step.gradients(samples)
             step.update(rate)
     by_name: dict[str, float] = defaultdict(float)
     for event in profiler.key_averages():
-        by_name[event.key] += event.self_cpu_time_total / 1e6
+        own = event.self_device_time_total if on_gpu else event.self_cpu_time_total
+        if not on_gpu or event.key.startswith(
+            "aten::"
+        ):  # an operator has its kernels' time; count it once
+            by_name[event.key] += own / 1e6
     total = sum(by_name.values())
     by_kind: dict[str, float] = defaultdict(float)
     for name, seconds in by_name.items():
@@ -158,9 +146,8 @@ def profiled(step: TrainingStep, work: list[list[Sample]]) -> dict[str, Any]:
 
 def measure(shape: Shape, steps: int) -> dict[str, Any]:
     """Profile the steps, and time the same ones without the profiler."""
-    recipe = load_recipe("fast").model_copy(update={"optimizer": OptimizerSection(name="adamw")})
-    samples = mixture_samples()
-    step = training_step(shape, recipe)
+    samples = rendered_samples()
+    step = built_step(shape)
     work = [step_samples(samples, number) for number in range(steps + 1)]
     step.gradients(work[0])
     step.update(1e-4)
@@ -172,7 +159,7 @@ def measure(shape: Shape, steps: int) -> dict[str, Any]:
         step.update(1e-4)
         seconds.append(time.perf_counter() - start)
     found = profiled(step, work[1:])
-    done = [operations(shape, recipe.lora.rank, batches) for batches in laid]
+    done = [operations(shape, load_recipe("fast").lora.rank, batches) for batches in laid]
     row = max(batch.tokens.shape[1] for batches in laid for batch in batches)
     best = ceiling(row, shape.hidden, shape.intermediate)
     return {

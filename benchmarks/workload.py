@@ -22,6 +22,7 @@ import numpy as np
 
 from benchmarks.mixture import REAL_DATA, benchmark_mixture
 from benchmarks.qwen_vocabulary import qwen_tokenizer
+from lexitrain.data.generator import generate
 from lexitrain.rendering import Renderer, Sample
 from lexitrain.tasks import registry
 
@@ -32,9 +33,8 @@ if TYPE_CHECKING:
 RESULTS = Path(__file__).parent / "results"
 STEP_SAMPLES = 24
 SEED = 42
-_RENDERED = (
-    6000  # records of the mixture that are rendered: enough for every benchmark, in a second
-)
+_RENDERED = 6000  # records of the mixture, enough for every benchmark
+_GENERATED = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,7 @@ class Shape:
 
 
 CPU_SHAPE = Shape(768, 12, 12, 2048, 32_000)
+NANO_SHAPE = Shape(32, 1, 2, 64, 32_000)
 TINY_SHAPE = Shape(64, 2, 4, 128, 32_000)
 QWEN_05B = Shape(896, 24, 14, 4864, 151_936)
 QWEN_15B = Shape(1536, 28, 12, 8960, 151_936)
@@ -108,12 +109,18 @@ PAD = 31_999
 
 
 @lru_cache(maxsize=2)
-def mixture_samples(max_length: int = 512) -> list[Sample]:
-    """The first records of the benchmark mixture as samples, in its order, their ids remapped."""
+def rendered_samples(data: str = "mixture", max_length: int = 512) -> list[Sample]:
+    """The first records of the benchmark mixture as samples, in its order, their ids remapped.
+
+    Args:
+        data: `mixture`, or `generated` for the product's synthetic records, which need no corpora.
+        max_length: tokens a sample may have.
+    """
     renderer = Renderer(qwen_tokenizer(), registry(), max_length)
-    records = benchmark_mixture()[:_RENDERED]
-    samples = renderer.render_all(records, on_unfit=lambda _row, _reason: None)
-    return remapped(samples)
+    records = (
+        benchmark_mixture()[:_RENDERED] if data == "mixture" else list(generate(_GENERATED, SEED))
+    )
+    return remapped(renderer.render_all(records, on_unfit=lambda _row, _reason: None))
 
 
 def remapped(samples: Sequence[Sample]) -> list[Sample]:

@@ -1,0 +1,236 @@
+"""The coordinator: starts the workers, deals turns, and makes one document of what they report."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import combinations
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from benchmarks.compare.competitors import COMPETITORS
+from benchmarks.compare.work import Work
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """How often and how long a competitor steps.
+
+    Attributes:
+        name: of the competitor.
+        rounds: turns it gets.
+        steps: optimizer steps of a turn.
+        warm_up: whether an untimed step comes first, in which its memory is measured. Without one its memory is
+            measured in its first timed step: for the padded ones on a CPU, whose steps take minutes.
+    """
+
+    name: str
+    rounds: int
+    steps: int
+    warm_up: bool = True
+
+
+@dataclass
+class Worker:
+    """A competitor's process."""
+
+    name: str
+    work: Work
+    warm_up: dict[str, Any] = field(default_factory=dict[str, Any])
+    turns: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    failed: str | None = None
+    _ready: bool = False
+
+    def __post_init__(self) -> None:
+        self._process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "benchmarks.compare.worker", self.name),
+                json.dumps(asdict(self.work)),
+            ],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE if self.work.device == "cuda" else None,
+            text=True,
+        )
+
+    def turn(self, steps: int, *, memory: bool = False) -> dict[str, Any]:
+        """Let it take some steps; `{}` if it has failed."""
+        self.wait()
+        self._tell({"steps": steps, "memory": memory})
+        self._ready = False
+        return self._read()
+
+    def stop(self) -> None:
+        """Let it end."""
+        self.wait()
+        self._tell({"steps": 0})
+        self._process.communicate()
+
+    def wait(self) -> None:
+        """Until it says that it is ready for a turn."""
+        if not self._ready:
+            self._read()
+            self._ready = True
+
+    def _tell(self, command: dict[str, Any]) -> None:
+        if not self.failed:
+            assert self._process.stdin is not None
+            print(json.dumps(command), file=self._process.stdin, flush=True)
+
+    def _read(self) -> dict[str, Any]:
+        if self.failed:
+            return {}
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if line:
+            return json.loads(line)
+        _, errors = self._process.communicate()
+        last = (errors or "see above").strip().rpartition("\n")[2]
+        self.failed = last[:300] or f"exit {self._process.returncode}"
+        return {}
+
+
+class Comparison:
+    """All competitors on the same work.
+
+    Args:
+        work: the work.
+        parts: who steps how often, the yardstick first: ratios are over it.
+        resident: all processes at once, taking turns. False: one after another, where memory holds only one.
+    """
+
+    def __init__(self, work: Work, parts: Sequence[Part], *, resident: bool = True) -> None:
+        self.work, self.parts, self.resident = work, list(parts), resident
+        self.workers: list[Worker] = []
+
+    def run(self) -> dict[str, Any]:
+        """Deal all turns; the rows by competitor, and the ratios of its paired turns over the yardstick's."""
+        if self.resident:
+            if (
+                self.work.device == "cuda"
+            ):  # nothing is timed yet, and building a model takes one core
+                waiting = [Worker(part.name, self.work) for part in self.parts]
+                self.workers = [
+                    self.warmed(worker, part)
+                    for worker, part in zip(waiting, self.parts, strict=True)
+                ]
+            else:
+                self.workers = [self.started(part) for part in self.parts]
+            for number in range(max(part.rounds for part in self.parts)):
+                for worker, part in zip(self.workers, self.parts, strict=True):
+                    if number < part.rounds:
+                        self.timed(worker, part)
+            for worker in self.workers:
+                worker.stop()
+        else:
+            for part in self.parts:
+                worker = self.started(part)
+                for _ in range(part.rounds):
+                    self.timed(worker, part)
+                worker.stop()
+                self.workers.append(worker)
+        rows = {worker.name: self._row(worker) for worker in self.workers}
+        return {
+            "work": self.work.described(),
+            "competitors": rows,
+            "ratios": ratios(rows),
+            "losses": compared_losses(rows),
+        }
+
+    def started(self, part: Part) -> Worker:
+        """A worker after its step of warm-up, in which its memory was measured."""
+        return self.warmed(Worker(part.name, self.work), part)
+
+    def warmed(self, worker: Worker, part: Part) -> Worker:
+        """The worker when it has built its model and taken its untimed step, if it gets one."""
+        worker.wait()
+        if part.warm_up:
+            worker.warm_up = worker.turn(1, memory=True)
+        return worker
+
+    def timed(self, worker: Worker, part: Part) -> None:
+        """One timed turn."""
+        first = not (part.warm_up or worker.turns)
+        found = worker.turn(part.steps, memory=first)
+        if found:
+            worker.turns.append(found)
+
+    def _row(self, worker: Worker) -> dict[str, Any]:
+        what = COMPETITORS[worker.name].what
+        if worker.failed or not worker.turns:
+            return {"what": what, "failed": worker.failed or "no timed step"}
+        steps = [step for turn in worker.turns for step in turn["steps"]]
+        seconds = sum(turn["seconds"] for turn in worker.turns)
+        a_turn = [
+            round(sum(step["samples"] for step in turn["steps"]) / turn["seconds"], 3)
+            for turn in worker.turns
+        ]
+        row = {
+            "what": what,
+            "samples_per_second": round(sum(s["samples"] for s in steps) / seconds, 3),
+            "samples_per_second_by_turn": a_turn,
+            "supervised_tokens_per_second": round(sum(s["supervised"] for s in steps) / seconds, 1),
+            "step_seconds": round(seconds / len(steps), 3),
+            "layout_tokens_per_step": round(fmean(step["tokens"] for step in steps), 1),
+            "timed_steps": len(steps),
+            "peak_activation_mb": round(
+                (worker.warm_up or worker.turns[0])["peak_bytes"] / 2**20, 1
+            ),
+            "losses": [step["loss"] for step in [*worker.warm_up.get("steps", []), *steps]],
+            "same_samples": COMPETITORS[worker.name].same_samples,
+        }
+        for kind in ("allocated", "reserved"):
+            found = [turn[f"{kind}_bytes"] for turn in worker.turns if f"{kind}_bytes" in turn]
+            if found:
+                row[f"peak_{kind}_gb"] = round(max(found) / 2**30, 3)
+        return row
+
+
+def ratios(rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The yardstick (the first row) against each other: samples a second, their spread over turns, memory.
+
+    The lowest and highest ratio are of turns dealt in the same round.
+    """
+    name, *others = rows
+    first = rows[name]
+    found: dict[str, Any] = {}
+    for other in others:
+        row = rows[other]
+        if "failed" in row or "failed" in first:
+            continue
+        paired = [
+            ours / theirs
+            for ours, theirs in zip(
+                first["samples_per_second_by_turn"], row["samples_per_second_by_turn"], strict=False
+            )
+        ]
+        speed = first["samples_per_second"] / row["samples_per_second"]
+        found[f"{name} / {other}"] = {
+            "samples_per_second": round(speed, 2),
+            "lowest": round(min(paired), 2),
+            "highest": round(max(paired), 2),
+            "peak_activation": round(row["peak_activation_mb"] / first["peak_activation_mb"], 2),
+        }
+    return found
+
+
+def compared_losses(rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """For each two competitors of the same recipe whose steps hold the same samples: how far their losses differ."""
+    found: dict[str, Any] = {}
+    fair = [name for name, row in rows.items() if "failed" not in row and row["same_samples"]]
+    for one, other in combinations(fair, 2):
+        if COMPETITORS[one].recipe == COMPETITORS[other].recipe:
+            pairs = list(zip(rows[one]["losses"], rows[other]["losses"], strict=False))
+            found[f"{one} = {other}"] = {
+                "steps": len(pairs),
+                "largest_difference": max(abs(a - b) for a, b in pairs),
+                "last": [round(loss, 6) for loss in pairs[-1]],
+            }
+    return found

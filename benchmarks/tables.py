@@ -1,0 +1,214 @@
+"""The tables of docs/performance.md, made from the saved results: `python -m benchmarks.tables`.
+
+In the document a table stands between `<!-- table NAME -->` and `<!-- end -->`. This script writes what is between the
+two; a test compares it with the results, so that no number in a table can differ from the file it was saved in.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.workload import RESULTS
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
+BLOCK = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def result(name: str) -> dict[str, Any]:
+    """A saved result; empty when there is none."""
+    file = RESULTS / f"{name}.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A Markdown table, the first column to the left, numbers to the right."""
+    lines = [list(head), ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "".join("| " + " | ".join(str(cell) for cell in line) + " |\n" for line in lines)
+
+
+def on_what(found: dict[str, Any]) -> str:
+    """A line that says where and with what a result was measured."""
+    versions = found["versions"]
+    named = ", ".join(
+        f"{name} {versions[name]}"
+        for name in ("torch", "transformers", "peft", "trl")
+        if name in versions
+    )
+    return (
+        f"Measured on {found['device']}, {found['threads']} threads, {found['date']}; {named}.\n\n"
+    )
+
+
+def compare() -> str:
+    """All competitors."""
+    found = result("compare_cpu")
+    rows: list[list[Any]] = []
+    for name, row in found["competitors"].items():
+        ratio = found["ratios"].get(f"fast / {name}", {})
+        spread = f"{ratio['lowest']} to {ratio['highest']}" if ratio else ""
+        rows.append(
+            [
+                f"`{name}`: {row['what']}",
+                f"{row['samples_per_second']:.2f}",
+                f"{row['supervised_tokens_per_second']:.0f}",
+                f"{row['layout_tokens_per_step']:,.0f}",
+                f"{row['peak_activation_mb']:,.0f}",
+                f"**{ratio['samples_per_second']}** ({spread})" if ratio else "1",
+                ratio.get("peak_activation", 1),
+            ]
+        )
+    head = ("", "samples/s", "supervised tokens/s", "tokens computed a step", "peak MB")
+    return on_what(found) + table((*head, "`fast` is faster by", "memory over `fast`"), rows)
+
+
+def losses() -> str:
+    """How far the losses of competitors on the same samples differ."""
+    rows = [
+        [
+            f"`{pair.replace(' = ', '` and `')}`",
+            row["steps"],
+            f"{row['largest_difference']:.1e}",
+            f"{row['last'][0]:.4f}, {row['last'][1]:.4f}",
+        ]
+        for pair, row in result("compare_cpu")["losses"].items()
+    ]
+    return table(("same recipe, same samples", "steps", "largest difference", "last losses"), rows)
+
+
+def shared_prompt() -> str:
+    """Longer instructions."""
+    found = result("shared_prompt")
+    rows = [
+        [
+            point["extra_tokens"],
+            f"{point['tree']['layout_tokens']:,.0f}",
+            f"{point['tree']['step_seconds']:.2f}",
+            f"{point['tree']['over_none']:.2f}",
+            f"{point['packed']['layout_tokens']:,.0f}",
+            f"{point['packed']['step_seconds']:.2f}",
+            f"{point['packed']['over_none']:.2f}",
+        ]
+        for point in found["points"]
+    ]
+    head = ("more prompt tokens", "tree: tokens", "seconds", "over none")
+    return on_what(found) + table((*head, "packed: tokens", "seconds", "over none"), rows)
+
+
+def profile() -> str:
+    """Where the time of a step goes."""
+    found = result("step_profile")
+    kinds = [[kind, f"{100 * share:.1f} %"] for kind, share in found["by_kind"].items()]
+    return (
+        on_what(found)
+        + table(("kind of operator", "own time"), kinds)
+        + f"\nProducts and attention together: {100 * found['products_and_attention']:.1f} %. A step "
+        f"takes {found['step_seconds']:.2f} s for {found['tflop_per_step']:.3f} TFLOP: "
+        f"{found['achieved_gflops']:.0f} GFLOP/s, "
+        f"{100 * found['achieved_over_ceiling']:.0f} % of the {found['ceiling_gflops']:.0f} GFLOP/s that this machine "
+        "reaches in a plain product of the same sizes.\n"
+    )
+
+
+def by_length() -> str:
+    """Sample length."""
+    found = result("step_curves")
+    rows = [
+        [
+            f"{point['mean_length']:.0f}",
+            f"{point['tree']['step_seconds']:.2f}",
+            f"{point['packed']['step_seconds']:.2f}",
+            f"{point['padded']['step_seconds']:.2f}",
+            point["packed_over_tree"],
+            point["padded_over_tree"],
+        ]
+        for point in found["curves"]["length"]
+    ]
+    head = ("mean tokens a sample", "tree, s", "packed, s", "padded, s")
+    return on_what(found) + table((*head, "packed / tree", "padded / tree"), rows)
+
+
+def by_batch() -> str:
+    """Samples a step."""
+    rows = [
+        [
+            point["batch"],
+            f"{point['layout_tokens']:,.0f}",
+            f"{point['step_seconds']:.2f}",
+            point["sample_milliseconds"],
+        ]
+        for point in result("step_curves")["curves"]["batch"]
+    ]
+    return table(("samples a step", "tokens computed", "seconds", "ms a sample"), rows)
+
+
+def by_setting() -> str:
+    """Rank, depth and width."""
+    curves = result("step_curves")["curves"]
+    rows = [
+        [f"{name} {point[name]}", point["million_parameters"], f"{point['step_seconds']:.2f}"]
+        for name in ("rank", "layers", "hidden")
+        for point in curves[name]
+    ]
+    return table(("setting", "million parameters of the base", "seconds a step"), rows)
+
+
+def arithmetic() -> str:
+    """Operations of a step at the real sizes, counted."""
+    found = result("step_flops")
+    rows = [
+        [f"{point['mean_length']:.0f}", point["notebook_over_fast"], point["packed_over_tree"]]
+        for point in found["curve"]["points"]
+    ]
+    return table(("mean tokens a sample", "notebook / fast", "packed / tree"), rows)
+
+
+def gpu() -> str:
+    """The GPU's results, or that there are none."""
+    found = result("gpu")
+    if not found or found.get("dry_run"):
+        return "GPU: not measured. No number on this page comes from one.\n"
+    rows = [
+        [
+            f"`{name}`",
+            row.get("samples_per_second", row.get("failed")),
+            row.get("peak_activation_mb", ""),
+        ]
+        for name, row in found["everyone"]["competitors"].items()
+    ]
+    return on_what(found) + table(("0.5B", "samples/s", "peak activation MB"), rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    each.__name__: each
+    for each in (
+        compare,
+        losses,
+        shared_prompt,
+        profile,
+        by_length,
+        by_batch,
+        by_setting,
+        arithmetic,
+        gpu,
+    )
+}
+
+
+def filled(text: str) -> str:
+    """The document with every table made anew."""
+    return BLOCK.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}{found[3]}", text)
+
+
+def main() -> None:
+    """Write the tables into the document."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    DOCUMENT.write_text(filled(text), encoding="utf-8")
+    print(f"{DOCUMENT}: {len(BLOCK.findall(text))} tables")
+
+
+if __name__ == "__main__":
+    main()
