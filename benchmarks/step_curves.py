@@ -86,13 +86,12 @@ def by_setting(
     return points
 
 
-def measure(shape: Shape, *, quick: bool) -> dict[str, list[dict[str, Any]]]:
+def measure(shape: Shape, samples: list[Sample], *, quick: bool) -> dict[str, list[dict[str, Any]]]:
     """All curves; `quick` keeps two points of each."""
 
     def few(values: tuple[int, ...]) -> tuple[int, ...]:
         return values[:2] if quick else values
 
-    samples = rendered_samples()
     ranks = [(r, shape, (f"lora.rank={r}", f"lora.alpha={2 * r}")) for r in few(RANKS)]
     depths = [(n, replace(shape, layers=n), ()) for n in few(DEPTHS)]
     widths = [
@@ -117,7 +116,7 @@ def main() -> None:
     tiny = "--tiny" in sys.argv
     start = time.perf_counter()
     shape = TINY_SHAPE if tiny else CURVE_SHAPE
-    curves = measure(shape, quick=tiny)
+    curves = measure(shape, rendered_samples(), quick=tiny)
     document = {
         "what": "seconds of a step of the recipe `fast` as one thing changes",
         **circumstances(),

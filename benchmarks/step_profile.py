@@ -144,9 +144,8 @@ def profiled(
     }
 
 
-def measure(shape: Shape, steps: int) -> dict[str, Any]:
+def measure(shape: Shape, samples: list[Sample], steps: int) -> dict[str, Any]:
     """Profile the steps, and time the same ones without the profiler."""
-    samples = rendered_samples()
     step = built_step(shape)
     work = [step_samples(samples, number) for number in range(steps + 1)]
     step.gradients(work[0])
@@ -183,7 +182,7 @@ def measure(shape: Shape, steps: int) -> dict[str, Any]:
 def main() -> None:
     """Profile, print and save; with `--tiny` a small shape, which is not saved."""
     tiny = "--tiny" in sys.argv
-    document = measure(TINY_SHAPE if tiny else CPU_SHAPE, 1 if tiny else STEPS)
+    document = measure(TINY_SHAPE if tiny else CPU_SHAPE, rendered_samples(), 1 if tiny else STEPS)
     text = json.dumps(document, indent=2)
     print(text)
     if not tiny:

@@ -198,9 +198,17 @@ TABLES: dict[str, Callable[[], str]] = {
 }
 
 
+def made(name: str) -> str:
+    """A table, or that its result is missing."""
+    try:
+        return TABLES[name]()
+    except KeyError as error:
+        return f"Not measured: no saved result has {error}.\n"
+
+
 def filled(text: str) -> str:
     """The document with every table made anew."""
-    return BLOCK.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}{found[3]}", text)
+    return BLOCK.sub(lambda found: f"{found[1]}{made(found[2])}{found[3]}", text)
 
 
 def main() -> None:
