@@ -35,10 +35,12 @@ class FakeStep:
     Attributes:
         step: the product's step; its tensors are on `meta`.
         target: the kind of device it is rehearsed for.
+        base_parameters: of the base at this depth, a tied output head counted once.
     """
 
     step: TrainingStep
     target: Target
+    base_parameters: int
 
     def record(self, cut: CutShape) -> Recording:
         """What one micro-batch of this shape allocates and computes, from empty gradients."""
@@ -83,6 +85,7 @@ def build_fake_step(
             config, dtype=_DTYPES[target.dtype], attn_implementation="sdpa"
         )
         base.requires_grad_(False).eval()
+        parameters = sum(each.numel() for each in base.parameters())
         model = attach_adapter(base, recipe.lora, recipe.seed)
     if recipe.model.quantization == "nf4":
         quantize(model.get_base_model(), keep=base.get_output_embeddings())
@@ -91,16 +94,7 @@ def build_fake_step(
     step = TrainingStep(
         model, optimizer, recipe.step, max_length=recipe.data.max_length, pad_id=0, clip=1.0
     )
-    return FakeStep(step, target)
-
-
-def base_parameters(architecture: Architecture, layers: int) -> int:
-    """Parameters of the base so many layers deep, a tied output head counted once."""
-    from transformers import AutoModelForCausalLM
-
-    with torch.device("meta"):
-        base: Any = AutoModelForCausalLM.from_config(architecture.transformers_config(layers))
-    return sum(each.numel() for each in base.parameters())
+    return FakeStep(step, target, parameters)
 
 
 def _once(tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:

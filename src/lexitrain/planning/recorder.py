@@ -144,6 +144,8 @@ class Recorder(TorchDispatchMode):
 
         The backward pass of a layer begins when the gradient of its output is known, which is the next layer's input.
         """
+        if not hasattr(backbone, "layers") or not hasattr(backbone, "norm"):
+            return
         blocks = [*backbone.layers, backbone.norm]
         for number, block in enumerate(blocks):
 

@@ -8,8 +8,9 @@ moment of the peak is searched in the extended record, not assumed. Takes about 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from lexitrain.layout import MicroBatch
 from lexitrain.planning.allocator import overhead_bytes, reserved_bytes, workspace_bytes
 from lexitrain.planning.cost import CutShape, Memory, Rehearsal, Target, Work
-from lexitrain.planning.fake_step import base_parameters, build_fake_step
+from lexitrain.planning.fake_step import FakeStep, build_fake_step
 from lexitrain.planning.optimizer_state import state_bytes, update_work
 from lexitrain.planning.recorder import PARTS, Recording, WorkTable
 
@@ -40,27 +41,26 @@ class _Fixed:
 
 
 class _AtDepths:
-    """The recipe's step at one depth, or at the two from which the others follow."""
+    """The recipe's step at two depths from which the others follow, or at the full depth alone."""
 
     def __init__(self, architecture: Architecture, recipe: Recipe, target: Target) -> None:
+        self._build: Callable[[int], FakeStep] = partial(
+            build_fake_step, architecture, recipe, target
+        )
         self.depth = architecture.layers
         depths = _SHALLOW if self.depth > max(_SHALLOW) else (self.depth,)
-        self.steps = [build_fake_step(architecture, recipe, target, each) for each in depths]
-        self._parameters = [base_parameters(architecture, each) for each in depths]
+        self.steps = [self._build(each) for each in depths]
         self._beyond = self.depth - depths[0]
 
     def fixed(self) -> _Fixed:
         """Weights and trained tensors at the full depth."""
         sizes = self.steps[0].adapter_sizes()
         if len(self.steps) == 2:
-            a_layer = self.steps[1].adapter_sizes()[
-                len(sizes) - len(self.steps[1].adapter_sizes()) :
-            ]
-            sizes = sizes + a_layer * self._beyond
+            sizes = sizes + self.steps[1].adapter_sizes()[len(sizes) :] * self._beyond
         return _Fixed(
             self._extended([each.base_bytes() for each in self.steps]),
             sizes,
-            self._extended(self._parameters),
+            self._extended([each.base_parameters for each in self.steps]),
         )
 
     def record(self, cut: CutShape) -> tuple[NDArray[np.float64], WorkTable]:
@@ -69,7 +69,11 @@ class _AtDepths:
         if len(found) == 1:
             return found[0].parts, found[0].work
         shallow, deeper = found
-        aligned = deeper.parts[_without_layer(deeper, len(deeper.parts), 2)]
+        aligned = deeper.parts[_without_layer(deeper, 2)]
+        if aligned.shape != shallow.parts.shape or shallow.work.keys() != deeper.work.keys():
+            # The layers are not alike: step the whole model.
+            self.steps, self._beyond = [self._build(self.depth)], 0
+            return self.record(cut)
         parts = shallow.parts + self._beyond * (aligned - shallow.parts)
         work = {
             line: numbers + self._beyond * (deeper.work[line] - numbers)
@@ -81,6 +85,29 @@ class _AtDepths:
         if len(values) == 1:
             return values[0]
         return values[0] + self._beyond * (values[1] - values[0])
+
+
+_built: dict[str, _AtDepths] = {}
+_MOST_BUILT = 8
+
+
+def _at_depths(architecture: Architecture, recipe: Recipe, target: Target) -> _AtDepths:
+    """The fake steps for these settings, those of the last few kept: building takes as long as recording."""
+    step = recipe.step
+    settings = (
+        architecture.fingerprint,
+        recipe.model.quantization,
+        recipe.lora,
+        (step.gradient_checkpointing, step.head_chunk),
+        target,
+        _SHALLOW,
+    )
+    key = repr(settings)
+    if key not in _built:
+        if len(_built) == _MOST_BUILT:
+            del _built[next(iter(_built))]
+        _built[key] = _AtDepths(architecture, recipe, target)
+    return _built[key]
 
 
 def rehearse(
@@ -101,9 +128,9 @@ def rehearse(
         InputError: transformers does not know the base, or it has none of the adapter's targets.
     """
     shapes = tuple(CutShape.of(each) if isinstance(each, MicroBatch) else each for each in cuts)
-    stage = _AtDepths(architecture, recipe, target)
-    fixed = stage.fixed()
+    stage = _at_depths(architecture, recipe, target)
     records = {shape: stage.record(shape) for shape in dict.fromkeys(shapes)}
+    fixed = stage.fixed()
     gradients = 4 * sum(fixed.sizes)
     moments = [_peak(records[shapes[0]][0], None)]
     moments += [_peak(records[shape][0], gradients) for shape in dict.fromkeys(shapes[1:])]
@@ -122,10 +149,12 @@ def rehearse(
     )
 
 
-def _without_layer(recording: Recording, count: int, layer: int) -> NDArray[np.bool_]:
-    """Which allocations belong to no pass of `layer`."""
+def _without_layer(recording: Recording, layer: int) -> NDArray[np.bool_]:
+    """Which allocations belong to no pass of `layer`; all of them where layers could not be told."""
     marks = recording.marks
-    kept = np.ones(count, dtype=np.bool_)
+    kept = np.ones(len(recording.parts), dtype=np.bool_)
+    if f"backward {layer}" not in marks:
+        return kept
     kept[marks[f"forward {layer}"] : marks[f"forward {layer + 1}"]] = False
     kept[marks[f"backward {layer}"] : marks[f"backward {layer - 1}"]] = False
     return kept
