@@ -242,10 +242,10 @@ class Run:
 
     def move_aside(self) -> Path:
         """Rename the folder to the first free `<name>.old-1`, `.old-2`, ...; nothing is deleted."""
-        number = 1
-        while (target := self.path.with_name(f"{self.path.name}.old-{number}")).exists():
+        path, number = self.path.resolve(), 1  # `.` has no name of its own
+        while (target := path.with_name(f"{path.name}.old-{number}")).exists():
             number += 1
-        self.path.rename(target)
+        path.rename(target)
         return target
 
     @contextmanager

@@ -427,3 +427,56 @@ def test_another_environment_is_told(
     train(recipe_of(), undisturbed[0], run, stop_after_step=29)
     told = next(each for each in Run(run).events() if each.event == "environment")
     assert told.details["changes"][0].startswith("torch: 1.0 -> ")
+
+
+def test_fresh_moves_nothing_aside_before_the_rest_is_right(
+    recipe_of: RecipeOf, data_dir: Path, tmp_path: Path
+) -> None:
+    train(recipe_of(), data_dir, tmp_path / "run", stop_after_step=1)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(InputError, match="no such data folder"):
+        train(recipe_of(), tmp_path / "nowhere", tmp_path / "run", fresh=True)
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "x.txt").write_text("mine")
+    with pytest.raises(InputError, match="something else than a run"):
+        train(recipe_of(), data_dir, tmp_path / "letters", fresh=True)
+    with pytest.raises(InputError, match="This is a file"):
+        train(recipe_of(), data_dir, tmp_path / "letters" / "x.txt", fresh=True)
+    with pytest.raises(InputError, match="cannot be written"):
+        train(recipe_of(), data_dir, tmp_path / "letters" / "x.txt" / "run")
+    assert sorted(tmp_path.iterdir()) == sorted([*before, tmp_path / "letters"])
+
+
+def test_a_finished_run_is_held_against_its_data(
+    recipe_of: RecipeOf, data_dir: Path, tmp_path: Path
+) -> None:
+    train(recipe_of(), data_dir, tmp_path / "run")
+    again = train(recipe_of(), data_dir, tmp_path / "run")
+    assert again.reason == "already_finished"
+    with pytest.raises(InputError, match="no such data folder"):
+        train(recipe_of(), tmp_path / "nowhere", tmp_path / "run")
+    with (data_dir / "train.jsonl").open("ab") as file:
+        file.write((data_dir / "validation.jsonl").read_bytes())
+    with pytest.raises(InputError, match=r"train\.jsonl changed"):
+        train(recipe_of(), data_dir, tmp_path / "run")
+
+
+def test_early_stopping_without_validation_is_refused(
+    recipe_of: RecipeOf, data_dir: Path, tmp_path: Path
+) -> None:
+    (data_dir / "validation.jsonl").unlink()
+    with pytest.raises(InputError, match="Early stopping needs validation"):
+        train(recipe_of(["schedule.early_stopping=2"]), data_dir, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_every_task_is_known_before_the_first_adapter_is_trained(
+    recipe_of: RecipeOf, data_dir: Path, tmp_path: Path
+) -> None:
+    apart = ("data.adapters=per_task", "data.tasks=[grammar,gramar]")
+    with pytest.raises(InputError, match="There is no task 'gramar'"):
+        train(recipe_of(apart), data_dir, tmp_path / "run")
+    (data_dir / "train.jsonl").write_text("")
+    with pytest.raises(InputError, match="no sample to train on"):
+        train(recipe_of(["data.adapters=per_task"]), data_dir, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

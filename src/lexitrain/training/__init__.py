@@ -7,6 +7,7 @@ way (same machine, same versions).
 from __future__ import annotations
 
 from lexitrain.training.monitor import Observer, Progress, Silent
-from lexitrain.training.start import TrainingResult, train
+from lexitrain.training.result import TrainingResult
+from lexitrain.training.start import train
 
 __all__ = ["Observer", "Progress", "Silent", "TrainingResult", "train"]

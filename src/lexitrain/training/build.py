@@ -14,7 +14,7 @@ from lexitrain.run import Run
 from lexitrain.step import Processes, TrainingStep, build_optimizer
 from lexitrain.tasks import registry
 from lexitrain.training.checkpoints import Checkpoint, Checkpoints, read_checkpoint
-from lexitrain.training.corpus import Corpus, data_differences, load_corpus
+from lexitrain.training.corpus import Corpus, data_differences, load_corpus, other_data
 from lexitrain.training.environment import changes, environment
 from lexitrain.training.ladder import apply_rungs, base_on_rung
 from lexitrain.training.lessons import learn
@@ -49,6 +49,12 @@ def build_training(
     tasks = registry(recipe.data.custom_tasks)
     corpus = load_corpus(run, data_dir, recipe, tasks, tokenizer)
     _refuse_other_data(run, corpus, data_dir)
+    if recipe.schedule.early_stopping is not None and not len(corpus.validation):
+        raise InputError(
+            "Early stopping needs validation samples, and there are none.",
+            where="schedule.early_stopping",
+            fix="Prepare data with a validation.jsonl, or leave early stopping out.",
+        )
     order = SampleOrder(
         corpus.train.tasks,
         recipe.seed,
@@ -128,11 +134,7 @@ def _refuse_other_data(run: Run, corpus: Corpus, data_dir: Path) -> None:
         return
     differences = data_differences(run.read_data(), corpus.summary)
     if differences:
-        raise InputError(
-            f"The run was started with other data: {'; '.join(differences)}.",
-            where=data_dir,
-            fix="Give the data it was started with, another --run folder, or --fresh to start anew.",
-        )
+        raise other_data(differences, data_dir)
 
 
 def _write_first_files(training: Training, now: dict[str, Any]) -> None:

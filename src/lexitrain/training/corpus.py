@@ -66,7 +66,7 @@ def load_corpus(
     Raises:
         InputError: a file is missing or unreadable, a task is unknown, or no sample is left.
     """
-    _check_tasks(recipe, registry)
+    require_known_tasks(recipe, registry)
     files = file_facts(folder)
     renderer = Renderer(tokenizer, registry, recipe.data.max_length)
     made_from = _key_parts(recipe, registry, tokenizer)
@@ -116,16 +116,39 @@ def file_facts(folder: Path) -> dict[str, dict[str, Any]]:
 
 def data_differences(before: DataSummary, now: DataSummary) -> list[str]:
     """What differs in a way that changes training, as sentences. Where the folder lies does not matter."""
-    differences = [
-        f"{name} {_difference(before.files.get(name), now.files.get(name))}"
-        for name in sorted(before.files.keys() | now.files.keys())
-        if before.files.get(name) != now.files.get(name)
-    ]
+    differences = _file_differences(before.files, now.files)
     if not differences and before.rendered_sha256 != now.rendered_sha256:
         differences.append(
             "the same records give other tokens (tokenizer, chat template, or a task's code changed)"
         )
     return differences
+
+
+def refuse_other_files(
+    before: DataSummary, files: Mapping[str, Mapping[str, Any]], data_dir: Path
+) -> None:
+    """Raises InputError naming the files that are not those the run was trained on."""
+    if differences := _file_differences(before.files, files):
+        raise other_data(differences, data_dir)
+
+
+def other_data(differences: list[str], data_dir: Path) -> InputError:
+    """The refusal to go on with other data."""
+    return InputError(
+        f"The run was started with other data: {'; '.join(differences)}.",
+        where=data_dir,
+        fix="Give the data it was started with, another --run folder, or --fresh to start anew.",
+    )
+
+
+def _file_differences(
+    before: Mapping[str, Mapping[str, Any]], now: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    return [
+        f"{name} {_difference(before.get(name), now.get(name))}"
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name)
+    ]
 
 
 def _saved(run: Run, split: str) -> Path:
@@ -138,7 +161,8 @@ def _difference(before: Mapping[str, Any] | None, now: Mapping[str, Any] | None)
     return f"changed ({before['bytes']} bytes before, {now['bytes']} now, other SHA-256)"
 
 
-def _check_tasks(recipe: Recipe, registry: Mapping[str, Task]) -> None:
+def require_known_tasks(recipe: Recipe, registry: Mapping[str, Task]) -> None:
+    """Nothing, when every task that the recipe names is known. Raises InputError naming the nearest one."""
     for field, names in (
         ("data.tasks", recipe.data.tasks),
         ("data.task_weights", recipe.data.task_weights),

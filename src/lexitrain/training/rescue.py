@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lexitrain.errors import InputError
 from lexitrain.files import write_file
 from lexitrain.lock import Lock
 from lexitrain.models.adapter import WEIGHTS_FILE
@@ -77,11 +78,25 @@ def _step_here(run: Run, keep: int, *, below: int) -> int:
 
 
 def move_aside(run: Run) -> None:
-    """Rename the folder of a run that starts anew. Raises InputError when some process trains it."""
-    if not run.is_empty():
-        with run.lock():
+    """Rename the folder of a run, or of a run a task, that starts anew.
+
+    Raises:
+        InputError: some process trains it, or it is the folder of something else.
+    """
+    if run.is_empty():
+        return
+    inside = [Run(each) for each in sorted(run.path.iterdir()) if each.is_dir()]
+    runs = [each for each in (run, *inside) if each.exists()]
+    if not runs:
+        raise InputError(
+            "This folder holds something else than a run, and is left alone.",
+            where=run.path,
+            fix="Give another --run folder; one that does not exist yet is made.",
+        )
+    for each in runs:
+        with each.lock():
             pass
-        run.move_aside()
+    run.move_aside()
 
 
 def move_mirror_aside(run: Run, folder: Path | None) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +22,8 @@ from lexitrain.run import Run
 from lexitrain.step import Processes, joined_processes, release_memory
 from lexitrain.tasks import registry
 from lexitrain.training.build import build_training
-from lexitrain.training.corpus import file_facts
+from lexitrain.training.corpus import file_facts, refuse_other_files, require_known_tasks
+from lexitrain.training.each_task import recipe_of_task, tasks_to_train
 from lexitrain.training.finish import CardFacts, write_adapter
 from lexitrain.training.going_back import GoBack
 from lexitrain.training.ladder import climb
@@ -31,44 +32,13 @@ from lexitrain.training.loop import Ending, Training, run_steps, validation_loss
 from lexitrain.training.machine import machine_warning, mirrored, with_mirror
 from lexitrain.training.monitor import Observer, Silent
 from lexitrain.training.rescue import bring_back, move_aside, move_mirror_aside
+from lexitrain.training.result import TrainingResult, combined
 from lexitrain.training.signals import Interrupt
 from lexitrain.training.step_mark import StepMark
 from lexitrain.training.storage_errors import storage_errors
 from lexitrain.training.witness import Witness
 
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """How a call of `train` ended.
-
-    Attributes:
-        run: the run's folder.
-        state: `finished`, or `stopped` when the same call goes on later.
-        reason: end of the schedule, early_stopping, stop_after_step, time_limit, the signal's name, or
-            already_finished.
-        step, total_steps: optimizer steps done and planned.
-        first_loss: validation loss before training, nats a supervised token.
-        validation_loss: the last one measured.
-        best_step, best_loss: of the lowest validation loss.
-        adapter: folder of the best adapter, when finished.
-        seconds: spent in training steps, over all calls.
-        parts: with one adapter per task, the result of each task; the numbers above are then sums and means.
-        first: False in a process that is not the first of its run, and so has nothing to tell.
-    """
-
-    run: Path
-    state: Literal["finished", "stopped"]
-    reason: str
-    step: int
-    total_steps: int
-    first_loss: float | None = None
-    validation_loss: float | None = None
-    best_step: int | None = None
-    best_loss: float | None = None
-    adapter: Path | None = None
-    seconds: float = 0.0
-    parts: dict[str, TrainingResult] = field(default_factory=dict[str, "TrainingResult"])
-    first: bool = True
+_OTHER = "Give another --run folder; one that does not exist yet is made."
 
 
 def train(
@@ -108,7 +78,9 @@ def train(
         talking = observer if observer is not None and processes.first else Silent()
         call = _Call(Path(data_dir), limits, talking, processes)
         with storage_errors(run):
-            settled = processes.from_first(lambda: _clear(run, recipe, mirror, fresh))
+            settled = processes.from_first(
+                lambda: _clear(run, recipe, call.data_dir, mirror, fresh)
+            )
             work = _train_each_task if settled.data.adapters == "per_task" else _train_one
             return replace(work(settled, run, call), first=processes.first)
 
@@ -123,13 +95,19 @@ class _Call:
     processes: Processes
 
 
-def _clear(run: Run, recipe: Recipe, mirror: str | Path | None, fresh: bool) -> Recipe:
-    """Move an existing run aside where that is asked for; refuse a run of runs by another recipe.
+def _clear(
+    run: Run, recipe: Recipe, data_dir: Path, mirror: str | Path | None, fresh: bool
+) -> Recipe:
+    """Move an existing run aside where that is asked for and the rest is right; refuse a run of runs by another recipe.
 
     Returns:
         The recipe, with the mirror that is to be used.
     """
+    if run.path.exists() and not run.path.is_dir():
+        raise InputError("This is a file, not the folder of a run.", where=run.path, fix=_OTHER)
+    require_known_tasks(recipe, registry(recipe.data.custom_tasks))
     if fresh:
+        file_facts(data_dir)
         move_aside(run)
     recipe = with_mirror(recipe, run, mirror)
     if fresh:
@@ -142,43 +120,15 @@ def _clear(run: Run, recipe: Recipe, mirror: str | Path | None, fresh: bool) -> 
 def _train_each_task(recipe: Recipe, run: Run, call: _Call) -> TrainingResult:
     """One run a task, each in a folder of the task's name. A stop in one of them stops all."""
     parts: dict[str, TrainingResult] = {}
-    for task in recipe.data.tasks or _tasks_in(call.data_dir, recipe):
-        data = recipe.data.model_copy(
-            update={
-                "tasks": (task,),
-                "adapters": "one",
-                "task_weights": {k: v for k, v in recipe.data.task_weights.items() if k == task},
-            }
-        )
-        own = recipe.model_copy(update={"data": data})
+    for task in call.processes.from_first(lambda: tasks_to_train(call.data_dir, recipe)):
+        own = recipe_of_task(recipe, task)
         if (mirror := recipe.checkpoints.mirror_folder) is not None:
             own = mirrored(own, mirror / run.path.name)
         call.observer.stage(f"adapter for {task}")
         parts[task] = _train_one(own, type(run)(run.path / task), call)
         if parts[task].state == "stopped" and parts[task].reason != "stop_after_step":
             break
-    results = list(parts.values())
-    losses = [each.best_loss for each in results if each.best_loss is not None]
-    stopped = [each for each in results if each.state == "stopped"]
-    return TrainingResult(
-        run=run.path,
-        state="stopped" if stopped else "finished",
-        reason=(stopped or results)[0].reason,
-        step=sum(each.step for each in results),
-        total_steps=sum(each.total_steps for each in results),
-        best_loss=sum(losses) / len(losses) if losses else None,
-        seconds=sum(each.seconds for each in results),
-        parts=parts,
-    )
-
-
-def _tasks_in(data_dir: Path, recipe: Recipe) -> list[str]:
-    """Tasks of the training records, in the registry's order."""
-    from lexitrain.data.records import iterate_split
-
-    file_facts(data_dir)
-    present = {record.task for record in iterate_split(data_dir / "train.jsonl")}
-    return [task for task in registry(recipe.data.custom_tasks) if task in present]
+    return combined(run.path, parts)
 
 
 def _train_one(recipe: Recipe, run: Run, call: _Call) -> TrainingResult:
@@ -190,6 +140,8 @@ def _train_one(recipe: Recipe, run: Run, call: _Call) -> TrainingResult:
         StepMark(run.path, write=call.processes.first) as mark,
         Interrupt(call.observer.stage) as interrupt,
     ):
+        if call.processes.first and run.exists() and run.read_recipe() != recipe:
+            run.write_recipe(recipe)  # what may differ is that of the last call
         try:
             while (done := _course(recipe, run, call, mark, interrupt)) is None:
                 release_memory()  # the objects of the course that was given up
@@ -232,14 +184,16 @@ def _checked(recipe: Recipe, run: Run, call: _Call) -> TrainingResult | None:
         raise InputError(
             "This folder holds something else than a run.",
             where=run.path,
-            fix="Give another --run folder; one that does not exist yet is made.",
+            fix=_OTHER,
         )
-    if run.exists():
-        _refuse_other_recipe(run, recipe)
-        if (done := _finished(run)) is not None:
-            return done
-    file_facts(call.data_dir)
-    return None
+    files = file_facts(call.data_dir)
+    if not run.exists():
+        return None
+    _refuse_other_recipe(run, recipe)
+    done = _finished(run)
+    if done is not None:  # one that goes on is held against its data when they have been read
+        refuse_other_files(run.read_data(), files, call.data_dir)
+    return done
 
 
 def _answer_crash(training: Training) -> None:
@@ -273,10 +227,14 @@ def _announce(training: Training, interrupt: Interrupt, resumed: str | None) -> 
     if started:
         training.event("resumed", checkpoint=resumed, total_steps=total)
         return
-    training.observer.stage("measuring the validation loss before training")
-    before = validation_loss(training, interrupt)
-    if interrupt.agreed:
-        return  # the next call starts the run
+    before = None
+    if (
+        resumed is None
+    ):  # else its journal was lost, and what it was before training cannot be known any more
+        training.observer.stage("measuring the validation loss before training")
+        before = validation_loss(training, interrupt)
+        if interrupt.agreed:
+            return  # the next call starts the run
     training.event(
         "started",
         total_steps=total,
@@ -393,5 +351,3 @@ def _refuse_other_recipe(run: Run, recipe: Recipe) -> None:
             where=run.path,
             fix="Give another --run folder, or --fresh to move this run aside and start anew.",
         )
-    if before != recipe:
-        run.write_recipe(recipe)  # what may differ is that of the last call

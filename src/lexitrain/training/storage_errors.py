@@ -17,6 +17,7 @@ from lexitrain.run import Run
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
+_NO_FOLDER = {errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.EISDIR, errno.ELOOP}
 _AWAY = {
     errno.EIO, errno.ENXIO, errno.ENODEV, errno.ENOTCONN, errno.ESTALE, errno.ETIMEDOUT, errno.ENOENT,
     errno.ENOTDIR, errno.ECONNABORTED, errno.EHOSTDOWN, errno.EREMOTEIO,
@@ -62,7 +63,7 @@ def _explained(run: Run, error: OSError, training: bool) -> LexiTrainError | Non
             where=where,
             fix="Once it can be written again (permission, mount, connection), the same command goes on from there.",
         )
-    if error.errno in _READ_ONLY:
+    if error.errno in _READ_ONLY | _NO_FOLDER:
         return InputError(
             f"The run's folder cannot be written ({reason}).",
             where=run.path,
