@@ -228,9 +228,7 @@ def _announce(training: Training, interrupt: Interrupt, resumed: str | None) -> 
         training.event("resumed", checkpoint=resumed, total_steps=total)
         return
     before = None
-    if (
-        resumed is None
-    ):  # else its journal was lost, and what it was before training cannot be known any more
+    if training.standing.step == 0:  # else its journal was lost: the loss before training is unknown
         training.observer.stage("measuring the validation loss before training")
         before = validation_loss(training, interrupt)
         if interrupt.agreed:
