@@ -228,7 +228,8 @@ def _announce(training: Training, interrupt: Interrupt, resumed: str | None) -> 
         training.event("resumed", checkpoint=resumed, total_steps=total)
         return
     before = None
-    if training.standing.step == 0:  # else its journal was lost: the loss before training is unknown
+    # Later its journal must have been lost, and what the loss was before training is unknown.
+    if training.standing.step == 0:
         training.observer.stage("measuring the validation loss before training")
         before = validation_loss(training, interrupt)
         if interrupt.agreed:
