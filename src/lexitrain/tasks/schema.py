@@ -92,7 +92,8 @@ _KINDS = ("object", "array", "string", "number")
 
 def schema_problem(schema: object, where: str = "schema") -> str | None:
     """Why `schema` is none that is understood here, or None."""
-    known = cast("Mapping[str, Any]", schema) if isinstance(schema, Mapping) else {}
+    empty: Mapping[str, Any] = {}
+    known = cast("Mapping[str, Any]", schema) if isinstance(schema, Mapping) else empty
     kind = known.get("type")
     if kind not in _KINDS:
         return f"{where}.type is {kind!r}, not one of {', '.join(_KINDS)}"
@@ -100,7 +101,7 @@ def schema_problem(schema: object, where: str = "schema") -> str | None:
     if kind == "array":
         inner = {"items": known.get("items")}
     elif kind == "object":
-        properties = known.get("properties")
+        properties: object = known.get("properties")
         if not isinstance(properties, Mapping) or not properties:
             return f"{where}.properties names no keys"
         parts = cast("Mapping[str, object]", properties)
