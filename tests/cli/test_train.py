@@ -81,6 +81,14 @@ def test_a_stop_with_json_is_a_document_and_exit_code_4(
     )
 
 
+def test_a_time_limit_is_told_and_can_be_gone_on_from(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*command, "--stop-after=0.001s"]) == 4
+    assert "Stopped by the time limit, saved at step 0 of 16." in capsys.readouterr().err
+    assert run([*command, "--stop-at=2099-01-01T00:00", "--stop-after=9h"]) == 0
+
+
 def test_mistakes_are_one_message_and_exit_code_2(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -88,6 +96,8 @@ def test_mistakes_are_one_message_and_exit_code_2(
         (["--set=lora.rnak=4"], "lora.rank"),
         ([f"--data={tmp_path / 'nowhere'}"], "no such data folder"),
         (["--stop-after-step=0"], "--stop-after-step"),
+        (["--stop-after=soon"], "--stop-after"),
+        (["--stop-at=2020-01-01T00:00"], "is over"),
         (["--recipe=fats"], "fast"),
     ):
         assert run([*command, *change]) == 2

@@ -45,6 +45,35 @@ def test_an_error_is_raised_at_its_step() -> None:
             ahead.next()
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+def test_what_a_worker_fails_at_is_done_once_more(workers: int) -> None:
+    once: set[int] = set()
+    told: list[str] = []
+
+    def build(step: int) -> int:
+        if step in {0, 4, 8} and step not in once:
+            once.add(step)
+            raise MemoryError(str(step))
+        return step
+
+    with Prefetch(build, 0, 9, workers, lambda error: told.append(str(error))) as ahead:
+        assert [ahead.next() for _ in range(9)] == list(range(9))
+    assert told == ["0", "4", "8"]
+
+
+def test_without_threads_everything_is_built_when_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    told: list[str] = []
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with Prefetch(lambda step: step, 0, 9, 2, lambda error: told.append(str(error))) as ahead:
+        assert [ahead.next() for _ in range(9)] == list(range(9))
+    assert told == ["can't start new thread"]
+
+
 def test_no_thread_is_left_behind() -> None:
     with Prefetch(lambda step: step, 0, 9, 2) as ahead:
         ahead.next()

@@ -5,10 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from lexitrain.errors import Stopped
+from lexitrain.recipe import Recipe
+from lexitrain.run import Run
+from lexitrain.training import Progress, Silent, train
 from lexitrain.training.signals import Interrupt
+from tests.training.test_train import assert_equal_runs
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -41,3 +48,29 @@ def test_outside_the_main_thread_signals_are_left_alone() -> None:
     thread.start()
     thread.join()
     assert handlers == [before]
+
+
+class Impatient(Silent):
+    """Presses Ctrl+C twice at a step."""
+
+    def progress(self, progress: Progress) -> None:
+        if progress.step == 7:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_second_sigint_ends_a_run_at_once_and_loses_nothing_saved(
+    recipe_of: Callable[..., Recipe], data_dir: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(Stopped, match=r"at once.*step 5 is intact") as caught:
+        train(recipe_of(), data_dir, run, observer=Impatient())
+    assert caught.value.exit_code == 4
+    assert signal.getsignal(signal.SIGINT) is before
+    assert Run(run).checkpoint_steps() == [5]
+    assert Run(run).events()[-1].event == "stopped"
+    assert not (run / ".in-step").exists()
+    train(recipe_of(), data_dir, run)
+    train(recipe_of(), data_dir, tmp_path / "straight")
+    assert_equal_runs(tmp_path / "straight", run)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lexitrain.cli.console import console, print_json
+from lexitrain.cli.time_limits import duration, moment
 from lexitrain.errors import InputError, Stopped
 
 if TYPE_CHECKING:
@@ -43,6 +46,16 @@ def train(
             metavar="N", help="Save and stop after step N; the schedule stays the whole run's."
         ),
     ] = None,
+    stop_after: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Save and stop within this time, e.g. 11h or 1h30m."),
+    ] = None,
+    stop_at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MOMENT", help="Save and stop before, e.g. 22:00 or 2026-11-24T22:00."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Train an adapter. An interrupted run goes on when the same command is given again.
@@ -51,6 +64,9 @@ def train(
     """
     if stop_after_step is not None and stop_after_step < 1:
         raise InputError("The step to stop after is at least 1.", where="--stop-after-step")
+    begin, now = monotonic(), datetime.now().astimezone()
+    seconds = None if stop_after is None else duration(stop_after)
+    end = None if stop_at is None else moment(stop_at, now)
     from lexitrain.recipe_file import load_recipe
 
     loaded = load_recipe(recipe, overrides or ())
@@ -64,6 +80,8 @@ def train(
             data,
             folder,
             stop_after_step=stop_after_step,
+            stop_after=None if seconds is None else seconds - (monotonic() - begin),
+            stop_at=end,
             mirror=mirror,
             fresh=fresh,
             observer=progress,
@@ -126,7 +144,9 @@ def _stopped_message(result: TrainingResult) -> str:
             f" Validation loss {stopped[0].first_loss:.4f} before training, "
             f"{stopped[0].validation_loss:.4f} now."
         )
-    why = "as asked" if result.reason == "stop_after_step" else f"by {result.reason}"
+    why = {"stop_after_step": "as asked", "time_limit": "by the time limit"}.get(
+        result.reason, f"by {result.reason}"
+    )
     return f"Stopped {why}, {at}.{loss}"
 
 

@@ -136,6 +136,33 @@ def _resumed(details: dict[str, Any]) -> str:
     return f"going on from {source}" if source else "no usable checkpoint: starting from step 0"
 
 
+def _rung(details: dict[str, Any]) -> str:
+    more = [f"{name} {details[name]}" for name in _OF_A_RUNG if name in details]
+    return (
+        f"memory ran out ({details['cause']}): rung {details['rung']} of 4"
+        f"{', ' if more else ''}{', '.join(more)}: {details['means']}"
+    )
+
+
+def _nan(details: dict[str, Any]) -> str:
+    where = (
+        ""
+        if details["gone_back_to"] is None
+        else (
+            f"; going back to step {details['gone_back_to']}, step {details['left_out']} is left out"
+        )
+    )
+    rows = ", ".join(map(str, details["suspects"] or details["rows"]))
+    return f"the {details['what']} is {details['value']}{where} (rows {rows} of train.jsonl)"
+
+
+def _spike(details: dict[str, Any]) -> str:
+    rows = ", ".join(map(str, details["rows"]))
+    return f"the loss jumped to {details['loss']:.3f} (rows {rows} of train.jsonl)"
+
+
+_OF_A_RUNG = ("token_budget", "max_length", "shortened", "still_longer")
+
 _LINES: dict[str, Callable[[dict[str, Any]], str]] = {
     "started": _started,
     "resumed": _resumed,
@@ -145,6 +172,11 @@ _LINES: dict[str, Callable[[dict[str, Any]], str]] = {
     ),
     "rescued": lambda details: f"brought back from the mirror {details['mirror']}",
     "warning": lambda details: f"{details['what']} {details['fix']}",
+    "rung": _rung,
+    "out_of_memory": lambda details: f"memory ran out ({details['problem']}): {details['action']}",
+    "nan": _nan,
+    "spike": _spike,
+    "worker": lambda details: f"a background worker failed ({details['problem']}): done again here",
     "environment": lambda details: f"not as at the start: {'; '.join(details['changes'])}",
     "signal": lambda details: f"{details['signal']} received; the step at hand is saved",
 }

@@ -111,7 +111,11 @@ def run_steps(training: Training, interrupt: Interrupt) -> Ending:
     """
     standing, processes = training.standing, training.step.processes
     total, workers = training.order.total_steps, training.recipe.data.workers
-    with Prefetch(training.work, standing.step, total, workers) as ahead:
+
+    def failed(error: Exception) -> None:
+        training.event("worker", problem=f"{type(error).__name__}: {error}")
+
+    with Prefetch(training.work, standing.step, total, workers, failed) as ahead:
         try:
             _close_step(training, interrupt)  # what a stop right after this step left undone
             while not (_ended(training) or _limit_reached(training) or interrupt.agree(processes)):

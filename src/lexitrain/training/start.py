@@ -250,7 +250,7 @@ def _stop(training: Training, interrupt: Interrupt, ending: Ending) -> TrainingR
     standing = training.standing
     if ending == "signal":
         training.event("signal", signal=interrupt.agreed)
-    elif standing.validated_at < standing.step:
+    elif ending != "time_limit" and standing.validated_at < standing.step:
         # For the reader only: it is no validation of the schedule, so it chooses no best and stops nothing.
         training.observer.stage("measuring the validation loss")
         standing.validation_loss = validation_loss(training, interrupt)
