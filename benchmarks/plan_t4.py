@@ -1,0 +1,86 @@
+"""What plans foresee for the team's T4, beside what the team observed: `python -m benchmarks.plan_t4`.
+
+18,400 samples with the lengths of the benchmark mixture, an eighth as many for validation; the T4's speed as fitted by
+`benchmarks/fit_t4.py`, which saw none of the team's hours. Everything here is predicted, nothing measured on a T4.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from lexitrain.planning.catalogue import find_gpu
+from lexitrain.planning.data import mixture_data
+from lexitrain.planning.plan import Plan, make_plan, plan_json
+from lexitrain.planning.versus import compare_plans
+from lexitrain.recipe import Recipe
+from lexitrain.recipe_file import load_recipe, recipe_from_yaml, recipe_to_yaml
+
+RESULT = Path(__file__).parent / "results" / "plan-t4.json"
+OBSERVED = {
+    "slow": {"hours": [10, 12], "memory_gb": [11, 13], "checkpoints_gb": 9},
+    "notebook": {"hours": [3, 4], "memory_gb": [5, 6], "checkpoints_gb": 3},
+}
+"""As the team reports them."""
+DATA = mixture_data()
+
+
+@cache
+def _planned(text: str) -> Plan:
+    return make_plan(recipe_from_yaml(text, "recipe"), find_gpu("T4"), DATA, calibrated=False)
+
+
+def planned(recipe: Recipe) -> Plan:
+    """The recipe's plan on a T4; equal recipes once."""
+    return _planned(recipe_to_yaml(recipe))
+
+
+def main() -> None:
+    """Plan, compare, print, save."""
+    recipes = {name: load_recipe(name) for name in ("slow", "notebook", "fast", "best")}
+    plans = {name: planned(recipe) for name, recipe in recipes.items()}
+    pairs = (("slow", "notebook"), ("notebook", "fast"), ("slow", "best"))
+    document: dict[str, Any] = {
+        "command": "python -m benchmarks.plan_t4",
+        "what": "predicted, not measured on a T4",
+        "date": datetime.now(UTC).date().isoformat(),
+        "versions": {
+            name: version(name) for name in ("torch", "transformers", "peft", "lexitrain")
+        },
+        "observed_by_the_team": OBSERVED,
+        "plans": {name: plan_json(plan) for name, plan in plans.items()},
+        "headline": {
+            "best, 7 epochs, hours": plans["best"].hours.to_json(),
+            "notebook, 4 epochs, hours": plans["notebook"].hours.to_json(),
+            "best / notebook": round(
+                plans["best"].hours.expected / plans["notebook"].hours.expected, 3
+            ),
+        },
+        "versus": {
+            f"{old} → {new}": shortened(
+                compare_plans(recipes[old], recipes[new], planned).to_json()
+            )
+            for old, new in pairs
+        },
+    }
+    RESULT.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    for name, plan in plans.items():
+        hours, memory = plan.hours, plan.memory
+        print(
+            f"{name:9} {hours.expected:6.2f} h ({hours.low:.2f}–{hours.high:.2f}), training "
+            f"{plan.parts['training']:.2f}; {memory.peak / 1e9:.2f} GB at the peak, {plan.disk.kept / 1e6:.0f} MB kept"
+        )
+    print(json.dumps(document["headline"], indent=2))
+
+
+def shortened(comparison: dict[str, Any]) -> dict[str, Any]:
+    """Without the two plans, which the document has already."""
+    return {key: value for key, value in comparison.items() if key not in {"a", "b"}}
+
+
+if __name__ == "__main__":
+    main()
