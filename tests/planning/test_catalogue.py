@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from lexitrain.errors import InputError
@@ -20,6 +23,14 @@ def test_the_promised_devices_are_there_with_their_sources():
         assert gpu.source["figures"], name
         assert 0 < gpu.fraction[0] <= gpu.fraction[1] <= gpu.fraction[2] < 1, name
         assert (gpu.price is None) == ("price" not in gpu.source), name
+
+
+def test_the_fitted_share_is_the_one_that_was_fitted():
+    results = Path(__file__).parents[2] / "benchmarks" / "results"
+    fitted = json.loads((results / "fit_t4.json").read_text(encoding="utf-8"))
+    gpu = find_gpu("T4")
+    assert gpu.status == "fitted"
+    assert list(gpu.fraction) == fitted["fraction"]
 
 
 @pytest.mark.parametrize(
