@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -120,3 +122,11 @@ def test_what_a_killed_process_left_is_removed_by_the_next_one(tmp_path: Path) -
     with file_at_once(tmp_path / "a.txt"), folder_at_once(tmp_path / "out", "r"):
         assert len(names(tmp_path)) == 2
     assert names(tmp_path) == ["a.txt", "out"]
+
+
+def test_what_an_earlier_process_of_the_same_number_left_is_no_hindrance(tmp_path: Path) -> None:
+    left = tmp_path / f".out.partial-{platform.node()}-{os.getpid()}"
+    left.mkdir()
+    with folder_at_once(tmp_path / "out", "report.json") as folder:
+        fill(folder, "1")
+    assert names(tmp_path) == ["out"]

@@ -43,11 +43,19 @@ def test_a_line_has_a_stable_key_order_and_readable_characters() -> None:
         '{"task": "grammar", "input": "x", "metadata": {}}',
         '{"task": 1, "input": "x", "output": {}, "metadata": {}}',
         '{"task": "grammar", "input": "x", "output": 3, "metadata": {}}',
+        '{"task": "grammar", "input": "caf\xe9", "output": "x", "metadata": {}}',
+        '{"task": "grammar", "input": "half \\ud800", "output": "x", "metadata": {}}',
+        '{"task": "grammar", "input": "x", "output": "x", "metadata": ' + "[" * 100_000,
+        '{"task": "dialogue", "input": "x", "messages": [1], "metadata": {}}',
+        '{"task": "dialogue", "input": "x", "messages": [{"role": "user"}], "metadata": {}}',
+        '{"task": "dialogue", "input": "x", "messages": [{"role": "me", "content": "x"}], "metadata": {}}',
+        '{"task": "dialogue", "input": "x", "messages": [{"role": "user", "content": 1}], "metadata": {}}',
     ],
+    ids=range(12),
 )
 def test_a_line_that_is_no_prepared_record_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "train.jsonl"
-    path.write_text(RECORDS[0].to_json() + "\n" + line + "\n")
+    path.write_bytes((RECORDS[0].to_json() + "\n" + line + "\n").encode("latin-1"))
     with pytest.raises(InputError, match=r"train\.jsonl:2"):
         read_split(path)
 

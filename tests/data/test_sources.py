@@ -149,15 +149,60 @@ def test_a_dataset_folder_through_datasets(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     folder = tmp_path / "corpus"
     folder.mkdir()
-    for split, rows in (("train", ROWS[:4]), ("test", ROWS[4:5])):
-        write(folder / f"{split}.jsonl", "\n".join(json.dumps(row) for row in rows))
+    for name, rows in (("learners", ROWS[:4]), ("more", ROWS[4:5]), ("unused", ROWS[5:])):
+        write(folder / f"{name}.jsonl", "\n".join(json.dumps(row) for row in rows))
+    card = "---\nlicense: mit\nconfigs:\n- config_name: default\n  data_files:\n"
+    card += "  - {split: train, path: learners.jsonl}\n  - {split: test, path: more.jsonl}\n---\n"
+    write(folder / "README.md", card)
     assert read(folder) == RECORDS[:5]
     saved = tmp_path / "saved"
     datasets.Dataset.from_list([as_table(row) for row in ROWS]).save_to_disk(saved)
     assert read(saved) == RECORDS
-    (tmp_path / "empty").mkdir()
+    (saved / "state.json").write_text("{}")
     with pytest.raises(InputError, match="cannot read this data set"):
+        read(saved)
+
+
+def test_every_file_below_a_folder_is_read_and_what_is_not_is_said(tmp_path: Path) -> None:
+    folder, deep = tmp_path / "corpus", tmp_path / "corpus" / "nested" / "deep"
+    deep.mkdir(parents=True)
+    write(folder / "train.jsonl", json.dumps(ROWS[0]))
+    write(folder / "nested" / "x.json", json.dumps(ROWS[1:2]))
+    write(deep / "last.ndjson", json.dumps(ROWS[2]))
+    write(folder / "report.json", json.dumps({"seed": 1}))
+    write(folder / "notes.txt", "mine")
+    write(folder / "README.md", "# Ours\n\nconfigs: none\n")
+    (folder / ".hidden").mkdir()
+    write(folder / ".hidden" / "y.jsonl", "{broken")
+    (folder / "out").mkdir()
+    write(folder / "out" / "train.jsonl", "{broken")
+    files, left = sources.expanded([str(folder)], folder / "out")
+    assert [Path(file).name for file in files] == ["last.ndjson", "x.json", "train.jsonl"]
+    assert [Path(file).name for file in left] == ["README.md", "notes.txt", "report.json"]
+    (folder / "out" / "train.jsonl").unlink()
+    assert sorted(record.input for record in read(folder) if isinstance(record, Record)) == sorted(
+        RECORDS[place].input for place in range(3)
+    )
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="No file in this folder"):
         read(tmp_path / "empty")
+
+
+def test_a_name_that_no_disk_can_hold_is_an_input_error() -> None:
+    for call in (read, sources.source_bytes):
+        with pytest.raises(InputError, match="File name too long"):
+            call("x" * 300 + ".jsonl")
+
+
+def test_reading_refuses_what_preparing_refuses(tmp_path: Path) -> None:
+    half = json.dumps(ROWS[0] | {"input": "half \ud800"})
+    deep = "[" * 100_000
+    text = json.dumps(ROWS[0] | {"input": "deep", "output": deep})
+    first, second = read(write(tmp_path / "a.jsonl", half + "\n" + text + "\n"))
+    assert isinstance(first, BadRecord)
+    assert first.reason.startswith("half a surrogate pair")
+    assert isinstance(second, BadRecord)
+    assert second.reason == "nested too deeply"
 
 
 def test_without_the_extra_the_install_command_is_named(

@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 
+from lexitrain.data.generator import generate
+from lexitrain.data.intake import Rules
+from lexitrain.data.prepare import prepare
 from lexitrain.data.records import Record
 from lexitrain.errors import InputError
 from lexitrain.recipe import Recipe
 from lexitrain.run import Run
-from lexitrain.tasks import registry
+from lexitrain.tasks import aliases, registry
 from lexitrain.training import corpus as corpus_module
-from lexitrain.training.corpus import Corpus, data_differences, load_corpus
+from lexitrain.training.corpus import Corpus, data_differences, file_facts, load_corpus
 from tests.tiny import tiny_tokenizer
 
 RecipeOf = Callable[..., Recipe]
@@ -104,3 +107,23 @@ def test_a_change_of_template_length_or_task_code_is_seen(
     assert not load(f"data.custom_tasks=[{task}]").new
     task.write_text(CUSTOM_TASK + "\n# changed\n")
     assert load(f"data.custom_tasks=[{task}]").new
+
+
+@pytest.mark.parametrize("wrong", ["edited", "gone", "cut"])
+def test_files_that_their_report_does_not_describe_are_refused(tmp_path: Path, wrong: str) -> None:
+    folder = tmp_path / "data"
+    source = tmp_path / "raw.jsonl"
+    source.write_text("".join(record.to_json() + "\n" for record in generate(60, 1)))
+    prepare([str(source)], folder, Rules(aliases(registry()), lambda _: None))
+    (tmp_path / "data" / ".data.partial-elsewhere-7").mkdir()  # a leftover alone is no reason
+    before = file_facts(folder)
+    path = folder / "validation.jsonl"
+    if wrong == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-1] if wrong == "cut" else b"")
+    with pytest.raises(InputError, match=r"validation\.jsonl is .*edited.*in part") as caught:
+        file_facts(folder)
+    assert "delete report.json" in str(caught.value)
+    (folder / "report.json").unlink()
+    assert file_facts(folder) != before

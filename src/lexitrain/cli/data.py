@@ -38,7 +38,7 @@ def prepare(
         list[str],
         typer.Argument(
             metavar="IN",
-            help="Files (.jsonl, .json, .csv, .tsv, .parquet, .m2), dataset folders, or Hub ids.",
+            help="Files (.jsonl, .json, .csv, .tsv, .parquet, .m2), folders of them, or Hub ids.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the result.")],
@@ -257,6 +257,9 @@ def _print_preparation(report: dict[str, Any], out: Path) -> None:
         shown.print(f"bad records: {records['bad']:,}", markup=False)
         for place in report["bad_records"][:5]:
             shown.print(f"  {place}", markup=False)
+    if left := report["not_read"]:
+        named = ", ".join(left[:5]) + (", …" if len(left) > 5 else "")
+        shown.print(f"not read, no records by their names: {named}", markup=False)
     shown.print(
         f"Written to {out}: train.jsonl, validation.jsonl, test.jsonl, report.json.", markup=False
     )

@@ -42,7 +42,9 @@ def disk_errors(where: Path) -> Generator[None]:
         if error.errno in _REFUSED:
             reason = os.strerror(error.errno or 0)
             raise InputError(
-                f"This cannot be read or written: {reason}.", where=error.filename or where
+                f"This cannot be read or written: {reason}.",
+                where=error.filename or where,
+                fix="Check the name and its permissions, or choose another place.",
             ) from None
         raise
 
@@ -52,7 +54,9 @@ def file_at_once(path: Path) -> Generator[BinaryIO]:
     """A new file for `path`, which replaces it when the block ends without an error."""
     with disk_errors(path):
         if path.is_dir():
-            raise InputError("This is a folder, not a file.", where=path)
+            raise InputError(
+                "This is a folder, not a file.", where=path, fix="Give the name of a file in it."
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = _partial(path.parent, path.name)
         try:
@@ -74,7 +78,9 @@ def folder_at_once(folder: Path, last: str) -> Generator[Path]:
     """
     with disk_errors(folder):
         if folder.exists() and not folder.is_dir():
-            raise InputError("This is a file, not a folder.", where=folder)
+            raise InputError(
+                "This is a file, not a folder.", where=folder, fix="Choose the name of a folder."
+            )
         home = next(place for place in (folder, *folder.absolute().parents) if place.exists())
         partial = _partial(home, folder.name)
         try:
@@ -96,6 +102,10 @@ def _partial(home: Path, name: str) -> Path:
 
 
 def _is_running(process: int) -> bool:
+    if (
+        process == os.getpid()
+    ):  # left by another life of this number: restarted containers repeat them
+        return False
     if os.name != "posix":  # signal 0 asks on POSIX, and kills elsewhere
         return True
     try:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from math import isfinite
 from typing import Any, cast
 
+from lexitrain.data.forms import BadRow, record_from_row
 from lexitrain.data.records import Record
 
 # Characters without a glyph that come with copied web text: controls, soft hyphen, zero-width space, word joiner, BOM.
@@ -63,6 +65,25 @@ def normalize_record(record: Record) -> Record:
         normalize_value(record.metadata),
         turns,
     )
+
+
+def tidy_record(
+    row: object, aliases: Mapping[str, str] | None, task: str | None
+) -> tuple[Record, bytes]:
+    """The normalized record that a row stands for, and its line as `data prepare` writes it.
+
+    Args as of `record_from_row`.
+
+    Raises:
+        BadRow: the row is no record, is nested too deeply, or holds half a character.
+    """
+    try:
+        record = normalize_record(record_from_row(row, aliases, task))
+        return record, (record.to_json() + "\n").encode()
+    except UnicodeEncodeError:
+        raise BadRow("half a surrogate pair: no Unicode text") from None
+    except RecursionError:
+        raise BadRow("nested too deeply") from None
 
 
 def _tidy_turn(text: str) -> str:

@@ -24,9 +24,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from lexitrain.data.clean import emptiness, loose_words, normalize_record
+from lexitrain.data.clean import emptiness, loose_words, tidy_record
 from lexitrain.data.duplicates import SHORTEST, Hashes, band_keys
-from lexitrain.data.forms import BadRow, record_from_row
+from lexitrain.data.forms import BadRow
 from lexitrain.data.records import BadRecord, Record
 from lexitrain.data.sources import Chunk
 from lexitrain.errors import LexiTrainError
@@ -120,15 +120,9 @@ def take_in(chunk: Chunk, rules: Rules) -> Intake:
         try:
             if isinstance(row, str):
                 raise BadRow(row)
-            record = normalize_record(record_from_row(row, rules.aliases, rules.task))
-            line = (record.to_json() + "\n").encode()
+            record, line = tidy_record(row, rules.aliases, rules.task)
         except BadRow as error:
             bad.append(BadRecord(chunk.file, number, str(error)))
-            continue
-        except (UnicodeEncodeError, RecursionError) as error:
-            deep = isinstance(error, RecursionError)
-            reason = "nested too deeply" if deep else "half a surrogate pair: no Unicode text"
-            bad.append(BadRecord(chunk.file, number, reason))
             continue
         words = loose_words(record.input)
         reason = emptiness(record, words, rules.minimum_characters) or _invalid(record, rules)

@@ -124,7 +124,9 @@ def length_report(
     """
     totals = prompts + completions
     if not len(totals):
-        raise InputError("There are no samples to measure.")
+        raise InputError(
+            "There are no samples to measure.", fix="Bring records: lexitrain data prepare"
+        )
     if not steps:
         raise InputError(
             f"No sample fits {max_length} tokens, even without the learner's text.",

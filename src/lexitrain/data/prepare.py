@@ -31,7 +31,7 @@ from lexitrain.data.duplicates import Hashes, exact_duplicates, mixed, near_dupl
 from lexitrain.data.groups import Links, connected_groups, continued
 from lexitrain.data.intake import Intake, Intakes, Loss, Rules, counted, workers_for
 from lexitrain.data.records import BadRecord, prepared_record
-from lexitrain.data.sources import Chunk, chunks, source_bytes
+from lexitrain.data.sources import Chunk, chunks, expanded, source_bytes
 from lexitrain.data.split import SPLITS, assign_splits
 from lexitrain.errors import InputError
 
@@ -100,7 +100,7 @@ def prepare(
     """Clean, deduplicate and split `sources` into the folder `out`; returns what report.json says.
 
     Args:
-        sources: files, folders or Hub ids, in order; where records repeat, the first one is kept.
+        sources: files, folders of files, or Hub ids, in order; where records repeat, the first one is kept.
         max_bad: share of rows that may be bad before everything stops.
         workers: processes that parse; None chooses by the input's size, 0 works in this process.
 
@@ -109,8 +109,9 @@ def prepare(
         Stopped: the disk is full; nothing is left behind.
     """
     tell = progress or _tell_nobody
-    streams = [chunks(source) for source in sources]  # a missing one is reported before any work
-    inputs = [(source, source_bytes(source)) for source in sources]
+    files, not_read = expanded(sources, out)
+    streams = [chunks(source) for source in files]  # a missing one is reported before any work
+    inputs = [(source, source_bytes(source)) for source in files]
     total = sum(size for _, size in inputs)
     count = workers_for(total) if workers is None else workers
     with folder_at_once(out, REPORT) as folder:
@@ -136,6 +137,7 @@ def prepare(
             "max_bad": max_bad,
             "minimum_characters": rules.minimum_characters,
             "inputs": [_fingerprint(source, size) for source, size in inputs],
+            "not_read": not_read,
             **_counts(ledger, tasks, fate, names),
             "groups": groups,
             "splits": written,
@@ -174,7 +176,8 @@ def _stop_if_bad(ledger: _Ledger, max_bad: float) -> None:
             f"{reason} ({count:,})" for (_, reason), count in ledger.dropped.most_common(3)
         )
         raise InputError(
-            f"No record is left to train on: {reasons or 'the input is empty'}; nothing was written."
+            f"No record is left to train on: {reasons or 'the input is empty'}; nothing was written.",
+            fix="Bring records with an input and an output: docs/data.md shows every form.",
         )
 
 

@@ -1,7 +1,7 @@
 """Reading raw records one by one, from any source in any form.
 
 `data prepare` reads in bulk and in parallel (`data.intake`); everything else that accepts raw records reads them
-here, with the same parsing and the same reasons.
+here, with the same parsing, the same tidying and the same reasons.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from lexitrain.data.forms import BadRow, record_from_row
+from lexitrain.data.clean import tidy_record
+from lexitrain.data.forms import BadRow
 from lexitrain.data.records import BadRecord, Record
 from lexitrain.data.sources import chunks
 
@@ -17,10 +18,10 @@ from lexitrain.data.sources import chunks
 def read_records(
     source: str | Path, *, aliases: Mapping[str, str] | None = None, task: str | None = None
 ) -> Iterator[Record | BadRecord]:
-    """Every record of a file, folder or Hub data set in order; a row that is none comes as `BadRecord`.
+    """Every record of a file, folder or Hub data set in order, normalized; a row that is none comes as `BadRecord`.
 
     Args:
-        source: a file by its ending, a folder or `owner/name` through `datasets`.
+        source: a file by its ending, a folder of such files, or a data set through `datasets`.
         aliases: accepted task names and their short names; None accepts any name.
         task: the task of rows that name none.
 
@@ -33,6 +34,6 @@ def read_records(
                 yield BadRecord(chunk.file, line, row)
                 continue
             try:
-                yield record_from_row(row, aliases, task)
+                yield tidy_record(row, aliases, task)[0]
             except BadRow as error:
                 yield BadRecord(chunk.file, line, str(error))

@@ -81,11 +81,14 @@ def iterate_split(path: Path) -> Iterator[Record]:
             where=path,
             fix="Make train.jsonl, validation.jsonl and test.jsonl with: lexitrain data prepare",
         )
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             try:
-                yield prepared_record(json.loads(line))
-            except (ValueError, KeyError, TypeError) as error:
+                record = prepared_record(json.loads(line.decode()))
+                if b"\\u" in line:
+                    record.to_json().encode()  # half a surrogate pair would stop the tokenizer later
+                yield record
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
                 raise InputError(
                     f"This line is not a prepared record ({type(error).__name__}: {error}).",
                     where=f"{path}:{number}",
@@ -100,9 +103,15 @@ def prepared_record(fields: dict[str, Any]) -> Record:
         raise TypeError("task and input must be text, metadata an object")
     about = cast("dict[str, Any]", metadata)
     if "messages" in fields:
-        turns = cast("list[dict[str, str]]", fields["messages"])
-        return Record(task, text, None, about, tuple(turns))
+        return Record(task, text, None, about, tuple(_turn(turn) for turn in fields["messages"]))
     output = fields["output"]
     if not isinstance(output, dict | str):
         raise TypeError("output must be an object or text")
     return Record(task, text, cast("dict[str, Any] | str", output), about)
+
+
+def _turn(turn: Any) -> dict[str, str]:
+    role, content = turn["role"], turn["content"]
+    if role not in ROLES or not isinstance(content, str):
+        raise TypeError(f"a turn has a role ({', '.join(ROLES)}) and a content of text")
+    return cast("dict[str, str]", turn)

@@ -1,4 +1,4 @@
-"""Where rows come from: JSONL, JSON arrays, CSV, Parquet, M2 files, and data sets of the Hub.
+"""Where rows come from: JSONL, JSON arrays, CSV, Parquet, M2 files, folders of them, and data sets of the Hub.
 
 Everything streams. A source is read in chunks of about a megabyte; JSONL chunks stay raw bytes, so that parsing,
 the dear part, can happen in another process. Rows carry their line (for tables without lines, their row number),
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -19,12 +20,20 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
+from lexitrain.data.atomic import disk_errors
 from lexitrain.data.m2 import m2_rows
 from lexitrain.errors import InputError, MissingExtra
 
 CHUNK_BYTES = 1 << 20
 _CHUNK_ROWS = 1024
 _LARGEST_ELEMENT = 64 << 20  # characters of one element of a JSON array
+_NO_RECORDS = frozenset(
+    ("report.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
+)
+"""Files beside the records of a folder that say something about them."""
+_CONFIGURED = re.compile(
+    r"---\s*\n(?:.*\n)*?configs:"
+)  # the card of a data set that names its files
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 _NO_OBJECT = "a record is an object, this is text"
@@ -68,19 +77,28 @@ def _parsed(line: bytes) -> Any:
 
 
 def chunks(source: str) -> Iterator[Chunk]:
-    """The chunks of one source, in order: a file by its ending, a folder or an `owner/name` through `datasets`.
+    """The chunks of one source, in order: a file by its ending, a folder, an `owner/name` through `datasets`.
 
     Raises:
         InputError: no such file or data set, or a kind of file that is not read.
         MissingExtra: Parquet and Hub data sets need the extra `hub`.
     """
     path = Path(source)
-    if path.is_dir():
-        return _hub_chunks(source)
-    if not path.exists():
+    with disk_errors(path):
+        if path.is_dir():
+            if _is_data_set(path):
+                return _hub_chunks(source)
+            files, _ = _files_below(path)
+            return (chunk for file in files for chunk in chunks(str(file)))
+        exists = path.exists()
+    if not exists:
         if _HUB_ID.fullmatch(source) and path.suffix not in _READERS and not path.parent.exists():
             return _hub_chunks(source)
-        raise InputError("There is no such file or folder.", where=source)
+        raise InputError(
+            "There is no such file or folder.",
+            where=source,
+            fix="Check the name; a data set of the Hub is given as owner/name.",
+        )
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise InputError(
@@ -88,13 +106,79 @@ def chunks(source: str) -> Iterator[Chunk]:
             where=source,
             fix=f"Use one of: {', '.join(_READERS)}.",
         )
-    return reader(path, source)
+    return _legible(reader(path, source), path)
+
+
+def expanded(sources: Iterable[str], out: Path) -> tuple[list[str], list[str]]:
+    """The sources with every folder of files replaced by those files, and what in the folders is not read.
+
+    A folder is read to its depths in the order of the names, hidden files and folders aside. One that `datasets` saved,
+    or whose card names its files (`configs:`), stays one source. What lies in `out`, below such a folder, is the result
+    of an earlier call and no source.
+
+    Raises:
+        InputError: a folder holds no file that is read.
+    """
+    found: list[str] = []
+    left: list[str] = []
+    for source in sources:
+        path = Path(source)
+        with disk_errors(path):
+            whole = not path.is_dir() or _is_data_set(path)
+        files, others = ([source], []) if whole else _files_below(path, out.absolute())
+        found += map(str, files)
+        left += map(str, others)
+    return found, left
+
+
+def _is_data_set(folder: Path) -> bool:
+    """Whether a folder is to be read by `datasets`: it saved it, or the card says which files are which."""
+    if _is_saved(folder):
+        return True
+    card = folder / "README.md"
+    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
+    return _CONFIGURED.match(text.partition("\n---\n")[0] + "\n") is not None
+
+
+def _is_saved(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ("dataset_dict.json", "state.json"))
+
+
+def _files_below(folder: Path, spared: Path | None = None) -> tuple[list[Path], list[Path]]:
+    """The files below a folder that hold records, and the others; raises InputError where there are none to read."""
+    files: list[Path] = []
+    others: list[Path] = []
+    for root, folders, names in os.walk(folder):
+        folders[:] = (
+            name
+            for name in folders
+            if not name.startswith(".") and (Path(root) / name).absolute() != spared
+        )
+        for name in names:
+            path = Path(root) / name
+            if not name.startswith("."):
+                known = path.suffix.lower() in _READERS and name not in _NO_RECORDS
+                (files if known else others).append(path)
+    if not files:
+        raise InputError(
+            "No file in this folder is read.",
+            where=folder,
+            fix=f"Records are read from files ending in one of: {', '.join(_READERS)}.",
+        )
+    return sorted(files), sorted(others)
+
+
+def _legible(found: Iterator[Chunk], path: Path) -> Iterator[Chunk]:
+    """The chunks, with what the disk refuses turned into an error meant for the user."""
+    with disk_errors(path):
+        yield from found
 
 
 def source_bytes(source: str) -> int:
     """Size of a source in bytes, 0 where unknown."""
     path = Path(source)
-    return path.stat().st_size if path.is_file() else 0
+    with disk_errors(path):
+        return path.stat().st_size if path.is_file() else 0
 
 
 def _jsonl_chunks(path: Path, name: str) -> Iterator[Chunk]:
@@ -147,7 +231,9 @@ def _array_rows(path: Path, name: str) -> Iterator[NumberedRow]:
             more = file.read(piece) if len(text) - start < _LARGEST_ELEMENT else ""
             if not more:
                 raise InputError(
-                    f"This is no JSON array from here on: {reason}.", where=f"{name}:{line}"
+                    f"This is no JSON array from here on: {reason}.",
+                    where=f"{name}:{line}",
+                    fix="Mend the file there, or write one record a line (JSONL).",
                 )
             text, place = text[start:] + more, 0
             piece *= 2  # an element longer than a piece is then still read in linear time
@@ -208,17 +294,21 @@ def _parquet_rows(path: Path, name: str) -> Iterator[NumberedRow]:
                     number += 1
                     yield number, _without_nulls(row)
     except (ValueError, OSError) as error:  # pyarrow's own errors are both
-        raise InputError(f"This Parquet file cannot be read ({error}).", where=name) from None
+        raise InputError(
+            f"This Parquet file cannot be read ({error}).",
+            where=name,
+            fix="Write it again, or bring the records as JSONL.",
+        ) from None
 
 
 def _hub_rows(name: str) -> Iterator[tuple[str, int, Any]]:
-    """`(split, row number, row)` of every split of a data set: a Hub id, or a folder in one of the Hub's forms."""
+    """`(split, row number, row)` of every split of a data set: a Hub id, or a folder that `_is_data_set`."""
     try:
         datasets: Any = import_module("datasets")
     except ImportError:
         raise MissingExtra("datasets", "hub") from None
     try:
-        if any(Path(name).rglob("*.arrow")):
+        if _is_saved(Path(name)):
             found: Any = datasets.load_from_disk(name)
         else:
             found = datasets.load_dataset(name, streaming=True)
@@ -277,7 +367,9 @@ def _row_chunks(rows: Callable[[], Iterable[NumberedRow]], name: str) -> Iterato
             yield Chunk(name, 0, rows=held)
     except UnicodeDecodeError as error:
         raise InputError(
-            f"This file is not UTF-8 (byte {error.start + 1} of a piece).", where=name
+            f"This file is not UTF-8 (byte {error.start + 1} of a piece).",
+            where=name,
+            fix="Save it as UTF-8; spreadsheets call it `CSV UTF-8`.",
         ) from None
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import lexitrain.rendering as rendering_module
+from lexitrain.data.prepare import REPORT
 from lexitrain.data.records import iterate_split
 from lexitrain.errors import InputError, nearest
 from lexitrain.rendering import Renderer, Sample
@@ -96,7 +97,8 @@ def file_facts(folder: Path) -> dict[str, dict[str, Any]]:
     """Size and SHA-256 of the files that a run reads.
 
     Raises:
-        InputError: the folder or its train.jsonl is missing.
+        InputError: the folder or its train.jsonl is missing, or a file is not the one that report.json beside it
+            describes.
     """
     if not (folder / "train.jsonl").is_file():
         raise InputError(
@@ -111,7 +113,26 @@ def file_facts(folder: Path) -> dict[str, dict[str, Any]]:
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             facts[path.name] = {"bytes": path.stat().st_size, "sha256": digest}
+    _check_report(folder / REPORT, facts)
     return facts
+
+
+def _check_report(file: Path, facts: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raises InputError where the files are not those that a report of `data prepare` beside them describes."""
+    try:
+        told = json.loads(file.read_bytes())["splits"]
+        described = {split: told[split]["sha256"] for split in (TRAIN, VALIDATION)}
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # no report, or not one of ours
+    for split, digest in described.items():
+        found = facts.get(f"{split}.jsonl")
+        if found is None or found["sha256"] != digest:
+            raise InputError(
+                f"{split}.jsonl is {'gone' if found is None else 'not the file that report.json describes'}: it was "
+                "edited after it was prepared, or the folder was replaced or copied in part only.",
+                where=file.parent,
+                fix="Run `lexitrain data prepare` again; to train on edited files on purpose, delete report.json.",
+            )
 
 
 def data_differences(before: DataSummary, now: DataSummary) -> list[str]:
