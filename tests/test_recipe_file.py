@@ -118,7 +118,19 @@ def test_overrides_come_last_and_in_order() -> None:
         ("step:\n  micro_batch: 2\n  token_budget: 99\n", 3, "give one of them", ""),
         ("step: {micro_batch: 25}\n", 1, "larger than effective_batch 24", ""),
         ("data:\n  tasks: [grammar]\n  task_weights: {fluency: 2}\n", None, "fluency", ""),
-        ("data:\n  task_weights: {fluency: -2}\n", None, "is negative", ""),
+        ("data:\n  task_weights: {fluency: -2}\n", 2, "greater than or equal to 0", ""),
+        ("data:\n  task_weights: {fluency: .nan}\n", 2, "finite number", ""),
+        ("data:\n  task_weights: {fluency: 1e12}\n", 2, "less than or equal to 1000", ""),
+        ("data:\n  task_weights: {fluency: true}\n", 2, "true or false is no value", ""),
+        ("data: {tasks: [grammar, grammar]}\n", 1, "grammar is named twice", ""),
+        ("lora: {targets: [q_proj, q_proj]}\n", 1, "q_proj is named twice", ""),
+        ("lora:\n  rank: true\n", 2, "lora.rank: true or false is no value", ""),
+        ("lora: {alpha: .inf}\n", 1, "finite number", ""),
+        ("optimizer: {clip: .inf}\n", 1, "finite number", ""),
+        ("null: 3\n", 1, "A key of a recipe is one word", ""),
+        ("seed: 1\n1: 2\n", 2, "A key of a recipe is one word", ""),
+        ("# nothing yet\n", None, "The recipe is empty", "extends: fast"),
+        ("extends: ~nosuchuser/a.yaml\n", None, "There is no user of this name", ""),
         ("seed: 1\nseed: 2\n", 2, "given twice", ""),
         ("- seed\n", 1, "a mapping of sections", ""),
         ("seed: [1\n", 2, "not valid YAML", ""),
@@ -153,6 +165,18 @@ def test_an_unreadable_recipe_is_an_input_error(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00\x01")
     with pytest.raises(InputError, match="cannot be read"):
         load_recipe(path)
+
+
+def test_a_recipe_without_a_name_has_that_of_its_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("seed: 3\n")
+    (tmp_path / "other.yaml").write_text("name: ours\n")
+    assert load_recipe(tmp_path / "mine.yaml").name == "mine"
+    assert load_recipe(tmp_path / "other.yaml").name == "ours"
+
+
+def test_numbers_may_be_written_as_yaml_writes_them() -> None:
+    recipe = load_recipe("fast", ["optimizer.learning_rate=3e-4", "lora.alpha=8"])
+    assert (recipe.optimizer.learning_rate, recipe.lora.alpha) == (3e-4, 8.0)
 
 
 yaml_values = st.recursive(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lexitrain.errors import InputError
+from lexitrain.paths import user_path
 
 NANO = "nano"
 """Name of the base that is part of this package."""
@@ -21,7 +22,7 @@ def resolve_base(base: str) -> str:
     """
     if base == NANO:
         return str(Path(__file__).parent / "models" / NANO)
-    folder = Path(base).expanduser()
+    folder = user_path(base)
     if folder.is_dir():
         return str(folder)
     if base.startswith((".", "/", "~")) or "\\" in base or base.count("/") > 1:

@@ -12,11 +12,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 #: The projections of a decoder layer that an adapter can change.
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+def _no_truth_value(value: Any) -> Any:
+    """No field is true or false; taken as a number, `rank: true` would be rank 1."""
+    if isinstance(value, bool):
+        raise ValueError("true or false is no value for this field")
+    return value
+
+
+#: How often a record of a task appears in an epoch.
+Weight = Annotated[float, Field(ge=0, le=1000), BeforeValidator(_no_truth_value)]
 
 AutoOrCount = Literal["auto"] | Annotated[int, Field(ge=1)]
 
@@ -25,12 +36,25 @@ AutoOrCount = Literal["auto"] | Annotated[int, Field(ge=1)]
 _FREE: dict[str, Any] = {"free_on_resume": True}
 
 
+def _without_repetition(names: tuple[str, ...]) -> tuple[str, ...]:
+    twice = [name for place, name in enumerate(names) if name in names[:place]]
+    if twice:
+        raise ValueError(f"{twice[0]} is named twice")
+    return names
+
+
 class Section(BaseModel):
     """A group of fields. Unknown keys are refused; objects are immutable."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=()
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+        allow_inf_nan=False,
     )
+
+    _no_truth_values = field_validator("*", mode="before")(_no_truth_value)
 
 
 class ModelSection(Section):
@@ -61,6 +85,11 @@ class LoraSection(Section):
     targets: tuple[str, ...] = Field(default=PROJECTIONS, min_length=1)
     """Projections of each decoder layer that get an adapter."""
 
+    @field_validator("targets")
+    @classmethod
+    def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return _without_repetition(names)
+
 
 class DataSection(Section):
     """Which records are trained on and how long a sample may be."""
@@ -69,14 +98,19 @@ class DataSection(Section):
     """Longest sample in tokens, prompt and answer together. The learner's text is shortened, never the answer."""
     tasks: tuple[str, ...] = ()
     """Short names of the tasks to train. Empty: all that the data holds."""
-    task_weights: dict[str, float] = Field(default_factory=dict)
-    """How often each record of a task appears in an epoch, by short name; 1 where not given."""
+    task_weights: dict[str, Weight] = Field(default_factory=dict)
+    """How often each record of a task appears in an epoch, by short name; 1 where not given, 0 leaves a task out."""
     custom_tasks: tuple[str, ...] = ()
     """Tasks of your own: `file.py` or `package.module:attribute`. Installed entry points are found without this."""
     adapters: Literal["one", "per_task"] = "one"
     """`one` adapter for all tasks, or one `per_task`, each in a run folder of its own below the run."""
     workers: int = Field(default=2, ge=0, le=64, json_schema_extra=_FREE)
     """Background workers that lay out the next steps. 0: none; the result does not depend on it."""
+
+    @field_validator("tasks")
+    @classmethod
+    def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return _without_repetition(names)
 
 
 class StepSection(Section):
@@ -212,9 +246,6 @@ class Recipe(Section):
             raise ValueError(
                 f"task_weights names {', '.join(sorted(unknown))}, which data.tasks does not train"
             )
-        negative = [task for task, weight in self.data.task_weights.items() if weight < 0]
-        if negative:
-            raise ValueError(f"the weight of {negative[0]} is negative; 0 leaves a task out")
         return self
 
 

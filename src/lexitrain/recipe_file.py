@@ -16,10 +16,13 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from lexitrain.errors import InputError, nearest
+from lexitrain.paths import user_path
 from lexitrain.recipe import Recipe, recipe_fields
 
 _SHIPPED = Path(__file__).parent / "recipes"
 _DEFAULT_FIX = "`lexitrain recipes NAME` shows every field with its meaning."
+
+_WORDS = {"tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"}  # kinds of keys: words, and `<<`
 
 Keys = tuple[str, ...]
 
@@ -38,7 +41,9 @@ class _Settings:
             level = cast("dict[str, Any]", level).setdefault(key, {})
             if not isinstance(level, dict):
                 raise InputError(
-                    f"{'.'.join(keys[:depth])} is a value, not a section with fields.", where=place
+                    f"{'.'.join(keys[:depth])} is a value, not a section with fields.",
+                    where=place,
+                    fix=_DEFAULT_FIX,
                 )
         level[keys[-1]] = value
         self.places[keys] = place
@@ -93,7 +98,7 @@ def _find(name_or_path: str, beside: Path | None = None) -> Path:
     shipped = _SHIPPED / f"{name_or_path}.yaml"
     if "/" not in name_or_path and shipped.is_file():
         return shipped
-    path = Path(name_or_path).expanduser()
+    path = user_path(name_or_path)
     if beside is not None and not path.is_absolute():
         path = beside / path
     if path.is_file():
@@ -109,23 +114,37 @@ def _find(name_or_path: str, beside: Path | None = None) -> Path:
 def _read_into(settings: _Settings, path: Path, seen: tuple[Path, ...]) -> None:
     if path.resolve() in seen:
         chain = " -> ".join(p.name for p in (*seen, path))
-        raise InputError(f"The recipe extends itself: {chain}.", where=path)
+        raise InputError(
+            f"The recipe extends itself: {chain}.", where=path, fix="Remove one of these `extends`."
+        )
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"The recipe cannot be read: {error}.", where=path) from error
+        raise InputError(
+            f"The recipe cannot be read: {error}.",
+            where=path,
+            fix="It must be a text file in UTF-8.",
+        ) from error
     own = _Settings()
     _collect(own, text, str(path))
+    if not own.values:
+        raise InputError(
+            "The recipe is empty.",
+            where=path,
+            fix="Give at least one field, such as `extends: fast`.",
+        )
     parent = own.values.pop("extends", None)
     if parent is not None:
         if not isinstance(parent, str):
             raise InputError(
-                "extends takes the name of one recipe.", where=own.place(("extends",)) or path
+                "extends takes the name of one recipe.",
+                where=own.place(("extends",)) or path,
+                fix=f"One of {', '.join(recipe_names())}, or the path of a YAML file.",
             )
         _read_into(settings, _find(parent, path.parent), (*seen, path.resolve()))
         # The parent's sentence describes the parent.
         settings.values.pop("description", None)
-        settings.values["name"] = path.stem
+    settings.values["name"] = path.stem
     _merge(settings, own, own.values, ())
 
 
@@ -145,26 +164,40 @@ def _collect(settings: _Settings, text: str, where: str) -> None:
         if root is None:
             return
         if not isinstance(root, yaml.MappingNode):
-            raise InputError("A recipe is a mapping of sections and fields.", where=f"{where}:1")
+            raise InputError(
+                "A recipe is a mapping of sections and fields.",
+                where=f"{where}:1",
+                fix=_DEFAULT_FIX,
+            )
         _walk(settings, root, (), where)
         settings.values = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f"{where}:{mark.line + 1}" if mark else where
         problem = getattr(error, "problem", None) or "it cannot be parsed"
-        raise InputError(f"This is not valid YAML: {problem}.", where=line) from error
+        raise InputError(
+            f"This is not valid YAML: {problem}.", where=line, fix="Mend the file at this place."
+        ) from error
     except (RecursionError, ValueError) as error:
-        raise InputError(f"This is not a usable recipe: {error}.", where=where) from error
+        raise InputError(
+            f"This is not a usable recipe: {error}.", where=where, fix=_DEFAULT_FIX
+        ) from error
 
 
 def _walk(settings: _Settings, node: yaml.MappingNode, above: Keys, where: str) -> None:
     for key_node, value_node in node.value:
         place = f"{where}:{key_node.start_mark.line + 1}"
-        if not isinstance(key_node, yaml.ScalarNode):
-            raise InputError("A key of a recipe is one word.", where=place)
+        if not isinstance(key_node, yaml.ScalarNode) or key_node.tag not in _WORDS:
+            raise InputError(
+                "A key of a recipe is one word: no number, no null, no list.",
+                where=place,
+                fix=_DEFAULT_FIX,
+            )
         keys = (*above, str(key_node.value))
         if keys in settings.places:
-            raise InputError(f"{'.'.join(keys)} is given twice.", where=place)
+            raise InputError(
+                f"{'.'.join(keys)} is given twice.", where=place, fix="Keep one of the two."
+            )
         settings.places[keys] = place
         if isinstance(value_node, yaml.MappingNode):
             _walk(settings, value_node, keys, where)
@@ -180,7 +213,11 @@ def _override(settings: _Settings, text: str) -> None:
     try:
         value = yaml.safe_load(raw)
     except (yaml.YAMLError, ValueError) as error:
-        raise InputError(f"The value of --set {name} is not valid YAML.", where="--set") from error
+        raise InputError(
+            f"The value of --set {name} is not valid YAML.",
+            where="--set",
+            fix="Quote it, or check its brackets.",
+        ) from error
     settings.put(tuple(name.split(".")), value, f"--set {text}")
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +17,7 @@ from lexitrain.cli.main import COMMANDS, run
 
 FORBID_HEAVY = """
 import sys
+import time
 HEAVY = {"torch", "transformers", "peft", "datasets", "bitsandbytes", "accelerate", "pandas", "numpy"}
 class Forbid:
     def find_spec(self, name, path=None, target=None):
@@ -86,3 +90,44 @@ def test_a_recipe_printed_as_yaml_is_a_recipe(
     path.write_text(capsys.readouterr().out)
     assert run(["recipes", str(path)]) == 0
     assert "Passes over the training samples." in capsys.readouterr().out
+
+
+def signalled(arguments: list[str], started: Path, signal_: int, group: bool) -> tuple[int, str]:
+    """Run the command, in a process group of its own, until `started` exists; signal it. Its code and stderr."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lexitrain", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    while not any(started.parent.glob(started.name)):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    (os.killpg if group else os.kill)(process.pid, signal_)
+    _, said = process.communicate(timeout=60)
+    return process.returncode, said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_generating_with_nothing_left(tmp_path: Path, signal_: int) -> None:
+    arguments = ["data", "generate", "--count", "5000000", "--out", str(tmp_path / "raw.jsonl")]
+    code, said = signalled(arguments, tmp_path / ".raw.jsonl.partial-*", signal_, group=False)
+    assert code == 130
+    assert said == "stopped by a signal; nothing was written.\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_control_c_is_quiet_while_workers_start(tmp_path: Path) -> None:
+    assert run(["data", "generate", "--count", "60000", "--out", str(tmp_path / "raw.jsonl")]) == 0
+    arguments = ["data", "prepare", str(tmp_path / "raw.jsonl"), "--out", str(tmp_path / "data")]
+    code, said = signalled(
+        [*arguments, "--workers", "2"], tmp_path / ".data.partial-*", signal.SIGINT, group=True
+    )
+    assert code == 130
+    assert said == "stopped by a signal; nothing was written.\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["raw.jsonl"]

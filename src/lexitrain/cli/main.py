@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from typing import Annotated, Any
 
@@ -16,12 +17,17 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from lexitrain.cli.console import print_error
+from lexitrain.cli.console import errors_console, print_error
 from lexitrain.errors import InputError, LexiTrainError, nearest
 
 #: Command, and the module below `lexitrain.cli` that holds it, in the order of the help text. A module holds either
 #: a function of the command's name or, where the command has commands of its own, an `app`.
 COMMANDS = ("demo", "data", "recipes", "plan", "train", "runs", "evaluate", "predict")
+
+
+_INTERRUPTED = 130
+"""Exit code after SIGINT or SIGTERM, where nothing is left to go on with."""
+_WRITE_AT_THEIR_END = {"data", "evaluate"}
 
 
 class _Commands(TyperGroup):
@@ -86,12 +92,13 @@ def run(arguments: list[str]) -> int:
     try:
         get_command(app).main(args=arguments, prog_name="lexitrain")
     except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 0
+        code = end.code if isinstance(end.code, int) else 0
+        return _interrupted(arguments) if code == _INTERRUPTED else code
     except LexiTrainError as error:
         print_error(error)
         return error.exit_code
     except KeyboardInterrupt:
-        return 130
+        return _interrupted(arguments)
     except BrokenPipeError:
         # The reader (`| head`) has what it wanted. What is still buffered must not fail again when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -99,6 +106,14 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         return _unexpected(error)
     return 0
+
+
+def _interrupted(arguments: list[str]) -> int:
+    """Say that a signal ended the command; a training run that saved its step ends with 4 instead."""
+    at_once = arguments and arguments[0] in _WRITE_AT_THEIR_END
+    left = "nothing was written" if at_once else "what was written before is whole"
+    errors_console().print(f"[yellow]stopped[/] by a signal; {left}.", soft_wrap=True)
+    return _INTERRUPTED
 
 
 def _unexpected(error: Exception) -> int:
@@ -123,9 +138,16 @@ def main() -> None:
     """Entry point of the `lexitrain` command."""
     # Libraries must not talk between our lines; a user who wants to hear them sets these beforehand.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # A machine that is taken away sends SIGTERM: commands then tidy up as they do after Ctrl-C.
+    signal.signal(signal.SIGTERM, _end)
     sys.exit(run(sys.argv[1:]))
+
+
+def _end(_signal: int, _frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -12,9 +12,10 @@ import os
 import pickle
 import signal
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from multiprocessing import get_context, parent_process
@@ -273,7 +274,8 @@ class Intakes:
         under_way: deque[Future[Intake]] = deque()
         try:
             for chunk in chunks:
-                under_way.append(self._pool.submit(_work, chunk))
+                with _sigint_held():
+                    under_way.append(self._pool.submit(_work, chunk))
                 if len(under_way) >= self._window:
                     yield under_way.popleft().result()
             while under_way:
@@ -283,6 +285,20 @@ class Intakes:
                 "A worker process was killed, usually because memory ran out.",
                 fix="Free some memory and run the same command again.",
             ) from None
+
+
+@contextmanager
+def _sigint_held() -> Generator[None]:
+    """Holds Ctrl-C back while a worker may be started: it inherits this, and the main process ends the workers. Else a
+    worker that is still importing would answer with a traceback."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def workers_for(input_bytes: int) -> int:

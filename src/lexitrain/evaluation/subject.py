@@ -18,6 +18,7 @@ from lexitrain.base_model import NANO
 from lexitrain.errors import InputError
 from lexitrain.models import compute_dtype, load_adapter, load_base, load_tokenizer, restore_adapter
 from lexitrain.models.adapter import CONFIG_FILE
+from lexitrain.paths import user_path
 from lexitrain.recipe import ModelSection, Recipe
 from lexitrain.run import DataSummary, Run
 
@@ -94,7 +95,7 @@ def locate(run_or_model: str | Path) -> Subject:
     name = str(run_or_model)
     if name == NANO:  # even where a folder of this name lies about
         return Subject(name, ModelSection(base=name), name)
-    path = Path(name).expanduser()
+    path = user_path(name)
     run = Run(path)
     if run.exists():
         recipe = run.read_recipe()

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import cast
 
 from lexitrain.errors import InputError
+from lexitrain.paths import user_path
 from lexitrain.tasks.dialogue import Dialogue
 from lexitrain.tasks.explanation import Explanation
 from lexitrain.tasks.fluency import Fluency
@@ -71,7 +72,7 @@ def _all_tasks(custom: Sequence[str]) -> Iterator[tuple[Task, str]]:
 
 def _custom(source: str) -> list[object]:
     if source.endswith(".py"):
-        return _defined(_module_of_file(Path(source).expanduser()), source)
+        return _defined(_module_of_file(user_path(source)), source)
     module_name, _, attribute = source.partition(":")
     if not attribute:
         raise InputError(

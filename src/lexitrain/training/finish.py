@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lexitrain.files import make_folder, remove_folder, sync_folder, write_synced
+from lexitrain.paths import user_path
 from lexitrain.recipe_file import recipe_to_yaml
 from lexitrain.run import DataSummary, Run
 
@@ -77,7 +78,7 @@ def write_adapter(
 
 def portable_name(base: str) -> str:
     """How to call a base elsewhere: `nano` and Hub ids as they are, a folder by its own name."""
-    folder = Path(base).expanduser()
+    folder = user_path(base)
     return folder.resolve().name if folder.is_dir() else base
 
 
