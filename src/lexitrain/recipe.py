@@ -12,15 +12,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
+
+from lexitrain.paths import user_path
 
 #: The projections of a decoder layer that an adapter can change.
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
 def _no_truth_value(value: Any) -> Any:
-    """No field is true or false; taken as a number, `rank: true` would be rank 1."""
+    """Taken as a number, `rank: true` would be rank 1."""
     if isinstance(value, bool):
         raise ValueError("true or false is no value for this field")
     return value
@@ -54,7 +64,11 @@ class Section(BaseModel):
         allow_inf_nan=False,
     )
 
-    _no_truth_values = field_validator("*", mode="before")(_no_truth_value)
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_values(cls, value: Any, info: ValidationInfo) -> Any:
+        wanted = cls.model_fields[info.field_name or ""].annotation
+        return value if wanted is bool else _no_truth_value(value)
 
 
 class ModelSection(Section):
@@ -195,7 +209,7 @@ class CheckpointSection(Section):
     @property
     def mirror_folder(self) -> Path | None:
         """The folder of the mirror, if there is to be one."""
-        return None if self.mirror in {None, "", "none"} else Path(self.mirror or "").expanduser()
+        return None if self.mirror in {None, "", "none"} else user_path(self.mirror or "")
 
 
 class ValidationSection(Section):

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from lexitrain.paths import user_path
+
 if TYPE_CHECKING:
     from lexitrain.recipe import Recipe
     from lexitrain.run import Run
@@ -80,7 +82,7 @@ def this_machine(environ: Mapping[str, str] = os.environ, root: Path = Path("/")
 def with_mirror(recipe: Recipe, run: Run, given: str | Path | None) -> Recipe:
     """The recipe with the mirror that was given, that it names, that the run has had, or that this machine offers."""
     if given is not None:
-        return mirrored(recipe, Path(given).expanduser().absolute())
+        return mirrored(recipe, user_path(given).absolute())
     if recipe.checkpoints.mirror is None and run.exists():
         recipe = mirrored(recipe, run.read_recipe().checkpoints.mirror)
     machine = this_machine()
