@@ -13,6 +13,7 @@ import pytest
 from lexitrain.cli.main import run as lexitrain
 from lexitrain.recipe_file import load_recipe
 from lexitrain.run import Run
+from lexitrain.training.checkpoints import Checkpoints
 from tests.test_run import metrics
 
 
@@ -90,3 +91,54 @@ def test_a_folder_without_runs_and_a_missing_one(
     assert lexitrain(["runs", str(tmp_path)]) == 0
     assert "no runs" in capsys.readouterr().err
     assert lexitrain(["runs", str(tmp_path / "nowhere")]) == 2
+
+
+def checkpointed(path: Path) -> Run:
+    run = Run(path)
+    run.write_recipe(load_recipe("demo"))
+    checkpoints = Checkpoints(run.checkpoints, keep=9)
+    checkpoints.save_best(20, {"adapter.bin": b"best"}, {"validation_loss": 0.5})
+    for step in (10, 20, 30, 40):
+        checkpoints.save(step, {"adapter.bin": bytes(100)})
+    return run
+
+
+def test_verify_reads_everything_and_names_what_is_broken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = checkpointed(tmp_path)
+    assert lexitrain(["runs", "verify", str(tmp_path), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["broken"] == {}
+    assert "best-000020" in told["intact"]
+
+    file = run.checkpoint(30) / "adapter.bin"
+    file.write_bytes(b"x" + file.read_bytes()[1:])
+    assert lexitrain(["runs", "verify", str(tmp_path), "--json"]) == 2
+    both = capsys.readouterr()
+    assert list(json.loads(both.out)["broken"]) == ["step-000030"]
+    assert "Broken: step-000030" in both.err
+    assert lexitrain(["runs", "verify", str(tmp_path)]) == 2
+    assert "step-000030: the content of adapter.bin has changed" in capsys.readouterr().out
+    assert lexitrain(["runs", "verify", str(tmp_path / "nowhere")]) == 2
+
+
+def test_prune_keeps_the_newest_intact_ones_and_the_best(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = checkpointed(tmp_path)
+    os.truncate(run.checkpoint(40) / "adapter.bin", 5)
+    assert lexitrain(["runs", "prune", str(tmp_path), "--keep", "2", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["kept"] == ["step-000020", "step-000030", "best-000020"]
+    assert sorted(told["deleted"]) == ["step-000010", "step-000040"]
+    assert told["freed_bytes"] > 105
+    assert run.checkpoint_steps() == [20, 30]
+    with run.lock():
+        assert lexitrain(["runs", "prune", str(tmp_path), "--keep", "1"]) == 2
+    assert "Another process" in capsys.readouterr().err
+    assert lexitrain(["runs", "prune", str(tmp_path), "--keep", "0"]) == 2
+    for step in (20, 30):
+        os.truncate(run.checkpoint(step) / "adapter.bin", 5)
+    assert lexitrain(["runs", "prune", str(tmp_path), "--keep", "1"]) == 0
+    assert run.checkpoint_steps() == [20, 30]  # the last ones are left to whoever can mend them

@@ -104,6 +104,7 @@ def load_base(
             dtype=dtype,
             attn_implementation="sdpa",
             trust_remote_code=False,
+            use_safetensors=True,  # the other format is a pickle, which can run code
             **options,
         )
     if options:

@@ -119,6 +119,23 @@ class Checkpoints:
             for path in sorted(self.folder.glob(f"{_TEMPORARY}*")):
                 remove_folder(path)
 
+    def prune(self) -> list[Path]:
+        """Delete all but the newest `keep` checkpoints that verify and the best adapter that the newest knows.
+
+        Where none verifies, nothing is deleted. Returns the folders that are gone.
+        """
+        whole = [path for path in self.steps() if _verifies(path)]
+        if not whole:
+            return []
+        kept = set(whole[: self._keep])
+        bests = [path for path in self.bests() if _verifies(path)]
+        kept.update([path for path in bests if _step_of(path) <= _step_of(whole[0])][:1])
+        gone = [path for path in (*self.steps(), *self.bests()) if path not in kept]
+        for path in gone:
+            self._remove(path)
+        self.remove_leftovers()
+        return gone
+
     def size(self) -> int:
         """Bytes of all that is kept."""
         return sum(each.stat().st_size for each in self.folder.rglob("*") if each.is_file())
@@ -203,8 +220,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     for name, expected in manifest["files"].items():
         try:
             content = (path / name).read_bytes()
-        except OSError as error:
-            raise BrokenCheckpoint(f"{name} cannot be read ({error.strerror})") from error
+        except (OSError, ValueError) as error:  # ValueError: a name that no file system takes
+            raise BrokenCheckpoint(f"{name} cannot be read ({error})") from error
         if len(content) != expected["bytes"]:
             raise BrokenCheckpoint(
                 f"{name} has {len(content)} bytes instead of {expected['bytes']}"
@@ -229,10 +246,10 @@ def _manifest(step: int, files: Mapping[str, bytes], note: Mapping[str, Any]) ->
         name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
         for name, content in files.items()
     }
-    return _canonical({"format": FORMAT, "step": step, "note": dict(note), "files": listed})
+    return canonical({"format": FORMAT, "step": step, "note": dict(note), "files": listed})
 
 
-def _canonical(content: Mapping[str, Any]) -> bytes:
+def canonical(content: Mapping[str, Any]) -> bytes:
     """The manifest's bytes, with a hash of the rest in it: any other spelling is a damaged one."""
     seal = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     return (json.dumps({**content, "sha256": seal}, indent=2, sort_keys=True) + "\n").encode()
@@ -246,16 +263,36 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads(raw)
         del manifest["sha256"]
-        whole = raw == _canonical(manifest)
-    except (ValueError, TypeError, KeyError):
+        whole = raw == canonical(manifest)
+    except (ValueError, TypeError, KeyError, RecursionError):
         whole, manifest = False, {}
     if not whole:
         raise BrokenCheckpoint(f"{MANIFEST} is damaged or incomplete")
-    if manifest["format"] != FORMAT:
-        raise BrokenCheckpoint(f"{MANIFEST} has format {manifest['format']}, not {FORMAT}")
-    if manifest["step"] != _step_of(path):
-        raise BrokenCheckpoint(f"{MANIFEST} is of step {manifest['step']}, not of this folder")
+    if manifest.get("format") != FORMAT:
+        raise BrokenCheckpoint(f"{MANIFEST} has format {manifest.get('format')}, not {FORMAT}")
+    if manifest.get("step") != _step_of(path):
+        raise BrokenCheckpoint(f"{MANIFEST} is of step {manifest.get('step')}, not of this folder")
+    _check_entries(manifest.get("files"), manifest.get("note"))
     return manifest
+
+
+def _check_entries(files: Any, note: Any) -> None:
+    """Files of this folder alone, with size and hash: a manifest may have been made by anyone."""
+    if not isinstance(files, dict) or not isinstance(note, dict):
+        raise BrokenCheckpoint(f"{MANIFEST} lists no files")
+    for name, facts in files.items():
+        if Path(name).name != name or name in {"", ".."}:
+            raise BrokenCheckpoint(f"{MANIFEST} names {name!r}, which is no file of this folder")
+        if not isinstance(facts, dict) or facts.keys() != {"bytes", "sha256"}:
+            raise BrokenCheckpoint(f"{MANIFEST} says nothing of use about {name}")
+
+
+def _verifies(path: Path) -> bool:
+    try:
+        read_checkpoint(path)
+    except BrokenCheckpoint:
+        return False
+    return True
 
 
 def _is_there(path: Path, manifest: bytes) -> bool:
@@ -274,5 +311,5 @@ def _looks_whole(path: Path) -> bool:
     try:
         files = _read_manifest(path)["files"]
         return all((path / name).stat().st_size == each["bytes"] for name, each in files.items())
-    except (BrokenCheckpoint, OSError):
+    except (BrokenCheckpoint, OSError, ValueError):
         return False

@@ -8,7 +8,6 @@ the folder is decided by the first.
 
 from __future__ import annotations
 
-import shutil
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lexitrain.errors import InputError, Stopped
+from lexitrain.files import remove_folder
 from lexitrain.models.adapter import CONFIG_FILE, WEIGHTS_FILE
 from lexitrain.recipe import Recipe, training_differences
 from lexitrain.run import Run
@@ -283,7 +283,8 @@ def _finish(training: Training, tokenizer: Any, ending: Ending) -> TrainingResul
         environment=run.read_environment(),
     )
     write_adapter(run, files, tokenizer, training.recipe, training.corpus.summary, facts)
-    shutil.rmtree(run.cache, ignore_errors=True)  # a finished run needs its samples no more
+    with suppress(OSError):
+        remove_folder(run.cache)  # a finished run needs its samples no more
     result = _result(training, "finished", ending)
     training.event(
         "finished",

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from safetensors.torch import load, save
 
+from lexitrain.errors import InputError
 from lexitrain.models.adapter import (
     CONFIG_FILE,
     WEIGHTS_FILE,
@@ -133,10 +134,20 @@ def restore(checkpoint: Checkpoint, model: Any, optimizer: Optimizer) -> Standin
 
 
 def standing_of(checkpoint: Checkpoint) -> Standing:
-    """Where the run stood at a verified checkpoint."""
-    saved: dict[str, Any] = json.loads(checkpoint.files[STATE_FILE])["standing"]
-    parts = {"window": Window(**saved["window"]), "losses": LossWatch(**saved.get("losses", {}))}
-    return Standing(**{**saved, **parts})
+    """Where the run stood at a verified checkpoint. Raises InputError for a state that this version does not write."""
+    try:
+        saved: dict[str, Any] = json.loads(checkpoint.files[STATE_FILE])["standing"]
+        parts = {
+            "window": Window(**saved["window"]),
+            "losses": LossWatch(**saved.get("losses", {})),
+        }
+        return Standing(**{**saved, **parts})
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(
+            f"The state of this checkpoint cannot be used ({type(error).__name__}: {error}).",
+            where=checkpoint.path,
+            fix="It was written by another version, or by other means. Delete the folder to go on from the one before.",
+        ) from error
 
 
 def seed_step(seed: int, step: int, rank: int = 0) -> None:
