@@ -40,6 +40,12 @@ def train(
         bool,
         typer.Option("--fresh", help="Move an existing run aside (DIR.old-1) and start anew."),
     ] = False,
+    accept_changes: Annotated[
+        bool,
+        typer.Option(
+            "--accept-changes", help="Go on with another recipe or other data than before."
+        ),
+    ] = False,
     stop_after_step: Annotated[
         int | None,
         typer.Option(
@@ -84,6 +90,7 @@ def train(
             stop_at=end,
             mirror=mirror,
             fresh=fresh,
+            accept_changes=accept_changes,
             observer=progress,
         )
     if not result.first:

@@ -161,6 +161,12 @@ def _spike(details: dict[str, Any]) -> str:
     return f"the loss jumped to {details['loss']:.3f} (rows {rows} of train.jsonl)"
 
 
+def _environment(details: dict[str, Any]) -> str:
+    inexact = ", ".join(details["no_longer_exact"])
+    bits = f"; the last bits may differ from now on ({inexact})" if inexact else ""
+    return f"not as at the start: {'; '.join(details['changes'])}{bits}"
+
+
 _OF_A_RUNG = ("token_budget", "max_length", "shortened", "still_longer")
 
 _LINES: dict[str, Callable[[dict[str, Any]], str]] = {
@@ -177,6 +183,10 @@ _LINES: dict[str, Callable[[dict[str, Any]], str]] = {
     "nan": _nan,
     "spike": _spike,
     "worker": lambda details: f"a background worker failed ({details['problem']}): done again here",
-    "environment": lambda details: f"not as at the start: {'; '.join(details['changes'])}",
+    "environment": _environment,
+    "accepted": lambda details: (
+        "going on with changes: "
+        + "; ".join([*details.get("recipe", ()), *details.get("data", ())])
+    ),
     "signal": lambda details: f"{details['signal']} received; the step at hand is saved",
 }

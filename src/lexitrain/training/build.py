@@ -13,9 +13,10 @@ from lexitrain.recipe import Recipe
 from lexitrain.run import Run
 from lexitrain.step import Processes, TrainingStep, build_optimizer
 from lexitrain.tasks import registry
+from lexitrain.training.accepting import accepted
 from lexitrain.training.checkpoints import Checkpoint, Checkpoints, read_checkpoint
 from lexitrain.training.corpus import Corpus, data_differences, load_corpus, other_data
-from lexitrain.training.environment import changes, environment
+from lexitrain.training.environment import changes, environment, no_longer_exact
 from lexitrain.training.ladder import apply_rungs, base_on_rung
 from lexitrain.training.lessons import learn
 from lexitrain.training.limits import Limits
@@ -36,6 +37,7 @@ def build_training(
     limits: Limits,
     mark: StepMark,
     processes: Processes,
+    accept_changes: bool,
 ) -> tuple[Training, Any, str | None]:
     """All objects of the run, its tokenizer, and the name of the checkpoint it goes on from, if there is one.
 
@@ -48,7 +50,7 @@ def build_training(
     tokenizer: Any = load_tokenizer(recipe.model.base, recipe.model.revision)
     tasks = registry(recipe.data.custom_tasks)
     corpus = load_corpus(run, data_dir, recipe, tasks, tokenizer)
-    _refuse_other_data(run, corpus, data_dir)
+    _settle_data(run, corpus, data_dir, observer, processes, accept_changes)
     if recipe.schedule.early_stopping is not None and not len(corpus.validation):
         raise InputError(
             "Early stopping needs validation samples, and there are none.",
@@ -129,12 +131,23 @@ def _where_it_stands(run: Run, newest: Checkpoint | None) -> Standing:
     return standing
 
 
-def _refuse_other_data(run: Run, corpus: Corpus, data_dir: Path) -> None:
+def _settle_data(
+    run: Run,
+    corpus: Corpus,
+    data_dir: Path,
+    observer: Observer,
+    processes: Processes,
+    accept: bool,
+) -> None:
+    """Refuse other data than the run was started with, or keep what they are from now on."""
     if not run.data_file.is_file():
         return
     differences = data_differences(run.read_data(), corpus.summary)
-    if differences:
+    if differences and not accept:
         raise other_data(differences, data_dir)
+    if differences and processes.first:
+        accepted(run, observer, data=differences)
+        run.write_data(corpus.summary)
 
 
 def _write_first_files(training: Training, now: dict[str, Any]) -> None:
@@ -150,4 +163,5 @@ def _write_first_files(training: Training, now: dict[str, Any]) -> None:
     if not run.environment_file.is_file():
         run.write_environment(now)
     elif differences := changes(run.read_environment(), now):
-        training.event("environment", changes=differences)
+        inexact = no_longer_exact(differences)
+        training.event("environment", changes=differences, no_longer_exact=inexact)

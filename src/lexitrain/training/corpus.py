@@ -137,7 +137,7 @@ def _check_report(file: Path, facts: Mapping[str, Mapping[str, Any]]) -> None:
 
 def data_differences(before: DataSummary, now: DataSummary) -> list[str]:
     """What differs in a way that changes training, as sentences. Where the folder lies does not matter."""
-    differences = _file_differences(before.files, now.files)
+    differences = file_differences(before.files, now.files)
     if not differences and before.rendered_sha256 != now.rendered_sha256:
         differences.append(
             "the same records give other tokens (tokenizer, chat template, or a task's code changed)"
@@ -145,26 +145,20 @@ def data_differences(before: DataSummary, now: DataSummary) -> list[str]:
     return differences
 
 
-def refuse_other_files(
-    before: DataSummary, files: Mapping[str, Mapping[str, Any]], data_dir: Path
-) -> None:
-    """Raises InputError naming the files that are not those the run was trained on."""
-    if differences := _file_differences(before.files, files):
-        raise other_data(differences, data_dir)
-
-
 def other_data(differences: list[str], data_dir: Path) -> InputError:
     """The refusal to go on with other data."""
     return InputError(
         f"The run was started with other data: {'; '.join(differences)}.",
         where=data_dir,
-        fix="Give the data it was started with, another --run folder, or --fresh to start anew.",
+        fix="Give the data it was started with, another --run folder, --fresh to start anew, or --accept-changes to go "
+        "on with these from the newest checkpoint.",
     )
 
 
-def _file_differences(
+def file_differences(
     before: Mapping[str, Mapping[str, Any]], now: Mapping[str, Mapping[str, Any]]
 ) -> list[str]:
+    """Files that are not those of before, with what differs."""
     return [
         f"{name} {_difference(before.get(name), now.get(name))}"
         for name in sorted(before.keys() | now.keys())

@@ -7,8 +7,8 @@ need not learn it again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lexitrain.run import Event
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 def learn(standing: Standing, events: Sequence[Event]) -> None:
     """Put into `standing` what the events say beyond it.
+
+    A validation loss that was measured on other data is no longer the best one.
 
     A change that the user had accepted (event `accepted`) may have cured the numbers: what was left out for them before
     it is done, and the count of times gone back begins anew.
@@ -32,3 +34,12 @@ def learn(standing: Standing, events: Sequence[Event]) -> None:
             standing.left_out = sorted({*standing.left_out, details["left_out"] - 1})
         elif each.event == "accepted":
             standing.left_out = []
+            if each.step >= standing.step and not _comparable(details):
+                standing.best_step, standing.best_loss = None, None
+                standing.validations_without_gain = 0
+
+
+def _comparable(accepted: Mapping[str, Any]) -> bool:
+    """True when validation losses before and after an accepted change were measured on the same samples."""
+    sections = {each.partition(".")[0] for each in accepted.get("recipe", ())}
+    return "data" not in accepted and not sections & {"data", "validation"}

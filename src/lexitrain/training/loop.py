@@ -129,7 +129,7 @@ def run_steps(training: Training, interrupt: Interrupt) -> Ending:
     training.tell(training.checkpoints.outcomes(wait=True))
     if interrupt.agreed:
         return "signal"
-    if standing.step == total:
+    if standing.step >= total:
         return "finished"
     if _ended(training):
         return "early_stopping"

@@ -17,12 +17,13 @@ from typing import Any, Literal
 from lexitrain.errors import InputError, Stopped
 from lexitrain.files import remove_folder
 from lexitrain.models.adapter import CONFIG_FILE, WEIGHTS_FILE
-from lexitrain.recipe import Recipe, training_differences
+from lexitrain.recipe import Recipe
 from lexitrain.run import Run
 from lexitrain.step import Processes, joined_processes, release_memory
 from lexitrain.tasks import registry
+from lexitrain.training.accepting import keep_recipe, recipe_changes
 from lexitrain.training.build import build_training
-from lexitrain.training.corpus import file_facts, refuse_other_files, require_known_tasks
+from lexitrain.training.corpus import file_differences, file_facts, other_data, require_known_tasks
 from lexitrain.training.each_task import recipe_of_task, tasks_to_train
 from lexitrain.training.finish import CardFacts, write_adapter
 from lexitrain.training.going_back import GoBack
@@ -51,6 +52,7 @@ def train(
     stop_at: datetime | None = None,
     mirror: str | Path | None = None,
     fresh: bool = False,
+    accept_changes: bool = False,
     observer: Observer | None = None,
 ) -> TrainingResult:
     """Train by a recipe, going on from the newest valid checkpoint where the run exists.
@@ -65,6 +67,7 @@ def train(
         mirror: folder for copies of the run, instead of the recipe's `checkpoints.mirror`. A run whose own folder is
             missing goes on from there.
         fresh: move an existing run aside and start anew.
+        accept_changes: go on with another recipe or other data than the run was started with.
         observer: is told what happens.
 
     Raises:
@@ -76,11 +79,9 @@ def train(
     with joined_processes() as processes:
         run = (Run if processes.first else Witness)(run_dir)
         talking = observer if observer is not None and processes.first else Silent()
-        call = _Call(Path(data_dir), limits, talking, processes)
+        call = _Call(Path(data_dir), limits, talking, processes, accept_changes)
         with storage_errors(run):
-            settled = processes.from_first(
-                lambda: _clear(run, recipe, call.data_dir, mirror, fresh)
-            )
+            settled = processes.from_first(lambda: _clear(run, recipe, call, mirror, fresh))
             work = _train_each_task if settled.data.adapters == "per_task" else _train_one
             return replace(work(settled, run, call), first=processes.first)
 
@@ -93,11 +94,10 @@ class _Call:
     limits: Limits
     observer: Observer
     processes: Processes
+    accept: bool
 
 
-def _clear(
-    run: Run, recipe: Recipe, data_dir: Path, mirror: str | Path | None, fresh: bool
-) -> Recipe:
+def _clear(run: Run, recipe: Recipe, call: _Call, mirror: str | Path | None, fresh: bool) -> Recipe:
     """Move an existing run aside where that is asked for and the rest is right; refuse a run of runs by another recipe.
 
     Returns:
@@ -107,13 +107,13 @@ def _clear(
         raise InputError("This is a file, not the folder of a run.", where=run.path, fix=_OTHER)
     require_known_tasks(recipe, registry(recipe.data.custom_tasks))
     if fresh:
-        file_facts(data_dir)
+        file_facts(call.data_dir)
         move_aside(run)
     recipe = with_mirror(recipe, run, mirror)
     if fresh:
         move_mirror_aside(run, recipe.checkpoints.mirror_folder)
     if recipe.data.adapters == "per_task" and run.exists():
-        _refuse_other_recipe(run, recipe)
+        recipe_changes(run, recipe, accept=call.accept)
     return recipe
 
 
@@ -140,8 +140,8 @@ def _train_one(recipe: Recipe, run: Run, call: _Call) -> TrainingResult:
         StepMark(run.path, write=call.processes.first) as mark,
         Interrupt(call.observer.stage) as interrupt,
     ):
-        if call.processes.first and run.exists() and run.read_recipe() != recipe:
-            run.write_recipe(recipe)  # what may differ is that of the last call
+        if call.processes.first and run.exists():
+            keep_recipe(run, recipe, call.observer)
         try:
             while (done := _course(recipe, run, call, mark, interrupt)) is None:
                 release_memory()  # the objects of the course that was given up
@@ -157,7 +157,7 @@ def _course(
 ) -> TrainingResult | None:
     """Build the run in its newest state and train; None when it has to be built again."""
     training, tokenizer, resumed = build_training(
-        recipe, call.data_dir, run, call.observer, call.limits, mark, call.processes
+        recipe, call.data_dir, run, call.observer, call.limits, mark, call.processes, call.accept
     )
     _announce(training, interrupt, resumed)
     if warning := machine_warning(run, recipe):
@@ -189,11 +189,15 @@ def _checked(recipe: Recipe, run: Run, call: _Call) -> TrainingResult | None:
     files = file_facts(call.data_dir)
     if not run.exists():
         return None
-    _refuse_other_recipe(run, recipe)
+    if recipe_changes(run, recipe, accept=call.accept):
+        return None
     done = _finished(run)
-    if done is not None:  # one that goes on is held against its data when they have been read
-        refuse_other_files(run.read_data(), files, call.data_dir)
-    return done
+    if done is None:  # one that goes on is held against its data when they have been read
+        return None
+    other = file_differences(run.read_data().files, files)
+    if other and not call.accept:
+        raise other_data(other, call.data_dir)
+    return None if other else done
 
 
 def _answer_crash(training: Training) -> None:
@@ -318,9 +322,10 @@ def _result(
 
 
 def _finished(run: Run) -> TrainingResult | None:
-    """The result of a run that has reached its end before."""
-    last = next((each for each in reversed(run.events()) if each.event == "finished"), None)
-    if last is None or not (run.adapter / WEIGHTS_FILE).is_file():
+    """The result of a run that has reached its end before, and was not changed since."""
+    ends = (each for each in reversed(run.events()) if each.event in {"finished", "accepted"})
+    last = next(ends, None)
+    if last is None or last.event == "accepted" or not (run.adapter / WEIGHTS_FILE).is_file():
         return None
     return TrainingResult(
         run=run.path,
@@ -340,14 +345,3 @@ def _finished(run: Run) -> TrainingResult | None:
 def _first_loss(run: Run) -> float | None:
     started = next((each for each in run.events() if each.event == "started"), None)
     return None if started is None else started.details["validation_loss"]
-
-
-def _refuse_other_recipe(run: Run, recipe: Recipe) -> None:
-    before = run.read_recipe()
-    differences = training_differences(before, recipe)
-    if differences:
-        raise InputError(
-            f"The run was started with another recipe: {'; '.join(differences)}.",
-            where=run.path,
-            fix="Give another --run folder, or --fresh to move this run aside and start anew.",
-        )
