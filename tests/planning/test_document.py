@@ -1,0 +1,36 @@
+"""The planning page quotes what the benchmark saved."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "planning.md").read_text(encoding="utf-8")
+SAVED = json.loads((ROOT / "benchmarks" / "results" / "plan-t4.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", ["slow", "notebook", "fast", "best"])
+def test_the_hours_and_gigabytes_are_those_that_were_saved(name: str):
+    plan = SAVED["plans"][name]
+    hours = plan["hours"]
+    row = (
+        f"| `{name}` | {hours['expected']:.2f} ({hours['low']:.2f}–{hours['high']:.2f}) | "
+        f"{plan['hours_by_part']['training']:.2f} | {plan['memory_gb']['peak']:.2f} GB | "
+    )
+    assert row in PAGE
+
+
+def test_the_claims_are_those_that_were_judged():
+    for row in SAVED["versus"]["slow → notebook"]["improvement"]["table"]:
+        if row["claim"]:
+            assert f"| {row['improvement']} | {row['claim']} |" in PAGE
+            assert row["why"][1:] in PAGE
+
+
+def test_the_headline_holds():
+    ratio = SAVED["headline"]["best / notebook"]
+    assert ratio < 1
+    assert f"{ratio:.0%} of the time" in PAGE
