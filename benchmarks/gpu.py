@@ -43,7 +43,7 @@ from benchmarks.workload import (
 from lexitrain.recipe_file import load_recipe
 
 ROOT = Path(__file__).parents[1]
-LIMIT = 480.0
+LIMIT = 465.0  # seconds; gpu.sh ends everything at 480
 TRAINING_SAMPLES = 14_250  # of the team's training split
 RESIDENT_MEMORY = 60e9  # bytes of GPU memory from which all competitors fit side by side
 
@@ -120,7 +120,7 @@ def everyone(bench: Bench) -> dict[str, Any]:
 
 def longer_prompt(bench: Bench) -> dict[str, Any]:
     """The same with 256 tokens more in every prompt, against the packed ones."""
-    names = ["fast", "trl"] if bench.dry else ["fast", "trl", "trl_long"]
+    names = ["fast"] if bench.dry else ["fast", "trl", "trl_long"]
     if not bench.dry and find_spec("liger_kernel"):
         names.append("trl_liger")
     work = bench.work(bench.small, prompt=32 if bench.dry else 256)
@@ -129,7 +129,8 @@ def longer_prompt(bench: Bench) -> dict[str, Any]:
 
 def large_model(bench: Bench) -> dict[str, Any]:
     """1.5B `best` beside 0.5B `notebook` as it ran in the same session."""
-    found = bench.compared(bench.work(bench.large), [Part("best", 3, 4), Part("best_budget", 2, 2)])
+    parts = [Part("best", 3, 4), *([] if bench.dry else [Part("best_budget", 2, 2)])]
+    found = bench.compared(bench.work(bench.large), parts)
     best = found["competitors"]["best"]
     old = bench.document.get("everyone", {}).get("competitors", {}).get("notebook", {})
     if "samples_per_second" in best and "samples_per_second" in old:

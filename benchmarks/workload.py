@@ -98,7 +98,7 @@ def build_base(
         pad_token_id=PAD,
         attn_implementation="sdpa",
     )
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), torch.device(device):
         torch.manual_seed(SEED)
         model = Qwen2ForCausalLM(config)
     return model.to(dtype=dtype, device=device).requires_grad_(False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import combinations
@@ -48,6 +49,8 @@ class Worker:
     _ready: bool = False
 
     def __post_init__(self) -> None:
+        # A file, not a pipe: trainers say much, and a full pipe would stop them.
+        self._said = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 (closed in stop)
         self._process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "benchmarks.compare.worker", self.name),
@@ -56,7 +59,7 @@ class Worker:
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE if self.work.device == "cuda" else None,
+            stderr=self._said,
             text=True,
         )
 
@@ -72,6 +75,7 @@ class Worker:
         self.wait()
         self._tell({"steps": 0})
         self._process.communicate()
+        self._said.close()
 
     def wait(self) -> None:
         """Until it says that it is ready for a turn."""
@@ -91,8 +95,9 @@ class Worker:
         line = self._process.stdout.readline()
         if line:
             return json.loads(line)
-        _, errors = self._process.communicate()
-        last = (errors or "see above").strip().rpartition("\n")[2]
+        self._process.communicate()
+        self._said.seek(0)
+        last = self._said.read().strip().rpartition("\n")[2]
         self.failed = last[:300] or f"exit {self._process.returncode}"
         return {}
 
