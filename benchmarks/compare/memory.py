@@ -10,13 +10,12 @@ an untimed one only.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 
 class LiveBytes(TorchDispatchMode):
@@ -35,13 +34,11 @@ class LiveBytes(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        given = {_storage(leaf)._cdata for leaf in tree_leaves((args, kwargs)) if _is_plain(leaf)}
+        given = {storage._cdata for storage in _storages((*args, *kwargs.values()))}
         result = func(*args, **kwargs)
-        for leaf in tree_leaves(result):
-            if _is_plain(leaf):
-                storage = _storage(leaf)
-                if storage._cdata not in given and storage._cdata not in self._known:
-                    self._count(storage)
+        for storage in _storages(result if isinstance(result, tuple | list) else (result,)):
+            if storage._cdata not in given and storage._cdata not in self._known:
+                self._count(storage)
         return result
 
     def _count(self, storage: torch.UntypedStorage) -> None:
@@ -56,12 +53,14 @@ class LiveBytes(TorchDispatchMode):
         self.now -= size
 
 
-def _is_plain(leaf: Any) -> bool:
-    return isinstance(leaf, torch.Tensor) and leaf.layout == torch.strided
-
-
-def _storage(tensor: torch.Tensor) -> torch.UntypedStorage:
-    return tensor.untyped_storage()
+def _storages(values: Iterable[Any]) -> Iterator[torch.UntypedStorage]:
+    """The storages of the tensors among an operator's arguments or results, lists of tensors looked into."""
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            if value.layout == torch.strided:
+                yield value.untyped_storage()
+        elif isinstance(value, tuple | list):
+            yield from _storages(value)
 
 
 class Peak:
