@@ -54,6 +54,7 @@ CHANGES = {
     "step.token_budget": ("150", "layout tokens"),
     "step.head_chunk": ("16", "head chunk"),
     "step.gradient_checkpointing": ("always", "recomputation"),
+    "step.memory_limit": ("1e-6", "recomputation"),
     "optimizer.name": ("adamw_8bit", "weights"),
     "optimizer.learning_rate": ("1e-3", "learning rates"),
     "optimizer.weight_decay": ("0.5", "weights"),

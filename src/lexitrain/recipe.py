@@ -144,6 +144,8 @@ class StepSection(Section):
     """Supervised positions for which the output head is computed at a time; bounds the memory of the logits."""
     gradient_checkpointing: Literal["auto", "always", "never"] = "auto"
     """Recompute activations in the backward pass. `auto`: only where it does not fit otherwise."""
+    memory_limit: float | None = Field(default=None, gt=0)
+    """Memory that the automatic settings may count on, in GB (10^9 bytes). Empty: what the device has free."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

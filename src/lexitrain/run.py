@@ -61,8 +61,8 @@ class Event:
     """One line of events.jsonl.
 
     Attributes:
-        event: started, resumed, rescued, checkpoint, rung, signal, stopped, mirror, warning, environment, nan, broken
-            or finished.
+        event: planned, started, resumed, rescued, checkpoint, rung, signal, stopped, mirror, warning, environment, nan,
+            broken or finished.
         step: optimizer steps done when it happened.
         time: UTC, ISO 8601.
         details: whatever tells the reader more.

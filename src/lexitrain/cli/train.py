@@ -119,6 +119,7 @@ def result_document(result: TrainingResult) -> dict[str, object]:
         },
         "adapter": str(result.adapter) if result.adapter else None,
         "seconds": round(result.seconds, 3),
+        "foresight": dict(result.foresight),
     }
     if result.parts:
         document["parts"] = {task: result_document(part) for task, part in result.parts.items()}
@@ -139,7 +140,18 @@ def print_result(result: TrainingResult) -> None:
                 f"  validation loss {part.best_loss:.4f} at step {part.best_step}{before}",
                 soft_wrap=True,
             )
+        if part.foresight:
+            out.print(f"  predicted / measured: {_beside(part)}", soft_wrap=True)
         out.print(f"  adapter in {part.adapter}", markup=False, soft_wrap=True)
+
+
+def _beside(result: TrainingResult) -> str:
+    """Peak, step time and hours, each as it was predicted and as it came."""
+    shown = (("peak", "peak_gb", "GB"), ("step", "step_seconds", "s"), ("steps", "hours", "h"))
+    return ", ".join(
+        f"{name} {result.foresight[key]['predicted']:.3g} / {result.foresight[key]['measured']:.3g} {unit}"
+        for name, key, unit in shown
+    )
 
 
 def _stopped_message(result: TrainingResult) -> str:

@@ -119,8 +119,25 @@ def _told(event: Event) -> str | None:
     tell = _LINES.get(event.event)
     if tell is None:
         return None
-    text, warning = tell(event.details), event.event not in {"started", "resumed"}
+    text = tell(event.details)
+    warning = event.event not in {"planned", "started", "resumed"}
     return f"[yellow]{escape(text)}[/]" if warning else escape(text)
+
+
+def _planned(details: dict[str, Any]) -> str:
+    if "not_foreseen" in details:
+        return f"not planned: {details['not_foreseen']}"
+    memory = details["memory_gb"]
+    given_up = [
+        f"{field}={value}"
+        for field, value in details["choices"].items()
+        if value not in {"none", "never", "auto"}
+    ]
+    fits = "" if details["fits"] else ", which is more than there is"
+    return (
+        f"foreseen: {memory['peak']:.2f} GB of {memory['limit']:.2f}{fits}, {details['hours']['expected']:.2g} h "
+        f"({details['gpu']}, {details['basis']})" + "".join(f"; {each}" for each in given_up)
+    )
 
 
 def _started(details: dict[str, Any]) -> str:
@@ -170,6 +187,7 @@ def _environment(details: dict[str, Any]) -> str:
 _OF_A_RUNG = ("token_budget", "max_length", "shortened", "still_longer")
 
 _LINES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "planned": _planned,
     "started": _started,
     "resumed": _resumed,
     "broken": lambda details: f"{details['checkpoint']} cannot be used: {details['reason']}",

@@ -17,6 +17,7 @@ from lexitrain.training.accepting import accepted
 from lexitrain.training.checkpoints import Checkpoint, Checkpoints, read_checkpoint
 from lexitrain.training.corpus import Corpus, data_differences, load_corpus, other_data
 from lexitrain.training.environment import changes, environment, no_longer_exact
+from lexitrain.training.foresight import foresee
 from lexitrain.training.ladder import apply_rungs, base_on_rung
 from lexitrain.training.lessons import learn
 from lexitrain.training.limits import Limits
@@ -67,16 +68,23 @@ def build_training(
     checkpoints = Checkpoints(run.checkpoints, recipe.checkpoints.keep)
     newest = _newest(run, checkpoints, observer, processes)
     standing = processes.from_first(lambda: _where_it_stands(run, newest))
-    observer.stage("loading the model")
+    observer.stage("planning the step")
     device = processes.device()
+    foresight = processes.from_first(
+        lambda: foresee(
+            run, recipe, corpus, device, processes=processes.count, goes_on=newest is not None
+        )
+    )
+    decided = foresight.recipe
+    observer.stage("loading the model")
     dtype = compute_dtype(recipe.model.precision, device)
-    base = load_base(base_on_rung(recipe.model, standing.rung), device=device, dtype=dtype)
+    base = load_base(base_on_rung(decided.model, standing.rung), device=device, dtype=dtype)
     model = attach_adapter(base, recipe.lora, recipe.seed, recipe.model.adapter)
     optimizer = build_optimizer(model.parameters(), recipe.optimizer)
     step = TrainingStep(
         model,
         optimizer,
-        recipe.step,
+        decided.step,
         max_length=recipe.data.max_length,
         pad_id=tokenizer.pad_token_id,
         clip=recipe.optimizer.clip,
@@ -99,6 +107,7 @@ def build_training(
         mark=mark,
         saved_at=None if newest is None else newest.step,
         limits=limits,
+        foresight=foresight,
     )
     if newest is not None:
         restore(newest, model, optimizer)
@@ -160,6 +169,9 @@ def _write_first_files(training: Training, now: dict[str, Any]) -> None:
     if not run.data_file.is_file():
         run.write_data(training.corpus.summary)
     training.corpus.save_new(run)
+    if not run.plan_file.is_file():
+        run.write_plan(training.foresight.document)
+        training.event("planned", **training.foresight.summary())
     if not run.environment_file.is_file():
         run.write_environment(now)
     elif differences := changes(run.read_environment(), now):

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from lexitrain.rendering import Sample
     from lexitrain.step import StepResult, TrainingStep
     from lexitrain.training.corpus import Corpus
+    from lexitrain.training.foresight import Foresight
     from lexitrain.training.shortening import Shortener
     from lexitrain.training.signals import Interrupt
     from lexitrain.training.step_mark import StepMark
@@ -64,6 +65,7 @@ class Training:
     observer: Observer
     shortener: Shortener
     mark: StepMark
+    foresight: Foresight
     saved_at: int | None = None
     limits: Limits = field(default_factory=Limits)
     speed: Speed = field(default_factory=Speed)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class TrainingResult:
         best_step, best_loss: of the lowest validation loss.
         adapter: folder of the best adapter, when finished.
         seconds: spent in training steps, over all calls.
+        foresight: when finished, peak_gb, step_seconds and hours, each predicted and measured.
         parts: with one adapter per task, the result of each task; the numbers above are then sums and means.
         first: False in a process that is not the first of its run, and so has nothing to tell.
     """
@@ -38,6 +39,7 @@ class TrainingResult:
     best_loss: float | None = None
     adapter: Path | None = None
     seconds: float = 0.0
+    foresight: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Any])
     parts: dict[str, TrainingResult] = field(default_factory=dict[str, "TrainingResult"])
     first: bool = True
 

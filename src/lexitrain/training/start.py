@@ -31,7 +31,7 @@ from lexitrain.training.ladder import climb
 from lexitrain.training.limits import Limits
 from lexitrain.training.loop import Ending, Training, run_steps, validation_loss
 from lexitrain.training.machine import machine_warning, mirrored, with_mirror
-from lexitrain.training.monitor import Observer, Silent
+from lexitrain.training.monitor import Observer, Silent, peak_memory_gb
 from lexitrain.training.rescue import bring_back, move_aside, move_mirror_aside
 from lexitrain.training.result import TrainingResult, combined
 from lexitrain.training.signals import Interrupt
@@ -298,6 +298,7 @@ def _finish(training: Training, tokenizer: Any, ending: Ending) -> TrainingResul
         best_step=step,
         best_loss=loss,
         seconds=round(standing.seconds, 3),
+        foresight=result.foresight,
     )
     return result
 
@@ -318,7 +319,13 @@ def _result(
         best_loss=standing.best_loss,
         adapter=training.run.adapter if state == "finished" else None,
         seconds=standing.seconds,
+        foresight=_foresight(training) if state == "finished" else {},
     )
+
+
+def _foresight(training: Training) -> dict[str, dict[str, float]]:
+    standing = training.standing
+    return training.foresight.beside(standing.step, standing.seconds, peak_memory_gb())
 
 
 def _finished(run: Run) -> TrainingResult | None:
@@ -339,6 +346,7 @@ def _finished(run: Run) -> TrainingResult | None:
         best_loss=last.details["best_loss"],
         adapter=run.adapter,
         seconds=last.details["seconds"],
+        foresight=last.details.get("foresight", {}),
     )
 
 
