@@ -186,3 +186,11 @@ def test_a_task_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     capsys.readouterr()
     assert prepare(*arguments, "--custom-task", task) == 0
     assert json.loads(capsys.readouterr().out)["tasks"]["paraphrase"]["kept"] == 30
+
+
+def test_a_plot_of_another_kind_is_refused_before_measuring(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["data", "lengths", str(tmp_path / "missing.jsonl"), "--plot", "lengths.gif"]
+    assert run(arguments) == 2
+    assert "ends in .png" in capsys.readouterr().err

@@ -72,3 +72,31 @@ def test_a_mistake_is_one_message_and_exit_code_2(
     captured = capsys.readouterr()
     assert message in captured.err
     assert captured.out == ""
+
+
+def test_scores_are_shown_even_where_they_cannot_be_kept(
+    base: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    run = save_run(tmp_path / "run", base)
+    run.evaluation.write_text("a file where the folder should be")
+    assert lexitrain(["evaluate", str(run.path), "--data", str(data)]) == 2
+    captured = capsys.readouterr()
+    assert "JSON validity" in captured.out
+    assert "cannot be saved" in captured.err
+
+
+def test_other_records_under_the_same_name_keep_their_own_evaluation(
+    base: Path, data: Path, tmp_path: Path
+):
+    run = save_run(tmp_path / "run", base)
+    for _ in range(2):
+        assert lexitrain(["evaluate", str(run.path), "--data", str(data)]) == 0
+    other = tmp_path / "other"
+    other.mkdir()
+    lines = (data / "test.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    (other / "test.jsonl").write_text("".join(lines[:-1]), encoding="utf-8")
+    assert lexitrain(["evaluate", str(run.path), "--data", str(other)]) == 0
+    names = sorted(path.stem for path in run.evaluation.glob("*.json"))
+    assert names[0] == "test"
+    assert names[1].startswith("test-")
+    assert len(names) == 2

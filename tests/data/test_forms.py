@@ -125,3 +125,13 @@ def test_a_bad_row_says_why(row: Any, reason: str) -> None:
 
 def test_any_task_is_accepted_where_no_names_are_given() -> None:
     assert record_from_row({"task": "mine", "input": "a", "output": "b"}, None, None).task == "mine"
+
+
+def test_an_extra_prompt_or_instruction_does_not_make_a_task_s_record_a_conversation() -> None:
+    row = {"task": "grammar", "input": "He go", "output": {"corrected": "He goes"}}
+    for key in ("prompt", "instruction"):
+        record = read(row | {key: "Correct it"})
+        assert record == Record("grammar", "He go", {"corrected": "He goes"}, {key: "Correct it"})
+    assert read(row | {"prompt": "Hi", "completion": "Hello"}).messages == TURNS
+    alpaca = {"instruction": "Correct", "input": "He go", "output": "He goes"}
+    assert read(alpaca, task="grammar").messages is not None

@@ -150,6 +150,10 @@ def lengths(
     from lexitrain.cli.data_lengths import measure, print_lengths
     from lexitrain.recipe_file import load_recipe
 
+    if plot is not None:
+        from lexitrain.reporting.lengths import check_plot
+
+        check_plot(plot)
     loaded = load_recipe(recipe, overrides or ())
     with _progress() as progress:
         report, totals = measure(file, loaded, cover, limit, progress)

@@ -71,23 +71,25 @@ def evaluate(
             progress=progress,
         )
     document = evaluating.document(subject, held_out, evaluation)
-    saved = None
-    if subject.run is not None:
-        try:
-            saved = evaluating.save(subject.run, held_out, document, evaluation)
-        except OSError as error:
-            raise InputError(
-                f"The evaluation cannot be saved: {error.strerror}.", where=subject.run.evaluation
-            ) from error
+    # Minutes of work are shown before anything can go wrong with keeping them.
     if as_json:
         print_json(document)
-        return
-    from lexitrain.cli.evaluation_table import print_evaluation
+    else:
+        from lexitrain.cli.evaluation_table import print_evaluation
 
-    out = console()
-    print_evaluation(out, model, held_out, evaluation)
-    if saved is not None:
-        out.print(f"Saved to {saved}, every answer beside it.", markup=False, soft_wrap=True)
+        print_evaluation(console(), model, held_out, evaluation)
+    if subject.run is None:
+        return
+    try:
+        saved = evaluating.save(subject.run, held_out, document, evaluation)
+    except OSError as error:
+        raise InputError(
+            f"The evaluation cannot be saved: {error.strerror}.",
+            where=subject.run.evaluation,
+            fix="The scores above are complete; free space or permissions, then evaluate again to keep them.",
+        ) from error
+    if not as_json:
+        console().print(f"Saved to {saved}, every answer beside it.", markup=False, soft_wrap=True)
 
 
 def short_name(name: str, tasks: Mapping[str, Task]) -> str:

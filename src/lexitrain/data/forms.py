@@ -2,8 +2,9 @@
 
 People bring `{task, input, output, metadata}`, `{task, messages, metadata}`, ShareGPT (`conversations` of `from` and
 `value`), Alpaca (`instruction`, `input`, `output`) and `prompt`/`completion`. The last three are conversations: their
-wording is kept as it is and every assistant turn is supervised. Columns that belong to no form become metadata, so
-nothing is lost. Costs a few microseconds a row.
+wording is kept as it is and every assistant turn is supervised. A row with input and output is of the first form also
+where it carries a `prompt` without a completion, or an `instruction` and a task of its own. Columns that belong to no
+form become metadata, so nothing is lost. Costs a few microseconds a row.
 """
 
 from __future__ import annotations
@@ -41,6 +42,9 @@ _FORM_KEYS = frozenset(
 )
 
 
+_WORDINGS = frozenset(("prompt", "instruction"))  # metadata where the row is of another form
+
+
 class BadRow(ValueError):
     """A row that is no record; the message is the reason, without the place."""
 
@@ -61,7 +65,7 @@ def record_from_row(row: object, aliases: Mapping[str, str] | None, task: str | 
     fields = cast(Row, row)
     name = _task(fields, aliases, task)
     metadata = _metadata(fields)
-    turns = _conversation(fields)
+    turns = None if _is_plain(fields) else _conversation(fields)
     if turns is not None:
         asked = "\n".join(turn["content"] for turn in turns if turn["role"] == "user")
         return Record(name, asked, None, metadata, turns)
@@ -115,10 +119,20 @@ def _metadata(row: Row) -> dict[str, Any]:
         metadata = cast("dict[str, Any]", value)
     else:
         raise BadRow(f"metadata must be an object, this is {_kind(value)}")
-    if len(row) > 4 or not _FORM_KEYS.issuperset(row):
-        others = {key: value for key, value in row.items() if key not in _FORM_KEYS}
+    if len(row) > 4 or not _FORM_KEYS.issuperset(row) or not _WORDINGS.isdisjoint(row):
+        used = _FORM_KEYS - _WORDINGS if _is_plain(row) else _FORM_KEYS
+        others = {key: value for key, value in row.items() if key not in used}
         metadata = others | metadata
     return metadata
+
+
+def _is_plain(row: Row) -> bool:
+    """Whether a row that might be of several forms is `{task, input, output}`: an Alpaca row names no task."""
+    if not row.get("input") or not row.get("output") or row.get("completion"):
+        return False
+    if row.get("messages") or row.get("conversations"):
+        return False
+    return bool(row.get("task")) if row.get("instruction") else True
 
 
 def _decoded(value: Any) -> Any:

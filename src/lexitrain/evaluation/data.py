@@ -65,6 +65,7 @@ def read_held_out(
         raise InputError(
             "There is no record to score." if task is None else f"No record is of task {task}.",
             where=file,
+            fix="Give another file, or another --task.",
         )
     scored = rows if limit is None or limit >= len(rows) else _spread(rows, limit)
     folders = [file.parent, *([run_data] if run_data else [])]

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from lexitrain.errors import InputError
 from lexitrain.evaluation.data import HeldOut
 from lexitrain.evaluation.evaluation import Evaluation
 from lexitrain.evaluation.subject import Subject
@@ -32,6 +33,8 @@ def document(subject: Subject, data: HeldOut, evaluation: Evaluation) -> dict[st
 def save(run: Run, data: HeldOut, content: dict[str, Any], evaluation: Evaluation) -> Path:
     """Write scores and answers to the run's `evaluation/` and return the scores' path.
 
+    A file of the same name with other records keeps its evaluation: the new one's name ends in the file's hash.
+
     Raises:
         OSError: the folder cannot be written to.
     """
@@ -40,5 +43,15 @@ def save(run: Run, data: HeldOut, content: dict[str, Any], evaluation: Evaluatio
         for task in evaluation.tasks.values()
         for answered in task.answers
     ]
-    write_file(run.evaluation / f"{data.name}.answers.jsonl", "".join(lines).encode())
-    return run.write_evaluation(data.name, content)
+    name = data.name
+    if _of_other_records(run, name, content):
+        name += f"-{content['data']['sha256'][:8]}"
+    write_file(run.evaluation / f"{name}.answers.jsonl", "".join(lines).encode())
+    return run.write_evaluation(name, content)
+
+
+def _of_other_records(run: Run, name: str, content: dict[str, Any]) -> bool:
+    try:
+        return run.read_evaluation(name)["data"]["sha256"] != content["data"]["sha256"]
+    except (InputError, KeyError, TypeError):
+        return False  # there is none, or none that could be compared

@@ -14,6 +14,12 @@ from lexitrain.data.lengths import MULTIPLE, LengthReport
 from lexitrain.errors import InputError, MissingExtra
 
 
+def check_plot(path: Path) -> None:
+    """Raises InputError when `path` does not name a PNG; asked before the long measuring."""
+    if path.suffix.lower() != ".png":
+        raise InputError("The plot is a PNG.", where=path, fix="Name a file that ends in .png.")
+
+
 def draw_lengths(totals: NDArray[np.int64], report: LengthReport, path: Path) -> None:
     """Draw a histogram of sample lengths (tokens) with the lengths that cover 90, 95, 99 % into a PNG.
 
@@ -21,8 +27,7 @@ def draw_lengths(totals: NDArray[np.int64], report: LengthReport, path: Path) ->
         MissingExtra: matplotlib is not installed.
         InputError: `path` is no PNG.
     """
-    if path.suffix.lower() != ".png":
-        raise InputError("The plot is a PNG.", where=path, fix="Name a file that ends in .png.")
+    check_plot(path)
     try:
         figures: Any = import_module("matplotlib.figure")
     except ImportError:

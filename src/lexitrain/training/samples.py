@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ class Samples(Sequence[Sample]):
         """Task of each sample."""
         return [self.task_names[number] for number in self.task_numbers]
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """Hash of everything that a model can see of these samples."""
         digest = hashlib.sha256(json.dumps([self.task_names, self.skipped]).encode())
