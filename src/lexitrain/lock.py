@@ -132,13 +132,16 @@ def _lives(holder: dict[str, Any]) -> bool:
         return abs(time.time() - holder["time"]) < STALE_SECONDS
     if os.name != "posix":  # signal 0 asks on POSIX, and kills elsewhere
         return abs(time.time() - holder["time"]) < STALE_SECONDS
-    try:
-        os.kill(int(holder["pid"]), 0)
-    except ProcessLookupError:
+    process = holder["pid"]
+    if not isinstance(process, int) or process <= 0:
         return False
-    except (PermissionError, OverflowError):
-        pass
-    return holder.get("born") == _born(int(holder["pid"]))
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass  # another user's
+    return holder.get("born") == _born(process)
 
 
 def _refusal(folder: Path, holder: dict[str, Any]) -> InputError:

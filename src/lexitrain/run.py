@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,10 @@ from lexitrain.recipe_file import recipe_from_yaml, recipe_to_yaml
 
 MANIFEST = "MANIFEST.json"
 _STEP_PREFIX = "step-"
+
+#: JSON types of what a journal's line must have, by its key.
+Kinds = Mapping[str, tuple[type, ...]]
+_EVENT: Kinds = {"event": (str,), "step": (int,), "time": (str,)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,10 @@ class Metrics:
     data_wait_seconds: float
     memory_gb: float
     validation_loss: float | None = None
+
+
+_METRICS: Kinds = {each.name: (int, float) for each in fields(Metrics)}
+_REQUIRED_METRICS: Kinds = {k: v for k, v in _METRICS.items() if k != "validation_loss"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +150,10 @@ class Run:
 
     def read_environment(self) -> dict[str, Any]:
         """Versions, device, cores, seed and commit that the run was started with."""
-        return self._read_object(self.environment_file)
+        content = self._read_object(self.environment_file)
+        if not isinstance(content.get("versions", {}), dict):
+            raise InputError("This does not describe an environment.", where=self.environment_file)
+        return content
 
     def write_environment(self, environment: Mapping[str, Any]) -> None:
         """Write environment.json."""
@@ -151,10 +162,12 @@ class Run:
     def read_data(self) -> DataSummary:
         """Raises InputError when data.json is missing or not one that this version writes."""
         content = self._read_object(self.data_file)
-        try:
-            return DataSummary(**content)
-        except TypeError as error:
-            raise InputError("This is not a data summary.", where=self.data_file) from error
+        text = {"folder", "rendered_sha256"}
+        sound = all(isinstance(v, str if k in text else dict) for k, v in content.items())
+        if sound and all(isinstance(each, dict) for each in content.get("files", {}).values()):
+            with suppress(TypeError):
+                return DataSummary(**content)
+        raise InputError("This is not a data summary.", where=self.data_file)
 
     def write_data(self, data: DataSummary) -> None:
         """Write data.json."""
@@ -182,10 +195,9 @@ class Run:
 
     def metrics(self) -> list[Metrics]:
         """All logged lines, oldest first; a torn last line is left out."""
-        known = {each.name for each in fields(Metrics)}
         return [
-            Metrics(**{key: value for key, value in line.items() if key in known})
-            for line in _read_lines(self.metrics_file, {"step", "loss"})
+            Metrics(**{key: value for key, value in line.items() if key in _METRICS})
+            for line in _read_lines(self.metrics_file, _REQUIRED_METRICS)
         ]
 
     def append_metrics(self, metrics: Metrics) -> None:
@@ -199,7 +211,7 @@ class Run:
         """Drop the lines of steps after `after_step`, which a resumed run does again."""
         if not self.metrics_file.exists():
             return
-        lines = _read_lines(self.metrics_file, {"step"})
+        lines = _read_lines(self.metrics_file, {"step": (int,)})
         kept = [line for line in lines if line["step"] <= after_step]
         content = b"".join(_encode(line) for line in kept)
         if content != self.metrics_file.read_bytes():
@@ -214,7 +226,7 @@ class Run:
                 line["time"],
                 {k: v for k, v in line.items() if k not in {"event", "step", "time"}},
             )
-            for line in _read_lines(self.events_file, {"event", "step", "time"})
+            for line in _read_lines(self.events_file, _EVENT)
         ]
 
     def append_event(self, event: str, step: int, **details: Any) -> Event:
@@ -291,7 +303,7 @@ def _encode(line: Mapping[str, Any]) -> bytes:
     return (json.dumps(line, ensure_ascii=False) + "\n").encode()
 
 
-def _read_lines(path: Path, required: set[str]) -> list[dict[str, Any]]:
+def _read_lines(path: Path, required: Kinds) -> list[dict[str, Any]]:
     """The journal's objects. Raises InputError for a broken line that is not the torn last one."""
     lines: list[dict[str, Any]] = []
     for number, raw in enumerate(whole_lines(path), start=1):
@@ -299,7 +311,10 @@ def _read_lines(path: Path, required: set[str]) -> list[dict[str, Any]]:
             line = json.loads(raw)
         except ValueError as error:
             raise InputError(f"Not valid JSON: {error}.", where=f"{path}:{number}") from error
-        if not isinstance(line, dict) or not required <= line.keys():
+        if not isinstance(line, dict) or not all(
+            isinstance(line.get(key), kinds)  # pyright: ignore[reportUnknownMemberType]
+            for key, kinds in required.items()
+        ):
             raise InputError("This is not a line of this journal.", where=f"{path}:{number}")
         lines.append(line)  # pyright: ignore[reportUnknownArgumentType]
     return lines

@@ -209,7 +209,7 @@ def _next(run: Run, state: str, events: list[Event]) -> str:
         return f"adapter in {run.adapter}"
     if state == "running":
         return "wait for it"
-    folders = [each.details["data"] for each in events if each.event == "started"]
+    folders = [each.details.get("data") for each in events if each.event == "started"]
     data = folders[0] if folders else "DIR"
     return f"lexitrain train --recipe {run.recipe_file} --data {data} --run {run.path}"
 

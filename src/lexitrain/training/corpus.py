@@ -173,7 +173,7 @@ def _saved(run: Run, split: str) -> Path:
 def _difference(before: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> str:
     if before is None or now is None:
         return "was not there before" if before is None else "is gone"
-    return f"changed ({before['bytes']} bytes before, {now['bytes']} now, other SHA-256)"
+    return f"changed ({before.get('bytes')} bytes before, {now.get('bytes')} now, other SHA-256)"
 
 
 def require_known_tasks(recipe: Recipe, registry: Mapping[str, Task]) -> None:
