@@ -115,6 +115,7 @@ def test_what_fits_is_neither_recomputed_nor_quantized_and_a_limit_is_kept(tmp_p
     assert any("It needs" in note for note in notes(none, tmp_path))
 
 
+@pytest.mark.slow
 def test_versus_tells_what_each_change_does():
     old = load_recipe("slow", ON_NANO)
     new = load_recipe("notebook", ON_NANO)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from lexitrain.planning.search import recommend
 from lexitrain.recipe_file import load_recipe
 from tests.planning.test_plan import ON_NANO, planned
 
 
+@pytest.mark.slow
 def test_a_search_takes_the_best_that_fits():
     recipes = [
         load_recipe("fast", [*ON_NANO, f"schedule.epochs={epochs}", f"name=e{epochs}"])
