@@ -31,3 +31,12 @@ def test_ten_kills_change_nothing(tmp_path: Path) -> None:
     assert result["kills"] == 10
     assert result["disks_lost"] > 0
     assert all(result["equal_to_the_undisturbed_run"].values())
+
+
+def test_the_saved_result_is_that_of_a_hundred_kills() -> None:
+    result = json.loads((ROOT / "benchmarks" / "results" / "torture.json").read_text())
+    assert result["kills"] >= 100
+    assert all(result["equal_to_the_undisturbed_run"].values())
+    assert result["disks_lost"] > 0
+    assert result["died"]["writing a checkpoint"] > 0
+    assert result["died"]["mirroring"] > 0
