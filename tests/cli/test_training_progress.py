@@ -49,7 +49,10 @@ def test_events_that_matter_are_told(capsys: pytest.CaptureFixture[str]) -> None
         "resumed": ({"checkpoint": "step-000150"}, "going on from step-000150"),
         "broken": ({"checkpoint": "step-000150", "reason": "x [y]"}, "cannot be used: x [y]"),
         "mirror": ({"problem": "gone"}, "mirror: gone"),
-        "environment": ({"changes": ["torch: 1 -> 2"]}, "torch: 1 -> 2"),
+        "environment": (
+            {"changes": ["torch: 1 -> 2"], "no_longer_exact": ["torch"]},
+            "torch: 1 -> 2; the last bits may differ from now on (torch)",
+        ),
         "signal": ({"signal": "SIGTERM"}, "SIGTERM"),
         "checkpoint": ({"bytes": 1}, ""),
     }
