@@ -19,6 +19,8 @@ from lexitrain.training import train
 from lexitrain.training.checkpoints import BrokenCheckpoint, Checkpoints, canonical, read_checkpoint
 from tests.training.mutations import Material
 
+ROOT = Path(__file__).parents[2]
+
 
 @pytest.fixture(scope="module")
 def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
@@ -35,6 +37,12 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
 )
 def test_a_damaged_input_ends_in_a_clean_message(material: Material, data: st.DataObject) -> None:
     material.damage(data.draw)
+
+
+def test_the_saved_result_is_that_of_ten_thousand() -> None:
+    result = json.loads((ROOT / "benchmarks" / "results" / "mutations.json").read_text())
+    assert result["mutations"] >= 10_000
+    assert result["not_clean"] == 0
 
 
 class Trap:
