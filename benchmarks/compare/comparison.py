@@ -46,6 +46,7 @@ class Worker:
     warm_up: dict[str, Any] = field(default_factory=dict[str, Any])
     turns: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     failed: str | None = None
+    taken: int = 0
     _ready: bool = False
 
     def __post_init__(self) -> None:
@@ -67,13 +68,15 @@ class Worker:
         """Let it take some steps; `{}` if it has failed."""
         self.wait()
         self._tell({"steps": steps, "memory": memory})
+        found = self._read()
+        self.taken += steps
         self._ready = False
-        return self._read()
+        return found
 
     def stop(self) -> None:
-        """Let it end."""
-        self.wait()
-        self._tell({"steps": 0})
+        """Let it end. One that has taken all steps of the work has ended by itself."""
+        if not self._ended():
+            self._tell({"steps": 0})
         self._process.communicate()
         self._said.close()
 
@@ -82,6 +85,9 @@ class Worker:
         if not self._ready:
             self._read()
             self._ready = True
+
+    def _ended(self) -> bool:
+        return self.failed is not None or self.taken >= self.work.steps
 
     def _tell(self, command: dict[str, Any]) -> None:
         if not self.failed:
