@@ -55,6 +55,8 @@ CHANGES = {
     "step.head_chunk": ("16", "head chunk"),
     "step.gradient_checkpointing": ("always", "recomputation"),
     "step.memory_limit": ("1e-6", "recomputation"),
+    "step.attention": ("dense", "attention"),
+    "step.bucket": ("32", "layout tokens"),
     "optimizer.name": ("adamw_8bit", "weights"),
     "optimizer.learning_rate": ("1e-3", "learning rates"),
     "optimizer.weight_decay": ("0.5", "weights"),
@@ -100,7 +102,7 @@ def observe(
     recipe_overrides: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Observation:
     """Train a tiny run and say everything about it that a field could change."""
-    seen: Observation = {"mirror": None, "head chunk": None, "recomputation": None}
+    seen: Observation = dict.fromkeys(["mirror", "head chunk", "recomputation"])
 
     def spy(module: Any, name: str, note: Callable[..., None]) -> None:
         original = getattr(module, name)
@@ -119,6 +121,7 @@ def observe(
             "save",
             lambda *_: seen.update({"writing thread": threading.current_thread().name}),
         )
+        spy(step_module, "use_attention", lambda _, kind: seen.update(attention=kind))
         spy(loop_module, "Prefetch", lambda *args: seen.update(workers=args[3]))
         recipe = load_recipe("demo", recipe_overrides)
         write_data(folder / "data")

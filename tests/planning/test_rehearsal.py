@@ -44,7 +44,7 @@ def shape(**changes: Any) -> Architecture:
 
 
 def recipe_of(*overrides: str) -> Recipe:
-    return load_recipe("demo", ["optimizer.name=adamw", *overrides])
+    return load_recipe("demo", ["optimizer.name=adamw", "step.attention=dense", *overrides])
 
 
 def measured(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
+from torch.nn.attention.flex_attention import flex_attention
+from torch.nn.functional import scaled_dot_product_attention
 
-from lexitrain.step.attention import attention_mask
+from lexitrain.errors import InputError
+from lexitrain.step.attention import attention_kind, attention_mask, block_mask
 
 
 def test_the_mask_is_the_rule():
@@ -20,3 +24,48 @@ def test_the_mask_is_the_rule():
 
 def test_the_mask_has_the_dtype_of_the_queries():
     assert attention_mask(torch.tensor([[1, 2]]), torch.bfloat16).dtype is torch.bfloat16
+
+
+def random_reach(length: int) -> torch.Tensor:
+    """Two rows of subtrees: each position reaches itself, and not beyond the subtree it is in."""
+    generator = torch.Generator().manual_seed(1)
+    rows = []
+    for _ in range(2):
+        reach, path = [0] * length, []
+        for column in range(length):
+            depth = int(torch.randint(0, len(path) + 1, (), generator=generator))
+            for closed in path[depth:]:
+                reach[closed] = column
+            path = [*path[:depth], column]
+        for closed in path:
+            reach[closed] = length
+        rows.append(reach)
+    return torch.tensor(rows)
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+def test_the_block_mask_of_flex_attention_is_the_same_rule():
+    """Its forward pass, uncompiled, on a CPU; the backward pass needs a GPU."""
+    length, generator = 300, torch.Generator().manual_seed(2)
+    reach = random_reach(length)
+    query = torch.randn(2, 4, length, 16, generator=generator)
+    key, value = torch.randn(2, 2, 2, length, 16, generator=generator)
+    dense = scaled_dot_product_attention(
+        query, key, value, attn_mask=attention_mask(reach, query.dtype), enable_gqa=True
+    )
+    flex = flex_attention(query, key, value, block_mask=block_mask(reach), enable_gqa=True)
+    assert torch.allclose(dense, flex, atol=1e-5)
+
+
+def test_the_form_follows_the_device():
+    cpu = torch.device("cpu")
+    assert attention_kind("auto", cpu) == "blocks"
+    assert attention_kind("dense", cpu) == "dense"
+    with pytest.raises(InputError, match=r"compute capability 8\.0"):
+        attention_kind("flex", cpu)
+
+
+@pytest.mark.parametrize(("capability", "kind"), [((7, 5), "dense"), ((8, 0), "flex")])
+def test_auto_on_a_gpu_goes_by_compute_capability(capability, kind, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    assert attention_kind("auto", torch.device("cuda")) == kind

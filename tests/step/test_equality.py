@@ -18,6 +18,7 @@ from lexitrain.models import attach_adapter, load_base
 from lexitrain.recipe import LoraSection, ModelSection, OptimizerSection, StepSection
 from lexitrain.rendering import Sample
 from lexitrain.step import TrainingStep, build_optimizer
+from lexitrain.step import attention as attention_module
 from tests.tiny import tiny_model
 
 PAD = 1
@@ -141,6 +142,14 @@ def test_completion_loss_and_gradients(seed: int, layout: str, cuts: int, checkp
     assert_equal_to_plain(step, samples, seed, cuts)
 
 
+@pytest.mark.parametrize("layout", ["tree", "packed", "padded"])
+def test_attention_in_one_call_and_in_blocks_is_the_same(layout: str, monkeypatch):
+    monkeypatch.setattr(attention_module, "_BLOCK", 20)
+    for kind in ("dense", "blocks"):
+        step = training_step(adapted_model(), layout=layout, attention=kind)
+        assert_equal_to_plain(step, random_samples(0), 0, 1)
+
+
 @pytest.mark.parametrize("cuts", [1, 5])
 @pytest.mark.parametrize("layout", ["packed", "padded"])
 def test_all_tokens_loss_and_gradients(layout: str, cuts: int):
@@ -148,6 +157,30 @@ def test_all_tokens_loss_and_gradients(layout: str, cuts: int):
         adapted_model(), layout=layout, loss="all_tokens", micro_batch=SAMPLES // cuts
     )
     assert_equal_to_plain(step, random_samples(0), 0, cuts)
+
+
+@pytest.mark.parametrize(("dtype", "cuts"), [("bfloat16", 1), ("float16", 1), ("float16", 5)])
+def test_half_precision_gradients_are_those_of_padded_rows(dtype: str, cuts: int):
+    """2e-2 of the whole gradient; what half precision itself costs, against fp32, is more."""
+    samples = random_samples(0)
+
+    def gradient(compute: torch.dtype, **settings) -> torch.Tensor:
+        model = adapted_model()
+        for parameter in model.parameters():
+            if not parameter.requires_grad:
+                parameter.data = parameter.data.to(getattr(torch, dtype)).to(compute)
+        training_step(model, **settings).gradients(samples)
+        found = gradients_of(model).values()
+        assert all(each.dtype == torch.float32 for each in found)
+        return torch.cat([each.flatten() for each in found])
+
+    half = getattr(torch, dtype)
+    tree = gradient(half, layout="tree", token_budget=budget_for(samples, "tree", cuts))
+    padded = gradient(half, layout="padded", attention="dense")
+    exact = gradient(torch.float32, layout="padded", attention="dense")
+    size = torch.linalg.norm(exact)
+    assert torch.linalg.norm(tree - padded) <= 2e-2 * size
+    assert torch.linalg.norm(tree - exact) <= 4e-2 * size
 
 
 def test_the_validation_loss_is_the_steps_loss():

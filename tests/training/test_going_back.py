@@ -29,7 +29,7 @@ def poison(patch: pytest.MonkeyPatch, rows: set[int], what: str = "gradient") ->
         result = original(self, samples, batches)
         if rows.isdisjoint(sample.index for sample in samples):
             return result
-        self.parameters[0].grad.fill_(math.nan)  # pyright: ignore[reportOptionalMemberAccess]
+        self.grad_norm = math.nan
         value = math.inf if what == "loss" else result.loss
         return StepResult(value, result.supervised_tokens, result.layout_tokens, result.cuts)
 

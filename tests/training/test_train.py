@@ -173,11 +173,13 @@ def test_a_signal_saves_and_loses_nothing(
     assert_equal_runs(run, path)
 
 
-def test_dropout_weights_workers_and_eight_bit_state_resume_exactly(
-    recipe_of: RecipeOf, data_dir: Path, tmp_path: Path
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_dropout_weights_workers_eight_bit_state_and_loss_scale_resume_exactly(
+    precision: str, recipe_of: RecipeOf, data_dir: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("bitsandbytes")
     settings = [
+        f"model.precision={precision}",
         "lora.rank=128",  # matrices of 4,096 and more elements get 8-bit state
         "lora.dropout=0.2",
         "data.task_weights={fluency: 1.5}",

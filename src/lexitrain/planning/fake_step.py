@@ -91,8 +91,10 @@ def build_fake_step(
         quantize(model.get_base_model(), keep=base.get_output_embeddings())
     # The update's memory and work are counted apart (`optimizer_state.py`), so that any optimizer serves.
     optimizer = torch.optim.SGD([each for each in model.parameters() if each.requires_grad])
+    # The other forms of attention keep a little less, and need their device.
+    settings = recipe.step.model_copy(update={"attention": "dense"})
     step = TrainingStep(
-        model, optimizer, recipe.step, max_length=recipe.data.max_length, pad_id=0, clip=1.0
+        model, optimizer, settings, max_length=recipe.data.max_length, pad_id=0, clip=1.0
     )
     return FakeStep(step, target, parameters)
 

@@ -2,27 +2,32 @@
 
 Each micro-batch adds the sum of its token losses, divided by the supervised tokens of the whole step, to the
 gradient. The cuts therefore change cost and memory, never the gradient; nor does it matter which process computes
-which. The device is waited for once a call, after the last micro-batch.
+which. The device is waited for once a step, after the last micro-batch, to read loss and gradient norm together: both
+are known before any weight is moved. Besides that the step only enqueues work.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from lexitrain.errors import InputError
 from lexitrain.layout import CutCost, MicroBatch, lay_out
-from lexitrain.step.attention import attention_mask
+from lexitrain.step.attention import AttentionKind, attention_kind, mask_for, use_attention
 from lexitrain.step.head import sum_of_token_losses
+from lexitrain.step.loss_scale import FIRST, LossScale
 from lexitrain.step.out_of_memory import StepOutOfMemory, attempt
 from lexitrain.step.processes import Processes
 from lexitrain.step.shares import cuts_for, deal
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch.optim import Optimizer
 
     from lexitrain.recipe import StepSection
@@ -41,6 +46,10 @@ class StepResult:
 
 class TrainingStep:
     """Gradients, update and validation loss of one model. Built once a run.
+
+    Attributes:
+        grad_norm: global norm of the gradient that `gradients` left, before clipping.
+        loss_scale: of fp16; part of a run's state.
 
     Args:
         model: a PEFT model whose base and output head are frozen.
@@ -80,6 +89,11 @@ class TrainingStep:
         base = model.get_base_model()
         self._backbone = base.base_model
         self._head = _frozen_head(base)
+        self.grad_norm = 0.0
+        self.loss_scale = LossScale(FIRST if self._head.dtype == torch.float16 else 1.0)
+        self.attention: AttentionKind = attention_kind(settings.attention, self._head.device)
+        use_attention(base, self.attention)
+        self.bucket = _bucket(settings, self._head.device, self.attention)
         self.cut_cost = cut_cost(base.config)
         self.quantized: bool = getattr(base, "is_quantized", False)
         self.recomputes = settings.gradient_checkpointing == "always"
@@ -119,9 +133,13 @@ class TrainingStep:
             batches = self.lay_out(samples)
         supervised = sum(batch.supervised_tokens for batch in batches)
         own = deal(batches, self.cut_cost, self.processes.count)[self.processes.rank]
-        total = self._accumulate_together(own, supervised)
+        while True:
+            total = self._accumulate_together(own, supervised)
+            loss, self.grad_norm = self._read(total / supervised)
+            if not (math.isfinite(loss) and self.loss_scale.again(self.grad_norm)):
+                break
         return StepResult(
-            loss=total.item() / supervised,
+            loss=loss,
             supervised_tokens=supervised,
             layout_tokens=sum(batch.layout_tokens for batch in batches),
             cuts=len(batches),
@@ -150,17 +168,38 @@ class TrainingStep:
         total = torch.zeros((), dtype=torch.float32, device=self._head.device)
         for batch in batches:
             loss = self._sum_of_losses(batch)
-            (loss / supervised).backward()
+            (loss * (self.loss_scale.factor / supervised)).backward()
             total += loss.detach()
         return total
 
     def update(self, learning_rate: float) -> float:
-        """Clip the gradient, step the optimizer; returns the gradient's norm before clipping."""
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.clip)
+        """Clip the gradient and step the optimizer, waiting for nothing; returns the norm before clipping.
+
+        A gradient that is not a number moves no weight.
+        """
+        norm = self.grad_norm
+        if not math.isfinite(norm):
+            return norm
+        if norm > self.clip:
+            # Clipped to a hair below the limit, as torch.nn.utils.clip_grad_norm_ does.
+            _multiply(self._gradients(), self.clip / (norm + 1e-6))
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         self.optimizer.step()
-        return norm.item()
+        self.loss_scale.stepped()
+        return norm
+
+    def _gradients(self) -> list[Tensor]:
+        return [each.grad for each in self.parameters if each.grad is not None]
+
+    def _read(self, loss: Tensor) -> tuple[float, float]:
+        """Loss and global norm of the gradient as numbers, the gradient rid of its scale: the one wait of a step."""
+        gradients = self._gradients()
+        if self.loss_scale.used:
+            _multiply(gradients, 1 / self.loss_scale.factor)
+        norm = torch.nn.utils.get_total_norm(gradients)
+        values: list[float] = torch.stack([loss, norm.to(loss.dtype)]).tolist()
+        return values[0], values[1]
 
     @torch.no_grad()
     def loss(self, samples: Sequence[Sample]) -> tuple[float, int]:
@@ -188,19 +227,20 @@ class TrainingStep:
                 token_budget=token_budget,
                 micro_batch=self.micro_batch,
                 cost=self.cut_cost,
+                bucket=self.bucket,
             )
 
         return cuts_for(under, self.token_budget, self.cut_cost, processes)
 
     def _sum_of_losses(self, batch: MicroBatch) -> Tensor:
-        tokens, positions, reach, predict, labels = (
-            torch.from_numpy(array).to(self._head.device, non_blocking=True)
-            for array in (batch.tokens, batch.positions, batch.reach, batch.predict, batch.labels)
+        tokens, positions, reach, predict, labels = _on_device(
+            (batch.tokens, batch.positions, batch.reach, batch.predict, batch.labels),
+            self._head.device,
         )
         output = self._backbone(
             input_ids=tokens,
             position_ids=positions,
-            attention_mask=attention_mask(reach, self._head.dtype),
+            attention_mask=mask_for(self.attention, reach, self._head.dtype),
             use_cache=False,
         )
         hidden = output.last_hidden_state.flatten(0, 1).index_select(0, predict)
@@ -209,6 +249,29 @@ class TrainingStep:
     def _set_mode(self, *, training: bool) -> None:
         if self.model.training != training:
             self.model.train(training)
+
+
+def _multiply(tensors: list[Tensor], factor: float) -> None:
+    """All tensors by a factor, in place, in one kernel on a GPU."""
+    torch._foreach_mul_(tensors, factor)  # pyright: ignore[reportPrivateImportUsage]
+
+
+def _on_device(arrays: Sequence[NDArray[np.int64]], device: torch.device) -> list[Tensor]:
+    """The arrays as tensors; to a GPU in one transfer that nobody waits for."""
+    if device.type != "cuda":
+        return [torch.from_numpy(array).to(device) for array in arrays]
+    packed = torch.from_numpy(np.concatenate([array.ravel() for array in arrays]))
+    parts = packed.pin_memory().to(device, non_blocking=True).split([each.size for each in arrays])
+    return [part.view(array.shape) for part, array in zip(parts, arrays, strict=True)]
+
+
+def _bucket(settings: StepSection, device: torch.device, attention: AttentionKind) -> int:
+    """What row lengths are rounded up to. Fused kernels want masks of a multiple of 8; compiled ones few lengths."""
+    if settings.bucket != "auto":
+        return settings.bucket
+    if device.type == "cpu":
+        return 1
+    return 64 if attention == "flex" else 16
 
 
 def cut_cost(config: Any) -> CutCost:

@@ -110,7 +110,7 @@ def build_training(
         foresight=foresight,
     )
     if newest is not None:
-        restore(newest, model, optimizer)
+        restore(newest, model, optimizer, step.loss_scale)
     apply_rungs(training)
     _write_first_files(training, environment(device, dtype, recipe.seed, processes.count))
     run.cut_metrics(standing.logged_at)

@@ -271,6 +271,7 @@ def _save_checkpoint(training: Training) -> None:
         training.step.optimizer,
         standing,
         training.order.cursor(standing.step),
+        training.step.loss_scale,
     )
     training.checkpoints.save(standing.step, files, validation_loss=standing.validation_loss)
     training.speed.checkpoints.append(perf_counter() - start)

@@ -2,7 +2,8 @@
 
     adapter_model.safetensors, adapter_config.json   the adapter, as PEFT writes it
     optimizer.safetensors                            tensors of the optimizer's state, `<parameter>/<key>`
-    state.json                                       the rest: cursor, best, RNG states, rung, numbers of the optimizer
+    state.json                                       the rest: cursor, best, RNG states, rung, loss scale, numbers
+                                                     of the optimizer
 
 No pickle: a checkpoint can be read by anyone and runs no code. Tensors come back bit for bit, whatever their dtype
 (8-bit state included). The learning rate is a function of the step, so the schedule's state is the step itself.
@@ -28,6 +29,7 @@ from lexitrain.models.adapter import (
     put_weights,
     weights_file,
 )
+from lexitrain.step.loss_scale import LossScale
 from lexitrain.training.monitor import Window
 from lexitrain.training.spikes import LossWatch
 
@@ -94,7 +96,12 @@ class AdapterFiles:
 
 
 def checkpoint_files(
-    adapter: AdapterFiles, model: Any, optimizer: Optimizer, standing: Standing, cursor: Cursor
+    adapter: AdapterFiles,
+    model: Any,
+    optimizer: Optimizer,
+    standing: Standing,
+    cursor: Cursor,
+    loss_scale: LossScale | None = None,
 ) -> dict[str, bytes]:
     """All files of a checkpoint of this moment."""
     tensors: dict[str, Tensor] = {}
@@ -109,6 +116,7 @@ def checkpoint_files(
         "cursor": asdict(cursor),
         "standing": asdict(standing),
         "optimizer": numbers,
+        "loss_scale": asdict(loss_scale or LossScale()),
         "rng": _rng_states(),
     }
     return {
@@ -118,8 +126,11 @@ def checkpoint_files(
     }
 
 
-def restore(checkpoint: Checkpoint, model: Any, optimizer: Optimizer) -> Standing:
-    """Put a verified checkpoint into a model and an optimizer as they were built, and return where the run stands."""
+def restore(
+    checkpoint: Checkpoint, model: Any, optimizer: Optimizer, loss_scale: LossScale | None = None
+) -> Standing:
+    """Put a verified checkpoint into a model, an optimizer and a loss scale as they were built, and return where the
+    run stands."""
     content: dict[str, Any] = json.loads(checkpoint.files[STATE_FILE])
     standing = standing_of(checkpoint)
     put_weights(model, load(checkpoint.files[WEIGHTS_FILE]), checkpoint.path / WEIGHTS_FILE)
@@ -129,6 +140,9 @@ def restore(checkpoint: Checkpoint, model: Any, optimizer: Optimizer) -> Standin
         _put(states[name], key, value)
     for name, numbers in content["optimizer"].items():
         states[name].update(numbers)
+    if loss_scale is not None and loss_scale.used:
+        loss_scale.factor = content["loss_scale"]["factor"]
+        loss_scale.steady = content["loss_scale"]["steady"]
     _set_rng_states(content["rng"])
     return standing
 
