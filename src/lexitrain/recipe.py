@@ -148,7 +148,7 @@ class StepSection(Section):
     """Memory that the automatic settings may count on, in GB (10^9 bytes). Empty: what the device has free."""
     attention: Literal["auto", "dense", "blocks", "flex"] = "auto"
     """`dense`: one call with a mask. `blocks`: in blocks of queries, half the work. `flex`: FlexAttention. `auto`:
-    `flex` on compute capability 8.0 and later, `dense` on older GPUs, `blocks` on a CPU."""
+    `flex` on compute capability 8.0 and later, else `dense`."""
     bucket: AutoOrCount = "auto"
     """Cut lengths are padded to a multiple of it, so that kernels see few shapes. `auto`: 1 on a CPU; on a GPU 16, or
     64 with `flex`."""

@@ -10,8 +10,8 @@ by every layer. Implementations that take sequence borders from position ids are
 not grow along the row.
 
 Measured on a CPU (2 layers' worth of heads: 12 of 64, 2 of keys and values, 350 positions, forward and backward):
-`blocks` takes two thirds of the time of `dense`. `flex` has been checked for equality on a CPU and was not measured
-on a GPU.
+`blocks` takes two thirds of the time of `dense`; at 700 positions it takes a little more. Whole steps were not
+compared, so a recipe has to ask for it. `flex` has been checked for equality on a CPU and was not measured on a GPU.
 """
 
 from __future__ import annotations
@@ -52,8 +52,6 @@ def attention_kind(wanted: str, device: torch.device) -> AttentionKind:
             fix="Use step.attention=auto.",
         )
     if wanted == "auto":
-        if device.type == "cpu":
-            return "blocks"
         return "flex" if ampere else "dense"
     return wanted  # pyright: ignore[reportReturnType]
 
