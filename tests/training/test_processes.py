@@ -130,6 +130,20 @@ def test_a_signal_to_one_process_stops_all_of_them_together(together: Together) 
     assert_same_losses(together.run("SIGTERM to 1"), together.run("one"))
 
 
+def test_when_one_process_is_out_of_memory_all_climb_and_repeat_the_step(
+    together: Together,
+) -> None:
+    assert together.codes["memory"] == [0, 0]
+    told = [
+        each for each in together.run("memory").events() if each.event in {"out_of_memory", "rung"}
+    ]
+    assert [each.details.get("rung") for each in told] == [None, 1, 2]
+    assert {each.step for each in told} == {
+        0
+    }  # in the first step, which the checkpoints then count once
+    assert_same_losses(together.run("memory"), together.run("one"))
+
+
 @pytest.mark.parametrize(("killed", "expected"), [(0, [-9, 4]), (1, [4, -9])])
 def test_a_killed_process_ends_the_others_and_the_run_goes_on(
     together: Together, killed: int, expected: list[int]

@@ -19,6 +19,7 @@ from pathlib import Path
 
 # What `train` imports when it needs it, so that no child has to.
 import peft  # noqa: F401
+import pytest
 import torch
 from safetensors.torch import save_file
 from transformers.models.qwen2 import modeling_qwen2, tokenization_qwen2  # noqa: F401
@@ -27,6 +28,7 @@ from lexitrain.cli.main import run as command
 from lexitrain.step import joined_processes
 from lexitrain.training import train as _train  # noqa: F401
 from tests.step import test_equality as equality
+from tests.training.allocator import Allocator, allocate_through
 
 #: Step settings -> cuts of the ten samples of the equality test; with one cut a process has nothing to do.
 CUTS = {"one": {"micro_batch": 10}, "five": {"micro_batch": 2}, "by_cost": {}}
@@ -75,6 +77,22 @@ def save_gradients(folder: Path) -> int:
     return 0
 
 
+def run_out_of_memory(rank: int, times: int, work: Callable[[], int]) -> int:
+    """Do `work`; in one process, that many first backward passes find no memory."""
+    left = times if int(os.environ["RANK"]) == rank else 0
+
+    def fails(backward: bool) -> bool:
+        nonlocal left
+        if not backward or not left:
+            return False
+        left -= 1
+        return True
+
+    with pytest.MonkeyPatch.context() as patch:
+        allocate_through(Allocator(fails=fails), patch)
+        return work()
+
+
 def main() -> None:
     recipe, data, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
     ended: dict[str, list[int]] = {}
@@ -89,6 +107,8 @@ def main() -> None:
 
     ended["part of three"] = codes(launch(3, training("changing", "--stop-after-step", "9")))
     ended["rest of one"] = codes(launch(1, training("changing")))
+
+    ended["memory"] = codes(launch(2, lambda: run_out_of_memory(1, 3, training("memory"))))
 
     for rank, number in ((1, signal.SIGTERM), (1, signal.SIGKILL), (0, signal.SIGKILL)):
         name = f"{number.name} to {rank}"
