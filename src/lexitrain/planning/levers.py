@@ -18,17 +18,20 @@ LEVERS: Mapping[str, tuple[str, ...]] = {
     "model": ("model.base", "model.revision", "model.adapter"),
     "sequence length": ("data.max_length",),
     "LoRA rank": ("lora.rank", "lora.alpha", "lora.targets"),
-    "batch": ("step.effective_batch", "step.micro_batch", "step.token_budget", "step.head_chunk"),
+    "batch": (
+        "step.effective_batch", "step.micro_batch", "step.token_budget", "step.memory_limit", "step.head_chunk",
+    ),
     "epochs": ("schedule.epochs",),
     "optimizer": ("optimizer.name",),
-    "layout and loss": ("step.layout", "step.loss"),
+    "layout and loss": ("step.layout", "step.loss", "step.attention", "step.bucket"),
     "quantization": ("model.quantization",),
     "recomputation": ("step.gradient_checkpointing",),
     "dropout": ("lora.dropout",),
     "precision": ("model.precision",),
     "data": ("data.tasks", "data.task_weights", "data.custom_tasks", "data.workers", "data.adapters"),
     "checkpoints and validation": (
-        "checkpoints.every", "checkpoints.keep", "checkpoints.mirror", "validation.every", "validation.limit",
+        "checkpoints.every", "checkpoints.keep", "checkpoints.mirror", "checkpoints.background", "validation.every",
+        "validation.limit",
     ),
 }  # fmt: skip
 """Lever -> its fields, in the order in which the team changed theirs; those that their table does not name follow."""
