@@ -11,6 +11,18 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "planning.md").read_text(encoding="utf-8")
 SAVED = json.loads((ROOT / "benchmarks" / "results" / "plan-t4.json").read_text(encoding="utf-8"))
 
+FORESEEN = json.loads((ROOT / "benchmarks" / "results" / "foresight.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("row", FORESEEN["rows"], ids=lambda row: row["configuration"])
+def test_what_was_foreseen_and_measured_is_what_was_saved(row):
+    line = (
+        f"| `{row['configuration'].partition(' ')[2]}` | {row['foreseen_bytes'] / 1e6:.0f} "
+        f"| {row['measured_bytes'] / 1e6:.0f} | {row['memory_error']:+.1%} "
+        f"| {row['foreseen_seconds']:.2f} | {row['measured_seconds']:.2f} | {row['time_error']:+.1%} |"
+    )
+    assert line in PAGE
+
 
 @pytest.mark.parametrize("name", ["slow", "notebook", "fast", "best"])
 def test_the_hours_and_gigabytes_are_those_that_were_saved(name: str):
