@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -52,14 +52,19 @@ class StepCosts:
     head_chunk: int
     trainable_parameters: int
     base_parameters: int
+    _known: dict[CutShape, tuple[Work, ...]] = field(
+        default_factory=dict[CutShape, tuple[Work, ...]], repr=False, compare=False
+    )
 
     def operations(self, cut: CutShape) -> tuple[Work, ...]:
         """The work of a cut's forward and backward pass, a line for each kind and phase."""
-        found = self.forms @ np.array(_features(cut, self.head_chunk))
-        return tuple(
-            Work(kind, phase, *(max(0.0, float(each)) for each in row))
-            for (kind, phase), row in zip(self.lines, found, strict=True)
-        )
+        if cut not in self._known:
+            found = np.maximum(self.forms @ np.array(_features(cut, self.head_chunk)), 0.0)
+            self._known[cut] = tuple(
+                Work(kind, phase, *row)
+                for (kind, phase), row in zip(self.lines, found.tolist(), strict=True)
+            )
+        return self._known[cut]
 
 
 def step_costs(architecture: Architecture, recipe: Recipe, target: Target) -> StepCosts:

@@ -6,6 +6,7 @@ from the catalogue or from a calibration. Nothing is trained and nothing downloa
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -139,8 +140,13 @@ def make_plan(
     limit = VISIBLE * 1e9 * gpu.memory if memory_limit is None else memory_limit
     data = data_for(recipe)
 
+    laid: dict[str, PlannedSteps] = {}
+
     def steps_of(each: Recipe) -> PlannedSteps:
-        return plan_steps(each, data, architecture)
+        key = each.model_dump_json()
+        if key not in laid:
+            laid[key] = plan_steps(each, data, architecture)
+        return laid[key]
 
     decided = decide(recipe, architecture, target, limit, steps_of)
     steps = steps_of(decided.recipe)
@@ -183,7 +189,8 @@ def make_plan(
 
 def mean_step_seconds(steps: tuple[StepShape, ...], costs: StepCosts, rates: Rates) -> float:
     """Mean time of an optimizer step over these steps: all cuts and the update."""
-    cuts = sum(rates.seconds(costs.operations(cut)) for step in steps for cut in step)
+    counted = Counter(cut for step in steps for cut in step)  # padded cuts are all alike
+    cuts = sum(count * rates.seconds(costs.operations(cut)) for cut, count in counted.items())
     return cuts / len(steps) + rates.seconds(costs.update)
 
 

@@ -19,7 +19,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_iter
 from torch.utils.flop_counter import flop_registry, shape_wrapper
 
 from lexitrain.planning.cost import Kind, Phase, Target
@@ -94,6 +93,7 @@ class Recorder(TorchDispatchMode):
         self._phase: Phase = "forward"
         self._marks: dict[str, int] = {}
         self._work: WorkTable = {}
+        self._entries: dict[Any, tuple[Kind | None, NDArray[np.float64]]] = {}
         self._hooks = [
             *self._mark_layers(base.base_model),
             *(each.register_post_accumulate_grad_hook(self._has_gradient) for each in trained),
@@ -126,13 +126,13 @@ class Recorder(TorchDispatchMode):
         kwargs = kwargs or {}
         if self._phase == "forward" and torch._C._current_graph_task_id() >= 0:
             self._end_forward()
-        result = func(*args, **kwargs)
+        call = _Call(func, args, kwargs)
+        result = call.result()
         if func.namespace in {"profiler", "prim"}:
             return result
-        given = [each for each in tree_iter((args, kwargs)) if isinstance(each, Tensor)]
-        taken = [each for each in tree_iter(result) if isinstance(each, Tensor)]
+        taken = [each for each in _flat(result) if isinstance(each, Tensor)]
         if not func.is_view and func is not torch.ops.aten.detach.default:
-            self._count(func, args, kwargs, result, given, taken)
+            self._count(call, result, taken)
         for each in taken:
             self._allocated(each)
         return result
@@ -189,21 +189,45 @@ class Recorder(TorchDispatchMode):
 
     # Work
 
-    def _count(
-        self,
-        func: Any,
-        args: Any,
-        kwargs: Any,
-        result: Any,
-        given: list[Tensor],
-        taken: list[Tensor],
-    ) -> None:
-        name: str = func.overloadpacket.__name__
-        kind = self._kind(name, given, taken)
+    def _count(self, call: _Call, result: Any, taken: list[Tensor]) -> None:
+        """Add the operation to its line of work. Equal calls on equal kinds of tensors are worked out once."""
+        keys = [_key(each) for each in call.given]
+        roles = tuple(self._role(key) for key in keys)
+        known = None if call.form is None else (call.func, call.form, roles)
+        entry = self._entries.get(known) if known else None
+        if entry is None:
+            entry = self._entry(call, result, taken, roles)
+            if known:
+                self._entries[known] = entry
+        kind, numbers = entry
         if kind is None:
             return
+        if kind == "quantization":
+            self._restored.add(_key(taken[0]))
+        line = (kind, self._phase)
+        if line in self._work:
+            self._work[line] += numbers
+        else:
+            self._work[line] = numbers.copy()
+
+    def _role(self, key: int) -> str:
+        if key == self._head:
+            return "head"
+        if key in self._frozen or key in self._restored:
+            return "frozen"
+        return "trained" if key in self._trained else ""
+
+    def _entry(
+        self, call: _Call, result: Any, taken: list[Tensor], roles: tuple[str, ...]
+    ) -> tuple[Kind | None, NDArray[np.float64]]:
+        """What an operation is for and its [arithmetic, bytes, launches]."""
+        func, given = call.func, call.given
+        name: str = func.overloadpacket.__name__
+        kind = self._kind(name, given, taken, set(roles))
+        if kind is None:
+            return None, np.zeros(3)
         if kind in {"matmul", "adapter", "head", "attention"} and func.overloadpacket in _FLOPS:
-            flops = _FLOPS[func.overloadpacket](*args, **kwargs, out_val=result)
+            flops = _FLOPS[func.overloadpacket](*call.args, **call.kwargs, out_val=result)
         else:
             flops = max((each.numel() for each in taken), default=0)
         # A lookup reads the rows that it takes, not the table; a scattered sum touches as much as it adds.
@@ -212,8 +236,7 @@ class Recorder(TorchDispatchMode):
         elif name == "scatter_add_":
             given = taken = given[1:]
         moved = sum(_moved(each) for each in (*given, *taken))
-        line = self._work.setdefault((kind, self._phase), np.zeros(3))
-        line += (flops, moved, 1)
+        return kind, np.array([flops, moved, 1], dtype=np.float64)
 
     def _end_forward(self) -> None:
         self._phase = "backward"
@@ -221,9 +244,10 @@ class Recorder(TorchDispatchMode):
         for number in self._numbers.values():
             self._storages[number].kept = self._storages[number].forward
 
-    def _kind(self, name: str, given: list[Tensor], taken: list[Tensor]) -> Kind | None:
+    def _kind(
+        self, name: str, given: list[Tensor], taken: list[Tensor], roles: set[str]
+    ) -> Kind | None:
         """What an operation is for; None for one that does nothing on a device."""
-        keys = {_key(each) for each in given}
         wide = any(each.ndim and each.shape[-1] == self._vocabulary for each in (*given, *taken))
         kind: Kind | None = "embedding" if name in _GATHERS else "elementwise"
         if name.startswith(("empty", "new_empty", "lift_fresh")):
@@ -231,15 +255,97 @@ class Recorder(TorchDispatchMode):
         elif "attention" in name:
             kind = "attention"
         elif name == "restored_4bit":
-            self._restored.add(_key(taken[0]))
             kind = "quantization"
-        elif name not in _GATHERS and (self._head in keys or wide):
+        elif name not in _GATHERS and ("head" in roles or wide):
             kind = "head"
         elif name in _PRODUCTS:
-            kind = "matmul" if keys & (self._frozen | self._restored) else "adapter"
-        elif keys & self._trained:
+            kind = "matmul" if "frozen" in roles else "adapter"
+        elif "trained" in roles:
             kind = "adapter"
         return kind
+
+
+_results: dict[Any, Any] = {}
+"""What operations gave for arguments of these shapes, in this process; see `_Call.result`."""
+
+
+class _Call:
+    """An operation with its arguments.
+
+    Attributes:
+        given: the tensors among the arguments.
+        form: the arguments as something to compare: of a tensor its shape, strides and type. None: some cannot be.
+    """
+
+    def __init__(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.func, self.args, self.kwargs = func, args, kwargs
+        self.given: list[Tensor] = []
+        self.form: Any = (self._form(args), self._form(tuple(kwargs.items())))
+        try:
+            hash(self.form)
+        except TypeError:
+            self.form = None
+        if any(each.device.type != "meta" for each in self.given):
+            self.form = None
+
+    def result(self) -> Any:
+        """What the operation gives.
+
+        PyTorch works most shapes out in Python, which takes longer than all else of a rehearsal, and the layers of a
+        model ask the same again and again. So what an operation gave is made anew where the arguments have the same
+        shapes, strides and types. Views, operations in place and whatever gave a storage back that it was given go
+        through.
+        """
+        func = self.func
+        if self.form is None or func.is_view or func._schema.is_mutable:
+            return func(*self.args, **self.kwargs)
+        key = (func, self.form)
+        if key not in _results:
+            result = func(*self.args, **self.kwargs)
+            _results[key] = self._template(result)
+            return result
+        single, outputs = _results[key]
+        if outputs is None:
+            return func(*self.args, **self.kwargs)
+        made = [
+            torch.empty_strided(size, rest[0], dtype=rest[1], device="meta") if size else rest
+            for size, rest in outputs
+        ]
+        return made[0] if single else tuple(made)
+
+    def _form(self, value: Any) -> Any:
+        if isinstance(value, Tensor):
+            self.given.append(value)
+            return (tuple(value.shape), value.stride(), value.dtype)
+        if isinstance(value, list | tuple):
+            return tuple([self._form(each) for each in value])
+        return (type(value), value)
+
+    def _template(self, result: Any) -> tuple[bool, Any]:
+        """How to make a result anew: (size, (strides, dtype)) of a tensor, (None, value) of anything else."""
+        single = not isinstance(result, tuple)
+        given = {_key(each) for each in self.given}
+        form: list[Any] = []
+        for each in _flat(result):
+            if isinstance(each, Tensor):
+                whole = each.untyped_storage().nbytes() == each.numel() * each.element_size()
+                if not each.ndim or _key(each) in given or each.device.type != "meta" or not whole:
+                    return single, None
+                form.append((tuple(each.shape), (each.stride(), each.dtype)))
+            elif each is None or isinstance(each, int | float):
+                form.append((None, each))
+            else:
+                return single, None
+        return single, form
+
+
+def _flat(result: Any) -> Sequence[Any]:
+    """The results of an operation, one or several; lists among them are looked into."""
+    if not isinstance(result, tuple | list):
+        return (result,)
+    if any(isinstance(each, tuple | list) for each in result):
+        return [part for each in result for part in _flat(each)]
+    return result
 
 
 def _part(storage: _Storage) -> str:
@@ -254,4 +360,7 @@ def _key(tensor: Tensor) -> int:
 
 def _moved(tensor: Tensor) -> int:
     """Bytes of a tensor that a kernel reads or writes; an expanded one is read from what is there."""
-    return min(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes())
+    numbers = 1
+    for size, stride in zip(tensor.shape, tensor.stride(), strict=True):
+        numbers *= size if stride else min(size, 1)
+    return numbers * tensor.element_size()
