@@ -141,13 +141,12 @@ def _fitted(architecture: Architecture, recipe: Recipe, target: Target) -> dict[
     """Solve for the forms. Products are exact; what is rounded to blocks is close."""
     chunk = recipe.step.head_chunk
     probes = _probes(chunk)
-    found = [_rehearse(architecture, recipe, target, (cut,)) for cut in probes]
-    lines = sorted(
-        {(work.kind, work.phase) for each in found for work in each.operations}
-        - {(work.kind, work.phase) for work in found[0].operations if work.phase == "update"}
-    )
+    from lexitrain.planning.rehearsal import rehearse_work
+
+    found = rehearse_work(architecture, recipe, target, probes)
+    lines = sorted({(work.kind, work.phase) for each in found.operations for work in each})
     matrix = np.array([_features(cut, chunk) for cut in probes])
-    tables = [{(work.kind, work.phase): work for work in each.operations} for each in found]
+    tables = [{(work.kind, work.phase): work for work in each} for each in found.operations]
     forms = [
         [
             np.linalg.solve(
@@ -161,8 +160,8 @@ def _fitted(architecture: Architecture, recipe: Recipe, target: Target) -> dict[
     return {
         "lines": lines,
         "forms": forms,
-        "sizes": _sizes(architecture, recipe, found[0].trainable_parameters),
-        "base_parameters": found[0].base_parameters,
+        "sizes": _sizes(architecture, recipe, sum(found.sizes)),
+        "base_parameters": found.base_parameters,
     }
 
 

@@ -20,6 +20,7 @@ from lexitrain.planning.cost import CutShape, Target
 from lexitrain.planning.kernels import device_kernels, quantize
 from lexitrain.planning.recorder import Recorder, Recording
 from lexitrain.step import TrainingStep
+from lexitrain.step.training_step import set_gradient_checkpointing
 
 if TYPE_CHECKING:
     from lexitrain.planning.architecture import Architecture
@@ -49,6 +50,10 @@ class FakeStep:
             self.step.accumulate([blank(cut)], supervised=1)
         self.step.optimizer.zero_grad(set_to_none=True)
         return recorder.recording()
+
+    def recompute(self, on: bool) -> None:
+        """Recompute activations in the backward pass, or keep them."""
+        set_gradient_checkpointing(self.step.model.get_base_model(), on)
 
     def adapter_sizes(self) -> list[int]:
         """Numbers in each trained tensor."""

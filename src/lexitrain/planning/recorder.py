@@ -10,7 +10,7 @@ depths of a model can be laid side by side.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,12 +60,26 @@ class Recording:
     Attributes:
         parts: [allocations, 4]: bytes in use for each of PARTS right after each allocation.
         marks: name -> number of allocations made before it. `forward i`, `backward i`: layer i begins.
-        work: all operations but views.
+        segments: the work after each mark, until the next; views apart.
     """
 
     parts: NDArray[np.float64]
     marks: dict[str, int]
-    work: WorkTable
+    segments: dict[str, WorkTable]
+
+    @property
+    def work(self) -> WorkTable:
+        """All operations but views."""
+        return summed(self.segments.values())
+
+
+def summed(tables: Iterable[WorkTable]) -> WorkTable:
+    """The work of several tables, line by line."""
+    total: WorkTable = {}
+    for table in tables:
+        for line, numbers in table.items():
+            total[line] = total.get(line, np.zeros(3)) + numbers
+    return total
 
 
 class Recorder(TorchDispatchMode):
@@ -93,6 +107,7 @@ class Recorder(TorchDispatchMode):
         self._phase: Phase = "forward"
         self._marks: dict[str, int] = {}
         self._work: WorkTable = {}
+        self._segments: dict[str, WorkTable] = {"begin": self._work}
         self._entries: dict[Any, tuple[Kind | None, NDArray[np.float64]]] = {}
         self._hooks = [
             *self._mark_layers(base.base_model),
@@ -118,7 +133,7 @@ class Recorder(TorchDispatchMode):
                 parts[change, PARTS.index("workspace")] -= each.size
                 parts[change, PARTS.index("gradients")] += each.size
                 parts[end, PARTS.index("gradients")] -= each.size
-        return Recording(parts.cumsum(axis=0)[:-1], self._marks, self._work)
+        return Recording(parts.cumsum(axis=0)[:-1], self._marks, self._segments)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -126,13 +141,14 @@ class Recorder(TorchDispatchMode):
         kwargs = kwargs or {}
         if self._phase == "forward" and torch._C._current_graph_task_id() >= 0:
             self._end_forward()
+        if func not in _passing:
+            _passing[func] = func.is_view or func.namespace in {"profiler", "prim"}
+        if _passing[func]:  # brings no storage and does nothing
+            return func(*args, **kwargs)
         call = _Call(func, args, kwargs)
         result = call.result()
-        if func.namespace in {"profiler", "prim"}:
-            return result
         taken = [each for each in _flat(result) if isinstance(each, Tensor)]
-        if not func.is_view and func is not torch.ops.aten.detach.default:
-            self._count(call, result, taken)
+        self._count(call, result, taken)
         for each in taken:
             self._allocated(each)
         return result
@@ -160,6 +176,7 @@ class Recorder(TorchDispatchMode):
 
     def _mark(self, name: str) -> None:
         self._marks[name] = len(self._storages)
+        self._work = self._segments.setdefault(name, {})
 
     def _has_gradient(self, parameter: Tensor) -> None:
         if parameter.grad is not None:
@@ -265,6 +282,8 @@ class Recorder(TorchDispatchMode):
         return kind
 
 
+_passing: dict[Any, bool] = {torch.ops.aten.detach.default: True}
+"""Whether an operation gives a view, or is none."""
 _results: dict[Any, Any] = {}
 """What operations gave for arguments of these shapes, in this process; see `_Call.result`."""
 
@@ -293,11 +312,10 @@ class _Call:
 
         PyTorch works most shapes out in Python, which takes longer than all else of a rehearsal, and the layers of a
         model ask the same again and again. So what an operation gave is made anew where the arguments have the same
-        shapes, strides and types. Views, operations in place and whatever gave a storage back that it was given go
-        through.
+        shapes, strides and types. Operations in place and whatever gave a storage back that it was given go through.
         """
         func = self.func
-        if self.form is None or func.is_view or func._schema.is_mutable:
+        if self.form is None or func._schema.is_mutable:
             return func(*self.args, **self.kwargs)
         key = (func, self.form)
         if key not in _results:

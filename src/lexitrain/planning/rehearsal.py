@@ -21,14 +21,16 @@ from lexitrain.planning.allocator import overhead_bytes, reserved_bytes, workspa
 from lexitrain.planning.cost import CutShape, Memory, Rehearsal, Target, Work
 from lexitrain.planning.fake_step import FakeStep, build_fake_step
 from lexitrain.planning.optimizer_state import state_bytes, update_work
-from lexitrain.planning.recorder import PARTS, Recording, WorkTable
+from lexitrain.planning.recorder import PARTS, Recording, WorkTable, summed
 
 if TYPE_CHECKING:
     from lexitrain.planning.architecture import Architecture
     from lexitrain.recipe import Recipe
 
-_SHALLOW = (3, 4)
-"""Depths that are recorded: a first, a second and a last layer, and one more in between."""
+_SHALLOW = (2, 3)
+"""Depths that are recorded: a first and a last layer, and one in between."""
+_BETWEEN = 1
+"""The number of that layer."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,17 @@ class _AtDepths:
         depths = _SHALLOW if self.depth > max(_SHALLOW) else (self.depth,)
         self.steps = [self._build(each) for each in depths]
         self._beyond = self.depth - depths[0]
+        self._found_alike = False
+        self._recomputes: bool | None = None
+        self._layer: dict[tuple[int, int], WorkTable] = {}
+
+    def recompute(self, on: bool) -> None:
+        """Recompute activations in what is recorded from now on, or keep them."""
+        if self._recomputes != on:
+            self._recomputes, self._found_alike = on, False
+            self._layer.clear()
+            for each in self.steps:
+                each.recompute(on)
 
     def fixed(self) -> _Fixed:
         """Weights and trained tensors at the full depth."""
@@ -69,17 +82,40 @@ class _AtDepths:
         if len(found) == 1:
             return found[0].parts, found[0].work
         shallow, deeper = found
-        aligned = deeper.parts[_without_layer(deeper, 2)]
-        if aligned.shape != shallow.parts.shape or shallow.work.keys() != deeper.work.keys():
+        aligned = deeper.parts[_without_layer(deeper, _BETWEEN)]
+        if aligned.shape != shallow.parts.shape or not self._alike(shallow, deeper):
             # The layers are not alike: step the whole model.
             self.steps, self._beyond = [self._build(self.depth)], 0
+            self.steps[0].recompute(bool(self._recomputes))
             return self.record(cut)
+        self._found_alike = True
+        layer = self._layer[cut.rows, cut.length] = _layer_work(deeper)
         parts = shallow.parts + self._beyond * (aligned - shallow.parts)
-        work = {
-            line: numbers + self._beyond * (deeper.work[line] - numbers)
-            for line, numbers in shallow.work.items()
-        }
-        return parts, work
+        return parts, summed([shallow.work, _times(self._beyond, layer)])
+
+    def work(self, cut: CutShape) -> WorkTable:
+        """The work of a micro-batch at the full depth, without its memory: one recording."""
+        if len(self.steps) == 1:
+            return self.steps[0].record(cut).work
+        if not self._found_alike:
+            return self.record(cut)[1]
+        # A layer's work does not depend on how many of its positions are scored.
+        sizes = (cut.rows, cut.length)
+        if sizes in self._layer:
+            shallow = self.steps[0].record(cut).work
+            return summed([shallow, _times(self._beyond, self._layer[sizes])])
+        deeper = self.steps[1].record(cut)
+        layer = self._layer[sizes] = _layer_work(deeper)
+        return summed([deeper.work, _times(self._beyond - 1, layer)])
+
+    def _alike(self, shallow: Recording, deeper: Recording) -> bool:
+        """Whether one more layer is one more layer's work."""
+        layer = _layer_work(deeper)
+        more = summed([shallow.work, layer])
+        work = deeper.work
+        return bool(layer) and all(
+            np.allclose(more.get(line, 0.0), numbers) for line, numbers in work.items()
+        )
 
     def _extended(self, values: Sequence[int]) -> int:
         if len(values) == 1:
@@ -98,7 +134,7 @@ def _at_depths(architecture: Architecture, recipe: Recipe, target: Target) -> _A
         architecture.fingerprint,
         recipe.model.quantization,
         recipe.lora,
-        (step.gradient_checkpointing, step.head_chunk),
+        step.head_chunk,
         target,
         _SHALLOW,
     )
@@ -107,6 +143,7 @@ def _at_depths(architecture: Architecture, recipe: Recipe, target: Target) -> _A
         if len(_built) == _MOST_BUILT:
             del _built[next(iter(_built))]
         _built[key] = _AtDepths(architecture, recipe, target)
+    _built[key].recompute(step.gradient_checkpointing == "always")
     return _built[key]
 
 
@@ -141,12 +178,37 @@ def rehearse(
         cuts=shapes,
         memory=_memory(max(moments, key=lambda each: sum(each.values())), fixed, recipe, target),
         operations=(
-            *_sum([records[shape][1] for shape in shapes]),
+            *_lines(summed(records[shape][1] for shape in shapes)),
             update_work(recipe.optimizer.name, fixed.sizes),
         ),
         base_parameters=fixed.base_parameters,
         trainable_parameters=sum(fixed.sizes),
     )
+
+
+@dataclass(frozen=True)
+class RehearsedWork:
+    """The work of some micro-batches, each for itself, without its memory.
+
+    Attributes:
+        operations: of each micro-batch, a line for each kind and phase.
+        sizes: numbers in each trained tensor.
+        base_parameters: of the frozen base.
+    """
+
+    operations: tuple[tuple[Work, ...], ...]
+    sizes: list[int]
+    base_parameters: int
+
+
+def rehearse_work(
+    architecture: Architecture, recipe: Recipe, target: Target, cuts: Sequence[CutShape]
+) -> RehearsedWork:
+    """As `rehearse`, of each of these micro-batches alone; half as long, because memory is left out."""
+    stage = _at_depths(architecture, recipe, target)
+    operations = tuple(_lines(stage.work(cut)) for cut in cuts)
+    fixed = stage.fixed()
+    return RehearsedWork(operations, fixed.sizes, fixed.base_parameters)
 
 
 def _without_layer(recording: Recording, layer: int) -> NDArray[np.bool_]:
@@ -158,6 +220,16 @@ def _without_layer(recording: Recording, layer: int) -> NDArray[np.bool_]:
     kept[marks[f"forward {layer}"] : marks[f"forward {layer + 1}"]] = False
     kept[marks[f"backward {layer}"] : marks[f"backward {layer - 1}"]] = False
     return kept
+
+
+def _layer_work(recording: Recording) -> WorkTable:
+    """The work of the layer in between, forward and backward; nothing where layers could not be told."""
+    names = (f"forward {_BETWEEN}", f"backward {_BETWEEN}")
+    return summed(recording.segments.get(name, {}) for name in names)
+
+
+def _times(factor: float, table: WorkTable) -> WorkTable:
+    return {line: factor * numbers for line, numbers in table.items()}
 
 
 def _peak(parts: NDArray[np.float64], gradients: int | None) -> dict[str, int]:
@@ -189,12 +261,8 @@ def _memory(moment: Mapping[str, int], fixed: _Fixed, recipe: Recipe, target: Ta
     )
 
 
-def _sum(tables: Sequence[WorkTable]) -> tuple[Work, ...]:
-    total: WorkTable = {}
-    for table in tables:
-        for line, numbers in table.items():
-            total[line] = total.get(line, np.zeros(3)) + numbers
+def _lines(table: WorkTable) -> tuple[Work, ...]:
     return tuple(
         Work(kind, phase, *(float(each) for each in numbers))
-        for (kind, phase), numbers in sorted(total.items())
+        for (kind, phase), numbers in sorted(table.items())
     )
