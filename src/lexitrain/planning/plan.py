@@ -140,13 +140,8 @@ def make_plan(
     limit = VISIBLE * 1e9 * gpu.memory if memory_limit is None else memory_limit
     data = data_for(recipe)
 
-    laid: dict[str, PlannedSteps] = {}
-
     def steps_of(each: Recipe) -> PlannedSteps:
-        key = each.model_dump_json()
-        if key not in laid:
-            laid[key] = plan_steps(each, data, architecture)
-        return laid[key]
+        return plan_steps(each, data, architecture)
 
     decided = decide(recipe, architecture, target, limit, steps_of)
     steps = steps_of(decided.recipe)

@@ -114,6 +114,12 @@ class Recorder(TorchDispatchMode):
             *(each.register_post_accumulate_grad_hook(self._has_gradient) for each in trained),
         ]
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return (
+            False  # nothing here is ever compiled, and keeping dynamo out costs at every operation
+        )
+
     def recording(self) -> Recording:
         """What was seen. Storages that are still alive live to the end."""
         for hook in self._hooks:

@@ -96,6 +96,27 @@ def plan_steps(recipe: Recipe, data: PlannedData, architecture: Architecture) ->
         data: rendered for the recipe's max_length.
         architecture: decides what a cut costs, as in training.
     """
+    step, schedule = recipe.step, recipe.schedule
+    # Recipes that are compared often differ in nothing that the layout depends on.
+    key = repr(
+        (
+            (data.key, recipe.data.max_length, recipe.data.task_weights, recipe.seed),
+            (step.effective_batch, step.layout, step.loss, step.micro_batch, step.token_budget),
+            (schedule.epochs, recipe.validation.limit, cut_cost_of(architecture)),
+        )
+    )
+    if key not in _laid_out:
+        if len(_laid_out) == _MOST_LAID_OUT:
+            del _laid_out[next(iter(_laid_out))]
+        _laid_out[key] = _plan_steps(recipe, data, architecture)
+    return _laid_out[key]
+
+
+_laid_out: dict[str, PlannedSteps] = {}
+_MOST_LAID_OUT = 16
+
+
+def _plan_steps(recipe: Recipe, data: PlannedData, architecture: Architecture) -> PlannedSteps:
     order = SampleOrder(
         [sample.task for sample in data.train],
         recipe.seed,
