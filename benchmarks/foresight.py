@@ -120,10 +120,10 @@ def real_step(shape: Architecture, recipe: Recipe, device: torch.device) -> Trai
     )
 
 
-def target_at_hand(device: torch.device) -> Target:
+def target_at_hand(device: torch.device, recipe: Recipe) -> Target:
     """The kind of the device."""
-    cuda = device.type == "cuda"
-    return Target.of("auto", torch.cuda.get_device_capability(device) if cuda else None)
+    capability = torch.cuda.get_device_capability(device) if device.type == "cuda" else None
+    return Target.of("auto", capability, recipe.step.attention)
 
 
 def measure(configuration: Configuration) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def measure(configuration: Configuration) -> dict[str, Any]:
     before = _resident()
     step = real_step(shape, recipe, device)
     batches = step.lay_out(samples)
-    rehearsal = rehearse(shape, recipe, target_at_hand(device), batches)
+    rehearsal = rehearse(shape, recipe, target_at_hand(device, recipe), batches)
     supervised = sum(batch.supervised_tokens for batch in batches)
 
     def once() -> None:

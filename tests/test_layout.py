@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lexitrain import blocks as blocks_module
 from lexitrain.errors import InputError
 from lexitrain.layout import IGNORED, CutCost, LayoutName, MicroBatch, lay_out, step_tokens
 from lexitrain.rendering import Sample
@@ -93,6 +94,37 @@ def test_each_supervised_token_sees_exactly_its_own_samples_past(
         for place in np.flatnonzero(sample.supervised).tolist()
     ]
     assert sorted(met) == sorted(wanted)
+
+
+@settings(max_examples=200, deadline=None)
+@given(SAMPLES, st.sampled_from(["tree", "packed"]), BUDGETS, st.integers(1, 12), st.floats(0, 60))
+def test_blocks_hold_every_query_once_and_all_that_it_sees(
+    samples: list[Sample], layout: LayoutName, budget: int | None, wide: int, call: float
+):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks_module, "_WIDE", wide)
+        patch.setattr(blocks_module, "_CALL", call)
+        batches = cut(samples, layout, token_budget=budget, bucket=4, blocks=True)
+    for batch in batches:
+        mask = visible(batch, 0)
+        borders = [0, *(block.end for block in batch.blocks)]
+        assert [block.start for block in batch.blocks] == borders[:-1]
+        assert borders[-1] == batch.tokens.shape[1]
+        for block in batch.blocks:
+            assert (np.diff(block.columns) > 0).all()
+            own = np.arange(block.start, block.end)
+            assert block.columns[-block.queries :].tolist() == own.tolist()
+            inside = np.isin(np.arange(mask.shape[1]), block.columns)
+            assert not mask[block.start : block.end, ~inside].any()
+        assert batch.cells <= mask.size
+
+
+def test_by_blocks_a_long_shared_prompt_is_not_worth_a_cut():
+    """A dense mask would be cut; by blocks a second cut would only repeat the prompt."""
+    samples = [make_sample([7] * 100 + [10 + i] * 40, [3] * 20) for i in range(24)]
+    assert len(cut(samples, max_length=2000, cost=CutCost(floor=0))) > 1
+    (batch,) = cut(samples, max_length=2000, cost=CutCost(floor=0), blocks=True)
+    assert batch.cells < 0.55 * batch.tokens.size**2
 
 
 def brute_force_paths(samples: Sequence[Sample]) -> list[list[int]]:

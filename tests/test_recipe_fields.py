@@ -55,7 +55,7 @@ CHANGES = {
     "step.head_chunk": ("16", "head chunk"),
     "step.gradient_checkpointing": ("always", "recomputation"),
     "step.memory_limit": ("1e-6", "recomputation"),
-    "step.attention": ("blocks", "attention"),
+    "step.attention": ("dense", "attention"),
     "step.bucket": ("32", "layout tokens"),
     "optimizer.name": ("adamw_8bit", "weights"),
     "optimizer.learning_rate": ("1e-3", "learning rates"),

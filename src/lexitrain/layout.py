@@ -10,8 +10,10 @@ A completion is never shared, nor is the last token of a prompt, because that is
 predicted: every supervised token keeps a position of its own, so that labels never collide.
 
 The row is cut into micro-batches between samples. A cut repeats the prefix that its first sample shares with the cut
-before, but attention is dense, so that its cost grows with the square of a cut's length: the cheapest cuts are found
-by dynamic programming. Cutting never changes the gradient, only its cost.
+before; where attention is dense, its cost grows with the square of a cut's length. The cheapest cuts are found by
+dynamic programming. Cutting never changes the gradient, only its cost.
+
+Attention need not be dense: `blocks.py` says which columns the queries of a row need.
 
 Only numpy is used; 24 samples of 120 tokens take about a millisecond.
 """
@@ -25,12 +27,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lexitrain.blocks import Block, Integers, Span, cheapest_blocks
 from lexitrain.errors import InputError
 
 if TYPE_CHECKING:
     from lexitrain.rendering import Sample
 
-Integers = NDArray[np.int64]
 LayoutName = Literal["tree", "packed", "padded"]
 LossName = Literal["completion", "all_tokens"]
 
@@ -52,6 +54,7 @@ class MicroBatch:
     labels: Integers  # [S], the token each of them predicts, or IGNORED
     sample: Integers  # [S], index in the step's list of samples
     real_tokens: int  # positions that are not padding
+    blocks: tuple[Block, ...] = ()  # of the only row, in order; empty: attention is over whole rows
 
     @property
     def layout_tokens(self) -> int:
@@ -63,15 +66,24 @@ class MicroBatch:
         """Tokens that enter the loss."""
         return int(np.count_nonzero(self.labels != IGNORED))
 
+    @property
+    def cells(self) -> int:
+        """Cells of the attention matrix that are computed, for one head."""
+        if self.blocks:
+            return sum(block.queries * len(block.columns) for block in self.blocks)
+        rows, length = self.tokens.shape
+        return rows * length**2
+
 
 @dataclass(frozen=True, slots=True)
 class CutCost:
     """What a micro-batch costs, in units of one token's matrix products through the decoder layers.
 
-    A cut of `L` positions costs `max(L + pair * L ** 2, floor)`. The defaults are those of Qwen2.5-0.5B.
+    A cut of `L` positions and `C` cells of the attention matrix, `L ** 2` where it is dense, costs
+    `max(L + pair * C, floor)`. The defaults are those of Qwen2.5-0.5B.
 
     Args:
-        pair: cost of one cell of the dense attention matrix. It takes 14 x (heads x head dimension) operations: two
+        pair: cost of one cell of the attention matrix. It takes 14 x (heads x head dimension) operations: two
             products forward, five backward (fused kernels compute the scores again), 2 operations each. A token takes
             4 x (weights of a layer): the frozen base needs no weight gradients.
         floor: a cut shorter than this costs as much as one of this length, because launching its kernels takes that
@@ -88,9 +100,19 @@ class CutCost:
         """The cost for a decoder: `attention_width` = heads x head dimension."""
         return cls(pair=14 * attention_width / (4 * weights_per_layer), floor=floor)
 
-    def of(self, lengths: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Cost of cuts with the given lengths (positions)."""
-        return np.maximum(lengths + self.pair * lengths**2, self.floor)
+    def of(
+        self, lengths: NDArray[np.float64], cells: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
+        """Cost of cuts with the given lengths (positions) and cells; dense attention where those are None."""
+        return np.maximum(
+            lengths + self.pair * (lengths**2 if cells is None else cells), self.floor
+        )
+
+    def of_batch(self, batch: MicroBatch) -> float:
+        """Cost of a micro-batch: every row costs at least `floor`."""
+        rows, length = batch.tokens.shape
+        each = self.of(np.array([float(length)]), np.array([batch.cells / rows]))
+        return rows * float(each[0])
 
 
 def lay_out(
@@ -104,6 +126,7 @@ def lay_out(
     micro_batch: int | None = None,
     cost: CutCost | None = None,
     bucket: int = 1,
+    blocks: bool = False,
 ) -> list[MicroBatch]:
     """Lay a step's samples out as micro-batches whose summed losses are the step's loss.
 
@@ -118,6 +141,7 @@ def lay_out(
         micro_batch: exact number of samples a cut, instead of the cheapest cuts.
         cost: what a cut costs; that of Qwen2.5-0.5B by default.
         bucket: lengths of `tree` and `packed` are padded to a multiple of it, so that a compiler sees few shapes.
+        blocks: whether attention goes by blocks, which makes long cuts cheap. `padded` has none.
 
     Raises:
         InputError: `tree` with `all_tokens`, or a sample longer than `max_length` in `padded`.
@@ -136,12 +160,12 @@ def lay_out(
     shared = _shared_with_previous(samples, order, layout)
     lengths = np.array([_length(samples[i]) for i in order], dtype=np.int64)
     if micro_batch is None:
-        ends = _cheapest_cuts(lengths, shared, token_budget, cost or CutCost(), bucket)
+        ends = _cheapest_cuts(lengths, shared, token_budget, cost or CutCost(), bucket, blocks)
     else:
         ends = [*range(micro_batch, len(order), micro_batch), len(order)]
     starts = [0, *ends[:-1]]
     return [
-        _row(samples, order[start:end], shared[start:end], loss, pad_id, bucket)
+        _row(samples, order[start:end], shared[start:end], loss, pad_id, bucket, blocks)
         for start, end in zip(starts, ends, strict=True)
     ]
 
@@ -193,19 +217,29 @@ def _shared_with_previous(
 
 
 def _cheapest_cuts(
-    lengths: Integers, shared: Integers, token_budget: int | None, cost: CutCost, bucket: int
+    lengths: Integers,
+    shared: Integers,
+    token_budget: int | None,
+    cost: CutCost,
+    bucket: int,
+    blocks: bool,
 ) -> list[int]:
     """Exclusive ends of the contiguous cuts with the least total cost; O(samples²) by dynamic programming."""
     count = len(lengths)
     # A cut of samples [start, end) holds their lengths less the shares of all but the first.
     length_sum = np.concatenate([[0], np.cumsum(lengths)])
     share_sum = np.cumsum(shared)
+    # By blocks, a sample's own tokens see its path alone; the first of a cut has nothing before it.
+    cell_sum = np.concatenate([[0], np.cumsum((lengths - shared) * lengths)])
     best = np.zeros(count + 1)
     come_from = np.zeros(count + 1, dtype=np.int64)
     for end in range(1, count + 1):
         tokens = (length_sum[end] - length_sum[:end]) - (share_sum[end - 1] - share_sum[:end])
         tokens = -(-tokens // bucket) * bucket
-        totals = best[:end] + cost.of(tokens.astype(np.float64))
+        cells = (
+            cell_sum[end] - cell_sum[:end] + shared[:end] * lengths[:end] if blocks else tokens**2
+        )
+        totals = best[:end] + cost.of(tokens.astype(np.float64), cells.astype(np.float64))
         if token_budget is not None:
             too_long = tokens > token_budget
             too_long[end - 1] = False  # a single sample must go somewhere
@@ -225,6 +259,7 @@ def _row(
     loss: LossName,
     pad_id: int,
     bucket: int,
+    blocks: bool,
 ) -> MicroBatch:
     """One row: each sample's tokens beyond what it shares with the one before it in the cut."""
     chunks: list[Integers] = []
@@ -232,6 +267,7 @@ def _row(
     predict: list[Integers] = []
     labels: list[Integers] = []
     owner: list[Integers] = []
+    spans: list[Span] = []
     total = sum(_length(samples[i]) for i in order) - int(shared[1:].sum())
     length = -(-total // bucket) * bucket
     reach = np.arange(1, length + 1, dtype=np.int64)
@@ -242,6 +278,7 @@ def _row(
         common = int(shared[place]) if place else 0
         reach[path[common:]] = column  # the subtrees that end before this sample
         fresh = len(tokens) - common
+        spans.append(Span(column, column + fresh, path[:common]))
         path = np.concatenate([path[:common], np.arange(column, column + fresh)])
         chunks.append(tokens[common:])
         positions.append(np.arange(common, len(tokens), dtype=np.int64))
@@ -252,6 +289,8 @@ def _row(
         column += fresh
     reach[path] = column
     padding = length - total
+    if padding:
+        spans.append(Span(total, length, path[:0]))
     return MicroBatch(
         tokens=np.concatenate([*chunks, np.full(padding, pad_id, dtype=np.int64)])[None],
         positions=np.concatenate([*positions, np.zeros(padding, dtype=np.int64)])[None],
@@ -260,6 +299,7 @@ def _row(
         labels=np.concatenate(labels),
         sample=np.concatenate(owner),
         real_tokens=total,
+        blocks=cheapest_blocks(spans) if blocks else (),
     )
 
 

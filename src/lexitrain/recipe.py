@@ -147,8 +147,8 @@ class StepSection(Section):
     memory_limit: float | None = Field(default=None, gt=0)
     """Memory that the automatic settings may count on, in GB (10^9 bytes). Empty: what the device has free."""
     attention: Literal["auto", "dense", "blocks", "flex"] = "auto"
-    """`dense`: one call with a mask. `blocks`: in blocks of queries, half the work. `flex`: FlexAttention. `auto`:
-    `flex` on compute capability 8.0 and later, else `dense`."""
+    """`dense`: one call with a mask. `blocks`: runs of queries, each with the columns that it may see. `flex`:
+    FlexAttention. `auto`: `blocks` on a CPU; on a GPU `flex` from compute capability 8.0 on, else `dense`."""
     bucket: AutoOrCount = "auto"
     """Cut lengths are padded to a multiple of it, so that kernels see few shapes. `auto`: 1 on a CPU; on a GPU 16, or
     64 with `flex`."""

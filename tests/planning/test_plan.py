@@ -55,13 +55,32 @@ def test_a_plan_says_at_least_what_the_design_promises():
     assert set(document["checkpoint_mb"]) >= {"each", "kept"}
 
 
-@pytest.mark.parametrize("overrides", [[], ["step.layout=packed"], ["step.head_chunk=64"]])
-def test_the_closed_forms_are_what_other_cuts_rehearse(overrides: list[str]):
+WHOLE = (CutShape(1, 200, 50), CutShape(3, 320, 100), CutShape(1, 777, 300))
+IN_BLOCKS = (
+    CutShape(1, 200, 50, ((150, 150), (50, 90))),
+    CutShape(1, 777, 300, ((192, 192), (185, 600), (200, 230), (200, 210))),
+)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "capability", "cuts"),
+    [
+        ([], (7, 5), WHOLE),
+        (["step.layout=packed"], (7, 5), WHOLE),
+        (["step.head_chunk=64"], (7, 5), WHOLE),
+        ([], None, IN_BLOCKS),
+        (["step.gradient_checkpointing=always"], None, IN_BLOCKS),
+        (["step.layout=padded"], None, WHOLE),
+    ],
+)
+def test_the_closed_forms_are_what_other_cuts_rehearse(
+    overrides: list[str], capability: tuple[int, int] | None, cuts: tuple[CutShape, ...]
+):
     recipe = load_recipe("fast", [*ON_NANO, *overrides])
     architecture = architecture_of("nano")
-    target = Target.of("auto", (7, 5))
+    target = Target.of("auto", capability)
     costs = step_costs(architecture, recipe, target)
-    for cut in (CutShape(1, 200, 50), CutShape(3, 320, 100), CutShape(1, 777, 300)):
+    for cut in cuts:
         found = {(work.kind, work.phase): work for work in costs.operations(cut)}
         for work in rehearse(architecture, recipe, target, (cut,)).operations:
             if work.phase == "update":

@@ -25,7 +25,7 @@ from lexitrain.recipe import Recipe
 from lexitrain.recipe_file import load_recipe
 from lexitrain.step import TrainingStep, build_optimizer
 
-CPU = Target("cpu", "fp32", "dense")
+CPU = Target("cpu", "fp32", "blocks")
 T4 = Target("cuda", "fp16", "dense")
 
 
@@ -44,7 +44,7 @@ def shape(**changes: Any) -> Architecture:
 
 
 def recipe_of(*overrides: str) -> Recipe:
-    return load_recipe("demo", ["optimizer.name=adamw", "step.attention=dense", *overrides])
+    return load_recipe("demo", ["optimizer.name=adamw", *overrides])
 
 
 def measured(
@@ -96,6 +96,8 @@ def state_of(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
     [
         ((), [CutShape(1, 200, 60)]),
         ((), [CutShape(1, 200, 60), CutShape(1, 150, 60)]),
+        ((), [CutShape(1, 300, 60, ((192, 192), (58, 100), (50, 150)))]),
+        (("step.gradient_checkpointing=always",), [CutShape(1, 300, 60, ((200, 200), (100, 150)))]),
         (("step.head_chunk=32",), [CutShape(1, 100, 90)]),
         (("step.gradient_checkpointing=always", "lora.rank=48"), [CutShape(1, 200, 60)]),
         (("step.layout=padded", "lora.dropout=0.1"), [CutShape(4, 64, 40)]),
@@ -138,6 +140,8 @@ def test_two_depths_extended_equal_the_full_depth(
 ) -> None:
     architecture, recipe = shape(num_hidden_layers=9), recipe_of(*overrides)
     cuts = [CutShape(1, 160, 50), CutShape(1, 12, 4)]
+    if target is CPU:
+        cuts.append(CutShape(1, 90, 20, ((50, 50), (40, 70))))
     extended = rehearse(architecture, recipe, target, cuts)
     monkeypatch.setattr(rehearsal_module, "_SHALLOW", (9, 9))
     direct = rehearse(architecture, recipe, target, cuts)

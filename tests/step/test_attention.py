@@ -59,7 +59,7 @@ def test_the_block_mask_of_flex_attention_is_the_same_rule():
 
 def test_the_form_follows_the_device():
     cpu = torch.device("cpu")
-    assert attention_kind("auto", cpu) == "dense"
+    assert attention_kind("auto", cpu) == "blocks"
     assert attention_kind("dense", cpu) == "dense"
     with pytest.raises(InputError, match=r"compute capability 8\.0"):
         attention_kind("flex", cpu)

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import torch
 
+from lexitrain import blocks as blocks_module
 from lexitrain.layout import IGNORED, CutCost, lay_out
 from lexitrain.models import attach_adapter, load_base
 from lexitrain.recipe import LoraSection, ModelSection, OptimizerSection, StepSection
 from lexitrain.rendering import Sample
 from lexitrain.step import TrainingStep, build_optimizer
-from lexitrain.step import attention as attention_module
 from tests.tiny import tiny_model
 
 PAD = 1
@@ -144,10 +144,18 @@ def test_completion_loss_and_gradients(seed: int, layout: str, cuts: int, checkp
 
 @pytest.mark.parametrize("layout", ["tree", "packed", "padded"])
 def test_attention_in_one_call_and_in_blocks_is_the_same(layout: str, monkeypatch):
-    monkeypatch.setattr(attention_module, "_BLOCK", 20)
-    for kind in ("dense", "blocks"):
+    """Also with blocks so short that samples fall into several."""
+    samples = random_samples(0)
+    for kind, wide, call in (("dense", 1, 0.0), ("blocks", 192, 1000.0), ("blocks", 5, 20.0)):
+        monkeypatch.setattr(blocks_module, "_WIDE", wide)
+        monkeypatch.setattr(blocks_module, "_CALL", call)
         step = training_step(adapted_model(), layout=layout, attention=kind)
-        assert_equal_to_plain(step, random_samples(0), 0, 1)
+        (batch,) = step.lay_out(samples)
+        if layout != "padded":
+            assert (
+                len(batch.blocks) == 0 if kind == "dense" else len(batch.blocks) > 192 // wide // 10
+            )
+        assert_equal_to_plain(step, samples, 0, 1)
 
 
 @pytest.mark.parametrize("cuts", [1, 5])

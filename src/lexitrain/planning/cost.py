@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 DeviceKind = Literal["cpu", "cuda"]
 Dtype = Literal["fp32", "bf16", "fp16"]
-Attention = Literal["dense", "flex"]
+Attention = Literal["dense", "blocks", "flex"]
 Phase = Literal["forward", "backward", "update"]
 Kind = Literal[
     "matmul",
@@ -43,7 +43,7 @@ class Target:
     Attributes:
         device: `cpu` or `cuda`.
         dtype: compute precision, in which the base is stored as well.
-        attention: `dense` mask (CPU, and CUDA below compute capability 8.0) or `flex`, a block mask.
+        attention: `blocks` of queries (CPU), a `dense` mask (CUDA below compute capability 8.0) or `flex`.
     """
 
     device: DeviceKind
@@ -51,20 +51,25 @@ class Target:
     attention: Attention
 
     @classmethod
-    def of(cls, precision: str, capability: tuple[int, int] | None) -> Target:
+    def of(
+        cls, precision: str, capability: tuple[int, int] | None, attention: str = "auto"
+    ) -> Target:
         """The target that training would choose.
 
         Args:
             precision: the recipe's `model.precision`, `auto` included.
             capability: compute capability of the GPU; None for a CPU.
+            attention: the recipe's `step.attention`, `auto` included.
         """
         modern = capability is not None and capability >= (8, 0)
         automatic: Dtype = "fp32" if capability is None else "bf16" if modern else "fp16"
         named: dict[str, Dtype] = {"fp32": "fp32", "bf16": "bf16", "fp16": "fp16"}
+        forms: dict[str, Attention] = {"dense": "dense", "blocks": "blocks", "flex": "flex"}
+        usual: Attention = "blocks" if capability is None else "flex" if modern else "dense"
         return cls(
             "cpu" if capability is None else "cuda",
             named.get(precision, automatic),
-            "flex" if modern else "dense",
+            forms.get(attention, usual),
         )
 
 
@@ -75,22 +80,37 @@ class CutShape:
     Attributes:
         rows, length: layout positions are rows x length.
         scored: hidden states that go through the output head.
+        blocks: queries and keys of each block of the only row; none where attention is over whole rows.
     """
 
     rows: int
     length: int
     scored: int
+    blocks: tuple[tuple[int, int], ...] = ()
 
     @classmethod
     def of(cls, batch: MicroBatch) -> CutShape:
         """The shape of a micro-batch."""
         rows, length = batch.tokens.shape
-        return cls(rows, length, len(batch.predict))
+        blocks = tuple((block.queries, len(block.columns)) for block in batch.blocks)
+        return cls(rows, length, len(batch.predict), blocks)
 
     @property
     def positions(self) -> int:
         """Layout tokens, padding included."""
         return self.rows * self.length
+
+    @property
+    def cells(self) -> int:
+        """Cells of the attention matrix that are computed, for one head."""
+        if self.blocks:
+            return sum(queries * keys for queries, keys in self.blocks)
+        return self.rows * self.length**2
+
+    @property
+    def keys(self) -> int:
+        """Keys of all blocks."""
+        return sum(keys for _, keys in self.blocks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
 """What any cut of a step costs, as closed forms over a few rehearsals.
 
 A run has hundreds of different cuts; rehearsing each would take minutes. But the work of a cut of `B` rows of `L`
-positions with `S` scored ones is linear in 1, B L, B L², S and the number of chunks that the output head takes: five
-rehearsed cuts fix it. A test compares it with rehearsals of other cuts. Kept in the user's cache folder, so that the
-next plan needs neither the rehearsals nor torch.
+positions with `S` scored ones is linear in 1, B L, the cells of the attention matrix, S and the number of chunks that
+the output head takes, and where attention goes by blocks also in their number and their keys: five or seven rehearsed
+cuts fix it. A test compares it with rehearsals of other cuts. Kept in the user's cache folder, so that the next plan
+needs neither the rehearsals nor torch.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def step_costs(architecture: Architecture, recipe: Recipe, target: Target) -> St
     """
     chunk = recipe.step.head_chunk
     # The optimizer changes the update alone, which has a form of its own.
-    key = _key("forms", architecture, recipe, target)
+    key = _key("forms", architecture, recipe, target, [_by_blocks(recipe, target)])
     content = _cached(key, lambda: _fitted(architecture, recipe, target))
     return StepCosts(
         lines=tuple((kind, phase) for kind, phase in content["lines"]),
@@ -100,7 +101,7 @@ def peak_memory(
     cuts = [cut for step in steps for cut in step]
     largest = {
         max(cuts, key=lambda cut: (cut.positions, cut.scored)),
-        max(cuts, key=lambda cut: (cut.rows * cut.length**2, cut.scored)),
+        max(cuts, key=lambda cut: (cut.cells, cut.scored)),
         max(cuts, key=lambda cut: (cut.scored, cut.positions)),
     }
     step = sorted(largest, key=str)
@@ -120,14 +121,31 @@ def _rehearse(
     return rehearse(architecture, recipe, target, cuts)
 
 
+def _by_blocks(recipe: Recipe, target: Target) -> bool:
+    """Whether the recipe's cuts attend by blocks; padded rows never do."""
+    return target.attention == "blocks" and recipe.step.layout != "padded"
+
+
 def _features(cut: CutShape, chunk: int) -> tuple[float, ...]:
     chunks = -(-cut.scored // chunk)
-    return (1.0, cut.positions, cut.positions * cut.length, cut.scored, chunks)
+    blocks = (len(cut.blocks), cut.keys) if cut.blocks else ()
+    return (1.0, cut.positions, cut.cells, cut.scored, chunks, *blocks)
 
 
-def _probes(chunk: int) -> tuple[CutShape, ...]:
+def _probes(chunk: int, by_blocks: bool) -> tuple[CutShape, ...]:
     """Cuts whose features are independent; the last one needs a second chunk."""
     few = max(1, min(32, chunk // 2))
+    if by_blocks:
+        one = ((128, 128),)
+        return (
+            CutShape(1, 128, few, one),
+            CutShape(1, 384, few, ((384, 384),)),
+            CutShape(1, 256, few, ((256, 512),)),
+            CutShape(1, 256, few, ((128, 128), (128, 256))),
+            CutShape(1, 384, few, ((128, 512), (128, 128), (128, 256))),
+            CutShape(1, 128, 2 * few, one),
+            CutShape(1, 128, chunk + few, one),
+        )
     return (
         CutShape(1, 128, few),
         CutShape(1, 384, few),
@@ -140,7 +158,7 @@ def _probes(chunk: int) -> tuple[CutShape, ...]:
 def _fitted(architecture: Architecture, recipe: Recipe, target: Target) -> dict[str, Any]:
     """Solve for the forms. Products are exact; what is rounded to blocks is close."""
     chunk = recipe.step.head_chunk
-    probes = _probes(chunk)
+    probes = _probes(chunk, _by_blocks(recipe, target))
     from lexitrain.planning.rehearsal import rehearse_work
 
     found = rehearse_work(architecture, recipe, target, probes)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from lexitrain.blocks import Block
 from lexitrain.layout import MicroBatch
 from lexitrain.models import attach_adapter
 from lexitrain.planning.cost import CutShape, Target
@@ -96,8 +97,9 @@ def build_fake_step(
         quantize(model.get_base_model(), keep=base.get_output_embeddings())
     # The update's memory and work are counted apart (`optimizer_state.py`), so that any optimizer serves.
     optimizer = torch.optim.SGD([each for each in model.parameters() if each.requires_grad])
-    # The other forms of attention keep a little less, and need their device.
-    settings = recipe.step.model_copy(update={"attention": "dense"})
+    # FlexAttention keeps a little less than a dense mask, and needs its device.
+    attention = "blocks" if target.attention == "blocks" else "dense"
+    settings = recipe.step.model_copy(update={"attention": attention})
     step = TrainingStep(
         model, optimizer, settings, max_length=recipe.data.max_length, pad_id=0, clip=1.0
     )
@@ -113,4 +115,9 @@ def blank(cut: CutShape) -> MicroBatch:
     """A micro-batch of which only the shape matters."""
     grid = np.zeros((cut.rows, cut.length), dtype=np.int64)
     flat = np.zeros(cut.scored, dtype=np.int64)
-    return MicroBatch(grid, grid, grid, flat, flat, flat, cut.positions)
+    ends = np.cumsum([queries for queries, _ in cut.blocks], dtype=int).tolist()
+    blocks = tuple(
+        Block(end - queries, end, np.zeros(keys, dtype=np.int64))
+        for end, (queries, keys) in zip(ends, cut.blocks, strict=True)
+    )
+    return MicroBatch(grid, grid, grid, flat, flat, flat, cut.positions, blocks)

@@ -65,6 +65,7 @@ def _cpu_attention(
     dropout_p: float = 0.0,
     is_causal: bool = False,
     scale: float | None = None,
+    enable_gqa: bool = False,  # noqa: ARG001 (the kernel takes grouped queries as they are)
 ) -> Tensor:
     return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
         query, key, value, dropout_p, is_causal, attn_mask=attn_mask, scale=scale
@@ -79,8 +80,12 @@ def _cuda_attention(
     dropout_p: float = 0.0,
     is_causal: bool = False,
     scale: float | None = None,
+    enable_gqa: bool = False,
 ) -> Tensor:
     """The memory-efficient kernel: the only fused one that takes a mask."""
+    if enable_gqa:  # PyTorch repeats keys and values for it
+        groups = query.shape[1] // key.shape[1]
+        key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
     if attn_mask is not None:
         rows, heads, length, _ = query.shape
         attn_mask = attn_mask.expand(rows, heads, length, key.shape[2])
@@ -99,11 +104,18 @@ def _cuda_dropout(
 
 
 def _forward_flops(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
-    return sdpa_flop_count(query, key, value)
+    return sdpa_flop_count(query, _ungrouped(key, query), _ungrouped(value, query))
 
 
 def _backward_flops(gradient: Any, query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
-    return sdpa_backward_flop_count(gradient, query, key, value)
+    keys, values = _ungrouped(key, query), _ungrouped(value, query)
+    return sdpa_backward_flop_count(gradient, query, keys, values)
+
+
+def _ungrouped(keys: Any, query: Any) -> tuple[int, ...]:
+    """The shape of keys or values as if each query head had its own."""
+    rows, _, length, size = keys
+    return (rows, query[1], length, size)
 
 
 CPU_ATTENTION_FLOPS = {

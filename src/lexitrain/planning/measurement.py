@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch.nn.functional import linear, scaled_dot_product_attention
 
+from lexitrain.blocks import Block
 from lexitrain.layout import MicroBatch
 from lexitrain.models import attach_adapter, compute_dtype
 from lexitrain.planning.architecture import Architecture
@@ -59,17 +60,23 @@ class _Probe:
     rank: int = 16
 
 
+def _in_blocks(length: int, *, scored: int, before: int = 0) -> CutShape:
+    """One row in blocks of 128 queries, each of which sees itself and up to `before` columns more."""
+    starts = range(0, length, 128)
+    return CutShape(1, length, scored, tuple((128, 128 + min(start, before)) for start in starts))
+
+
 _CPU_PROBES = (
-    _Probe(384, 1024, 4, CutShape(1, 128, 32)),
-    _Probe(384, 1024, 4, CutShape(1, 512, 128)),
-    _Probe(384, 1024, 8, CutShape(1, 256, 256)),
+    _Probe(384, 1024, 4, _in_blocks(128, scored=32)),
+    _Probe(384, 1024, 4, _in_blocks(512, scored=128, before=64)),
+    _Probe(384, 1024, 8, _in_blocks(256, scored=256)),
     _Probe(384, 1024, 4, CutShape(4, 192, 768)),
-    _Probe(512, 1536, 4, CutShape(1, 384, 96), rank=32),
-    _Probe(512, 1536, 6, CutShape(1, 768, 192), rank=8),
-    _Probe(768, 2048, 4, CutShape(1, 192, 64)),
-    _Probe(768, 2048, 4, CutShape(1, 640, 160)),
+    _Probe(512, 1536, 4, _in_blocks(384, scored=96), rank=32),
+    _Probe(512, 1536, 6, _in_blocks(1536, scored=384, before=256), rank=64),
+    _Probe(768, 2048, 4, _in_blocks(256, scored=64), rank=8),
+    _Probe(768, 2048, 4, _in_blocks(640, scored=160)),
     _Probe(768, 2048, 2, CutShape(4, 256, 1024)),
-    _Probe(640, 1792, 4, CutShape(1, 1024, 256)),
+    _Probe(640, 1792, 4, _in_blocks(1024, scored=256, before=512)),
 )
 _GPU_PROBES = (
     _Probe(896, 4864, 6, CutShape(1, 256, 64)),
@@ -308,7 +315,11 @@ def real_step(
 
 
 def blank_cut(cut: CutShape) -> MicroBatch:
-    """A micro-batch of which only the shape matters: every position sees all before it in its row."""
+    """A micro-batch of which only the shape matters: every position sees all before it in its row.
+
+    A block's columns are the last ones before its end, as many as it has keys.
+    """
+    ends = np.cumsum([queries for queries, _ in cut.blocks], dtype=int).tolist()
     grid = np.zeros((cut.rows, cut.length), dtype=np.int64)
     flat = np.arange(cut.scored, dtype=np.int64) % cut.positions
     return MicroBatch(
@@ -319,6 +330,10 @@ def blank_cut(cut: CutShape) -> MicroBatch:
         labels=np.full(cut.scored, 5, dtype=np.int64),
         sample=np.zeros(cut.scored, dtype=np.int64),
         real_tokens=cut.positions,
+        blocks=tuple(
+            Block(end - queries, end, np.arange(end - keys, end, dtype=np.int64))
+            for end, (queries, keys) in zip(ends, cut.blocks, strict=True)
+        ),
     )
 
 

@@ -136,12 +136,12 @@ def make_plan(
         InputError: the base's shape cannot be had, or there is nothing to train on.
     """
     architecture = architecture_of(recipe.model.base, recipe.model.revision)
-    target = Target.of(recipe.model.precision, gpu.capability)
+    target = Target.of(recipe.model.precision, gpu.capability, recipe.step.attention)
     limit = VISIBLE * 1e9 * gpu.memory if memory_limit is None else memory_limit
     data = data_for(recipe)
 
     def steps_of(each: Recipe) -> PlannedSteps:
-        return plan_steps(each, data, architecture)
+        return plan_steps(each, data, architecture, blocks=target.attention == "blocks")
 
     decided = decide(recipe, architecture, target, limit, steps_of)
     steps = steps_of(decided.recipe)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +55,7 @@ class _AtDepths:
         self._beyond = self.depth - depths[0]
         self._found_alike = False
         self._recomputes: bool | None = None
-        self._layer: dict[tuple[int, int], WorkTable] = {}
+        self._layer: dict[Any, WorkTable] = {}
 
     def recompute(self, on: bool) -> None:
         """Recompute activations in what is recorded from now on, or keep them."""
@@ -89,7 +89,7 @@ class _AtDepths:
             self.steps[0].recompute(bool(self._recomputes))
             return self.record(cut)
         self._found_alike = True
-        layer = self._layer[cut.rows, cut.length] = _layer_work(deeper)
+        layer = self._layer[cut.rows, cut.length, cut.blocks] = _layer_work(deeper)
         parts = shallow.parts + self._beyond * (aligned - shallow.parts)
         return parts, summed([shallow.work, _times(self._beyond, layer)])
 
@@ -100,7 +100,7 @@ class _AtDepths:
         if not self._found_alike:
             return self.record(cut)[1]
         # A layer's work does not depend on how many of its positions are scored.
-        sizes = (cut.rows, cut.length)
+        sizes = (cut.rows, cut.length, cut.blocks)
         if sizes in self._layer:
             shallow = self.steps[0].record(cut).work
             return summed([shallow, _times(self._beyond, self._layer[sizes])])

@@ -88,13 +88,16 @@ class PlannedSteps:
         return float(np.mean([len(step) for step in self.spread]))
 
 
-def plan_steps(recipe: Recipe, data: PlannedData, architecture: Architecture) -> PlannedSteps:
+def plan_steps(
+    recipe: Recipe, data: PlannedData, architecture: Architecture, *, blocks: bool = False
+) -> PlannedSteps:
     """Lay out the run of a recipe.
 
     Args:
         recipe: its cuts are fixed: where `token_budget` is `auto` there is none.
         data: rendered for the recipe's max_length.
         architecture: decides what a cut costs, as in training.
+        blocks: whether attention goes by blocks.
     """
     step, schedule = recipe.step, recipe.schedule
     # Recipes that are compared often differ in nothing that the layout depends on.
@@ -102,13 +105,13 @@ def plan_steps(recipe: Recipe, data: PlannedData, architecture: Architecture) ->
         (
             (data.key, recipe.data.max_length, recipe.data.task_weights, recipe.seed),
             (step.effective_batch, step.layout, step.loss, step.micro_batch, step.token_budget),
-            (schedule.epochs, recipe.validation.limit, cut_cost_of(architecture)),
+            (schedule.epochs, recipe.validation.limit, cut_cost_of(architecture), blocks),
         )
     )
     if key not in _laid_out:
         if len(_laid_out) == _MOST_LAID_OUT:
             del _laid_out[next(iter(_laid_out))]
-        _laid_out[key] = _plan_steps(recipe, data, architecture)
+        _laid_out[key] = _plan_steps(recipe, data, architecture, blocks)
     return _laid_out[key]
 
 
@@ -116,7 +119,9 @@ _laid_out: dict[str, PlannedSteps] = {}
 _MOST_LAID_OUT = 16
 
 
-def _plan_steps(recipe: Recipe, data: PlannedData, architecture: Architecture) -> PlannedSteps:
+def _plan_steps(
+    recipe: Recipe, data: PlannedData, architecture: Architecture, blocks: bool
+) -> PlannedSteps:
     order = SampleOrder(
         [sample.task for sample in data.train],
         recipe.seed,
@@ -124,7 +129,7 @@ def _plan_steps(recipe: Recipe, data: PlannedData, architecture: Architecture) -
         recipe.schedule.epochs,
         recipe.data.task_weights,
     )
-    lay = partial(laid_out, recipe=recipe, cost=cut_cost_of(architecture))
+    lay = partial(laid_out, recipe=recipe, cost=cut_cost_of(architecture), blocks=blocks)
     chosen = np.unique(np.linspace(0, order.total_steps - 1, SPREAD).round().astype(int))
     indices = [order.samples(int(step)) for step in chosen]
     batches = [lay([data.train[i] for i in step]) for step in indices]
@@ -141,7 +146,9 @@ def _plan_steps(recipe: Recipe, data: PlannedData, architecture: Architecture) -
     )
 
 
-def laid_out(samples: Sequence[Sample], recipe: Recipe, cost: CutCost) -> list[MicroBatch]:
+def laid_out(
+    samples: Sequence[Sample], recipe: Recipe, cost: CutCost, *, blocks: bool = False
+) -> list[MicroBatch]:
     """The micro-batches of a step, as `TrainingStep.lay_out` makes them."""
     step = recipe.step
     return lay_out(
@@ -153,6 +160,7 @@ def laid_out(samples: Sequence[Sample], recipe: Recipe, cost: CutCost) -> list[M
         token_budget=None if step.token_budget == "auto" else step.token_budget,
         micro_batch=None if step.micro_batch == "auto" else step.micro_batch,
         cost=cost,
+        blocks=blocks,
     )
 
 

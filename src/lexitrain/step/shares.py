@@ -20,7 +20,7 @@ _CUTS_EACH = (1, 2, 3)
 
 def deal(batches: Sequence[MicroBatch], cost: CutCost, count: int) -> list[list[MicroBatch]]:
     """One share for each of `count` processes, some possibly empty; a share keeps the order of its cuts."""
-    costs = [_cost(batch, cost) for batch in batches]
+    costs = [cost.of_batch(batch) for batch in batches]
     loads = [0.0] * count
     shares: list[list[int]] = [[] for _ in range(count)]
     for index in sorted(range(len(batches)), key=lambda each: (-costs[each], each)):
@@ -64,9 +64,4 @@ def _samples(batches: Sequence[MicroBatch]) -> set[int]:
 
 
 def _busiest(batches: Sequence[MicroBatch], cost: CutCost, count: int) -> float:
-    return max(sum(_cost(batch, cost) for batch in share) for share in deal(batches, cost, count))
-
-
-def _cost(batch: MicroBatch, cost: CutCost) -> float:
-    rows, length = batch.tokens.shape
-    return rows * float(cost.of(np.array([length], dtype=np.float64))[0])
+    return max(sum(cost.of_batch(batch) for batch in share) for share in deal(batches, cost, count))

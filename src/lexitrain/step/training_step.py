@@ -19,7 +19,7 @@ from torch import Tensor
 
 from lexitrain.errors import InputError
 from lexitrain.layout import CutCost, MicroBatch, lay_out
-from lexitrain.step.attention import AttentionKind, attention_kind, mask_for, use_attention
+from lexitrain.step.attention import AttentionKind, attention_inputs, attention_kind, use_attention
 from lexitrain.step.head import sum_of_token_losses
 from lexitrain.step.loss_scale import FIRST, LossScale
 from lexitrain.step.out_of_memory import StepOutOfMemory, attempt
@@ -228,20 +228,22 @@ class TrainingStep:
                 micro_batch=self.micro_batch,
                 cost=self.cut_cost,
                 bucket=self.bucket,
+                blocks=self.attention == "blocks",
             )
 
         return cuts_for(under, self.token_budget, self.cut_cost, processes)
 
     def _sum_of_losses(self, batch: MicroBatch) -> Tensor:
-        tokens, positions, reach, predict, labels = _on_device(
-            (batch.tokens, batch.positions, batch.reach, batch.predict, batch.labels),
+        columns = [block.columns for block in batch.blocks]
+        tokens, positions, reach, predict, labels, *seen = _on_device(
+            (batch.tokens, batch.positions, batch.reach, batch.predict, batch.labels, *columns),
             self._head.device,
         )
         output = self._backbone(
             input_ids=tokens,
             position_ids=positions,
-            attention_mask=mask_for(self.attention, reach, self._head.dtype),
             use_cache=False,
+            **attention_inputs(self.attention, reach, batch.blocks, seen, self._head.dtype),
         )
         hidden = output.last_hidden_state.flatten(0, 1).index_select(0, predict)
         return sum_of_token_losses(hidden, self._head, labels, self.settings.head_chunk)

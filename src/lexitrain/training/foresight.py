@@ -122,6 +122,7 @@ def _limit(recipe: Recipe, device: torch.device, processes: int) -> tuple[float,
     free = free_memory(device)
     if device.type == "cuda":
         # The context is there already; a plan counts it as something still to come.
-        target = Target.of(recipe.model.precision, torch.cuda.get_device_capability(device))
+        capability = torch.cuda.get_device_capability(device)
+        target = Target.of(recipe.model.precision, capability, recipe.step.attention)
         return float(free + overhead_bytes(target)), "free memory of the GPU"
     return free / processes, "available memory of the machine"
