@@ -13,13 +13,15 @@ from benchmarks.workload import PAD, SEED, Shape, build_base
 from lexitrain.models import attach_adapter
 from lexitrain.recipe_file import load_recipe
 from lexitrain.rendering import Sample
-from lexitrain.step import TrainingStep, build_optimizer
+from lexitrain.step import TrainingStep, build_optimizer, keep_freed_memory
 
 
 def built_step(
     shape: Shape, *overrides: str, name: str = "fast", device: str = "cpu", dtype: Any = None
 ) -> TrainingStep:
     """The product's step over a model of the shape with random weights, as a run of the recipe builds it."""
+    if device == "cpu":
+        keep_freed_memory()
     recipe = load_recipe(name, [*EQUAL, *overrides])
     model = attach_adapter(build_base(shape, dtype=dtype, device=device), recipe.lora, SEED)
     return TrainingStep(

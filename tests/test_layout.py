@@ -97,13 +97,26 @@ def test_each_supervised_token_sees_exactly_its_own_samples_past(
 
 
 @settings(max_examples=200, deadline=None)
-@given(SAMPLES, st.sampled_from(["tree", "packed"]), BUDGETS, st.integers(1, 12), st.floats(0, 60))
+@given(
+    SAMPLES,
+    st.sampled_from(["tree", "packed"]),
+    BUDGETS,
+    st.integers(1, 12),
+    st.floats(0, 60),
+    st.floats(0, 9),
+)
 def test_blocks_hold_every_query_once_and_all_that_it_sees(
-    samples: list[Sample], layout: LayoutName, budget: int | None, wide: int, call: float
+    samples: list[Sample],
+    layout: LayoutName,
+    budget: int | None,
+    wide: int,
+    call: float,
+    merge: float,
 ):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blocks_module, "_WIDE", wide)
         patch.setattr(blocks_module, "_CALL", call)
+        patch.setattr(blocks_module, "_MERGE", merge)
         batches = cut(samples, layout, token_budget=budget, bucket=4, blocks=True)
     for batch in batches:
         mask = visible(batch, 0)
@@ -115,6 +128,10 @@ def test_blocks_hold_every_query_once_and_all_that_it_sees(
             own = np.arange(block.start, block.end)
             assert block.columns[-block.queries :].tolist() == own.tolist()
             inside = np.isin(np.arange(mask.shape[1]), block.columns)
+            if block.start >= batch.trunk:
+                assert not inside[: batch.trunk].any()
+                inside[: batch.trunk] = True
+                assert mask[block.start : block.end, : batch.trunk].all()
             assert not mask[block.start : block.end, ~inside].any()
         assert batch.cells <= mask.size
 
@@ -125,6 +142,14 @@ def test_by_blocks_a_long_shared_prompt_is_not_worth_a_cut():
     assert len(cut(samples, max_length=2000, cost=CutCost(floor=0))) > 1
     (batch,) = cut(samples, max_length=2000, cost=CutCost(floor=0), blocks=True)
     assert batch.cells < 0.55 * batch.tokens.size**2
+
+
+def test_a_long_beginning_that_all_share_becomes_the_trunk():
+    """A short one does not: putting halves of a softmax together costs more than it saves."""
+    for shared, trunk in ((600, 600), (4, 0)):
+        samples = [make_sample([7] * shared + [10 + i] * 40, [3] * 20) for i in range(24)]
+        (batch,) = cut(samples, max_length=2000, cost=CutCost(floor=0), blocks=True)
+        assert batch.trunk == trunk
 
 
 def brute_force_paths(samples: Sequence[Sample]) -> list[list[int]]:

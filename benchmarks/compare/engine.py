@@ -14,12 +14,14 @@ from benchmarks.compare.work import Work
 from benchmarks.workload import PAD, SEED
 from lexitrain.models import attach_adapter, load_base
 from lexitrain.recipe import Recipe
-from lexitrain.step import TrainingStep, build_optimizer
+from lexitrain.step import TrainingStep, build_optimizer, keep_freed_memory
 
 
 def run(competitor: Competitor, work: Work, turns: Turns) -> None:
     """Train until told to stop."""
     recipe = work.recipe(competitor)
+    if work.device == "cpu":
+        keep_freed_memory()
     model = attach_adapter(_base(recipe, work), recipe.lora, SEED)
     step = TrainingStep(
         model,

@@ -22,6 +22,8 @@ _NARROW = 1.5
 """How much more a cell costs in a block of fewer queries."""
 _CALL = 1000.0
 """What a block costs besides its cells, in cells."""
+_MERGE = 25.0
+"""What it costs to put the two halves of a query's softmax together, in cells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,35 @@ class Span:
     above: Integers
 
 
-def cheapest_blocks(spans: Sequence[Span]) -> tuple[Block, ...]:
-    """The row's blocks: runs of short samples, or parts of a long one, with the least total cost.
+def cheapest_blocks(spans: Sequence[Span]) -> tuple[int, tuple[Block, ...]]:
+    """How many columns to take as a trunk, and the row's blocks.
+
+    With a trunk (the columns that all samples share), later blocks leave its columns out, and all queries after it get
+    one more call for them. Without one, blocks that follow each other have to be wide so that the kernel is fast, and
+    in a wide block samples pay for each other's columns.
+    """
+    plain, blocks = _cheapest(spans)
+    trunk = min((len(span.above) for span in spans[1:]), default=0)
+    if not trunk:
+        return 0, blocks
+    first, *others = spans
+    none = first.above
+    below, in_trunk = _cheapest([Span(0, trunk, none)])
+    later, after = _cheapest(
+        [
+            Span(trunk, first.end, none),
+            *(Span(span.start, span.end, span.above[trunk:]) for span in others),
+        ]
+    )
+    queries = spans[-1].end - trunk
+    once = _CALL + queries * (trunk * _rate(queries) + _MERGE)
+    if below + later + once < plain:
+        return trunk, in_trunk + after
+    return 0, blocks
+
+
+def _cheapest(spans: Sequence[Span]) -> tuple[float, tuple[Block, ...]]:
+    """The cost and the blocks: runs of short samples, or parts of a long one, with the least total cost.
 
     Samples that follow in a block branch off no deeper than from the first one's path or from the block's own columns,
     so that the first one's path is all that any of them sees before the block.
@@ -66,7 +95,7 @@ def cheapest_blocks(spans: Sequence[Span]) -> tuple[Block, ...]:
     for end in range(1, len(parts) + 1):
         queries = parts[end - 1].end - starts[:end]
         cells = queries * (above[:end] + queries)
-        totals = best[:end] + _CALL + cells * np.where(queries < _WIDE, _NARROW, 1.0)
+        totals = best[:end] + _CALL + cells * _rate(queries)
         come_from[end] = int(np.argmin(totals))
         best[end] = totals[come_from[end]]
     found: list[Block] = []
@@ -76,7 +105,12 @@ def cheapest_blocks(spans: Sequence[Span]) -> tuple[Block, ...]:
         own = np.arange(first.start, last.end, dtype=np.int64)
         found.append(Block(first.start, last.end, np.concatenate([first.above, own])))
         end = come_from[end]
-    return tuple(found[::-1])
+    return float(best[-1]), tuple(found[::-1])
+
+
+def _rate(queries: Integers | int) -> NDArray[np.float64]:
+    """What a cell costs in a block of so many queries."""
+    return np.where(np.asarray(queries) < _WIDE, _NARROW, 1.0)
 
 
 def _parts(span: Span) -> list[Span]:

@@ -55,6 +55,7 @@ class MicroBatch:
     sample: Integers  # [S], index in the step's list of samples
     real_tokens: int  # positions that are not padding
     blocks: tuple[Block, ...] = ()  # of the only row, in order; empty: attention is over whole rows
+    trunk: int = 0  # columns at its beginning that all later queries see, left out of their blocks
 
     @property
     def layout_tokens(self) -> int:
@@ -69,9 +70,10 @@ class MicroBatch:
     @property
     def cells(self) -> int:
         """Cells of the attention matrix that are computed, for one head."""
-        if self.blocks:
-            return sum(block.queries * len(block.columns) for block in self.blocks)
         rows, length = self.tokens.shape
+        if self.blocks:
+            own = sum(block.queries * len(block.columns) for block in self.blocks)
+            return own + self.trunk * (length - self.trunk)
         return rows * length**2
 
 
@@ -291,6 +293,7 @@ def _row(
     padding = length - total
     if padding:
         spans.append(Span(total, length, path[:0]))
+    trunk, found = cheapest_blocks(spans) if blocks else (0, ())
     return MicroBatch(
         tokens=np.concatenate([*chunks, np.full(padding, pad_id, dtype=np.int64)])[None],
         positions=np.concatenate([*positions, np.zeros(padding, dtype=np.int64)])[None],
@@ -299,7 +302,8 @@ def _row(
         labels=np.concatenate(labels),
         sample=np.concatenate(owner),
         real_tokens=total,
-        blocks=cheapest_blocks(spans) if blocks else (),
+        blocks=found,
+        trunk=trunk,
     )
 
 

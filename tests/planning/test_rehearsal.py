@@ -97,6 +97,7 @@ def state_of(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
         ((), [CutShape(1, 200, 60)]),
         ((), [CutShape(1, 200, 60), CutShape(1, 150, 60)]),
         ((), [CutShape(1, 300, 60, ((192, 192), (58, 100), (50, 150)))]),
+        ((), [CutShape(1, 300, 60, ((192, 192), (58, 80), (50, 50)), trunk=192)]),
         (("step.gradient_checkpointing=always",), [CutShape(1, 300, 60, ((200, 200), (100, 150)))]),
         (("step.head_chunk=32",), [CutShape(1, 100, 90)]),
         (("step.gradient_checkpointing=always", "lora.rank=48"), [CutShape(1, 200, 60)]),

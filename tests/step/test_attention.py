@@ -63,9 +63,14 @@ def test_the_form_follows_the_device():
     assert attention_kind("dense", cpu) == "dense"
     with pytest.raises(InputError, match=r"compute capability 8\.0"):
         attention_kind("flex", cpu)
+    assert attention_kind("auto", cpu, dropout=0.1) == "dense"
+    with pytest.raises(InputError, match="drops attention weights"):
+        attention_kind("blocks", cpu, dropout=0.1)
 
 
 @pytest.mark.parametrize(("capability", "kind"), [((7, 5), "dense"), ((8, 0), "flex")])
 def test_auto_on_a_gpu_goes_by_compute_capability(capability, kind, monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
     assert attention_kind("auto", torch.device("cuda")) == kind
+    with pytest.raises(InputError, match="only a CPU has"):
+        attention_kind("blocks", torch.device("cuda"))

@@ -144,17 +144,24 @@ def test_completion_loss_and_gradients(seed: int, layout: str, cuts: int, checkp
 
 @pytest.mark.parametrize("layout", ["tree", "packed", "padded"])
 def test_attention_in_one_call_and_in_blocks_is_the_same(layout: str, monkeypatch):
-    """Also with blocks so short that samples fall into several."""
+    """Also with blocks so short that samples fall into several, and with a trunk that costs nothing."""
     samples = random_samples(0)
-    for kind, wide, call in (("dense", 1, 0.0), ("blocks", 192, 1000.0), ("blocks", 5, 20.0)):
+    for kind, wide, call, merge in (
+        ("dense", 1, 0.0, 0.0),
+        ("blocks", 192, 1000.0, 25.0),
+        ("blocks", 5, 20.0, 0.0),
+        ("blocks", 5, 20.0, -1e3),
+    ):
         monkeypatch.setattr(blocks_module, "_WIDE", wide)
         monkeypatch.setattr(blocks_module, "_CALL", call)
+        monkeypatch.setattr(blocks_module, "_MERGE", merge)
         step = training_step(adapted_model(), layout=layout, attention=kind)
         (batch,) = step.lay_out(samples)
         if layout != "padded":
             assert (
                 len(batch.blocks) == 0 if kind == "dense" else len(batch.blocks) > 192 // wide // 10
             )
+        assert (batch.trunk > 0) == (merge < 0 and layout == "tree")
         assert_equal_to_plain(step, samples, 0, 1)
 
 

@@ -81,19 +81,21 @@ class CutShape:
         rows, length: layout positions are rows x length.
         scored: hidden states that go through the output head.
         blocks: queries and keys of each block of the only row; none where attention is over whole rows.
+        trunk: columns at its beginning that all later queries see besides.
     """
 
     rows: int
     length: int
     scored: int
     blocks: tuple[tuple[int, int], ...] = ()
+    trunk: int = 0
 
     @classmethod
     def of(cls, batch: MicroBatch) -> CutShape:
         """The shape of a micro-batch."""
         rows, length = batch.tokens.shape
         blocks = tuple((block.queries, len(block.columns)) for block in batch.blocks)
-        return cls(rows, length, len(batch.predict), blocks)
+        return cls(rows, length, len(batch.predict), blocks, batch.trunk)
 
     @property
     def positions(self) -> int:
@@ -104,8 +106,14 @@ class CutShape:
     def cells(self) -> int:
         """Cells of the attention matrix that are computed, for one head."""
         if self.blocks:
-            return sum(queries * keys for queries, keys in self.blocks)
+            own = sum(queries * keys for queries, keys in self.blocks)
+            return own + self.trunk * self.after_trunk
         return self.rows * self.length**2
+
+    @property
+    def after_trunk(self) -> int:
+        """Queries that see the trunk besides their block's columns."""
+        return self.length - self.trunk if self.trunk else 0
 
     @property
     def keys(self) -> int:

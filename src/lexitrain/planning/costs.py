@@ -2,9 +2,9 @@
 
 A run has hundreds of different cuts; rehearsing each would take minutes. But the work of a cut of `B` rows of `L`
 positions with `S` scored ones is linear in 1, B L, the cells of the attention matrix, S and the number of chunks that
-the output head takes, and where attention goes by blocks also in their number and their keys: five or seven rehearsed
-cuts fix it. A test compares it with rehearsals of other cuts. Kept in the user's cache folder, so that the next plan
-needs neither the rehearsals nor torch.
+the output head takes; where attention goes by blocks also in their number and keys, in the trunk, the queries after
+it, their product and whether there is one. Five or eleven rehearsed cuts fix it. A test compares it with rehearsals of
+other cuts. Kept in the user's cache folder, so that the next plan needs neither the rehearsals nor torch.
 """
 
 from __future__ import annotations
@@ -128,7 +128,8 @@ def _by_blocks(recipe: Recipe, target: Target) -> bool:
 
 def _features(cut: CutShape, chunk: int) -> tuple[float, ...]:
     chunks = -(-cut.scored // chunk)
-    blocks = (len(cut.blocks), cut.keys) if cut.blocks else ()
+    trunk = (bool(cut.trunk), cut.trunk, cut.after_trunk, cut.trunk * cut.after_trunk)
+    blocks = (len(cut.blocks), cut.keys, *trunk) if cut.blocks else ()
     return (1.0, cut.positions, cut.cells, cut.scored, chunks, *blocks)
 
 
@@ -140,9 +141,13 @@ def _probes(chunk: int, by_blocks: bool) -> tuple[CutShape, ...]:
         return (
             CutShape(1, 128, few, one),
             CutShape(1, 384, few, ((384, 384),)),
-            CutShape(1, 256, few, ((256, 512),)),
+            CutShape(1, 512, few, ((256, 256), (256, 512))),
             CutShape(1, 256, few, ((128, 128), (128, 256))),
-            CutShape(1, 384, few, ((128, 512), (128, 128), (128, 256))),
+            CutShape(1, 512, few, ((256, 256), (256, 384))),
+            CutShape(1, 384, few, ((256, 256), (128, 128)), trunk=128),
+            CutShape(1, 384, few, ((256, 256), (128, 128)), trunk=256),
+            CutShape(1, 512, few, ((128, 128), (384, 384)), trunk=128),
+            CutShape(1, 512, few, ((256, 256), (256, 256)), trunk=256),
             CutShape(1, 128, 2 * few, one),
             CutShape(1, 128, chunk + few, one),
         )

@@ -98,7 +98,8 @@ def build_fake_step(
     # The update's memory and work are counted apart (`optimizer_state.py`), so that any optimizer serves.
     optimizer = torch.optim.SGD([each for each in model.parameters() if each.requires_grad])
     # FlexAttention keeps a little less than a dense mask, and needs its device.
-    attention = "blocks" if target.attention == "blocks" else "dense"
+    drops = architecture.config.get("attention_dropout")
+    attention = "blocks" if target.attention == "blocks" and not drops else "dense"
     settings = recipe.step.model_copy(update={"attention": attention})
     step = TrainingStep(
         model, optimizer, settings, max_length=recipe.data.max_length, pad_id=0, clip=1.0
@@ -120,4 +121,4 @@ def blank(cut: CutShape) -> MicroBatch:
         Block(end - queries, end, np.zeros(keys, dtype=np.int64))
         for end, (queries, keys) in zip(ends, cut.blocks, strict=True)
     )
-    return MicroBatch(grid, grid, grid, flat, flat, flat, cut.positions, blocks)
+    return MicroBatch(grid, grid, grid, flat, flat, flat, cut.positions, blocks, cut.trunk)

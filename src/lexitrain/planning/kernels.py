@@ -80,12 +80,8 @@ def _cuda_attention(
     dropout_p: float = 0.0,
     is_causal: bool = False,
     scale: float | None = None,
-    enable_gqa: bool = False,
 ) -> Tensor:
     """The memory-efficient kernel: the only fused one that takes a mask."""
-    if enable_gqa:  # PyTorch repeats keys and values for it
-        groups = query.shape[1] // key.shape[1]
-        key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
     if attn_mask is not None:
         rows, heads, length, _ = query.shape
         attn_mask = attn_mask.expand(rows, heads, length, key.shape[2])

@@ -334,6 +334,7 @@ def blank_cut(cut: CutShape) -> MicroBatch:
             Block(end - queries, end, np.arange(end - keys, end, dtype=np.int64))
             for end, (queries, keys) in zip(ends, cut.blocks, strict=True)
         ),
+        trunk=cut.trunk,
     )
 
 

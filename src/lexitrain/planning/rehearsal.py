@@ -89,7 +89,7 @@ class _AtDepths:
             self.steps[0].recompute(bool(self._recomputes))
             return self.record(cut)
         self._found_alike = True
-        layer = self._layer[cut.rows, cut.length, cut.blocks] = _layer_work(deeper)
+        layer = self._layer[cut.rows, cut.length, cut.blocks, cut.trunk] = _layer_work(deeper)
         parts = shallow.parts + self._beyond * (aligned - shallow.parts)
         return parts, summed([shallow.work, _times(self._beyond, layer)])
 
@@ -100,7 +100,7 @@ class _AtDepths:
         if not self._found_alike:
             return self.record(cut)[1]
         # A layer's work does not depend on how many of its positions are scored.
-        sizes = (cut.rows, cut.length, cut.blocks)
+        sizes = (cut.rows, cut.length, cut.blocks, cut.trunk)
         if sizes in self._layer:
             shallow = self.steps[0].record(cut).work
             return summed([shallow, _times(self._beyond, self._layer[sizes])])

@@ -4,6 +4,7 @@ The step is exact: however a step is laid out and cut, its gradient is that of i
 rounding (dropout 0). It costs what its layout's positions cost, and the output head only where a token is predicted.
 """
 
+from lexitrain.step.host_memory import keep_freed_memory
 from lexitrain.step.optimizers import build_optimizer, learning_rate_at
 from lexitrain.step.out_of_memory import StepOutOfMemory, attempt, release_memory
 from lexitrain.step.processes import Processes, joined_processes
@@ -17,6 +18,7 @@ __all__ = [
     "attempt",
     "build_optimizer",
     "joined_processes",
+    "keep_freed_memory",
     "learning_rate_at",
     "release_memory",
 ]

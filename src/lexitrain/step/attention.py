@@ -2,22 +2,20 @@
 
 `dense`: one call of PyTorch's attention with a mask of `B x L x L` numbers. `blocks`: a call for each of the layout's
 blocks of queries, against the columns that the block may see; nothing else is computed. What all samples share costs
-each of them its own cells alone, and packed samples do not pay for each other. On a CPU its kernel takes grouped
-queries as they are, without copies of keys and values. `flex`: a compiled FlexAttention kernel that skips whole blocks
-of 128 x 128 which the rule hides; it needs a GPU of compute capability 8.0 or later.
+each of them its own cells alone, and packed samples do not pay for each other (`block_attention.py`, on a CPU only).
+`flex`: a compiled FlexAttention kernel that skips whole blocks of 128 x 128 which the rule hides; it needs a GPU of
+compute capability 8.0 or later.
 
 Every position sees at least itself, so that no row of a softmax is empty. Masks are built once a micro-batch and used
 by every layer. Implementations that take sequence borders from position ids are never used: in a tree, positions do
 not grow along the row.
 
-`flex` has been checked for equality on a CPU and was not measured on a GPU; nor was `blocks`, which starts more kernels
-there.
+`flex` has been checked for equality on a CPU and was not measured on a GPU.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -25,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 
 from lexitrain.errors import InputError
+from lexitrain.step.block_attention import BlockAttention, BlockedRow
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -37,11 +36,12 @@ AttentionKind = Literal["dense", "blocks", "flex"]
 _BLOCKS = "lexitrain_blocks"
 
 
-def attention_kind(wanted: str, device: torch.device) -> AttentionKind:
+def attention_kind(wanted: str, device: torch.device, dropout: float = 0.0) -> AttentionKind:
     """The form for a recipe's `step.attention` on a device.
 
     Raises:
-        InputError: `flex` on a CPU, where PyTorch has no backward pass for it, or on a GPU before capability 8.0.
+        InputError: `flex` on a CPU, where PyTorch has no backward pass for it, or on a GPU before capability 8.0;
+            `blocks` on a GPU; either of them for a base that drops attention weights.
     """
     ampere = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
     if wanted == "flex" and not ampere:
@@ -50,6 +50,20 @@ def attention_kind(wanted: str, device: torch.device) -> AttentionKind:
             where="step.attention",
             fix="Use step.attention=auto.",
         )
+    if wanted in {"blocks", "flex"} and dropout:
+        raise InputError(
+            f"This base drops attention weights (attention_dropout={dropout}); {wanted} cannot.",
+            where="step.attention",
+            fix="Use step.attention=auto.",
+        )
+    if wanted == "blocks" and device.type == "cuda":
+        raise InputError(
+            "Attention by blocks uses a kernel that only a CPU has.",
+            where="step.attention",
+            fix="Use step.attention=auto.",
+        )
+    if wanted == "auto" and dropout:
+        return "dense"
     if wanted == "auto":
         return "flex" if ampere else "blocks" if device.type == "cpu" else "dense"
     return wanted  # pyright: ignore[reportReturnType]
@@ -64,27 +78,12 @@ def use_attention(base: PreTrainedModel, kind: AttentionKind) -> None:
     base.set_attn_implementation(names[kind])
 
 
-@dataclass(frozen=True, slots=True)
-class BlockedRow:
-    """What every layer needs to attend by blocks.
-
-    Attributes:
-        queries, keys: of each block, how many.
-        columns: [sum of keys], where the keys of all blocks are.
-        masks: of each block, additive [1, 1, queries, keys].
-    """
-
-    queries: list[int]
-    keys: list[int]
-    columns: Tensor
-    masks: list[Tensor]
-
-
 def attention_inputs(
     kind: AttentionKind,
     reach: Tensor,
     blocks: Sequence[Block],
     columns: Sequence[Tensor],
+    trunk: int,
     dtype: torch.dtype,
 ) -> dict[str, Any]:
     """The keyword arguments of the base's forward pass that say who sees whom.
@@ -94,29 +93,15 @@ def attention_inputs(
         reach: [B, L].
         blocks: of the row, where the layout made them.
         columns: theirs, on the device.
+        trunk: columns that all later queries see besides.
         dtype: of the queries.
     """
     if kind == "flex":
         return {"attention_mask": block_mask(reach)}
-    if not blocks:
+    if kind == "dense" or not blocks:
         return {"attention_mask": attention_mask(reach, dtype)}
-    row = BlockedRow(
-        [block.queries for block in blocks],
-        [len(block.columns) for block in blocks],
-        torch.cat(list(columns)),
-        [
-            _mask_of_block(reach[0], block, seen, dtype)
-            for block, seen in zip(blocks, columns, strict=True)
-        ],
-    )
+    row = BlockedRow.of(reach[0], blocks, columns, trunk, dtype)
     return {"attention_mask": None, "blocked_row": row}
-
-
-def _mask_of_block(reach: Tensor, block: Block, columns: Tensor, dtype: torch.dtype) -> Tensor:
-    query = torch.arange(block.start, block.end, device=reach.device)[:, None]
-    visible = (columns <= query) & (query < reach.index_select(0, columns))
-    mask = torch.zeros(visible.shape, dtype=dtype, device=reach.device)
-    return mask.masked_fill_(~visible, float("-inf"))[None, None]
 
 
 def attention_mask(reach: Tensor, dtype: torch.dtype) -> Tensor:
@@ -143,12 +128,11 @@ def block_mask(reach: Tensor) -> BlockMask:
 
 
 def _in_blocks(
-    module: torch.nn.Module,
+    _module: torch.nn.Module,
     query: Tensor,
     key: Tensor,
     value: Tensor,
     attention_mask: Tensor | None,
-    dropout: float = 0.0,
     scaling: float | None = None,
     blocked_row: BlockedRow | None = None,
     **_: Any,
@@ -158,25 +142,13 @@ def _in_blocks(
     Without blocks (padded rows) it is one call over whole rows.
     """
 
-    def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
-        # Not imported by name: a rehearsal exchanges it for the kernel of its target.
-        return nn.functional.scaled_dot_product_attention(
-            query,
-            key,
-            value,
-            attn_mask=mask,
-            dropout_p=dropout if module.training else 0.0,
-            scale=scaling,
-            enable_gqa=True,
-        ).transpose(1, 2)
-
-    if blocked_row is None:
-        if attention_mask is None:
-            raise RuntimeError("the base's layers do not pass on what attention needs")
-        return attend(query, key, value, attention_mask), None
-    # One gather for all blocks, so that its backward pass is one sum into the keys and not one a block.
-    keys = key.index_select(2, blocked_row.columns).split(blocked_row.keys, 2)
-    values = value.index_select(2, blocked_row.columns).split(blocked_row.keys, 2)
-    queries = query.split(blocked_row.queries, 2)
-    parts = map(attend, queries, keys, values, blocked_row.masks)
-    return torch.cat(list(parts), dim=1), None
+    if blocked_row is not None:
+        found = BlockAttention.apply(query, key, value, blocked_row, scaling)
+        return found.transpose(1, 2), None
+    if attention_mask is None:
+        raise RuntimeError("the base's layers do not pass on what attention needs")
+    # Not imported by name: a rehearsal exchanges it for the kernel of its target.
+    found = nn.functional.scaled_dot_product_attention(
+        query, key, value, attn_mask=attention_mask, scale=scaling, enable_gqa=True
+    )
+    return found.transpose(1, 2), None

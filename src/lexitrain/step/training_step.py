@@ -91,7 +91,9 @@ class TrainingStep:
         self._head = _frozen_head(base)
         self.grad_norm = 0.0
         self.loss_scale = LossScale(FIRST if self._head.dtype == torch.float16 else 1.0)
-        self.attention: AttentionKind = attention_kind(settings.attention, self._head.device)
+        self.attention: AttentionKind = attention_kind(
+            settings.attention, self._head.device, base.config.attention_dropout
+        )
         use_attention(base, self.attention)
         self.bucket = _bucket(settings, self._head.device, self.attention)
         self.cut_cost = cut_cost(base.config)
@@ -243,7 +245,9 @@ class TrainingStep:
             input_ids=tokens,
             position_ids=positions,
             use_cache=False,
-            **attention_inputs(self.attention, reach, batch.blocks, seen, self._head.dtype),
+            **attention_inputs(
+                self.attention, reach, batch.blocks, seen, batch.trunk, self._head.dtype
+            ),
         )
         hidden = output.last_hidden_state.flatten(0, 1).index_select(0, predict)
         return sum_of_token_losses(hidden, self._head, labels, self.settings.head_chunk)

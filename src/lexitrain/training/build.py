@@ -11,7 +11,7 @@ from lexitrain.models.base import compute_dtype
 from lexitrain.order import SampleOrder
 from lexitrain.recipe import Recipe
 from lexitrain.run import Run
-from lexitrain.step import Processes, TrainingStep, build_optimizer
+from lexitrain.step import Processes, TrainingStep, build_optimizer, keep_freed_memory
 from lexitrain.tasks import registry
 from lexitrain.training.accepting import accepted
 from lexitrain.training.checkpoints import Checkpoint, Checkpoints, read_checkpoint
@@ -77,6 +77,8 @@ def build_training(
     )
     decided = foresight.recipe
     observer.stage("loading the model")
+    if device.type == "cpu":
+        keep_freed_memory()
     dtype = compute_dtype(recipe.model.precision, device)
     base = load_base(base_on_rung(decided.model, standing.rung), device=device, dtype=dtype)
     model = attach_adapter(base, recipe.lora, recipe.seed, recipe.model.adapter)
