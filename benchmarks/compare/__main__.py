@@ -17,6 +17,7 @@ RESULT = RESULTS / "compare_cpu.json"
 # Rounds and steps a round. The padded ones take ten times as long a step and vary little.
 CPU = (
     Part("fast", 4, 5),
+    Part("fast_576", 3, 3, yardstick=True),
     Part("trl", 2, 2),
     Part("trl_same", 4, 5),
     Part("trainer", 2, 4),

@@ -29,12 +29,14 @@ class Part:
         steps: optimizer steps of a turn.
         warm_up: whether an untimed step comes first, in which its memory is measured. Without one its memory is
             measured in its first timed step: for the padded ones on a CPU, whose steps take minutes.
+        yardstick: whether the others are compared with it; the first part always is one.
     """
 
     name: str
     rounds: int
     steps: int
     warm_up: bool = True
+    yardstick: bool = False
 
 
 @dataclass
@@ -151,7 +153,7 @@ class Comparison:
         return {
             "work": self.work.described(),
             "competitors": rows,
-            "ratios": ratios(rows),
+            "ratios": ratios(rows, [part.name for part in self.parts if part.yardstick]),
             "losses": compared_losses(rows),
         }
 
@@ -204,15 +206,16 @@ class Comparison:
         return row
 
 
-def ratios(rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """The yardstick (the first row) against each other: samples a second, their spread over turns, memory.
+def ratios(rows: dict[str, dict[str, Any]], yardsticks: Sequence[str] = ()) -> dict[str, Any]:
+    """Each yardstick (the first row is one) against the others: samples a second, their spread over turns, memory.
 
     The lowest and highest ratio are of turns dealt in the same round.
     """
-    name, *others = rows
-    first = rows[name]
+    measures = list(dict.fromkeys([next(iter(rows)), *yardsticks]))
+    pairs = [(name, other) for name in measures for other in rows if other not in measures]
     found: dict[str, Any] = {}
-    for other in others:
+    for name, other in pairs:
+        first = rows[name]
         row = rows[other]
         if "failed" in row or "failed" in first:
             continue

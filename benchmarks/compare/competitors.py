@@ -52,6 +52,12 @@ COMPETITORS = {
     "fast": Competitor(
         "lexitrain", "fast", "LexiTrain, recipe `fast`: prefix tree, completion loss"
     ),
+    "fast_576": Competitor(
+        "lexitrain",
+        "fast",
+        "LexiTrain, recipe `fast` with at most 576 tokens a cut (`step.token_budget=576`)",
+        overrides=("step.token_budget=576",),
+    ),
     "trl": Competitor(
         "trl",
         "fast",

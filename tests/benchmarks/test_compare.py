@@ -68,6 +68,17 @@ def test_ratios_are_over_the_yardstick_and_paired_by_round():
     }
 
 
+def test_a_second_yardstick_is_compared_with_the_others_too():
+    rows = {
+        "fast": row(4.0, [4.0], [2.0]),
+        "small": row(2.0, [2.0], [2.0]),
+        "notebook": row(0.5, [0.5], [3.0]),
+    }
+    found = ratios(rows, ["small"])
+    assert list(found) == ["fast / notebook", "small / notebook"]
+    assert found["small / notebook"]["samples_per_second"] == 4.0
+
+
 def test_losses_are_compared_where_recipe_and_samples_are_the_same():
     rows = {
         "fast": row(4.0, [4.0], [2.0, 1.0]),
