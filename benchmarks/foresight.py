@@ -3,8 +3,9 @@
 A base of 39 million random weights in Qwen2's form (on a GPU those of Qwen2.5-0.5B and 1.5B) is stepped in
 configurations that differ in layout, rank, quantization, recomputation, optimizer and length, each in a process of its
 own. Of each: the peak of the bytes in use, as a rehearsal foresees it and as it was (`live_memory.py` on a CPU, the
-allocator's own count on a GPU), the growth of the process's resident memory, and the seconds of a step, foreseen from a
-calibration measured just before. The samples have the lengths of the benchmark mixture.
+allocator's own count on a GPU), the growth of the process's resident memory, and the seconds of a step. Machines change
+their speed within minutes, by a tenth and more: the calibration is taken before the steps and again after them, and the
+mean of what the two foresee is compared. The samples have the lengths of the benchmark mixture.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -36,7 +37,7 @@ from lexitrain.planning.measurement import calibrate
 from lexitrain.planning.rehearsal import rehearse
 from lexitrain.recipe import Recipe
 from lexitrain.recipe_file import load_recipe
-from lexitrain.step import TrainingStep, build_optimizer
+from lexitrain.step import TrainingStep, build_optimizer, keep_freed_memory
 
 RESULT = Path(__file__).parent / "results" / "foresight.json"
 SAMPLES = 24
@@ -132,6 +133,8 @@ def measure(configuration: Configuration) -> dict[str, Any]:
     recipe = load_recipe("fast", list(configuration.settings))
     shape = architecture(configuration.base)
     samples = profile_samples(SAMPLES, max_length=recipe.data.max_length, tasks=recipe.data.tasks)
+    if device.type == "cpu":
+        keep_freed_memory()
     before = _resident()
     step = real_step(shape, recipe, device)
     batches = step.lay_out(samples)
@@ -196,13 +199,15 @@ def _resident() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def with_time(row: dict[str, Any], calibration: Calibration) -> dict[str, Any]:
-    """The row with what the calibration foresees for its operations, and both errors."""
+def with_time(row: dict[str, Any], calibrations: Sequence[Calibration]) -> dict[str, Any]:
+    """The row with what each calibration foresees for its operations, their mean, and both errors."""
     from lexitrain.planning.cost import Work
 
     operations = [Work(*each) for each in row.pop("operations")]
-    foreseen = calibration.rates().seconds(operations)
+    by_each = [calibration.rates().seconds(operations) for calibration in calibrations]
+    foreseen = fmean(by_each)
     return row | {
+        "foreseen_before_and_after": [round(seconds, 4) for seconds in by_each],
         "foreseen_seconds": round(foreseen, 4),
         "measured_seconds": round(row["measured_seconds"], 4),
         "memory_error": round(row["foreseen_bytes"] / row["measured_bytes"] - 1, 4),
@@ -210,8 +215,12 @@ def with_time(row: dict[str, Any], calibration: Calibration) -> dict[str, Any]:
     }
 
 
+def _calibrated() -> Calibration:
+    return calibrate(lambda what: print(f"calibrating: {what}", file=sys.stderr))
+
+
 def main() -> None:
-    """Calibrate, step every configuration in a process of its own, compare, save."""
+    """Calibrate, step every configuration in a process of its own, calibrate again, compare, save."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--one", type=int, help="only this configuration, as JSON")
     arguments = parser.parse_args()
@@ -219,17 +228,22 @@ def main() -> None:
     if arguments.one is not None:
         print(json.dumps(measure(configurations[arguments.one])))
         return
-    calibration = calibrate(lambda what: print(f"calibrating: {what}", file=sys.stderr))
-    rows: list[dict[str, Any]] = []
+    calibrations = [_calibrated()]
+    measured: list[dict[str, Any]] = []
     for number in range(len(configurations)):
         command = [sys.executable, "-m", "benchmarks.foresight", "--one", str(number)]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
-        rows.append(with_time(json.loads(done.stdout.splitlines()[-1]), calibration))
-        row = rows[-1]
+        measured.append(json.loads(done.stdout.splitlines()[-1]))
+        print(
+            f"{measured[-1]['measured_seconds']:8.2f} s  {configurations[number].name}", flush=True
+        )
+    calibrations.append(_calibrated())
+    rows = [with_time(row, calibrations) for row in measured]
+    for row in rows:
         print(f"{row['memory_error']:+8.1%} {row['time_error']:+8.1%}  {row['configuration']}")
     document = {
         "what": "peak bytes in use and seconds of a step, foreseen and measured",
-        "device": calibration.device,
+        "device": calibrations[0].device,
         "date": datetime.now(UTC).date().isoformat(),
         "versions": {
             name: version(name) for name in ("torch", "transformers", "peft", "bitsandbytes")

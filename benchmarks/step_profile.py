@@ -79,14 +79,15 @@ def operations(shape: Shape, rank: int, batches: list[MicroBatch]) -> float:
     """Arithmetic of a step: matrix products and attention, forward and backward, nothing recomputed.
 
     A frozen weight takes 2 operations a token forward and 2 backward, an adapter's 6, a scored position 4 a weight of
-    the head; a cell of dense attention 14 a channel (`lexitrain.layout.CutCost`).
+    the head; a cell of attention that is computed 14 a channel (`lexitrain.layout.CutCost`).
     """
     key_value = shape.key_value_heads * shape.hidden // shape.heads
     ends = 2 * (2 * shape.hidden) + 2 * (shape.hidden + key_value)
     ends += 3 * (shape.hidden + shape.intermediate)
     a_token = 4 * shape.decoder_parameters + 6 * rank * shape.layers * ends
     return sum(
-        batch.tokens.size * (a_token + 14 * shape.layers * shape.hidden * batch.tokens.shape[1])
+        batch.tokens.size * a_token
+        + 14 * shape.layers * shape.hidden * batch.cells
         + 4 * shape.head_parameters * len(batch.predict)
         for batch in batches
     )
@@ -148,8 +149,9 @@ def measure(shape: Shape, samples: list[Sample], steps: int) -> dict[str, Any]:
     """Profile the steps, and time the same ones without the profiler."""
     step = built_step(shape)
     work = [step_samples(samples, number) for number in range(steps + 1)]
-    step.gradients(work[0])
-    step.update(1e-4)
+    for part in work:  # until the process has all the memory that it needs
+        step.gradients(part)
+        step.update(1e-4)
     seconds: list[float] = []
     laid = [step.lay_out(part) for part in work[1:]]
     for part in work[1:]:

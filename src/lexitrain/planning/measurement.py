@@ -30,7 +30,7 @@ from lexitrain.planning.cost import CutShape, Target
 from lexitrain.planning.rehearsal import rehearse
 from lexitrain.planning.speed import Curve, Rates
 from lexitrain.recipe import LoraSection, OptimizerSection, Recipe, StepSection
-from lexitrain.step import TrainingStep, build_optimizer
+from lexitrain.step import TrainingStep, build_optimizer, keep_freed_memory
 
 if TYPE_CHECKING:
     from lexitrain.planning.cost import Work
@@ -101,6 +101,8 @@ def calibrate(report: Report) -> Calibration:
         report: told what is being measured.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.type == "cpu":
+        keep_freed_memory()
     dtype = compute_dtype("auto", device)
     report("matrix products")
     matrix = _matrix(device, dtype)
