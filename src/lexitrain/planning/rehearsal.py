@@ -8,7 +8,9 @@ moment of the peak is searched in the extended record, not assumed. Takes about 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import gc
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -147,6 +149,19 @@ def _at_depths(architecture: Architecture, recipe: Recipe, target: Target) -> _A
     return _built[key]
 
 
+@contextmanager
+def _without_collections() -> Generator[None]:
+    """Python's cycle collector rests. It would look through all of torch again and again: a fifth of a long search."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
+@_without_collections()
 def rehearse(
     architecture: Architecture,
     recipe: Recipe,
@@ -201,6 +216,7 @@ class RehearsedWork:
     base_parameters: int
 
 
+@_without_collections()
 def rehearse_work(
     architecture: Architecture, recipe: Recipe, target: Target, cuts: Sequence[CutShape]
 ) -> RehearsedWork:
