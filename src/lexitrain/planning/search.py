@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lexitrain.planning.plan import Plan
+from lexitrain.planning.second_process import meanwhile
 from lexitrain.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -103,11 +104,17 @@ def recommend(
 
     Args:
         recipes: to choose from.
-        plan_of: plans a recipe on the device.
+        plan_of: plans a recipe on the device, equal recipes once.
         hours: most expected hours; None: any.
         memory_gb: most memory, 10^9 bytes; None: what the device has.
     """
-    options = [option for recipe in recipes for option in _options(recipe, plan_of, hours)]
+    ours, theirs = recipes[::2], recipes[1::2]
+    with meanwhile(lambda: [list(_options(recipe, plan_of, hours)) for recipe in theirs]) as wait:
+        # The order of planning does not matter, that of the options does.
+        for recipe in ours:
+            list(_options(recipe, plan_of, hours))
+        wait()
+        options = [option for recipe in recipes for option in _options(recipe, plan_of, hours)]
     pareto = tuple(sorted(_undominated(options), key=lambda o: (o.rank, -_hours(o)), reverse=True))
     inside = [option for option in options if _excess(option, hours, memory_gb) <= 0]
     if not inside:
