@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -109,6 +110,15 @@ class CutShape:
             own = sum(queries * keys for queries, keys in self.blocks)
             return own + self.trunk * self.after_trunk
         return self.rows * self.length**2
+
+    @property
+    def block_bounds(self) -> tuple[tuple[int, int, int], ...]:
+        """Of each block: first query, the one after the last, and how many keys."""
+        ends = accumulate(queries for queries, _ in self.blocks)
+        return tuple(
+            (end - queries, end, keys)
+            for end, (queries, keys) in zip(ends, self.blocks, strict=True)
+        )
 
     @property
     def after_trunk(self) -> int:

@@ -116,9 +116,7 @@ def blank(cut: CutShape) -> MicroBatch:
     """A micro-batch of which only the shape matters."""
     grid = np.zeros((cut.rows, cut.length), dtype=np.int64)
     flat = np.zeros(cut.scored, dtype=np.int64)
-    ends = np.cumsum([queries for queries, _ in cut.blocks], dtype=int).tolist()
     blocks = tuple(
-        Block(end - queries, end, np.zeros(keys, dtype=np.int64))
-        for end, (queries, keys) in zip(ends, cut.blocks, strict=True)
+        Block(start, end, np.zeros(keys, dtype=np.int64)) for start, end, keys in cut.block_bounds
     )
     return MicroBatch(grid, grid, grid, flat, flat, flat, cut.positions, blocks, cut.trunk)

@@ -15,8 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.library import Library, impl
+from torch import Tensor, library
 from torch.utils.flop_counter import sdpa_backward_flop_count, sdpa_flop_count
 
 from lexitrain.planning.cost import Target
@@ -26,13 +25,13 @@ _BLOCK = 64
 _BLOCKS = 256
 """Scales that share a scale of their own (double quantization)."""
 
-_library = Library("lexitrain", "FRAGMENT")
+_library = library.Library("lexitrain", "FRAGMENT")
 _library.define(
     "restored_4bit(Tensor packed, Tensor scales, int[] shape, ScalarType dtype) -> Tensor"
 )
 
 
-@impl(_library, "restored_4bit", "Meta")
+@library.impl(_library, "restored_4bit", "Meta")
 def _restored(packed: Tensor, _scales: Tensor, shape: list[int], dtype: torch.dtype) -> Tensor:
     return torch.empty(shape, dtype=dtype, device=packed.device)
 

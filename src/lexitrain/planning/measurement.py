@@ -321,7 +321,6 @@ def blank_cut(cut: CutShape) -> MicroBatch:
 
     A block's columns are the last ones before its end, as many as it has keys.
     """
-    ends = np.cumsum([queries for queries, _ in cut.blocks], dtype=int).tolist()
     grid = np.zeros((cut.rows, cut.length), dtype=np.int64)
     flat = np.arange(cut.scored, dtype=np.int64) % cut.positions
     return MicroBatch(
@@ -333,8 +332,8 @@ def blank_cut(cut: CutShape) -> MicroBatch:
         sample=np.zeros(cut.scored, dtype=np.int64),
         real_tokens=cut.positions,
         blocks=tuple(
-            Block(end - queries, end, np.arange(end - keys, end, dtype=np.int64))
-            for end, (queries, keys) in zip(ends, cut.blocks, strict=True)
+            Block(start, end, np.arange(end - keys, end, dtype=np.int64))
+            for start, end, keys in cut.block_bounds
         ),
         trunk=cut.trunk,
     )

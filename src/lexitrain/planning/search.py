@@ -104,17 +104,20 @@ def recommend(
 
     Args:
         recipes: to choose from.
-        plan_of: plans a recipe on the device, equal recipes once.
+        plan_of: plans a recipe on the device.
         hours: most expected hours; None: any.
         memory_gb: most memory, 10^9 bytes; None: what the device has.
     """
-    ours, theirs = recipes[::2], recipes[1::2]
-    with meanwhile(lambda: [list(_options(recipe, plan_of, hours)) for recipe in theirs]) as wait:
-        # The order of planning does not matter, that of the options does.
-        for recipe in ours:
-            list(_options(recipe, plan_of, hours))
+
+    def options_of(some: Sequence[Recipe]) -> list[list[Option]]:
+        return [list(_options(recipe, plan_of, hours)) for recipe in some]
+
+    found: list[list[Option]] = [[] for _ in recipes]
+    with meanwhile(lambda: options_of(recipes[1::2])) as wait:
+        found[::2] = options_of(recipes[::2])
         wait()
-        options = [option for recipe in recipes for option in _options(recipe, plan_of, hours)]
+        found[1::2] = options_of(recipes[1::2])
+    options = [option for each in found for option in each]
     pareto = tuple(sorted(_undominated(options), key=lambda o: (o.rank, -_hours(o)), reverse=True))
     inside = [option for option in options if _excess(option, hours, memory_gb) <= 0]
     if not inside:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 
 from lexitrain.errors import InputError
-from lexitrain.step.block_attention import BlockAttention, BlockedRow
+from lexitrain.step.block_attention import BlockAttention, BlockedRow, additive
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -105,16 +105,11 @@ def attention_inputs(
 
 
 def attention_mask(reach: Tensor, dtype: torch.dtype) -> Tensor:
-    """Additive mask [B, 1, L, L] (query, key) for `reach` [B, L], on its device: 0 or minus infinity.
-
-    PyTorch turns a boolean mask into exactly this inside each call of its attention, that is, in every layer; done
-    here it is done once.
-    """
+    """Additive mask [B, 1, L, L] (query, key) for `reach` [B, L], on its device."""
     columns = torch.arange(reach.shape[1], device=reach.device)
     query, key = columns[:, None], columns[None, :]
     visible = (key <= query) & (query < reach[:, None, :])
-    mask = torch.zeros(visible.shape, dtype=dtype, device=reach.device)
-    return mask.masked_fill_(~visible, float("-inf"))[:, None]
+    return additive(visible, dtype)[:, None]
 
 
 def block_mask(reach: Tensor) -> BlockMask:
@@ -141,7 +136,6 @@ def _in_blocks(
 
     Without blocks (padded rows) it is one call over whole rows.
     """
-
     if blocked_row is not None:
         found = BlockAttention.apply(query, key, value, blocked_row, scaling)
         return found.transpose(1, 2), None

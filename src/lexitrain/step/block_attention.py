@@ -74,8 +74,17 @@ class BlockedRow:
 def _mask(reach: Tensor, block: Block, columns: Tensor, dtype: torch.dtype) -> Tensor:
     query = torch.arange(block.start, block.end, device=reach.device)[:, None]
     visible = (columns <= query) & (query < reach.index_select(0, columns))
-    mask = torch.zeros(visible.shape, dtype=dtype, device=reach.device)
-    return mask.masked_fill_(~visible, float("-inf"))[None, None]
+    return additive(visible, dtype)[None, None]
+
+
+def additive(visible: Tensor, dtype: torch.dtype) -> Tensor:
+    """A mask of the same shape: 0 where a key is visible, else minus infinity.
+
+    PyTorch turns a boolean mask into exactly this inside each call of its attention, that is, in every layer; done
+    here it is done once.
+    """
+    mask = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
+    return mask.masked_fill_(~visible, float("-inf"))
 
 
 class BlockAttention(torch.autograd.Function):

@@ -92,7 +92,9 @@ class TrainingStep:
         self.grad_norm = 0.0
         self.loss_scale = LossScale(FIRST if self._head.dtype == torch.float16 else 1.0)
         self.attention: AttentionKind = attention_kind(
-            settings.attention, self._head.device, base.config.attention_dropout
+            settings.attention,
+            self._head.device,
+            getattr(base.config, "attention_dropout", None) or 0.0,  # not every base has it
         )
         use_attention(base, self.attention)
         self.bucket = _bucket(settings, self._head.device, self.attention)
