@@ -34,7 +34,7 @@ from lexitrain.rendering import Sample
 from lexitrain.step import TrainingStep
 
 RESULT = RESULTS / "step_profile.json"
-STEPS = 3
+STEPS = 2
 
 #: The kind of an operator by the beginning of its name; the first that fits counts.
 KINDS = (
@@ -79,7 +79,7 @@ def operations(shape: Shape, rank: int, batches: list[MicroBatch]) -> float:
     """Arithmetic of a step: matrix products and attention, forward and backward, nothing recomputed.
 
     A frozen weight takes 2 operations a token forward and 2 backward, an adapter's 6, a scored position 4 a weight of
-    the head; a cell of attention that is computed 14 a channel (`lexitrain.layout.CutCost`).
+    the head; a cell of attention that is computed 14 a channel (`lexitrain.cuts.CutCost`).
     """
     key_value = shape.key_value_heads * shape.hidden // shape.heads
     ends = 2 * (2 * shape.hidden) + 2 * (shape.hidden + key_value)

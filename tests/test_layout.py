@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lexitrain import blocks as blocks_module
+from lexitrain.cuts import CutCost
 from lexitrain.errors import InputError
-from lexitrain.layout import IGNORED, CutCost, LayoutName, MicroBatch, lay_out, step_tokens
+from lexitrain.layout import IGNORED, LayoutName, MicroBatch, lay_out, step_tokens
 from lexitrain.rendering import Sample
 
 PAD = 99
@@ -138,17 +139,35 @@ def test_blocks_hold_every_query_once_and_all_that_it_sees(
 
 def test_by_blocks_a_long_shared_prompt_is_not_worth_a_cut():
     """A dense mask would be cut; by blocks a second cut would only repeat the prompt."""
-    samples = [make_sample([7] * 100 + [10 + i] * 40, [3] * 20) for i in range(24)]
+    samples = [make_sample([7] * 200 + [10 + i] * 40, [3] * 20) for i in range(24)]
     assert len(cut(samples, max_length=2000, cost=CutCost(floor=0))) > 1
     (batch,) = cut(samples, max_length=2000, cost=CutCost(floor=0), blocks=True)
     assert batch.cells < 0.55 * batch.tokens.size**2
+
+
+def test_by_blocks_short_cuts_are_taken_where_they_cost_little_more():
+    """The activations of one row for all samples take the most memory."""
+    samples = [make_sample([7] * 20 + [10 + i] * 60, [3] * 20) for i in range(24)]
+    cost = CutCost(floor=0)
+
+    def total(batches: list[MicroBatch]) -> float:
+        return sum(
+            float(cost.of(np.array([float(b.layout_tokens)]), np.array([float(b.cells)]))[0])
+            for b in batches
+        )
+
+    (row,) = cut(samples, token_budget=10_000, cost=cost, blocks=True)
+    short = cut(samples, cost=cost, blocks=True)
+    assert len(short) > 2
+    assert max(batch.layout_tokens for batch in short) <= 640 < row.layout_tokens
+    assert total(short) <= 1.1 * total([row])
 
 
 def test_a_long_beginning_that_all_share_becomes_the_trunk():
     """A short one does not: putting halves of a softmax together costs more than it saves."""
     for shared, trunk in ((600, 600), (4, 0)):
         samples = [make_sample([7] * shared + [10 + i] * 40, [3] * 20) for i in range(24)]
-        (batch,) = cut(samples, max_length=2000, cost=CutCost(floor=0), blocks=True)
+        (batch,) = cut(samples, token_budget=3000, cost=CutCost(floor=0), blocks=True)
         assert batch.trunk == trunk
 
 
@@ -215,7 +234,8 @@ def all_cuts(count: int) -> list[list[int]]:
 @given(st.lists(any_sample(), min_size=1, max_size=6), st.integers(6, 60), COSTS)
 def test_cuts_are_the_cheapest_of_all(samples: list[Sample], budget: int, cost: CutCost):
     def price(lengths: Sequence[int]) -> float:
-        return float(cost.of(np.array(lengths, dtype=np.float64)).sum())
+        tokens = np.array(lengths, dtype=np.float64)
+        return float(cost.of(tokens, tokens**2).sum())
 
     in_order = sorted(samples, key=lambda s: s.prompt_ids[:-1].tolist())
     prices: list[float] = []

@@ -10,10 +10,8 @@ A completion is never shared, nor is the last token of a prompt, because that is
 predicted: every supervised token keeps a position of its own, so that labels never collide.
 
 The row is cut into micro-batches between samples. A cut repeats the prefix that its first sample shares with the cut
-before; where attention is dense, its cost grows with the square of a cut's length. The cheapest cuts are found by
-dynamic programming. Cutting never changes the gradient, only its cost.
-
-Attention need not be dense: `blocks.py` says which columns the queries of a row need.
+before: `cuts.py` finds the cheapest cuts. Cutting never changes the gradient, only its cost. Attention need not be
+dense: `blocks.py` says which columns the queries of a row need.
 
 Only numpy is used; 24 samples of 120 tokens take about a millisecond.
 """
@@ -28,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexitrain.blocks import Block, Integers, Span, cheapest_blocks
+from lexitrain.cuts import CutCost, cheapest_cuts
 from lexitrain.errors import InputError
 
 if TYPE_CHECKING:
@@ -77,46 +76,6 @@ class MicroBatch:
         return rows * length**2
 
 
-@dataclass(frozen=True, slots=True)
-class CutCost:
-    """What a micro-batch costs, in units of one token's matrix products through the decoder layers.
-
-    A cut of `L` positions and `C` cells of the attention matrix, `L ** 2` where it is dense, costs
-    `max(L + pair * C, floor)`. The defaults are those of Qwen2.5-0.5B.
-
-    Args:
-        pair: cost of one cell of the attention matrix. It takes 14 x (heads x head dimension) operations: two
-            products forward, five backward (fused kernels compute the scores again), 2 operations each. A token takes
-            4 x (weights of a layer): the frozen base needs no weight gradients.
-        floor: a cut shorter than this costs as much as one of this length, because launching its kernels takes that
-            long. About 256 tokens on a GPU for models of 0.5B and more.
-    """
-
-    pair: float = 14 * 896 / (4 * 14_909_440)
-    floor: float = 256.0
-
-    @classmethod
-    def of_shape(
-        cls, *, attention_width: int, weights_per_layer: int, floor: float = 256.0
-    ) -> CutCost:
-        """The cost for a decoder: `attention_width` = heads x head dimension."""
-        return cls(pair=14 * attention_width / (4 * weights_per_layer), floor=floor)
-
-    def of(
-        self, lengths: NDArray[np.float64], cells: NDArray[np.float64] | None = None
-    ) -> NDArray[np.float64]:
-        """Cost of cuts with the given lengths (positions) and cells; dense attention where those are None."""
-        return np.maximum(
-            lengths + self.pair * (lengths**2 if cells is None else cells), self.floor
-        )
-
-    def of_batch(self, batch: MicroBatch) -> float:
-        """Cost of a micro-batch: every row costs at least `floor`."""
-        rows, length = batch.tokens.shape
-        each = self.of(np.array([float(length)]), np.array([batch.cells / rows]))
-        return rows * float(each[0])
-
-
 def lay_out(
     samples: Sequence[Sample],
     *,
@@ -139,7 +98,8 @@ def lay_out(
             (not with `tree`, where a shared token has several successors).
         max_length: row length of `padded`, tokens. Without effect on the others.
         pad_id: token put on padding.
-        token_budget: most positions a micro-batch may hold; a single sample longer than that gets its own cut.
+        token_budget: most positions a micro-batch may hold; a single sample longer than that gets its own cut. None:
+            the cheapest cuts, with `blocks` the shortest that cost at most 10 % more.
         micro_batch: exact number of samples a cut, instead of the cheapest cuts.
         cost: what a cut costs; that of Qwen2.5-0.5B by default.
         bucket: lengths of `tree` and `packed` are padded to a multiple of it, so that a compiler sees few shapes.
@@ -162,7 +122,7 @@ def lay_out(
     shared = _shared_with_previous(samples, order, layout)
     lengths = np.array([_length(samples[i]) for i in order], dtype=np.int64)
     if micro_batch is None:
-        ends = _cheapest_cuts(lengths, shared, token_budget, cost or CutCost(), bucket, blocks)
+        ends = cheapest_cuts(lengths, shared, token_budget, cost or CutCost(), bucket, blocks)
     else:
         ends = [*range(micro_batch, len(order), micro_batch), len(order)]
     starts = [0, *ends[:-1]]
@@ -216,42 +176,6 @@ def _shared_with_previous(
             differs = before[:both] != here[:both]
             shared[place] = int(differs.argmax()) if differs.any() else both
     return shared
-
-
-def _cheapest_cuts(
-    lengths: Integers,
-    shared: Integers,
-    token_budget: int | None,
-    cost: CutCost,
-    bucket: int,
-    blocks: bool,
-) -> list[int]:
-    """Exclusive ends of the contiguous cuts with the least total cost; O(samples²) by dynamic programming."""
-    count = len(lengths)
-    # A cut of samples [start, end) holds their lengths less the shares of all but the first.
-    length_sum = np.concatenate([[0], np.cumsum(lengths)])
-    share_sum = np.cumsum(shared)
-    # By blocks, a sample's own tokens see its path alone; the first of a cut has nothing before it.
-    cell_sum = np.concatenate([[0], np.cumsum((lengths - shared) * lengths)])
-    best = np.zeros(count + 1)
-    come_from = np.zeros(count + 1, dtype=np.int64)
-    for end in range(1, count + 1):
-        tokens = (length_sum[end] - length_sum[:end]) - (share_sum[end - 1] - share_sum[:end])
-        tokens = -(-tokens // bucket) * bucket
-        cells = (
-            cell_sum[end] - cell_sum[:end] + shared[:end] * lengths[:end] if blocks else tokens**2
-        )
-        totals = best[:end] + cost.of(tokens.astype(np.float64), cells.astype(np.float64))
-        if token_budget is not None:
-            too_long = tokens > token_budget
-            too_long[end - 1] = False  # a single sample must go somewhere
-            totals[too_long] = np.inf
-        come_from[end] = int(np.argmin(totals))
-        best[end] = totals[come_from[end]]
-    ends = [count]
-    while come_from[ends[-1]] > 0:
-        ends.append(int(come_from[ends[-1]]))
-    return ends[::-1]
 
 
 def _row(

@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from lexitrain import blocks as blocks_module
-from lexitrain.layout import IGNORED, CutCost, lay_out
+from lexitrain.cuts import CutCost
+from lexitrain.layout import IGNORED, lay_out
 from lexitrain.models import attach_adapter, load_base
 from lexitrain.recipe import LoraSection, ModelSection, OptimizerSection, StepSection
 from lexitrain.rendering import Sample

@@ -7,11 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lexitrain.layout import CutCost, MicroBatch, lay_out
+from lexitrain.cuts import CutCost
+from lexitrain.layout import MicroBatch, lay_out
 from lexitrain.step.shares import cuts_for, deal
 from tests.step.test_equality import random_samples
 
 COST = CutCost(pair=1e-3, floor=0)
+
+
+def price(length: int) -> float:
+    tokens = np.array([float(length)])
+    return float(COST.of(tokens, tokens**2)[0])
 
 
 def batch_of(length: int) -> MicroBatch:
@@ -28,11 +34,8 @@ def test_every_cut_is_dealt_once_in_order_and_the_load_is_even(lengths: list[int
     places = [[next(i for i, b in enumerate(batches) if b is each) for each in s] for s in shares]
     assert sorted(place for share in places for place in share) == list(range(len(batches)))
     assert all(place == sorted(place) for place in places)
-    loads = [
-        float(COST.of(np.array([b.tokens.size for b in share], dtype=np.float64)).sum())
-        for share in shares
-    ]
-    dearest = max((float(COST.of(np.array([float(n)]))[0]) for n in lengths), default=0.0)
+    loads = [sum(price(b.tokens.size) for b in share) for share in shares]
+    dearest = max(map(price, lengths), default=0.0)
     assert max(loads) - min(loads) <= dearest + 1e-9
 
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lexitrain.layout import CutCost, MicroBatch, lay_out
+from lexitrain.cuts import CutCost
+from lexitrain.layout import MicroBatch, lay_out
 from lexitrain.order import SampleOrder, fixed_subset
 from lexitrain.planning.cost import CutShape, shapes_of
 

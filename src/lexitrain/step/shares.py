@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from lexitrain.layout import CutCost, MicroBatch
+from lexitrain.cuts import CutCost
+from lexitrain.layout import MicroBatch
 
 #: Cuts per process that are tried besides the cheapest ones.
 _CUTS_EACH = (1, 2, 3)
@@ -20,7 +21,7 @@ _CUTS_EACH = (1, 2, 3)
 
 def deal(batches: Sequence[MicroBatch], cost: CutCost, count: int) -> list[list[MicroBatch]]:
     """One share for each of `count` processes, some possibly empty; a share keeps the order of its cuts."""
-    costs = [cost.of_batch(batch) for batch in batches]
+    costs = [_cost(batch, cost) for batch in batches]
     loads = [0.0] * count
     shares: list[list[int]] = [[] for _ in range(count)]
     for index in sorted(range(len(batches)), key=lambda each: (-costs[each], each)):
@@ -64,4 +65,11 @@ def _samples(batches: Sequence[MicroBatch]) -> set[int]:
 
 
 def _busiest(batches: Sequence[MicroBatch], cost: CutCost, count: int) -> float:
-    return max(sum(cost.of_batch(batch) for batch in share) for share in deal(batches, cost, count))
+    return max(sum(_cost(batch, cost) for batch in share) for share in deal(batches, cost, count))
+
+
+def _cost(batch: MicroBatch, cost: CutCost) -> float:
+    """Of a micro-batch: every row costs at least `floor`."""
+    rows, length = batch.tokens.shape
+    each = cost.of(np.array([float(length)]), np.array([batch.cells / rows]))
+    return rows * float(each[0])

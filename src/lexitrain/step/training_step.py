@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lexitrain.cuts import CutCost
 from lexitrain.errors import InputError
-from lexitrain.layout import CutCost, MicroBatch, lay_out
+from lexitrain.layout import MicroBatch, lay_out
 from lexitrain.step.attention import AttentionKind, attention_inputs, attention_kind, use_attention
 from lexitrain.step.head import sum_of_token_losses
 from lexitrain.step.loss_scale import FIRST, LossScale
