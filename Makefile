@@ -11,7 +11,7 @@ demo: .venv/installed
 	$(BIN)/lexitrain demo --dir $(DIR)
 
 test: .venv/installed
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 test-all: .venv/installed
 	$(BIN)/python -m pytest -q -m "not gpu and not browser"
@@ -21,7 +21,7 @@ check: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-# The tables of docs/performance.md on this machine's CPU, in about 35 minutes on two idle cores.
+# The tables of docs/performance.md on this machine's CPU, in at most 25 minutes on two idle cores.
 bench: .venv/installed
 	$(BIN)/python -m benchmarks.step_profile
 	$(BIN)/python -m benchmarks.compare

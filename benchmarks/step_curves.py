@@ -30,33 +30,33 @@ from lexitrain.rendering import Sample
 
 RESULT = RESULTS / "step_curves.json"
 CURVE_SHAPE = replace(CPU_SHAPE, layers=4)
-LENGTHS = (80, 122, 250, 450)
+LENGTHS = (80, 122, 300)
 BATCHES = (6, 12, 24, 48, 96)
 RANKS = (4, 16, 48)
-DEPTHS = (2, 4, 8)
-WIDTHS = (384, 768, 1024)
+DEPTHS = (2, 8)
+WIDTHS = (384, 1024)
 
 
 def by_length(
     shape: Shape, samples: list[Sample], lengths: tuple[int, ...]
 ) -> list[dict[str, Any]]:
-    """Mean length of samples; all layouts."""
+    """Mean length of samples; all layouts. The longest first, once untimed: the others find memory of their size."""
     layouts = {
         "tree": built_step(shape),
         "packed": built_step(shape, "step.layout=packed"),
         "padded": built_step(shape, "step.layout=padded", "step.micro_batch=4"),
     }
     points: list[dict[str, Any]] = []
-    for mean in lengths:
+    for mean in sorted(lengths, reverse=True):
         work = [with_mean(samples[: 2 * STEP_SAMPLES], mean, 512)[STEP_SAMPLES:]]
         point: dict[str, Any] = {"mean_length": lengths_of(work[0])["mean"]}
-        point["tree"] = timed(layouts["tree"], work, repeats=2)
-        point["packed"] = timed(layouts["packed"], work, repeats=2)
+        for name in ("tree", "packed"):
+            point[name] = timed(layouts[name], work, repeats=1 if points else 2)
         point["padded"] = timed(layouts["padded"], work)
         tree = point["tree"]["step_seconds"]
         point["packed_over_tree"] = round(point["packed"]["step_seconds"] / tree, 2)
         point["padded_over_tree"] = round(point["padded"]["step_seconds"] / tree, 2)
-        points.append(point)
+        points.insert(0, point)
     return points
 
 
@@ -64,11 +64,11 @@ def by_batch(shape: Shape, samples: list[Sample], batches: tuple[int, ...]) -> l
     """Samples a step, and what one of them takes."""
     step = built_step(shape)
     points: list[dict[str, Any]] = []
-    for size in batches:
+    for size in sorted(batches, reverse=True):
         work = [step_samples(samples, 1, size)]
-        point = {"batch": size, **timed(step, work, repeats=2)}
+        point = {"batch": size, **timed(step, work, repeats=1 if points else 2)}
         point["sample_milliseconds"] = round(1000 * point["step_seconds"] / size, 1)
-        points.append(point)
+        points.insert(0, point)
     return points
 
 

@@ -17,12 +17,11 @@ RESULT = RESULTS / "compare_cpu.json"
 # Rounds and steps a round. The padded ones take ten times as long a step and vary little.
 CPU = (
     Part("fast", 4, 5),
-    Part("fast_576", 2, 3, yardstick=True),
+    Part("fast_row", 2, 2, yardstick=True),
     Part("trl", 2, 1),
     Part("trl_same", 4, 5),
-    Part("trainer", 2, 2),
+    Part("trainer", 2, 1),
     Part("notebook", 1, 1, warm_up=False),
-    Part("notebook_engine", 1, 1, warm_up=False),
     Part("slow", 1, 1, warm_up=False),
 )
 

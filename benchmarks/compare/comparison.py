@@ -126,16 +126,11 @@ class Comparison:
     def run(self) -> dict[str, Any]:
         """Deal all turns; the rows by competitor, and the ratios of its paired turns over the yardstick's."""
         if self.resident:
-            if (
-                self.work.device == "cuda"
-            ):  # nothing is timed yet, and building a model takes one core
-                waiting = [Worker(part.name, self.work) for part in self.parts]
-                self.workers = [
-                    self.warmed(worker, part)
-                    for worker, part in zip(waiting, self.parts, strict=True)
-                ]
-            else:
-                self.workers = [self.started(part) for part in self.parts]
+            # Nothing is timed until the last of them has built its model, which takes one core, and warmed up.
+            waiting = [Worker(part.name, self.work) for part in self.parts]
+            self.workers = [
+                self.warmed(worker, part) for worker, part in zip(waiting, self.parts, strict=True)
+            ]
             for number in range(max(part.rounds for part in self.parts)):
                 for worker, part in zip(self.workers, self.parts, strict=True):
                     if number < part.rounds:

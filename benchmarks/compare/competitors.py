@@ -52,11 +52,11 @@ COMPETITORS = {
     "fast": Competitor(
         "lexitrain", "fast", "LexiTrain, recipe `fast`: prefix tree, completion loss"
     ),
-    "fast_576": Competitor(
+    "fast_row": Competitor(
         "lexitrain",
         "fast",
-        "LexiTrain, recipe `fast` with at most 576 tokens a cut (`step.token_budget=576`)",
-        overrides=("step.token_budget=576",),
+        "LexiTrain, recipe `fast` with all samples in one row (`step.token_budget=100000`)",
+        overrides=("step.token_budget=100000",),
     ),
     "trl": Competitor(
         "trl",
@@ -107,27 +107,28 @@ COMPETITORS = {
     "notebook": Competitor(
         "trainer",
         "notebook",
-        "the team's second configuration in Transformers Trainer: padded to 512, loss on all tokens, recomputation",
+        "the team's second configuration in Transformers Trainer: padded to 512, all tokens, recomputation",
         padding="max_length",
         weight=10,
     ),
     "notebook_engine": Competitor(
         "lexitrain",
         "notebook",
-        "the same, through LexiTrain's recipe `notebook`",
+        "the team's second configuration, through LexiTrain's recipe `notebook`",
         weight=10,
     ),
     "notebook_nf4": Competitor(
         "lexitrain",
         "notebook",
-        "the same with its 4-bit base and paged 8-bit optimizer",
+        "the team's second configuration, through LexiTrain, with its 4-bit base and paged 8-bit optimizer",
         overrides=("model.quantization=nf4", "optimizer.name=paged_adamw_8bit"),
         weight=10,
     ),
     "slow": Competitor(
-        "lexitrain",
+        "trainer",
         "slow",
-        "the team's first configuration, through LexiTrain's recipe `slow`: padded to 768, rank 48",
+        "the team's first configuration in Transformers Trainer: padded to 768, rank 48, all tokens, recomputation",
+        padding="max_length",
         weight=16,
     ),
     "fast_budget": Competitor(
