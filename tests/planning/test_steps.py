@@ -49,6 +49,8 @@ def test_steps_are_counted_and_laid_out_as_in_training():
     assert steps.real_tokens > steps.layout_tokens > steps.supervised_tokens > 0
     heaviest = max(sum(cut.positions for cut in step) for step in steps.heaviest)
     assert heaviest >= max(sum(cut.positions for cut in step) for step in steps.spread)
+    longest = max(cut.positions for step in steps.heaviest for cut in step)
+    assert longest >= max(cut.positions for step in steps.spread for cut in step)
 
 
 def test_padding_computes_every_row_in_full():

@@ -60,7 +60,7 @@ class PlannedSteps:
 
     Attributes:
         spread: steps evenly spread over the run.
-        heaviest: those with most tokens.
+        heaviest: those with most tokens, and the one of the spread with the longest micro-batch.
         validation: a spread of the validation batches.
         total_steps, steps_per_epoch: of the run.
         samples: training samples an epoch.
@@ -134,9 +134,11 @@ def _plan_steps(
     chosen = np.unique(np.linspace(0, order.total_steps - 1, SPREAD).round().astype(int))
     indices = [order.samples(int(step)) for step in chosen]
     batches = [lay([data.train[i] for i in step]) for step in indices]
+    spread = tuple(shapes_of(step) for step in batches)
+    longest = max(spread, key=lambda step: max(cut.positions for cut in step))
     return PlannedSteps(
-        spread=tuple(shapes_of(step) for step in batches),
-        heaviest=_heaviest(order, data.train, lay),
+        spread=spread,
+        heaviest=(*_heaviest(order, data.train, lay), longest),
         validation=tuple(shapes_of(lay(part)) for part in _validation_parts(recipe, data)),
         total_steps=order.total_steps,
         steps_per_epoch=order.steps_per_epoch,
