@@ -19,7 +19,7 @@ RESULT = RESULTS / "compare_cpu.json"
 # Rounds and steps a round. The padded ones take ten times as long a step and vary little.
 CPU = (
     Part("fast", 4, 5),
-    Part("fast_row", 2, 1, yardstick=True),
+    Part("fast_row", 2, 2),
     Part("trl", 2, 1),
     Part("trl_same", 4, 5),
     Part("trainer", 2, 1),
@@ -83,6 +83,9 @@ def main() -> None:
     work = Work(shape="tiny") if chosen.quick else Work()
     found = document(Comparison(work, parts), work.steps * 24)
     show(found)
+    failed = [name for name, row in found["competitors"].items() if "failed" in row]
+    if failed:
+        sys.exit(f"Not saved, because of: {', '.join(failed)}")
     if not (chosen.quick or chosen.only):
         RESULT.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 

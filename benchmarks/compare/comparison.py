@@ -29,14 +29,12 @@ class Part:
         steps: optimizer steps of a turn.
         warm_up: whether an untimed step comes first, in which its memory is measured. Without one its memory is
             measured in its first timed step: for the padded ones on a CPU, whose steps take minutes.
-        yardstick: whether the others are compared with it; the first part always is one.
     """
 
     name: str
     rounds: int
     steps: int
     warm_up: bool = True
-    yardstick: bool = False
 
 
 @dataclass
@@ -115,7 +113,7 @@ class Comparison:
 
     Args:
         work: the work.
-        parts: who steps how often, the yardstick first: ratios are over it.
+        parts: who steps how often, the yardstick first: ratios compare it with the others.
         resident: all processes at once, taking turns. False: one after another, where memory holds only one.
     """
 
@@ -124,7 +122,7 @@ class Comparison:
         self.workers: list[Worker] = []
 
     def run(self) -> dict[str, Any]:
-        """Deal all turns; the rows by competitor, and the ratios of its paired turns over the yardstick's."""
+        """Deal all turns; the rows by competitor, and the yardstick's ratios over each of the others."""
         if self.resident:
             # Nothing is timed until the last of them has built its model, which takes one core, and warmed up.
             waiting = [Worker(part.name, self.work) for part in self.parts]
@@ -148,7 +146,7 @@ class Comparison:
         return {
             "work": self.work.described(),
             "competitors": rows,
-            "ratios": ratios(rows, [part.name for part in self.parts if part.yardstick]),
+            "ratios": ratios(rows),
             "losses": compared_losses(rows),
         }
 
@@ -194,6 +192,11 @@ class Comparison:
             "losses": [step["loss"] for step in [*worker.warm_up.get("steps", []), *steps]],
             "same_samples": COMPETITORS[worker.name].same_samples,
         }
+        if all("seconds" in step for step in steps):
+            first = len(worker.warm_up.get("steps", []))
+            row["seconds_of_step"] = {
+                str(number): round(step["seconds"], 3) for number, step in enumerate(steps, first)
+            }
         for kind in ("allocated", "reserved"):
             found = [turn[f"{kind}_bytes"] for turn in worker.turns if f"{kind}_bytes" in turn]
             if found:
@@ -201,33 +204,46 @@ class Comparison:
         return row
 
 
-def ratios(rows: dict[str, dict[str, Any]], yardsticks: Sequence[str] = ()) -> dict[str, Any]:
-    """Each yardstick (the first row is one) against the others: samples a second, their spread over turns, memory.
+def ratios(rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The first row, the yardstick, against each other one: samples a second with their spread, and memory.
 
-    The lowest and highest ratio are of turns dealt in the same round.
+    Where both were timed in steps of the same samples the ratio is of those steps, since steps differ in their tokens,
+    and the spread is over them. Else it is of all their steps, and the spread is over turns dealt in the same round.
     """
-    measures = list(dict.fromkeys([next(iter(rows)), *yardsticks]))
-    pairs = [(name, other) for name in measures for other in rows if other not in measures]
+    name, yardstick = next(iter(rows.items()))
     found: dict[str, Any] = {}
-    for name, other in pairs:
-        first = rows[name]
-        row = rows[other]
-        if "failed" in row or "failed" in first:
+    for other, row in rows.items():
+        if other == name or "failed" in row or "failed" in yardstick:
             continue
-        paired = [
-            ours / theirs
-            for ours, theirs in zip(
-                first["samples_per_second_by_turn"], row["samples_per_second_by_turn"], strict=False
-            )
-        ]
-        speed = first["samples_per_second"] / row["samples_per_second"]
+        ours, theirs = _seconds_of_same_steps(yardstick, row)
+        if ours:
+            speed = sum(theirs) / sum(ours)
+            paired = [their / our for our, their in zip(ours, theirs, strict=True)]
+        else:
+            speed = yardstick["samples_per_second"] / row["samples_per_second"]
+            turns = (each["samples_per_second_by_turn"] for each in (yardstick, row))
+            paired = [our / their for our, their in zip(*turns, strict=False)]
         found[f"{name} / {other}"] = {
             "samples_per_second": round(speed, 2),
             "lowest": round(min(paired), 2),
             "highest": round(max(paired), 2),
-            "peak_activation": round(row["peak_activation_mb"] / first["peak_activation_mb"], 2),
+            "same_steps": len(ours),
+            "peak_activation": round(
+                row["peak_activation_mb"] / yardstick["peak_activation_mb"], 2
+            ),
         }
     return found
+
+
+def _seconds_of_same_steps(
+    one: dict[str, Any], other: dict[str, Any]
+) -> tuple[list[float], list[float]]:
+    """Of the steps in which both were timed on the same samples."""
+    if not (one["same_samples"] and other["same_samples"]):
+        return [], []
+    ours, theirs = one.get("seconds_of_step", {}), other.get("seconds_of_step", {})
+    same = [number for number in ours if number in theirs]
+    return [ours[number] for number in same], [theirs[number] for number in same]
 
 
 def compared_losses(rows: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ def test_a_worker_takes_as_many_steps_as_it_is_told():
     assert taken == 3
     assert first == second == third == {"ready": True}
     assert [step["loss"] for step in one["steps"]] == [0.0, 1.0]
+    assert sum(step["seconds"] for step in one["steps"]) == pytest.approx(one["seconds"], abs=1e-2)
     assert "peak_bytes" not in one
     assert two["peak_bytes"] == 0
 
@@ -42,8 +43,15 @@ def test_every_competitor_names_a_recipe_that_its_overrides_fit():
         assert recipe.lora.targets == load_recipe("fast").lora.targets
 
 
-def row(speed: float, turns: list[float], losses: list[float], same: bool = True) -> dict:
+def row(
+    speed: float,
+    turns: list[float],
+    losses: list[float],
+    same: bool = True,
+    seconds: dict[str, float] | None = None,
+) -> dict:
     return {
+        **({"seconds_of_step": seconds} if seconds else {}),
         "samples_per_second": speed,
         "samples_per_second_by_turn": turns,
         "peak_activation_mb": 100 / speed,
@@ -52,7 +60,7 @@ def row(speed: float, turns: list[float], losses: list[float], same: bool = True
     }
 
 
-def test_ratios_are_over_the_yardstick_and_paired_by_round():
+def test_ratios_of_different_steps_are_over_all_of_them_and_paired_by_round():
     rows = {
         "fast": row(4.0, [4.0, 5.0], [2.0, 1.0]),
         "notebook": row(0.5, [0.5], [3.0]),
@@ -64,19 +72,30 @@ def test_ratios_are_over_the_yardstick_and_paired_by_round():
         "samples_per_second": 8.0,
         "lowest": 8.0,
         "highest": 8.0,
+        "same_steps": 0,
         "peak_activation": 8.0,
     }
 
 
-def test_a_second_yardstick_is_compared_with_the_others_too():
+def test_ratios_are_of_the_steps_that_both_took_where_they_hold_the_same_samples():
+    """The yardstick's other steps are short: they must not make it look faster."""
+    ours = {"1": 6.0, "2": 4.0, "3": 1.0, "4": 1.0}
     rows = {
-        "fast": row(4.0, [4.0], [2.0]),
-        "small": row(2.0, [2.0], [2.0]),
-        "notebook": row(0.5, [0.5], [3.0]),
+        "fast": row(8.0, [8.0], [2.0], seconds=ours),
+        "trainer": row(2.0, [2.0], [2.0], seconds={"1": 12.0, "2": 12.0}),
+        "trl": row(2.0, [2.0], [2.0], same=False, seconds={"1": 12.0, "2": 12.0}),
+        "notebook": row(0.5, [0.5], [3.0], seconds={"0": 48.0}),
     }
-    found = ratios(rows, ["small"])
-    assert list(found) == ["fast / notebook", "small / notebook"]
-    assert found["small / notebook"]["samples_per_second"] == 4.0
+    found = ratios(rows)
+    assert found["fast / trainer"] == {
+        "samples_per_second": 2.4,
+        "lowest": 2.0,
+        "highest": 3.0,
+        "same_steps": 2,
+        "peak_activation": 4.0,
+    }
+    assert found["fast / trl"]["samples_per_second"] == 4.0
+    assert found["fast / notebook"]["samples_per_second"] == 16.0
 
 
 def test_losses_are_compared_where_recipe_and_samples_are_the_same():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lexitrain.errors import InputError
 from lexitrain.planning.architecture import architecture_of
 from lexitrain.planning.catalogue import Gpu, find_gpu
 from lexitrain.planning.cost import CutShape, Target
@@ -154,3 +155,10 @@ def test_versus_tells_what_each_change_does():
     assert rows["LoRA rank"]["holds"] is False
     assert "frozen base" in rows["LoRA rank"]["why"]
     assert rows["model"]["claim"] == ""  # both are nano here
+
+
+@pytest.mark.parametrize(("gpu", "attention"), [("L4", "blocks"), ("T4", "flex")])
+def test_what_training_would_refuse_is_not_planned(gpu: str, attention: str):
+    with pytest.raises(InputError) as caught:
+        planned("fast", f"step.attention={attention}", gpu=find_gpu(gpu))
+    assert caught.value.where == "step.attention"

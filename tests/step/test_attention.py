@@ -7,8 +7,7 @@ import torch
 from torch.nn.attention.flex_attention import flex_attention
 from torch.nn.functional import scaled_dot_product_attention
 
-from lexitrain.errors import InputError
-from lexitrain.step.attention import attention_kind, attention_mask, block_mask
+from lexitrain.step.attention import attention_mask, block_mask
 
 
 def test_the_mask_is_the_rule():
@@ -55,22 +54,3 @@ def test_the_block_mask_of_flex_attention_is_the_same_rule():
     )
     flex = flex_attention(query, key, value, block_mask=block_mask(reach), enable_gqa=True)
     assert torch.allclose(dense, flex, atol=1e-5)
-
-
-def test_the_form_follows_the_device():
-    cpu = torch.device("cpu")
-    assert attention_kind("auto", cpu) == "blocks"
-    assert attention_kind("dense", cpu) == "dense"
-    with pytest.raises(InputError, match=r"compute capability 8\.0"):
-        attention_kind("flex", cpu)
-    assert attention_kind("auto", cpu, dropout=0.1) == "dense"
-    with pytest.raises(InputError, match="drops attention weights"):
-        attention_kind("blocks", cpu, dropout=0.1)
-
-
-@pytest.mark.parametrize(("capability", "kind"), [((7, 5), "dense"), ((8, 0), "flex")])
-def test_auto_on_a_gpu_goes_by_compute_capability(capability, kind, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
-    assert attention_kind("auto", torch.device("cuda")) == kind
-    with pytest.raises(InputError, match="only a CPU has"):
-        attention_kind("blocks", torch.device("cuda"))

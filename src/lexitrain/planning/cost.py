@@ -11,12 +11,13 @@ from dataclasses import asdict, dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Literal
 
+from lexitrain.attention import AttentionKind, attention_kind
+
 if TYPE_CHECKING:
     from lexitrain.layout import MicroBatch
 
 DeviceKind = Literal["cpu", "cuda"]
 Dtype = Literal["fp32", "bf16", "fp16"]
-Attention = Literal["dense", "blocks", "flex"]
 Phase = Literal["forward", "backward", "update"]
 Kind = Literal[
     "matmul",
@@ -49,11 +50,15 @@ class Target:
 
     device: DeviceKind
     dtype: Dtype
-    attention: Attention
+    attention: AttentionKind
 
     @classmethod
     def of(
-        cls, precision: str, capability: tuple[int, int] | None, attention: str = "auto"
+        cls,
+        precision: str,
+        capability: tuple[int, int] | None,
+        attention: str = "auto",
+        dropout: float = 0.0,
     ) -> Target:
         """The target that training would choose.
 
@@ -61,16 +66,18 @@ class Target:
             precision: the recipe's `model.precision`, `auto` included.
             capability: compute capability of the GPU; None for a CPU.
             attention: the recipe's `step.attention`, `auto` included.
+            dropout: share of attention weights that the base drops.
+
+        Raises:
+            InputError: the device cannot compute attention in that form, so that training would refuse.
         """
         modern = capability is not None and capability >= (8, 0)
         automatic: Dtype = "fp32" if capability is None else "bf16" if modern else "fp16"
         named: dict[str, Dtype] = {"fp32": "fp32", "bf16": "bf16", "fp16": "fp16"}
-        forms: dict[str, Attention] = {"dense": "dense", "blocks": "blocks", "flex": "flex"}
-        usual: Attention = "blocks" if capability is None else "flex" if modern else "dense"
         return cls(
             "cpu" if capability is None else "cuda",
             named.get(precision, automatic),
-            forms.get(attention, usual),
+            attention_kind(attention, capability, dropout),
         )
 
 

@@ -98,8 +98,7 @@ def build_fake_step(
     # The update's memory and work are counted apart (`optimizer_state.py`), so that any optimizer serves.
     optimizer = torch.optim.SGD([each for each in model.parameters() if each.requires_grad])
     # FlexAttention keeps a little less than a dense mask, and needs its device.
-    drops = architecture.config.get("attention_dropout")
-    attention = "blocks" if target.attention == "blocks" and not drops else "dense"
+    attention = "blocks" if target.attention == "blocks" else "dense"
     settings = recipe.step.model_copy(update={"attention": attention})
     step = TrainingStep(
         model, optimizer, settings, max_length=recipe.data.max_length, pad_id=0, clip=1.0

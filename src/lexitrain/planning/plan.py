@@ -133,10 +133,16 @@ def make_plan(
         calibrated: use a measurement of the device where there is one.
 
     Raises:
-        InputError: the base's shape cannot be had, or there is nothing to train on.
+        InputError: the base's shape cannot be had, there is nothing to train on, or the device cannot compute
+            attention as the recipe asks.
     """
     architecture = architecture_of(recipe.model.base, recipe.model.revision)
-    target = Target.of(recipe.model.precision, gpu.capability, recipe.step.attention)
+    target = Target.of(
+        recipe.model.precision,
+        gpu.capability,
+        recipe.step.attention,
+        architecture.config.get("attention_dropout") or 0.0,
+    )
     limit = VISIBLE * 1e9 * gpu.memory if memory_limit is None else memory_limit
     data = data_for(recipe)
 

@@ -16,57 +16,22 @@ not grow along the row.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 
-from lexitrain.errors import InputError
 from lexitrain.step.block_attention import BlockAttention, BlockedRow, additive
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from lexitrain.attention import AttentionKind
     from lexitrain.blocks import Block
-
-AttentionKind = Literal["dense", "blocks", "flex"]
 
 #: What transformers calls the form of `blocks`; the other two are its own.
 _BLOCKS = "lexitrain_blocks"
-
-
-def attention_kind(wanted: str, device: torch.device, dropout: float = 0.0) -> AttentionKind:
-    """The form for a recipe's `step.attention` on a device.
-
-    Raises:
-        InputError: `flex` on a CPU, where PyTorch has no backward pass for it, or on a GPU before capability 8.0;
-            `blocks` on a GPU; either of them for a base that drops attention weights.
-    """
-    ampere = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
-    if wanted == "flex" and not ampere:
-        raise InputError(
-            "FlexAttention trains on GPUs of compute capability 8.0 and later only.",
-            where="step.attention",
-            fix="Use step.attention=auto.",
-        )
-    if wanted in {"blocks", "flex"} and dropout:
-        raise InputError(
-            f"This base drops attention weights (attention_dropout={dropout}); {wanted} cannot.",
-            where="step.attention",
-            fix="Use step.attention=auto.",
-        )
-    if wanted == "blocks" and device.type == "cuda":
-        raise InputError(
-            "Attention by blocks uses a kernel that only a CPU has.",
-            where="step.attention",
-            fix="Use step.attention=auto.",
-        )
-    if wanted == "auto" and dropout:
-        return "dense"
-    if wanted == "auto":
-        return "flex" if ampere else "blocks" if device.type == "cpu" else "dense"
-    return wanted  # pyright: ignore[reportReturnType]
 
 
 def use_attention(base: PreTrainedModel, kind: AttentionKind) -> None:

@@ -17,10 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lexitrain.attention import AttentionKind, attention_kind
 from lexitrain.cuts import CutCost
 from lexitrain.errors import InputError
 from lexitrain.layout import MicroBatch, lay_out
-from lexitrain.step.attention import AttentionKind, attention_inputs, attention_kind, use_attention
+from lexitrain.step.attention import attention_inputs, use_attention
 from lexitrain.step.head import sum_of_token_losses
 from lexitrain.step.loss_scale import FIRST, LossScale
 from lexitrain.step.out_of_memory import StepOutOfMemory, attempt
@@ -92,13 +93,14 @@ class TrainingStep:
         self._head = _frozen_head(base)
         self.grad_norm = 0.0
         self.loss_scale = LossScale(FIRST if self._head.dtype == torch.float16 else 1.0)
+        device = self._head.device
         self.attention: AttentionKind = attention_kind(
             settings.attention,
-            self._head.device,
+            torch.cuda.get_device_capability(device) if device.type == "cuda" else None,
             getattr(base.config, "attention_dropout", None) or 0.0,  # not every base has it
         )
         use_attention(base, self.attention)
-        self.bucket = _bucket(settings, self._head.device, self.attention)
+        self.bucket = _bucket(settings, device, self.attention)
         self.cut_cost = cut_cost(base.config)
         self.quantized: bool = getattr(base, "is_quantized", False)
         self.recomputes = settings.gradient_checkpointing == "always"
