@@ -49,7 +49,11 @@ def compare() -> str:
     rows: list[list[Any]] = []
     for name, row in found["competitors"].items():
         ratio = found["ratios"].get(f"fast / {name}", {})
-        spread = f"{ratio['lowest']} to {ratio['highest']}" if ratio else ""
+        spread = (  # one turn or step has none
+            f" ({ratio['lowest']} to {ratio['highest']})"
+            if ratio and ratio["lowest"] != ratio["highest"]
+            else ""
+        )
         rows.append(
             [
                 f"`{name}`: {row['what']}",
@@ -57,7 +61,7 @@ def compare() -> str:
                 f"{row['supervised_tokens_per_second']:.0f}",
                 f"{row['layout_tokens_per_step']:,.0f}",
                 f"{row['peak_activation_mb']:,.0f}",
-                f"**{ratio['samples_per_second']}** ({spread})" if ratio else "1",
+                f"**{ratio['samples_per_second']}**{spread}" if ratio else "1",
                 ratio.get("peak_activation", ""),
             ]
         )
