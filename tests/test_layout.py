@@ -137,6 +137,9 @@ def test_blocks_hold_every_query_once_and_all_that_it_sees(
         assert batch.cells <= mask.size
 
 
+SMALL = CutCost(floor=0)
+
+
 def test_by_blocks_a_long_shared_prompt_is_not_worth_a_cut():
     """A dense mask would be cut; by blocks a second cut would only repeat the prompt."""
     samples = [make_sample([7] * 200 + [10 + i] * 40, [3] * 20) for i in range(24)]
@@ -159,8 +162,29 @@ def test_by_blocks_short_cuts_are_taken_where_they_cost_little_more():
     (row,) = cut(samples, token_budget=10_000, cost=cost, blocks=True)
     short = cut(samples, cost=cost, blocks=True)
     assert len(short) > 2
-    assert max(batch.layout_tokens for batch in short) <= 640 < row.layout_tokens
+    assert max(batch.layout_tokens for batch in short) <= 576 < row.layout_tokens
     assert total(short) <= 1.1 * total([row])
+
+
+def test_by_blocks_the_more_is_shared_the_longer_the_cuts():
+    """Each cut repeats what is shared."""
+
+    def longest(shared: int) -> int:
+        samples = [make_sample([7] * shared + [10 + i] * 60, [3] * 20) for i in range(24)]
+        batches = cut(samples, max_length=2000, cost=SMALL, blocks=True)
+        return max(batch.layout_tokens for batch in batches)
+
+    assert longest(20) <= 576 < longest(75) <= 768 < longest(110) <= 1536 < longest(250)
+
+
+def test_by_blocks_cuts_are_not_shorter_than_the_longest_sample():
+    """It needs its memory in any case, and shorter ones would only cost more."""
+    samples = [make_sample([10 + i] * 60, [3] * 20) for i in range(24)]
+    samples.append(make_sample([9] * 680, [3] * 20))
+    usual = cut(samples, max_length=2000, cost=SMALL, blocks=True)
+    under = cut(samples, max_length=2000, cost=SMALL, blocks=True, token_budget=700)
+    assert [b.layout_tokens for b in usual] == [b.layout_tokens for b in under]
+    assert max(batch.layout_tokens for batch in usual) == 700
 
 
 def test_a_long_beginning_that_all_share_becomes_the_trunk():

@@ -77,9 +77,11 @@ def cheapest_cuts(
         return _path(tokens, costs, token_budget)[0]
     ends, least = _path(tokens, costs, None)
     longest = max(tokens[start, end] for start, end in zip([0, *ends], ends, strict=False))
+    single = int(np.diagonal(tokens, 1).max())  # the longest sample needs its memory in any case
     # Dense attention makes the cheapest cuts short; by blocks nothing but the activations' memory speaks against long
     # ones, and shorter ones cost what they repeat.
-    for budget in _SHORT_CUTS if blocks else ():
+    for short in _SHORT_CUTS if blocks else ():
+        budget = max(short, single)
         if budget >= longest:
             break
         shorter, total = _path(tokens, costs, budget)

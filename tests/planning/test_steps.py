@@ -53,6 +53,14 @@ def test_steps_are_counted_and_laid_out_as_in_training():
     assert longest >= max(cut.positions for step in steps.spread for cut in step)
 
 
+def test_by_blocks_the_longest_micro_batch_is_among_the_heaviest():
+    recipe = load_recipe("fast")
+    steps = plan_steps(recipe, DATA, architecture_of(recipe.model.base), blocks=True)
+    longest = max(cut.positions for step in steps.heaviest for cut in step)
+    assert longest >= max(cut.positions for step in steps.spread for cut in step)
+    assert longest >= max(map(len, DATA.train))
+
+
 def test_padding_computes_every_row_in_full():
     recipe = load_recipe("notebook")
     steps = plan_steps(recipe, DATA, architecture_of(recipe.model.base))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -39,15 +41,16 @@ def test_every_cut_is_dealt_once_in_order_and_the_load_is_even(lengths: list[int
     assert max(loads) - min(loads) <= dearest + 1e-9
 
 
-def cut(budget: int | None) -> list[MicroBatch]:
+def cut(budget: int | None, *, blocks: bool = False, copies: int = 1) -> list[MicroBatch]:
     return lay_out(
-        random_samples(0),
+        [sample for _ in range(copies) for sample in random_samples(0)],
         layout="tree",
         loss="completion",
         max_length=64,
         pad_id=1,
         token_budget=budget,
         cost=COST,
+        blocks=blocks,
     )
 
 
@@ -63,3 +66,13 @@ def test_a_step_that_is_cheapest_in_one_cut_is_cut_for_several_processes(count: 
 def test_one_process_gets_the_cheapest_cuts_and_the_budget_holds():
     assert len(cuts_for(cut, None, COST, 1)) == 1
     assert max(b.layout_tokens for b in cuts_for(cut, 60, COST, 2)) <= 60
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_several_processes_need_no_more_memory_than_was_foreseen_for_one(count: int):
+    """By blocks one row would be cheaper than the short cuts that one process takes for their memory."""
+    under = partial(cut, blocks=True, copies=16)
+    most = max(batch.layout_tokens for batch in under(None))
+    assert most <= 576 < max(batch.layout_tokens for batch in under(100_000))
+    batches = cuts_for(under, None, COST, count)
+    assert max(batch.layout_tokens for batch in batches) <= most

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from lexitrain.planning.cost import Memory, Target
     from lexitrain.planning.steps import PlannedSteps
 
-_BUDGETS = ("auto", 2048, 1024, 512)
-"""Token budgets to try. Below 512 tokens a GPU waits for its launches."""
+_BUDGETS = (2048, 1024, 512)
+"""Token budgets to try where no limit needs too much memory. Below 512 tokens a GPU waits for its launches."""
 _AUTOMATIC = ("model.quantization", "step.gradient_checkpointing", "step.token_budget")
 
 
@@ -58,7 +58,8 @@ def decide(
         steps_of: the steps of a recipe, laid out.
     """
     tried: list[tuple[Recipe, Memory]] = []
-    for settings in _from_fast_to_frugal(recipe):
+    longest = max(cut.positions for step in steps_of(recipe).heaviest for cut in step)
+    for settings in _from_fast_to_frugal(recipe, longest):
         candidate = with_settings(recipe, settings)
         if any(candidate == before for before, _ in tried):
             continue  # what is set by hand leaves less to choose
@@ -80,8 +81,11 @@ def with_settings(recipe: Recipe, settings: dict[str, Any]) -> Recipe:
     return Recipe.model_validate(content)
 
 
-def _from_fast_to_frugal(recipe: Recipe) -> Iterator[dict[str, Any]]:
-    budgets = _BUDGETS if recipe.step.micro_batch == "auto" else ("auto",)
+def _from_fast_to_frugal(recipe: Recipe, longest: int) -> Iterator[dict[str, Any]]:
+    """Only budgets that make cuts shorter than `longest`, which they have anyway."""
+    budgets: list[str | int] = ["auto"]
+    if recipe.step.micro_batch == "auto":
+        budgets += [budget for budget in _BUDGETS if budget < longest]
     for quantization in ("none", "nf4"):
         for recomputation in ("never", "always"):
             for budget in budgets:

@@ -60,7 +60,8 @@ class PlannedSteps:
 
     Attributes:
         spread: steps evenly spread over the run.
-        heaviest: those with most tokens, and the one of the spread with the longest micro-batch.
+        heaviest: those with most tokens, that with the longest sample, and the one of the spread with the longest
+            micro-batch.
         validation: a spread of the validation batches.
         total_steps, steps_per_epoch: of the run.
         samples: training samples an epoch.
@@ -185,12 +186,14 @@ def _heaviest(
     samples: Sequence[Sample],
     lay: Callable[[Sequence[Sample]], list[MicroBatch]],
 ) -> tuple[StepShape, ...]:
-    """The steps with most tokens, of the first epochs; later ones are drawn alike."""
+    """The steps with most tokens and that with the longest sample, of the first epochs; later ones are drawn alike."""
     lengths: NDArray[np.int64] = np.array([len(sample) for sample in samples], dtype=np.int64)
     steps = range(min(order.total_steps, 4 * order.steps_per_epoch))
-    totals = np.array([lengths[order.samples(step)].sum() for step in steps])
-    found = np.argsort(totals, kind="stable")[-HEAVIEST:]
-    return tuple(shapes_of(lay([samples[i] for i in order.samples(int(s))])) for s in found)
+    held = [lengths[order.samples(step)] for step in steps]
+    totals = np.array([each.sum() for each in held])
+    longest = int(np.argmax([each.max() for each in held]))
+    found = {longest, *np.argsort(totals, kind="stable")[-HEAVIEST:].tolist()}
+    return tuple(shapes_of(lay([samples[i] for i in order.samples(s)])) for s in sorted(found))
 
 
 def _validated(recipe: Recipe, data: PlannedData) -> int:

@@ -1,9 +1,9 @@
 """Which process computes which micro-batches of a step.
 
-The cheapest cuts for one process may be too few, or too uneven, for several: the step lasts as long as its busiest
-process. So cuts under a few token budgets are tried, each set is dealt out (the dearest cut first, to whoever has
-least), and the set whose busiest process has least to do is taken. Dealing is a function of the cuts alone, so every
-process comes to the same shares without a word. Only numpy.
+The cuts for one process may be too few, or too uneven, for several: the step lasts as long as its busiest process. So
+shorter cuts under a few token budgets are tried, never longer ones, which would need more memory than foreseen. Each
+set is dealt out (the dearest cut first, to whoever has least), and the set whose busiest process has least to do is
+taken. Dealing is a function of the cuts alone, so every process comes to the same shares without a word. Only numpy.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from lexitrain.cuts import CutCost
 from lexitrain.layout import MicroBatch
 
-#: Cuts per process that are tried besides the cheapest ones.
+#: Cuts per process that are tried besides those for one process.
 _CUTS_EACH = (1, 2, 3)
 
 
@@ -45,18 +45,15 @@ def cuts_for(
         cost: of a cut.
         count: processes.
     """
-    cheapest = lay_out(token_budget)
-    if count == 1 or not cheapest:
-        return cheapest
-    tokens = sum(batch.layout_tokens for batch in cheapest)
+    usual = lay_out(token_budget)
+    if count == 1 or not usual:
+        return usual
+    tokens = sum(batch.layout_tokens for batch in usual)
+    most = max(batch.layout_tokens for batch in usual)
     budgets = [-(-tokens // (count * each)) for each in _CUTS_EACH]
     # Cuts end between samples, so that an even budget would leave a small rest to one more cut.
-    longest = int(np.ceil(tokens / len(_samples(cheapest))))
-    tried = [cheapest] + [
-        lay_out(budget + longest)
-        for budget in budgets
-        if token_budget is None or budget + longest <= token_budget
-    ]
+    spare = int(np.ceil(tokens / len(_samples(usual))))
+    tried = [usual] + [lay_out(budget + spare) for budget in budgets if budget + spare < most]
     return min(tried, key=lambda batches: _busiest(batches, cost, count))
 
 

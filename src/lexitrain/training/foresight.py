@@ -123,6 +123,6 @@ def _limit(recipe: Recipe, device: torch.device, processes: int) -> tuple[float,
     if device.type == "cuda":
         # The context is there already; a plan counts it as something still to come.
         capability = torch.cuda.get_device_capability(device)
-        target = Target.of(recipe.model.precision, capability, recipe.step.attention)
+        target = Target.of(recipe.model.precision, capability)
         return float(free + overhead_bytes(target)), "free memory of the GPU"
     return free / processes, "available memory of the machine"
