@@ -31,7 +31,7 @@ from lexitrain.rendering import Sample
 RESULT = RESULTS / "step_curves.json"
 CURVE_SHAPE = replace(CPU_SHAPE, layers=4)
 LENGTHS = (80, 122, 300)
-BATCHES = (6, 12, 24, 48, 96)
+BATCHES = (6, 24, 96)
 RANKS = (4, 16, 48)
 DEPTHS = (2, 8)
 WIDTHS = (384, 1024)
@@ -40,7 +40,7 @@ WIDTHS = (384, 1024)
 def by_length(
     shape: Shape, samples: list[Sample], lengths: tuple[int, ...]
 ) -> list[dict[str, Any]]:
-    """Mean length of samples; all layouts. The longest first, once untimed: the others find memory of their size."""
+    """Mean length of samples; all layouts. The longest first, and twice: the others find memory of its size."""
     layouts = {
         "tree": built_step(shape),
         "packed": built_step(shape, "step.layout=packed"),
@@ -61,11 +61,11 @@ def by_length(
 
 
 def by_batch(shape: Shape, samples: list[Sample], batches: tuple[int, ...]) -> list[dict[str, Any]]:
-    """Samples a step, and what one of them takes."""
+    """Samples a step, and what one of them takes: the same samples, in fewer or more steps, the largest twice."""
     step = built_step(shape)
     points: list[dict[str, Any]] = []
     for size in sorted(batches, reverse=True):
-        work = [step_samples(samples, 1, size)]
+        work = [step_samples(samples, number, size) for number in range(max(batches) // size)]
         point = {"batch": size, **timed(step, work, repeats=1 if points else 2)}
         point["sample_milliseconds"] = round(1000 * point["step_seconds"] / size, 1)
         points.insert(0, point)

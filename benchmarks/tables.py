@@ -57,6 +57,7 @@ def compare() -> str:
         rows.append(
             [
                 f"`{name}`: {row['what']}",
+                row["timed_steps"],
                 f"{row['samples_per_second']:.2f}",
                 f"{row['supervised_tokens_per_second']:.0f}",
                 f"{row['layout_tokens_per_step']:,.0f}",
@@ -65,7 +66,14 @@ def compare() -> str:
                 ratio.get("peak_activation", ""),
             ]
         )
-    head = ("", "samples/s", "supervised tokens/s", "tokens computed a step", "peak MB")
+    head = (
+        "",
+        "timed steps",
+        "samples/s",
+        "supervised tokens/s",
+        "tokens computed a step",
+        "peak MB",
+    )
     ours = ("`fast` is faster by", "memory over `fast`")
     return on_what(found) + table((*head, *ours), rows)
 
@@ -100,7 +108,15 @@ def shared_prompt() -> str:
         for point in found["points"]
     ]
     head = ("more prompt tokens", "tree: tokens", "seconds", "over none")
-    return on_what(found) + table((*head, "packed: tokens", "seconds", "over none"), rows)
+    none, row = found["points"][0]["tree"], found["points"][0]["one_row"]
+    longest = found["points"][-1]["tree"]["step_seconds"]
+    return (
+        on_what(found)
+        + table((*head, "packed: tokens", "seconds", "over none"), rows)
+        + f"\nWithout more tokens the step is divided into {none['cuts']:.0f} cuts, each of which computes the shared "
+        f"beginning. In one row it has {row['layout_tokens']:,.0f} tokens and takes {row['step_seconds']:.2f} s; the "
+        f"step with most tokens takes {longest / row['step_seconds']:.2f} times that.\n"
+    )
 
 
 def profile() -> str:

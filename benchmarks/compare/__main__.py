@@ -23,8 +23,8 @@ CPU = (
     Part("trl", 2, 1),
     Part("trl_same", 4, 5),
     Part("trainer", 2, 1),
-    Part("notebook", 1, 1, warm_up=False),
-    Part("slow", 1, 1, warm_up=False),
+    Part("notebook", 1, 1),
+    Part("slow", 1, 1),
 )
 
 
@@ -59,7 +59,7 @@ def show(found: dict[str, Any]) -> None:
 
 
 def chosen_parts(names: list[str]) -> list[Part]:
-    """The parts of these competitors; one that is not in the table takes one step.
+    """The parts of these competitors; one that is not in the table is timed in one step.
 
     Raises:
         SystemExit: a name that nobody has.
@@ -68,7 +68,7 @@ def chosen_parts(names: list[str]) -> list[Part]:
     if unknown:
         sys.exit(f"No competitor {', '.join(unknown)}. There are: {', '.join(COMPETITORS)}")
     usual = {part.name: part for part in CPU}
-    return [usual.get(name, Part(name, 1, 1, warm_up=False)) for name in names]
+    return [usual.get(name, Part(name, 1, 1)) for name in names]
 
 
 def main() -> None:

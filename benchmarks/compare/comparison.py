@@ -28,7 +28,7 @@ class Part:
         rounds: turns it gets.
         steps: optimizer steps of a turn.
         warm_up: whether an untimed step comes first, in which its memory is measured. Without one its memory is
-            measured in its first timed step: for the padded ones on a CPU, whose steps take minutes.
+            measured in its first timed step, which is enough to see whether all of it runs.
     """
 
     name: str
@@ -192,7 +192,9 @@ class Comparison:
             "losses": [step["loss"] for step in [*worker.warm_up.get("steps", []), *steps]],
             "same_samples": COMPETITORS[worker.name].same_samples,
         }
-        if all("seconds" in step for step in steps):
+        # Padded to the full length, every step costs the same: one stands for all, and need not be matched.
+        full = COMPETITORS[worker.name].padding == "max_length"
+        if not full and all("seconds" in step for step in steps):
             first = len(worker.warm_up.get("steps", []))
             row["seconds_of_step"] = {
                 str(number): round(step["seconds"], 3) for number, step in enumerate(steps, first)

@@ -28,7 +28,6 @@ class Competitor:
         packing: `bfd`, TRL's own over the whole data, so that a step holds about 24 samples; `same`, exactly the 24 of
             the step in as many rows.
         liger: with Liger's kernels.
-        weight: how many times `fast` takes its step, roughly; it decides how many steps are timed.
     """
 
     kind: Kind
@@ -40,7 +39,6 @@ class Competitor:
     row_length: int = 512
     packing: Literal["bfd", "same"] = "bfd"
     liger: bool = False
-    weight: float = 1.0
 
     @property
     def same_samples(self) -> bool:
@@ -62,14 +60,12 @@ COMPETITORS = {
         "trl",
         "fast",
         "TRL SFTTrainer: BFD packing into rows of 512, padding-free, completion loss, no recomputation",
-        weight=1.5,
     ),
     "trl_same": Competitor(
         "trl",
         "fast",
         "TRL SFTTrainer as above, a step's own 24 samples packed into 6 rows",
         packing="same",
-        weight=1.5,
     ),
     "trl_long": Competitor(
         "trl",
@@ -77,7 +73,6 @@ COMPETITORS = {
         "TRL SFTTrainer: BFD packing into rows of 1,536",
         rows=2,
         row_length=1536,
-        weight=1.5,
     ),
     "trl_liger": Competitor(
         "trl",
@@ -86,50 +81,43 @@ COMPETITORS = {
         rows=2,
         row_length=1536,
         liger=True,
-        weight=1.5,
     ),
     "trainer": Competitor(
         "trainer",
         "fast",
         "Transformers Trainer: 6 micro-batches of 4 padded to their longest, completion loss",
-        weight=2.2,
     ),
     "trainer_liger": Competitor(
         "trainer",
         "fast",
         "Transformers Trainer with dynamic padding and Liger kernels",
         liger=True,
-        weight=2.2,
     ),
     "unsloth": Competitor(
-        "unsloth", "fast", "Unsloth's FastLanguageModel under TRL's SFTTrainer, packed", weight=1.5
+        "unsloth", "fast", "Unsloth's FastLanguageModel under TRL's SFTTrainer, packed"
     ),
     "notebook": Competitor(
         "trainer",
         "notebook",
         "the team's second configuration in Transformers Trainer: padded to 512, all tokens, recomputation",
         padding="max_length",
-        weight=10,
     ),
     "notebook_engine": Competitor(
         "lexitrain",
         "notebook",
         "the team's second configuration, through LexiTrain's recipe `notebook`",
-        weight=10,
     ),
     "notebook_nf4": Competitor(
         "lexitrain",
         "notebook",
         "the team's second configuration, through LexiTrain, with its 4-bit base and paged 8-bit optimizer",
         overrides=("model.quantization=nf4", "optimizer.name=paged_adamw_8bit"),
-        weight=10,
     ),
     "slow": Competitor(
         "trainer",
         "slow",
         "the team's first configuration in Transformers Trainer: padded to 768, rank 48, all tokens, recomputation",
         padding="max_length",
-        weight=16,
     ),
     "fast_budget": Competitor(
         "lexitrain",

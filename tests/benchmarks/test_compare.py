@@ -6,6 +6,7 @@ import io
 import json
 
 import pytest
+from benchmarks.compare.__main__ import CPU, chosen_parts
 from benchmarks.compare.comparison import Comparison, Part, compared_losses, ratios
 from benchmarks.compare.competitors import COMPETITORS
 from benchmarks.compare.turns import Turns
@@ -98,6 +99,13 @@ def test_ratios_are_of_the_steps_that_both_took_where_they_hold_the_same_samples
     assert found["fast / notebook"]["samples_per_second"] == 16.0
 
 
+def test_competitors_are_chosen_by_name_also_those_that_are_not_in_the_table():
+    assert chosen_parts([part.name for part in CPU]) == list(CPU)
+    assert chosen_parts(["notebook_engine"]) == [Part("notebook_engine", 1, 1)]
+    with pytest.raises(SystemExit, match=r"No competitor nope\. There are: fast,"):
+        chosen_parts(["fast", "nope"])
+
+
 def test_losses_are_compared_where_recipe_and_samples_are_the_same():
     rows = {
         "fast": row(4.0, [4.0], [2.0, 1.0]),
@@ -127,3 +135,7 @@ def test_other_trainers_reach_the_same_losses_on_the_same_samples():
     assert rows["fast"]["layout_tokens_per_step"] < rows["trl_same"]["layout_tokens_per_step"]
     assert rows["trl_same"]["layout_tokens_per_step"] < rows["trainer"]["layout_tokens_per_step"]
     assert all(each["peak_activation_mb"] > 0 for each in rows.values())
+    # The step of warm-up is step 0; `trl` has none, and samples of its own.
+    assert list(rows["fast"]["seconds_of_step"]) == ["1", "2"]
+    assert found["ratios"]["fast / trainer"]["same_steps"] == 2
+    assert found["ratios"]["fast / trl"]["same_steps"] == 0
