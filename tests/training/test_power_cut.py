@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 
 from lexitrain.recipe import Recipe
+from lexitrain.recipe_file import load_recipe
 from lexitrain.run import Run
 from lexitrain.training import Silent, train
 from lexitrain.training.checkpoints import Checkpoints
+from lexitrain.training.mirror import Mirror
 from tests.training.power_cut import Disk, Recorder, State, write_state
 from tests.training.test_train import WEIGHTS, adapter_bytes, assert_equal_runs
 
@@ -106,6 +108,35 @@ def look_at(run: Run, adapter: bytes, logged: list[int]) -> Found:
     if finished:
         assert adapter_bytes(run.path) == adapter
     return Found(0 if found is None else found.step, finished)
+
+
+def test_the_mirror_has_the_adapter_before_the_journal_that_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the mirror first hears of a run when it has finished."""
+    run = Run(tmp_path / "here" / "run")
+    run.write_recipe(load_recipe("demo"))
+    run.append_event("started", 0, total_steps=9)
+    run.adapter.mkdir()
+    (run.adapter / WEIGHTS).write_bytes(b"weights")
+    run.append_event("finished", 9)
+    root = tmp_path / "drive"
+    root.mkdir()
+    with monkeypatch.context() as patch:
+        recorder = Recorder(root, patch)
+        mirror = Mirror(run, root, keep=1)
+        mirror.start()
+        mirror.flush()
+        mirror.stop()
+    disk, chance, finished = Disk(), random.Random(3), 0
+    for done, operation in enumerate(recorder.operations):
+        disk.apply(operation)
+        for number, state in enumerate(disk.states(chance)):
+            folder = tmp_path / f"cut-{done}-{number}"
+            folder.mkdir()
+            write_state(state, folder)
+            finished += look_at(Run(folder / "run"), b"weights", []).finished
+    assert finished
 
 
 class Witnessing(Silent):

@@ -4,10 +4,10 @@ The mirror is a run folder itself: recipe, data summary, environment, journals, 
 and `adapter/` at the end. So a run whose own folder is gone goes on from it, bit for bit. A thread brings the mirror up
 to date whenever something was written; it copies what is newest then, so that a slow drive leaves checkpoints out and
 never keeps a step waiting. Each copy is made like a checkpoint (temporary name, synced, renamed), read back and
-verified, journals before the checkpoint that needs them; old files are emptied before they are deleted, because a
-drive's trash counts against its quota. A mirror that cannot be reached is told and does not stop the run; it is tried
-again every half minute, and then catches up. What reading back cannot prove: that a drive's own upload is finished.
-Costs a read of each checkpoint here, a write and a read there.
+verified, journals before the checkpoint that needs them, the adapter before the journal that tells of it; old files are
+emptied before they are deleted, because a drive's trash counts against its quota. A mirror that cannot be reached is
+told and does not stop the run; it is tried again every half minute, and then catches up. What reading back cannot
+prove: that a drive's own upload is finished. Costs a read of each checkpoint here, a write and a read there.
 """
 
 from __future__ import annotations
@@ -127,13 +127,15 @@ class Mirror:
         checkpoints = self._here.steps()[
             :1
         ]  # chosen first: the journals and the best then cover it
+        metrics, events = _journal(self._source.metrics_file), _journal(self._source.events_file)
         for name in ("recipe.yaml", "data.json", "environment.json", "plan.json"):
             _copy_file(self._source.path / name, self.run.path / name)
-        _copy_journal(self._source.metrics_file, self.run.metrics_file)
-        _copy_journal(self._source.events_file, self.run.events_file)
-        self._copy_checkpoints([*self._here.bests()[:1], *checkpoints])
+        # Where the journal, read before, says that the run has finished, the adapter is there, and is there first.
         if self._source.adapter.is_dir():
             copy_folder(self._source.adapter, self.run.adapter)
+        _write_journal(metrics, self.run.metrics_file)
+        _write_journal(events, self.run.events_file)
+        self._copy_checkpoints([*self._here.bests()[:1], *checkpoints])
 
     def _reach(self) -> None:
         """Make sure that the mirror is there and ours."""
@@ -238,9 +240,14 @@ def _copy_file(here: Path, there: Path) -> None:
         write_file(there, content)
 
 
-def _copy_journal(here: Path, there: Path) -> None:
+def _journal(path: Path) -> bytes:
+    """The journal's whole lines."""
+    return b"".join(line + b"\n" for line in whole_lines(path))
+
+
+def _write_journal(content: bytes, there: Path) -> None:
     """Append what is new; the whole journal where it does not go on from what is there."""
-    content, before = b"".join(line + b"\n" for line in whole_lines(here)), _content(there)
+    before = _content(there)
     if not content or content == before:
         return
     if before and before.endswith(b"\n") and content.startswith(before):
