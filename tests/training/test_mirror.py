@@ -133,14 +133,20 @@ def test_a_copy_that_does_not_read_back_is_told(
         path = save(checkpoints, step, files)
         if checkpoints.folder == local.mirror.run.checkpoints:
             os.truncate(path / "adapter.bin", 5)
+            tries.append(path)
         return path
 
-    monkeypatch.setattr(Checkpoints, "save", torn)
-    local.save(1)
-    local.mirror.flush()
-    told = local.mirror.outcomes()
+    tries: list[Path] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", torn)
+        local.save(1)
+        wait_for(lambda: len(tries) > 2)  # it is not taken for a copy, and is told once
+        told = local.mirror.outcomes()
     assert len(told) == 1
     assert "adapter.bin has 5 bytes" in told[0].details["problem"]
+    wait_for(lambda: local.mirror._problem is None)
+    assert problems(local.mirror.outcomes()) == [None]
+    assert read_checkpoint(local.mirror.run.checkpoints / "step-000001").files == FILES
 
 
 def test_another_run_or_another_machine_in_the_mirror_is_left_alone(tmp_path: Path) -> None:

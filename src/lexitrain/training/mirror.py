@@ -173,7 +173,11 @@ class Mirror:
                 copied = self._there.save_best(content.step, content.files, content.note)
             else:
                 copied = self._there.save(content.step, content.files)
-            read_checkpoint(copied)
+            try:
+                read_checkpoint(copied)
+            except BrokenCheckpoint:
+                remove_folder(copied, truncate=True)  # or the next try would take it for a copy
+                raise
 
     def _work(self) -> None:
         while True:
