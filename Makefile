@@ -21,7 +21,7 @@ check: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-# The tables of docs/performance.md on this machine's CPU, in about 16 minutes on two idle cores.
+# The tables of docs/performance.md on this machine's CPU, in about 19 minutes on two idle cores.
 bench: .venv/installed
 	$(BIN)/python -m benchmarks.step_profile
 	$(BIN)/python -m benchmarks.compare

@@ -137,30 +137,29 @@ def test_blocks_hold_every_query_once_and_all_that_it_sees(
         assert batch.cells <= mask.size
 
 
-SMALL = CutCost(floor=0)
+NO_FLOOR = CutCost(floor=0)
 
 
 def test_by_blocks_a_long_shared_prompt_is_not_worth_a_cut():
     """A dense mask would be cut; by blocks a second cut would only repeat the prompt."""
     samples = [make_sample([7] * 200 + [10 + i] * 40, [3] * 20) for i in range(24)]
-    assert len(cut(samples, max_length=2000, cost=CutCost(floor=0))) > 1
-    (batch,) = cut(samples, max_length=2000, cost=CutCost(floor=0), blocks=True)
+    assert len(cut(samples, max_length=2000, cost=NO_FLOOR)) > 1
+    (batch,) = cut(samples, max_length=2000, cost=NO_FLOOR, blocks=True)
     assert batch.cells < 0.55 * batch.tokens.size**2
 
 
 def test_by_blocks_short_cuts_are_taken_where_they_cost_little_more():
     """The activations of one row for all samples take the most memory."""
     samples = [make_sample([7] * 20 + [10 + i] * 60, [3] * 20) for i in range(24)]
-    cost = CutCost(floor=0)
 
     def total(batches: list[MicroBatch]) -> float:
         return sum(
-            float(cost.of(np.array([float(b.layout_tokens)]), np.array([float(b.cells)]))[0])
+            float(NO_FLOOR.of(np.array([float(b.layout_tokens)]), np.array([float(b.cells)]))[0])
             for b in batches
         )
 
-    (row,) = cut(samples, token_budget=10_000, cost=cost, blocks=True)
-    short = cut(samples, cost=cost, blocks=True)
+    (row,) = cut(samples, token_budget=10_000, cost=NO_FLOOR, blocks=True)
+    short = cut(samples, cost=NO_FLOOR, blocks=True)
     assert len(short) > 2
     assert max(batch.layout_tokens for batch in short) <= 576 < row.layout_tokens
     assert total(short) <= 1.1 * total([row])
@@ -171,7 +170,7 @@ def test_by_blocks_the_more_is_shared_the_longer_the_cuts():
 
     def longest(shared: int) -> int:
         samples = [make_sample([7] * shared + [10 + i] * 60, [3] * 20) for i in range(24)]
-        batches = cut(samples, max_length=2000, cost=SMALL, blocks=True)
+        batches = cut(samples, max_length=2000, cost=NO_FLOOR, blocks=True)
         return max(batch.layout_tokens for batch in batches)
 
     assert longest(20) <= 576 < longest(75) <= 768 < longest(110) <= 1536 < longest(250)
@@ -181,8 +180,8 @@ def test_by_blocks_cuts_are_not_shorter_than_the_longest_sample():
     """It needs its memory in any case, and shorter ones would only cost more."""
     samples = [make_sample([10 + i] * 60, [3] * 20) for i in range(24)]
     samples.append(make_sample([9] * 680, [3] * 20))
-    usual = cut(samples, max_length=2000, cost=SMALL, blocks=True)
-    under = cut(samples, max_length=2000, cost=SMALL, blocks=True, token_budget=700)
+    usual = cut(samples, max_length=2000, cost=NO_FLOOR, blocks=True)
+    under = cut(samples, max_length=2000, cost=NO_FLOOR, blocks=True, token_budget=700)
     assert [b.layout_tokens for b in usual] == [b.layout_tokens for b in under]
     assert max(batch.layout_tokens for batch in usual) == 700
 
@@ -191,7 +190,7 @@ def test_a_long_beginning_that_all_share_becomes_the_trunk():
     """A short one does not: putting halves of a softmax together costs more than it saves."""
     for shared, trunk in ((600, 600), (4, 0)):
         samples = [make_sample([7] * shared + [10 + i] * 40, [3] * 20) for i in range(24)]
-        (batch,) = cut(samples, token_budget=3000, cost=CutCost(floor=0), blocks=True)
+        (batch,) = cut(samples, token_budget=3000, cost=NO_FLOOR, blocks=True)
         assert batch.trunk == trunk
 
 
@@ -332,7 +331,7 @@ def test_long_cuts_cost_more_than_short_ones():
     """24 samples of 122 tokens with a 43-token prefix: attention makes one cut dearer than a few."""
     prefix = list(range(43))
     samples = [make_sample([*prefix, 100 + n, *range(44)], [1] * 34) for n in range(24)]
-    assert len(cut(samples, max_length=512, cost=CutCost(floor=0))) > 2
+    assert len(cut(samples, max_length=512, cost=NO_FLOOR)) > 2
     assert len(cut(samples, max_length=512, cost=CutCost(pair=0, floor=0))) == 1
 
 

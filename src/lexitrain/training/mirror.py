@@ -124,9 +124,8 @@ class Mirror:
         if not self._source.events_file.is_file():
             return  # the run has not begun
         self._reach()
-        checkpoints = self._here.steps()[
-            :1
-        ]  # chosen first: the journals and the best then cover it
+        # Chosen first: the journals and the best then cover it.
+        checkpoints = self._here.steps()[:1]
         metrics, events = _journal(self._source.metrics_file), _journal(self._source.events_file)
         for name in ("recipe.yaml", "data.json", "environment.json", "plan.json"):
             _copy_file(self._source.path / name, self.run.path / name)
