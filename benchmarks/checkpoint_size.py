@@ -20,13 +20,18 @@ from typing import Any
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
+from lexitrain.batching.sample_order import Cursor
 from lexitrain.models import attach_adapter
-from lexitrain.order import Cursor
-from lexitrain.recipe import Recipe
-from lexitrain.recipe_file import load_recipe
+from lexitrain.recipe.schema import Recipe
+from lexitrain.recipe.yaml_file import load_recipe
 from lexitrain.step import build_optimizer
-from lexitrain.training.checkpoints import Checkpoints
-from lexitrain.training.state import AdapterFiles, Standing, checkpoint_files, restore
+from lexitrain.training.recovery.checkpoint_content import (
+    AdapterFiles,
+    Standing,
+    checkpoint_files,
+    restore,
+)
+from lexitrain.training.recovery.checkpoints import Checkpoints
 
 RESULT = Path(__file__).parent / "results" / "checkpoint_size.json"
 SHAPES: dict[str, dict[str, int]] = {

@@ -26,12 +26,12 @@ from pathlib import Path
 from statistics import geometric_mean
 from typing import Any
 
-from lexitrain.planning.architecture import Architecture
-from lexitrain.planning.catalogue import Gpu, find_gpu
-from lexitrain.planning.cost import CutShape, Target, Work
-from lexitrain.planning.costs import step_costs
-from lexitrain.planning.speed import catalogue_rates
-from lexitrain.recipe_file import load_recipe
+from lexitrain.models.architecture import Architecture
+from lexitrain.planning.devices.catalogue import Gpu, find_gpu
+from lexitrain.planning.devices.rates import catalogue_rates
+from lexitrain.planning.estimate.step_costs import step_costs
+from lexitrain.planning.rehearsal.cost import CutShape, Target, Work
+from lexitrain.recipe.yaml_file import load_recipe
 
 RESULT = Path(__file__).parent / "results" / "fit_t4.json"
 TINY_LLAMA = Architecture(

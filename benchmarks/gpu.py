@@ -40,7 +40,7 @@ from benchmarks.workload import (
     rendered_samples,
     step_samples,
 )
-from lexitrain.recipe_file import load_recipe
+from lexitrain.recipe.yaml_file import load_recipe
 
 ROOT = Path(__file__).parents[1]
 LIMIT = 465.0  # seconds; gpu.sh ends everything at 480

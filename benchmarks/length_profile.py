@@ -20,10 +20,10 @@ import numpy as np
 from benchmarks.mixture import benchmark_mixture
 from benchmarks.qwen_vocabulary import qwen_tokenizer
 from benchmarks.step_flops import instruction_lengths, lengths_of
-from lexitrain.layout import lay_out
+from lexitrain.batching.layout import lay_out
 from lexitrain.models import load_tokenizer
-from lexitrain.planning.lengths import PROFILE, profile_samples
-from lexitrain.rendering import Renderer, Sample
+from lexitrain.planning.estimate.mixture import PROFILE, profile_samples
+from lexitrain.samples.rendering import Renderer, Sample
 from lexitrain.tasks import registry
 
 ANY_LENGTH = 1 << 20

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from random import Random
 
-from lexitrain.data.records import Record, read_split
+from lexitrain.records.record import Record, read_split
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "real"
 PROPORTIONS = {"grammar": 6657, "dialogue": 3805, "vocabulary": 2362, "fluency": 1426}

@@ -17,7 +17,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
-from tests.training.mutations import Material
+from tests.training.recovery.mutations import Material
 
 RESULT = Path(__file__).parent / "results" / "mutations.json"
 CHUNK = 1000

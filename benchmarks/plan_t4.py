@@ -13,12 +13,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from lexitrain.planning.catalogue import find_gpu
-from lexitrain.planning.data import mixture_data
-from lexitrain.planning.plan import Plan, make_plan, plan_json
-from lexitrain.planning.versus import compare_plans
-from lexitrain.recipe import Recipe
-from lexitrain.recipe_file import load_recipe, recipe_from_yaml, recipe_to_yaml
+from lexitrain.planning.devices.catalogue import find_gpu
+from lexitrain.planning.estimate.plan import Plan, make_plan, plan_json
+from lexitrain.planning.estimate.planned_data import mixture_data
+from lexitrain.planning.estimate.versus import compare_plans
+from lexitrain.recipe.schema import Recipe
+from lexitrain.recipe.yaml_file import load_recipe, recipe_from_yaml, recipe_to_yaml
 
 RESULT = Path(__file__).parent / "results" / "plan-t4.json"
 OBSERVED = {

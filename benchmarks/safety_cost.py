@@ -21,9 +21,9 @@ from typing import Any
 
 import torch
 
-from lexitrain.data.generator import generate
-from lexitrain.recipe_file import load_recipe
-from lexitrain.run import Run
+from lexitrain.recipe.yaml_file import load_recipe
+from lexitrain.runs.folder import Run
+from lexitrain.synthetic import generate
 from lexitrain.training import Silent, train
 
 RESULT = Path(__file__).parent / "results" / "safety_cost.json"

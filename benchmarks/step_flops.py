@@ -34,12 +34,12 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from benchmarks.mixture import benchmark_mixture
 from benchmarks.qwen_vocabulary import qwen_tokenizer
-from lexitrain.layout import MicroBatch
+from lexitrain.batching.layout import MicroBatch
 from lexitrain.models import attach_adapter
-from lexitrain.planning.kernels import CPU_ATTENTION_FLOPS
-from lexitrain.recipe import Recipe
-from lexitrain.recipe_file import load_recipe
-from lexitrain.rendering import Renderer, Sample
+from lexitrain.planning.rehearsal.kernels import CPU_ATTENTION_FLOPS
+from lexitrain.recipe.schema import Recipe
+from lexitrain.recipe.yaml_file import load_recipe
+from lexitrain.samples.rendering import Renderer, Sample
 from lexitrain.step import TrainingStep
 from lexitrain.tasks import registry
 

@@ -28,9 +28,9 @@ from benchmarks.workload import (
     rendered_samples,
     step_samples,
 )
-from lexitrain.layout import MicroBatch
-from lexitrain.recipe_file import load_recipe
-from lexitrain.rendering import Sample
+from lexitrain.batching.layout import MicroBatch
+from lexitrain.recipe.yaml_file import load_recipe
+from lexitrain.samples.rendering import Sample
 from lexitrain.step import TrainingStep
 
 RESULT = RESULTS / "step_profile.json"
@@ -79,7 +79,7 @@ def operations(shape: Shape, rank: int, batches: list[MicroBatch]) -> float:
     """Arithmetic of a step: matrix products and attention, forward and backward, nothing recomputed.
 
     A frozen weight takes 2 operations a token forward and 2 backward, an adapter's 6, a scored position 4 a weight of
-    the head; a cell of attention that is computed 14 a channel (`lexitrain.cuts.CutCost`).
+    the head; a cell of attention that is computed 14 a channel (`lexitrain.batching.cuts.CutCost`).
     """
     key_value = shape.key_value_heads * shape.hidden // shape.heads
     ends = 2 * (2 * shape.hidden) + 2 * (shape.hidden + key_value)

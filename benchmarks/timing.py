@@ -11,8 +11,8 @@ import torch
 from benchmarks.compare.competitors import EQUAL
 from benchmarks.workload import PAD, SEED, Shape, build_base
 from lexitrain.models import attach_adapter
-from lexitrain.recipe_file import load_recipe
-from lexitrain.rendering import Sample
+from lexitrain.recipe.yaml_file import load_recipe
+from lexitrain.samples.rendering import Sample
 from lexitrain.step import TrainingStep, build_optimizer, keep_freed_memory
 
 

@@ -35,12 +35,12 @@ from typing import Any
 import peft  # noqa: F401
 from transformers.models.qwen2 import modeling_qwen2, tokenization_qwen2  # noqa: F401
 
-from lexitrain.data.generator import generate
-from lexitrain.recipe import Recipe
-from lexitrain.recipe_file import load_recipe
-from lexitrain.run import Run
+from lexitrain.recipe.schema import Recipe
+from lexitrain.recipe.yaml_file import load_recipe
+from lexitrain.runs.folder import Run
+from lexitrain.synthetic import generate
 from lexitrain.training import train
-from lexitrain.training.checkpoints import Checkpoints
+from lexitrain.training.recovery.checkpoints import Checkpoints
 
 RESULT = Path(__file__).parent / "results" / "torture.json"
 EVERY = 3

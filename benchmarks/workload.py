@@ -22,8 +22,8 @@ import numpy as np
 
 from benchmarks.mixture import REAL_DATA, benchmark_mixture
 from benchmarks.qwen_vocabulary import qwen_tokenizer
-from lexitrain.data.generator import generate
-from lexitrain.rendering import Renderer, Sample
+from lexitrain.samples.rendering import Renderer, Sample
+from lexitrain.synthetic import generate
 from lexitrain.tasks import registry
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ from material import (
 )
 from skills import COUNTS, counting, hardest
 
-from lexitrain.data.generator import grammar, wording
-from lexitrain.data.generator.errors import Attempt, attempt
-from lexitrain.data.generator.lexicon import LEVELS
+from lexitrain.synthetic import grammar, wording
+from lexitrain.synthetic.errors import Attempt, attempt
+from lexitrain.synthetic.lexicon import LEVELS
 
 GOALS = (
     "build confidence", "keep the student trying", "get a longer answer", "show the correct form",

@@ -60,8 +60,8 @@ from skills import (
     wrapping,
 )
 
-from lexitrain.data.generator import lexicon, wording
-from lexitrain.data.generator.lexicon import LEVELS
+from lexitrain.synthetic import lexicon, wording
+from lexitrain.synthetic.lexicon import LEVELS
 
 SKILLS: tuple[tuple[Callable[[Random], Exchange], float], ...] = (
     (restoring, 17), (restoring_noise, 4), (restoring_json, 9), (edits, 8), (comparing, 7),

@@ -6,10 +6,10 @@ import json
 from random import Random
 from typing import NamedTuple, TypeVar
 
-from lexitrain.data.generator import grammar, lexicon, wording
-from lexitrain.data.generator.errors import Attempt, attempt
-from lexitrain.data.generator.lexicon import LEVELS
-from lexitrain.data.generator.sentence import FORMS, MISSPELLED, Sentence
+from lexitrain.synthetic import grammar, lexicon, wording
+from lexitrain.synthetic.errors import Attempt, attempt
+from lexitrain.synthetic.lexicon import LEVELS
+from lexitrain.synthetic.sentence import FORMS, MISSPELLED, Sentence
 
 T = TypeVar("T")
 

@@ -25,11 +25,11 @@ from material import (
     table,
 )
 
-from lexitrain.data.generator import grammar, wording
-from lexitrain.data.generator.errors import Attempt, attempt
-from lexitrain.data.generator.inflection import article
-from lexitrain.data.generator.lexicon import LEVELS
-from lexitrain.data.generator.sentence import FORMS, MISSPELLED
+from lexitrain.synthetic import grammar, wording
+from lexitrain.synthetic.errors import Attempt, attempt
+from lexitrain.synthetic.inflection import article
+from lexitrain.synthetic.lexicon import LEVELS
+from lexitrain.synthetic.sentence import FORMS, MISSPELLED
 
 
 def copying(rng: Random) -> Exchange:

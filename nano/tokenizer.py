@@ -19,8 +19,8 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from tokenizers.trainers import BpeTrainer
 from transformers import PreTrainedTokenizerFast
 
-from lexitrain.data.generator import generate
-from lexitrain.data.generator.sentence import FORMS
+from lexitrain.synthetic import generate
+from lexitrain.synthetic.sentence import FORMS
 from lexitrain.tasks import SYSTEM_PROMPT
 
 VOCABULARY = 3_072

@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import signal
 
+from tests.small_runs import data_dir, recipe_of, tiny_base
+
+__all__ = ["data_dir", "recipe_of", "tiny_base"]
+
 # The tests' models are so small that a second thread costs more than it brings, most of all on a machine with other
 # work. Set before PyTorch is imported; processes that tests start inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -9,10 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lexitrain.data.records import Record
-from lexitrain.recipe import DataSection, LoraSection, ModelSection, Recipe
-from lexitrain.rendering import Renderer
-from lexitrain.run import Run
+from lexitrain.recipe.schema import DataSection, LoraSection, ModelSection, Recipe
+from lexitrain.records.record import Record
+from lexitrain.runs.folder import Run
+from lexitrain.samples.rendering import Renderer
 from lexitrain.tasks import registry
 from tests.tiny import tiny_model, tiny_tokenizer
 

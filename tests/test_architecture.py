@@ -12,13 +12,12 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 #: The rooms from the top of the house to its ground: a module imports only what stands above it.
 ROOMS = (
-    "errors", "files", "lock", "paths", "recipe", "recipe_file", "run", "data", "tasks", "rendering", "blocks",
-    "cuts", "layout", "order", "attention", "base_model", "models", "step", "planning", "training", "evaluation",
-    "tuning", "export", "abtest", "diagnosis", "reporting", "cli",
+    "errors", "storage", "recipe", "runs", "records", "tasks", "preparation", "synthetic", "samples", "batching",
+    "models", "step", "planning", "training", "evaluation", "reporting", "cli",
 )  # fmt: skip
 
 #: Rooms that may import torch and its neighbours at the top of a file.
-HEAVY_ROOMS = {"models", "step", "planning", "training", "evaluation", "export"}
+HEAVY_ROOMS = {"models", "step", "planning", "training", "evaluation"}
 HEAVY = {"torch", "transformers", "peft", "datasets", "bitsandbytes", "accelerate"}
 
 

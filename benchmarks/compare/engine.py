@@ -13,7 +13,7 @@ from benchmarks.compare.turns import Turns
 from benchmarks.compare.work import Work
 from benchmarks.workload import PAD, SEED
 from lexitrain.models import attach_adapter, load_base
-from lexitrain.recipe import Recipe
+from lexitrain.recipe.schema import Recipe
 from lexitrain.step import TrainingStep, build_optimizer, keep_freed_memory
 
 

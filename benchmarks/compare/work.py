@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks import workload
 from benchmarks.compare.competitors import EQUAL, Competitor
-from lexitrain.recipe import Recipe
-from lexitrain.recipe_file import load_recipe
-from lexitrain.rendering import Sample
+from lexitrain.recipe.schema import Recipe
+from lexitrain.recipe.yaml_file import load_recipe
+from lexitrain.samples.rendering import Sample
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +46,7 @@ class Work:
         """fp32 on a CPU; on a GPU as the product decides."""
         import torch
 
-        from lexitrain.models.base import compute_dtype
+        from lexitrain.models.loading import compute_dtype
 
         return compute_dtype("auto", torch.device(self.device))
 

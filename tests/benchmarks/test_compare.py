@@ -12,7 +12,7 @@ from benchmarks.compare.competitors import COMPETITORS
 from benchmarks.compare.turns import Turns
 from benchmarks.compare.work import Work
 
-from lexitrain.recipe_file import load_recipe
+from lexitrain.recipe.yaml_file import load_recipe
 
 pytest.importorskip("dashscope")
 

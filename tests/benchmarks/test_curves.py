@@ -32,7 +32,7 @@ def test_the_counted_arithmetic_is_the_traced_one():
     """Recomputation off, one cut of a few samples: what a flop counter finds, less the first layer's saving."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    from lexitrain.planning.kernels import CPU_ATTENTION_FLOPS
+    from lexitrain.planning.rehearsal.kernels import CPU_ATTENTION_FLOPS
 
     step = built_step(NANO_SHAPE)
     batches = step.lay_out(rendered_samples("generated")[:2])

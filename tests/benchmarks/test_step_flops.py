@@ -7,7 +7,7 @@ from benchmarks.step_flops import Arithmetic, blank, count, traced_step
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from benchmarks import step_flops
-from lexitrain.recipe import Recipe
+from lexitrain.recipe.schema import Recipe
 
 HIDDEN, HEADS, INTERMEDIATE, LAYERS, RANK = 64, 4, 96, 5, 4
 KEY_VALUE = 2 * HIDDEN // HEADS

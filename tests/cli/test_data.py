@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from lexitrain.cli.main import run
-from lexitrain.data.generator import generate
-from tests.data.disks import mounted
+from lexitrain.synthetic import generate
+from tests.disks import mounted
 from tests.tiny import tiny_tokenizer
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from lexitrain.cli.main import run as lexitrain
-from lexitrain.recipe_file import load_recipe
-from lexitrain.run import Run
-from lexitrain.training.checkpoints import Checkpoints
-from tests.test_run import metrics
+from lexitrain.recipe.yaml_file import load_recipe
+from lexitrain.runs.folder import Run
+from lexitrain.training.recovery.checkpoints import Checkpoints
+from tests.runs.test_folder import metrics
 
 
 def make_run(path: Path, *events: str, steps: int = 0) -> Run:

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from lexitrain.cli.main import run
-from lexitrain.run import Run
+from lexitrain.runs.folder import Run
+from tests.small_runs import write_data
 from tests.tiny import tiny_model, tiny_tokenizer
-from tests.training.conftest import write_data
 
 SETTINGS = (
     "lora.rank=4",

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from lexitrain.data.records import Record
 from lexitrain.errors import InputError
 from lexitrain.evaluation import Evaluation, evaluate
+from lexitrain.records.record import Record
 from lexitrain.tasks import registry
 from tests.taught import RECORDS, taught_model
 from tests.tiny import tiny_model, tiny_tokenizer

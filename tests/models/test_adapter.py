@@ -12,7 +12,7 @@ from peft import PeftModel
 from lexitrain.errors import InputError
 from lexitrain.models import attach_adapter, load_adapter, restore_adapter, save_adapter
 from lexitrain.models.adapter import adapter_weights
-from lexitrain.recipe import PROJECTIONS, LoraSection
+from lexitrain.recipe.schema import PROJECTIONS, LoraSection
 from tests.tiny import tiny_model
 
 LORA = LoraSection(rank=4, alpha=8)

@@ -10,7 +10,7 @@ from peft.tuners.lora import LoraLayer
 
 from lexitrain.models import load_base
 from lexitrain.models.adapter import attach_adapter
-from lexitrain.recipe import LoraSection, ModelSection
+from lexitrain.recipe.schema import LoraSection, ModelSection
 from tests.tiny import tiny_model
 
 TOKENS = torch.arange(40).reshape(2, 20)

@@ -7,15 +7,13 @@ import json
 import sys
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
 from types import ModuleType
 
 import pytest
+from tests.paths import ROOT
 
-from lexitrain.data.generator import wording
+from lexitrain.synthetic import wording
 from lexitrain.tasks import SYSTEM_PROMPT, registry
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import torch
 
-from lexitrain import blocks as blocks_module
-from lexitrain.cuts import CutCost
-from lexitrain.layout import IGNORED, lay_out
+from lexitrain.batching import query_blocks as blocks_module
+from lexitrain.batching.cuts import CutCost
+from lexitrain.batching.layout import IGNORED, lay_out
 from lexitrain.models import attach_adapter, load_base
-from lexitrain.recipe import LoraSection, ModelSection, OptimizerSection, StepSection
-from lexitrain.rendering import Sample
+from lexitrain.recipe.schema import LoraSection, ModelSection, OptimizerSection, StepSection
+from lexitrain.samples.rendering import Sample
 from lexitrain.step import TrainingStep, build_optimizer
 from tests.tiny import tiny_model
 

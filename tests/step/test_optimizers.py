@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lexitrain.errors import MissingExtra
-from lexitrain.recipe import OptimizerSection, ScheduleSection
+from lexitrain.recipe.schema import OptimizerSection, ScheduleSection
 from lexitrain.step import build_optimizer, learning_rate_at
 
 NAMES = ["adamw", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"]

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lexitrain.data.records import Record, read_split
-from lexitrain.tasks.edits import count_edits, edits, gleu, gleu_counts, tokenize
+from lexitrain.records.record import Record, read_split
 from lexitrain.tasks.grammar import Grammar
+from lexitrain.tasks.metrics.edits import count_edits, edits, gleu, gleu_counts, tokenize
 from tests.corpora import real_data
 
 TASK = Grammar()

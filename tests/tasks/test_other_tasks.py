@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from lexitrain.data.records import Record
 from lexitrain.errors import InputError
+from lexitrain.records.record import Record
 from lexitrain.tasks.dialogue import Dialogue
 from lexitrain.tasks.explanation import Explanation
 from lexitrain.tasks.fluency import Fluency

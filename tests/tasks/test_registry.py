@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from lexitrain.data.records import Record
 from lexitrain.errors import InputError
+from lexitrain.records.record import Record
 from lexitrain.tasks import aliases, registry
 
 PARAPHRASE = """
 from lexitrain.tasks import Task
-from lexitrain.tasks.scores import mean
+from lexitrain.tasks.metrics.scores import mean
 
 class Paraphrase(Task):
     name = "paraphrase_writing"

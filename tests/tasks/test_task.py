@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from lexitrain.data.records import Record
 from lexitrain.errors import InputError
+from lexitrain.records.record import Record
 from lexitrain.tasks import SYSTEM_PROMPT, registry
 
 TASKS = registry()

@@ -14,15 +14,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lexitrain.recipe import Recipe
-from lexitrain.recipe_file import load_recipe, recipe_to_yaml
-from lexitrain.run import Run
+from lexitrain.recipe.schema import Recipe
+from lexitrain.recipe.yaml_file import load_recipe, recipe_to_yaml
+from lexitrain.runs.folder import Run
+from tests.paths import ROOT
+from tests.small_runs import write_data
 from tests.step.test_equality import plain_step
-from tests.training.conftest import write_data
 from tests.training.together import CUTS
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)

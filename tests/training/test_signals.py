@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from lexitrain.errors import Stopped
-from lexitrain.recipe import Recipe
-from lexitrain.run import Run
+from lexitrain.recipe.schema import Recipe
+from lexitrain.runs.folder import Run
 from lexitrain.training import Progress, Silent, train
 from lexitrain.training.signals import Interrupt
 from tests.training.test_train import assert_equal_runs

@@ -16,11 +16,11 @@ from safetensors.torch import load_file
 
 from lexitrain.errors import InputError
 from lexitrain.models import load_adapter
-from lexitrain.recipe import Recipe
-from lexitrain.run import Metrics, Run
+from lexitrain.recipe.schema import Recipe
+from lexitrain.runs.folder import Metrics, Run
 from lexitrain.training import Silent, TrainingResult, loop, train
+from tests.small_runs import write_data
 from tests.tiny import tiny_model
-from tests.training.conftest import write_data
 
 RecipeOf = Callable[..., Recipe]
 WEIGHTS = "adapter_model.safetensors"

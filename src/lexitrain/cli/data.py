@@ -13,7 +13,7 @@ import typer
 from lexitrain.cli.console import console, errors_console, print_json
 
 if TYPE_CHECKING:
-    from lexitrain.data.records import Record
+    from lexitrain.records.record import Record
     from lexitrain.tasks.task import Task
 
 app = typer.Typer(
@@ -63,8 +63,8 @@ def prepare(
     """Clean, deduplicate and split records into train, validation and test files."""
     from functools import partial
 
-    from lexitrain.data.intake import Rules
-    from lexitrain.data.prepare import prepare as prepare_data
+    from lexitrain.preparation.pipeline import prepare as prepare_data
+    from lexitrain.preparation.scan import Rules
     from lexitrain.tasks.registry import aliases
 
     custom = tuple(custom_task or ())
@@ -104,8 +104,8 @@ def generate(
     """Write synthetic tutor records: learner errors, levels, replies, explanations."""
     from collections import Counter
 
-    from lexitrain.data.atomic import file_at_once
-    from lexitrain.data.generator import generate as generate_records
+    from lexitrain.storage.at_once import file_at_once
+    from lexitrain.synthetic import generate as generate_records
 
     tasks = [_known_task(name) for name in task or ()] or None
     counts: Counter[str] = Counter()
@@ -148,17 +148,17 @@ def lengths(
 ) -> None:
     """Token lengths per task, the max_length they need, and what each layout makes of them."""
     from lexitrain.cli.data_lengths import measure, print_lengths
-    from lexitrain.recipe_file import load_recipe
+    from lexitrain.recipe.yaml_file import load_recipe
 
     if plot is not None:
-        from lexitrain.reporting.lengths import check_plot
+        from lexitrain.reporting.length_plot import check_plot
 
         check_plot(plot)
     loaded = load_recipe(recipe, overrides or ())
     with _progress() as progress:
         report, totals = measure(file, loaded, cover, limit, progress)
     if plot is not None:
-        from lexitrain.reporting.lengths import draw_lengths
+        from lexitrain.reporting.length_plot import draw_lengths
 
         draw_lengths(totals, report, plot)
     if as_json:

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from lexitrain.data.lengths import LengthReport
-    from lexitrain.data.records import Record
-    from lexitrain.recipe import Recipe
+    from lexitrain.recipe.schema import Recipe
+    from lexitrain.records.record import Record
+    from lexitrain.samples.lengths import LengthReport
     from lexitrain.tasks.task import Task
 
 _ANY_LENGTH = 1 << 20  # tokens: nothing is shortened while lengths are measured
@@ -29,10 +29,10 @@ def measure(
     """The length report, and every sample's length before truncation."""
     import numpy as np
 
-    from lexitrain.data.lengths import length_report
-    from lexitrain.layout import step_tokens
-    from lexitrain.models.base import load_tokenizer
-    from lexitrain.rendering import Renderer
+    from lexitrain.batching.layout import step_tokens
+    from lexitrain.models.loading import load_tokenizer
+    from lexitrain.samples.lengths import length_report
+    from lexitrain.samples.rendering import Renderer
     from lexitrain.tasks.registry import registry
 
     tasks = registry(recipe.data.custom_tasks)
@@ -83,9 +83,9 @@ def _some_records(file: str, tasks: Mapping[str, Task], limit: int, seed: int) -
     """Up to `limit` records, every one as likely as any other (reservoir sampling)."""
     from random import Random
 
-    from lexitrain.data.reading import read_records
-    from lexitrain.data.records import BadRecord
     from lexitrain.errors import InputError
+    from lexitrain.records.reading import read_records
+    from lexitrain.records.record import BadRecord
     from lexitrain.tasks.registry import aliases
 
     train = Path(file) / "train.jsonl"

@@ -20,8 +20,8 @@ from lexitrain.errors import InputError
 
 if TYPE_CHECKING:
     from lexitrain.evaluation import Evaluation, HeldOut, Subject
-    from lexitrain.run import Run
-    from lexitrain.tasks.scores import Score
+    from lexitrain.runs.folder import Run
+    from lexitrain.tasks.metrics.scores import Score
     from lexitrain.training import TrainingResult
 
 RECORDS = 10_000
@@ -51,8 +51,8 @@ def demo(
 
     Generates tutor records, prepares them, trains the embedded nano base, and scores it before and after.
     """
-    from lexitrain.recipe_file import load_recipe
-    from lexitrain.run import Run
+    from lexitrain.recipe.yaml_file import load_recipe
+    from lexitrain.runs.folder import Run
 
     if folder.exists() and not folder.is_dir():
         raise InputError("This is a file, not a folder.", where=folder)
@@ -89,8 +89,8 @@ def _timed(seconds: dict[str, float], part: str, title: str) -> Generator[None]:
 
 
 def _generate(count: int, seed: int, out: Path) -> None:
-    from lexitrain.data.atomic import file_at_once
-    from lexitrain.data.generator import generate
+    from lexitrain.storage.at_once import file_at_once
+    from lexitrain.synthetic import generate
 
     with file_at_once(out) as file:
         for record in generate(count, seed):
@@ -98,8 +98,8 @@ def _generate(count: int, seed: int, out: Path) -> None:
 
 
 def _prepare(source: Path, out: Path, seed: int) -> None:
-    from lexitrain.data.intake import Rules
-    from lexitrain.data.prepare import prepare
+    from lexitrain.preparation.pipeline import prepare
+    from lexitrain.preparation.scan import Rules
     from lexitrain.tasks import aliases, registry
 
     tasks = registry()
@@ -112,7 +112,7 @@ def _prepare(source: Path, out: Path, seed: int) -> None:
 
 
 def _train(recipe: Any, data: Path, run: Run) -> TrainingResult:
-    from lexitrain.cli.training_progress import TrainingProgress
+    from lexitrain.cli.views.training import TrainingProgress
     from lexitrain.errors import Stopped
     from lexitrain.training import train
 

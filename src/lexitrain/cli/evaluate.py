@@ -75,7 +75,7 @@ def evaluate(
     if as_json:
         print_json(document)
     else:
-        from lexitrain.cli.evaluation_table import print_evaluation
+        from lexitrain.cli.views.evaluation import print_evaluation
 
         print_evaluation(console(), model, held_out, evaluation)
     if subject.run is None:

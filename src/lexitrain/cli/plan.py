@@ -11,10 +11,10 @@ import typer
 from lexitrain.cli.console import console, errors_console, print_json
 
 if TYPE_CHECKING:
-    from lexitrain.planning.catalogue import Gpu
-    from lexitrain.planning.plan import Plan
-    from lexitrain.planning.versus import Comparison
-    from lexitrain.recipe import Recipe
+    from lexitrain.planning.devices.catalogue import Gpu
+    from lexitrain.planning.estimate.plan import Plan
+    from lexitrain.planning.estimate.versus import Comparison
+    from lexitrain.recipe.schema import Recipe
 
 
 def plan(
@@ -67,10 +67,10 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:  # fmt: skip
     """Hours, memory, disk and cost of a run, before anything is rented or downloaded."""
-    from lexitrain.cli.plan_view import print_calibration, print_plan
-    from lexitrain.planning.catalogue import find_gpu
-    from lexitrain.planning.plan import plan_json
-    from lexitrain.recipe_file import load_recipe
+    from lexitrain.cli.views.plan import print_calibration, print_plan
+    from lexitrain.planning.devices.catalogue import find_gpu
+    from lexitrain.planning.estimate.plan import plan_json
+    from lexitrain.recipe.yaml_file import load_recipe
 
     hours = None if within is None else _hours(within)
     loaded = load_recipe(recipe, overrides or ())
@@ -84,7 +84,7 @@ def plan(
     found = plan_of(loaded)
     comparison = _compare(versus, loaded, plan_of)
     if plot is not None:
-        from lexitrain.reporting.plan import draw_plan
+        from lexitrain.reporting.plan_plot import draw_plan
 
         draw_plan(found, comparison, plot)
     notes = _notes(found)
@@ -133,9 +133,9 @@ def _with_own_memory(gpu: Gpu) -> Gpu:
 def _calibrate(asked: Gpu) -> Gpu:
     """Measure the device at hand, keep it, and return the catalogue's entry to plan with."""
     from lexitrain.errors import InputError
-    from lexitrain.planning.calibration import save_calibration
-    from lexitrain.planning.catalogue import named_like
-    from lexitrain.planning.measurement import calibrate
+    from lexitrain.planning.devices.calibration import save_calibration
+    from lexitrain.planning.devices.catalogue import named_like
+    from lexitrain.planning.devices.measurement import calibrate
 
     out = errors_console()
     measured = calibrate(lambda what: out.print(f"measuring: {what}", markup=False))
@@ -162,9 +162,9 @@ def _planner(
     gpu: Gpu, data: Path | None, samples: int | None, price: float | None, memory: float | None
 ) -> Callable[[Recipe], Plan]:
     """Plans recipes for one device and one set of records; equal recipes once."""
-    from lexitrain.planning.data import mixture_data, own_data
-    from lexitrain.planning.plan import make_plan
-    from lexitrain.recipe_file import recipe_to_yaml
+    from lexitrain.planning.estimate.plan import make_plan
+    from lexitrain.planning.estimate.planned_data import mixture_data, own_data
+    from lexitrain.recipe.yaml_file import recipe_to_yaml
 
     data_for = mixture_data(samples) if data is None else own_data(data, _tokenizer)
     known: dict[str, Plan] = {}
@@ -190,8 +190,8 @@ def _compare(
 ) -> Comparison | None:
     if versus is None:
         return None
-    from lexitrain.planning.versus import compare_plans
-    from lexitrain.recipe_file import load_recipe
+    from lexitrain.planning.estimate.versus import compare_plans
+    from lexitrain.recipe.yaml_file import load_recipe
 
     return compare_plans(load_recipe(versus), recipe, plan_of)
 
@@ -205,9 +205,9 @@ def _search(
     as_json: bool,
 ) -> None:
     """Recommend a recipe; exit code 3 when none fits."""
-    from lexitrain.cli.plan_view import print_recommendation
-    from lexitrain.planning.search import RECIPES, recommend
-    from lexitrain.recipe_file import load_recipe
+    from lexitrain.cli.views.plan import print_recommendation
+    from lexitrain.planning.estimate.search import RECIPES, recommend
+    from lexitrain.recipe.yaml_file import load_recipe
 
     recipes = [load_recipe(name) for name in RECIPES]
     if own not in recipes and own.name not in {"slow", "notebook", "demo"}:
@@ -223,6 +223,6 @@ def _search(
 
 def _notes(plan: Plan) -> list[str]:
     """What to know, and what to change."""
-    from lexitrain.planning.notes import notes
+    from lexitrain.planning.estimate.warnings import notes
 
     return notes(plan, Path.cwd())

@@ -15,7 +15,7 @@ from lexitrain.errors import InputError
 
 if TYPE_CHECKING:
     from lexitrain.evaluation import Loaded, Subject
-    from lexitrain.rendering import Renderer
+    from lexitrain.samples.rendering import Renderer
     from lexitrain.tasks import Task
 
 _LINES = 32  # lines of a pipe that are answered together
@@ -47,7 +47,7 @@ def predict(
     if text is not None and not text.strip():
         raise InputError("The text is empty.", where="TEXT")
     from lexitrain.evaluation import load, locate
-    from lexitrain.rendering import Renderer
+    from lexitrain.samples.rendering import Renderer
     from lexitrain.tasks import registry
 
     subject = locate(model)
@@ -88,8 +88,8 @@ def _chunks() -> Iterator[list[str]]:
 def _answers(
     loaded: Loaded, renderer: Renderer, task: Task, lines: Sequence[str]
 ) -> list[dict[str, Any]]:
-    from lexitrain.data.records import Record
     from lexitrain.evaluation import ask
+    from lexitrain.records.record import Record
 
     prompts = [renderer.prompt_ids(Record(task.short, line, None, {})) for line in lines]
     texts = ask(loaded.model, renderer, task, prompts)

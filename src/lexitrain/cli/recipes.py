@@ -9,7 +9,7 @@ import typer
 from lexitrain.cli.console import console, print_json
 
 if TYPE_CHECKING:
-    from lexitrain.recipe import Recipe
+    from lexitrain.recipe.schema import Recipe
 
 
 def recipes(
@@ -26,7 +26,7 @@ def recipes(
     ] = False,
 ) -> None:
     """List the shipped recipes, or show every field of one with its meaning."""
-    from lexitrain.recipe_file import load_recipe, recipe_names, recipe_to_yaml
+    from lexitrain.recipe.yaml_file import load_recipe, recipe_names, recipe_to_yaml
 
     if name is None:
         loaded = [load_recipe(each, overrides or ()) for each in recipe_names()]
@@ -78,7 +78,7 @@ def _print_fields(recipe: Recipe) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from lexitrain.recipe import field_value, recipe_fields
+    from lexitrain.recipe.schema import field_value, recipe_fields
 
     out = console()
     out.print(f"[bold]{escape(recipe.name)}[/]  {escape(recipe.description)}\n")

@@ -13,7 +13,7 @@ from lexitrain.cli.console import console, errors_console, print_json
 from lexitrain.errors import InputError
 
 if TYPE_CHECKING:
-    from lexitrain.run import Event, Run
+    from lexitrain.runs.folder import Event, Run
 
 #: Events that a run's state follows from; others may come at any time.
 _TURNS = {"started", "resumed", "stopped", "finished"}
@@ -93,7 +93,11 @@ def verify(
     as_json: Annotated[bool, _AS_JSON] = False,
 ) -> None:
     """Read every checkpoint of a run and compare it with its hashes. Exit code 2: something is broken."""
-    from lexitrain.training.checkpoints import BrokenCheckpoint, Checkpoints, read_checkpoint
+    from lexitrain.training.recovery.checkpoints import (
+        BrokenCheckpoint,
+        Checkpoints,
+        read_checkpoint,
+    )
 
     opened = _open(run)
     checkpoints = Checkpoints(opened.checkpoints, keep=1)
@@ -127,7 +131,7 @@ def prune(
     as_json: Annotated[bool, _AS_JSON] = False,
 ) -> None:
     """Delete all but the newest intact checkpoints and the best adapter. A run that trains is refused."""
-    from lexitrain.training.checkpoints import Checkpoints
+    from lexitrain.training.recovery.checkpoints import Checkpoints
 
     opened = _open(run)
     with opened.lock():
@@ -146,7 +150,7 @@ def prune(
 
 def _open(path: Path) -> Run:
     """The run at `path`. Raises InputError where there is none."""
-    from lexitrain.run import Run
+    from lexitrain.runs.folder import Run
 
     run = Run(path)
     run.read_recipe()
@@ -161,7 +165,7 @@ def run_folders(folder: Path) -> list[Path]:
 
 def summarize(path: Path) -> RunSummary:
     """What became of one run."""
-    from lexitrain.run import Run
+    from lexitrain.runs.folder import Run
 
     run = Run(path)
     try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lexitrain.cli.console import console, print_json
-from lexitrain.cli.time_limits import duration, moment
+from lexitrain.cli.durations import duration, moment
 from lexitrain.errors import InputError, Stopped
 
 if TYPE_CHECKING:
@@ -73,11 +73,11 @@ def train(
     begin, now = monotonic(), datetime.now().astimezone()
     seconds = None if stop_after is None else duration(stop_after)
     end = None if stop_at is None else moment(stop_at, now)
-    from lexitrain.recipe_file import load_recipe
+    from lexitrain.recipe.yaml_file import load_recipe
 
     loaded = load_recipe(recipe, overrides or ())
     folder = run or Path("runs") / loaded.name
-    from lexitrain.cli.training_progress import TrainingProgress
+    from lexitrain.cli.views.training import TrainingProgress
     from lexitrain.training import train as train_run
 
     with TrainingProgress() as progress:

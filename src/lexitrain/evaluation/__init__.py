@@ -5,11 +5,11 @@ Costs a generated answer a record; everything else is milliseconds.
 
 from __future__ import annotations
 
-from lexitrain.evaluation.data import HeldOut, read_held_out
+from lexitrain.evaluation.document import document, save
 from lexitrain.evaluation.evaluation import Evaluation, TaskEvaluation, ask, evaluate
 from lexitrain.evaluation.generation import generate
-from lexitrain.evaluation.storage import document, save
-from lexitrain.evaluation.subject import Loaded, Subject, load, locate
+from lexitrain.evaluation.held_out import HeldOut, read_held_out
+from lexitrain.evaluation.located_model import Loaded, Subject, load, locate
 
 __all__ = [
     "Evaluation",

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from lexitrain.data.records import Record
 from lexitrain.errors import InputError
 from lexitrain.evaluation.generation import generate
-from lexitrain.rendering import Ids, Renderer
+from lexitrain.records.record import Record
+from lexitrain.samples.rendering import Ids, Renderer
 from lexitrain.tasks import Answer, Task
-from lexitrain.tasks.scores import Score, bootstrap, mean
+from lexitrain.tasks.metrics.scores import Score, bootstrap, mean
 from lexitrain.tasks.task import Targets
 
 Progress = Callable[[str, int, int], None]

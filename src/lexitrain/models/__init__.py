@@ -5,7 +5,7 @@ repository is run, and an adapter is saved without the embeddings.
 """
 
 from lexitrain.models.adapter import attach_adapter, load_adapter, restore_adapter, save_adapter
-from lexitrain.models.base import compute_dtype, load_base, load_tokenizer
+from lexitrain.models.loading import compute_dtype, load_base, load_tokenizer
 
 __all__ = [
     "attach_adapter",

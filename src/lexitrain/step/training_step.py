@@ -17,23 +17,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lexitrain.attention import AttentionKind, attention_kind
-from lexitrain.cuts import CutCost
+from lexitrain.batching.cuts import CutCost
+from lexitrain.batching.layout import MicroBatch, lay_out
+from lexitrain.batching.shares import cuts_for, deal
 from lexitrain.errors import InputError
-from lexitrain.layout import MicroBatch, lay_out
+from lexitrain.models.attention_form import AttentionKind, attention_kind
 from lexitrain.step.attention import attention_inputs, use_attention
-from lexitrain.step.head import sum_of_token_losses
 from lexitrain.step.loss_scale import FIRST, LossScale
 from lexitrain.step.out_of_memory import StepOutOfMemory, attempt
+from lexitrain.step.output_head import sum_of_token_losses
 from lexitrain.step.processes import Processes
-from lexitrain.step.shares import cuts_for, deal
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch.optim import Optimizer
 
-    from lexitrain.recipe import StepSection
-    from lexitrain.rendering import Sample
+    from lexitrain.recipe.schema import StepSection
+    from lexitrain.samples.rendering import Sample
 
 
 @dataclass(frozen=True, slots=True)

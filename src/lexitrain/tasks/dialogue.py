@@ -16,13 +16,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from lexitrain.tasks.edits import tokenize
+from lexitrain.tasks.metrics.edits import tokenize
+from lexitrain.tasks.metrics.scores import Statistic, chrf, distinct, mean, most_frequent, texts
 from lexitrain.tasks.schema import Schema
-from lexitrain.tasks.scores import Statistic, chrf, distinct, mean, most_frequent, texts
 from lexitrain.tasks.task import Answer, Predictor, Task, metadata_list
 
 if TYPE_CHECKING:
-    from lexitrain.data.records import Record
+    from lexitrain.records.record import Record
 
 _SPEAKER = re.compile(r"^\w[\w .'-]{0,30}:\s", re.MULTILINE)
 

@@ -13,12 +13,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from lexitrain.tasks.metrics.scores import Statistic, chrf, mean, most_frequent, texts
 from lexitrain.tasks.schema import Schema
-from lexitrain.tasks.scores import Statistic, chrf, mean, most_frequent, texts
 from lexitrain.tasks.task import Answer, Predictor, Task, metadata_list
 
 if TYPE_CHECKING:
-    from lexitrain.data.records import Record
+    from lexitrain.records.record import Record
 
 TOPICS: Mapping[str, tuple[str, ...]] = {
     "article": ("mạo từ", "article", "articles", "determiner", "a vs an"),

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from lexitrain.tasks.metrics.scores import Statistic, mean, pearson
 from lexitrain.tasks.schema import Schema
-from lexitrain.tasks.scores import Statistic, mean, pearson
 from lexitrain.tasks.task import Answer, Predictor, Targets, Task
 
 if TYPE_CHECKING:
-    from lexitrain.data.records import Record
+    from lexitrain.records.record import Record
 
 
 class Fluency(Task):

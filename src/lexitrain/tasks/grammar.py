@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from lexitrain.tasks.edits import (
+from lexitrain.tasks.metrics.edits import (
     count_edits,
     f_score,
     gleu,
@@ -21,12 +21,12 @@ from lexitrain.tasks.edits import (
     recall,
     tokenize,
 )
+from lexitrain.tasks.metrics.scores import Array, Statistic, Sums, mean
 from lexitrain.tasks.schema import Schema
-from lexitrain.tasks.scores import Array, Statistic, Sums, mean
 from lexitrain.tasks.task import Answer, Predictor, Targets, Task, metadata_list
 
 if TYPE_CHECKING:
-    from lexitrain.data.records import Record
+    from lexitrain.records.record import Record
 
 
 class Grammar(Task):

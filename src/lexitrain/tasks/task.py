@@ -27,11 +27,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from lexitrain.errors import InputError
+from lexitrain.tasks.metrics.scores import Statistic, point
 from lexitrain.tasks.schema import Schema, loads_strict, problem, project
-from lexitrain.tasks.scores import Statistic, point
 
 if TYPE_CHECKING:
-    from lexitrain.data.records import Record
+    from lexitrain.records.record import Record
 
 SYSTEM_PROMPT = (
     "You are LexiLingo's unified English tutor model. Follow the task instruction and respond "

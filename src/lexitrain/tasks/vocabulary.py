@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from lexitrain.tasks.metrics.scores import Statistic, macro_f1, mean, most_frequent
 from lexitrain.tasks.schema import Schema
-from lexitrain.tasks.scores import Statistic, macro_f1, mean, most_frequent
 from lexitrain.tasks.task import Answer, Predictor, Targets, Task
 
 if TYPE_CHECKING:
-    from lexitrain.data.records import Record
+    from lexitrain.records.record import Record
 
 LEVELS = ("A1", "A2", "B1", "B2", "C1", "C2")
 

@@ -5,29 +5,34 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from lexitrain.batching.sample_order import SampleOrder
 from lexitrain.errors import InputError
 from lexitrain.models import attach_adapter, load_base, load_tokenizer
-from lexitrain.models.base import compute_dtype
-from lexitrain.order import SampleOrder
-from lexitrain.recipe import Recipe
-from lexitrain.run import Run
+from lexitrain.models.loading import compute_dtype
+from lexitrain.recipe.schema import Recipe
+from lexitrain.runs.folder import Run
+from lexitrain.samples.loading import Corpus, data_differences, load_corpus, other_data
 from lexitrain.step import Processes, TrainingStep, build_optimizer, keep_freed_memory
 from lexitrain.tasks import registry
-from lexitrain.training.accepting import accepted
-from lexitrain.training.checkpoints import Checkpoint, Checkpoints, read_checkpoint
-from lexitrain.training.corpus import Corpus, data_differences, load_corpus, other_data
 from lexitrain.training.environment import changes, environment, no_longer_exact
-from lexitrain.training.foresight import foresee
-from lexitrain.training.ladder import apply_rungs, base_on_rung
-from lexitrain.training.lessons import learn
-from lexitrain.training.limits import Limits
 from lexitrain.training.loop import Training
-from lexitrain.training.mirror import Mirror
-from lexitrain.training.monitor import Observer
-from lexitrain.training.shortening import Shortener
-from lexitrain.training.state import AdapterFiles, Standing, restore, standing_of
-from lexitrain.training.step_mark import StepMark
-from lexitrain.training.writer import Writer
+from lexitrain.training.metrics import Observer
+from lexitrain.training.recovery.accepted_changes import accepted
+from lexitrain.training.recovery.checkpoint_content import (
+    AdapterFiles,
+    Standing,
+    restore,
+    standing_of,
+)
+from lexitrain.training.recovery.checkpoint_writer import Writer
+from lexitrain.training.recovery.checkpoints import Checkpoint, Checkpoints, read_checkpoint
+from lexitrain.training.recovery.crash_marker import StepMark
+from lexitrain.training.recovery.memory_ladder import apply_rungs, base_on_rung
+from lexitrain.training.recovery.mirror import Mirror
+from lexitrain.training.recovery.past_events import learn
+from lexitrain.training.recovery.shortening import Shortener
+from lexitrain.training.run_plan import foresee
+from lexitrain.training.stopping import Limits
 
 
 def build_training(

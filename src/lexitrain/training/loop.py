@@ -14,34 +14,34 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from lexitrain.order import fixed_subset
-from lexitrain.run import Run
+from lexitrain.batching.sample_order import fixed_subset
+from lexitrain.runs.folder import Run
 from lexitrain.step import attempt, learning_rate_at
-from lexitrain.training.going_back import GoBack, require_number
-from lexitrain.training.ladder import (
+from lexitrain.training.metrics import Observer, Progress, Speed, Window
+from lexitrain.training.prefetch import Prefetch
+from lexitrain.training.recovery.checkpoint_content import AdapterFiles, Standing, checkpoint_files
+from lexitrain.training.recovery.memory_ladder import (
     NeedsFourBitBase,
     OutOfRungs,
     climb,
     fitting_gradients,
     fitting_loss,
 )
-from lexitrain.training.limits import Limits
-from lexitrain.training.monitor import Observer, Progress, Speed, Window
-from lexitrain.training.prefetch import Prefetch
-from lexitrain.training.state import AdapterFiles, Standing, checkpoint_files
+from lexitrain.training.recovery.non_finite import GoBack, require_number
+from lexitrain.training.stopping import Limits
 
 if TYPE_CHECKING:
-    from lexitrain.layout import MicroBatch
-    from lexitrain.order import SampleOrder
-    from lexitrain.recipe import Recipe
-    from lexitrain.rendering import Sample
+    from lexitrain.batching.layout import MicroBatch
+    from lexitrain.batching.sample_order import SampleOrder
+    from lexitrain.recipe.schema import Recipe
+    from lexitrain.samples.loading import Corpus
+    from lexitrain.samples.rendering import Sample
     from lexitrain.step import StepResult, TrainingStep
-    from lexitrain.training.corpus import Corpus
-    from lexitrain.training.foresight import Foresight
-    from lexitrain.training.shortening import Shortener
+    from lexitrain.training.recovery.checkpoint_writer import Outcome, Writer
+    from lexitrain.training.recovery.crash_marker import StepMark
+    from lexitrain.training.recovery.shortening import Shortener
+    from lexitrain.training.run_plan import Foresight
     from lexitrain.training.signals import Interrupt
-    from lexitrain.training.step_mark import StepMark
-    from lexitrain.training.writer import Outcome, Writer
 
 Ending = Literal["finished", "early_stopping", "stop_after_step", "time_limit", "signal"]
 

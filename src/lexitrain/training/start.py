@@ -15,29 +15,29 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lexitrain.errors import InputError, Stopped
-from lexitrain.files import remove_folder
 from lexitrain.models.adapter import CONFIG_FILE, WEIGHTS_FILE
-from lexitrain.recipe import Recipe
-from lexitrain.run import Run
+from lexitrain.recipe.schema import Recipe
+from lexitrain.runs.disk_errors import storage_errors
+from lexitrain.runs.folder import Run
+from lexitrain.runs.read_only import Witness
+from lexitrain.samples.loading import file_differences, file_facts, other_data, require_known_tasks
 from lexitrain.step import Processes, joined_processes, release_memory
+from lexitrain.storage.atomic import remove_folder
 from lexitrain.tasks import registry
-from lexitrain.training.accepting import keep_recipe, recipe_changes
 from lexitrain.training.build import build_training
-from lexitrain.training.corpus import file_differences, file_facts, other_data, require_known_tasks
-from lexitrain.training.each_task import recipe_of_task, tasks_to_train
-from lexitrain.training.finish import CardFacts, write_adapter
-from lexitrain.training.going_back import GoBack
-from lexitrain.training.ladder import climb
-from lexitrain.training.limits import Limits
+from lexitrain.training.final_adapter import CardFacts, write_adapter
 from lexitrain.training.loop import Ending, Training, run_steps, validation_loss
-from lexitrain.training.machine import machine_warning, mirrored, with_mirror
-from lexitrain.training.monitor import Observer, Silent, peak_memory_gb
-from lexitrain.training.rescue import bring_back, move_aside, move_mirror_aside
+from lexitrain.training.metrics import Observer, Silent, peak_memory_gb
+from lexitrain.training.per_task import recipe_of_task, tasks_to_train
+from lexitrain.training.recovery.accepted_changes import keep_recipe, recipe_changes
+from lexitrain.training.recovery.crash_marker import StepMark
+from lexitrain.training.recovery.memory_ladder import climb
+from lexitrain.training.recovery.mirror_restore import bring_back, move_aside, move_mirror_aside
+from lexitrain.training.recovery.non_finite import GoBack
+from lexitrain.training.recovery.notebook_machine import machine_warning, mirrored, with_mirror
 from lexitrain.training.result import TrainingResult, combined
 from lexitrain.training.signals import Interrupt
-from lexitrain.training.step_mark import StepMark
-from lexitrain.training.storage_errors import storage_errors
-from lexitrain.training.witness import Witness
+from lexitrain.training.stopping import Limits
 
 _OTHER = "Give another --run folder; one that does not exist yet is made."
 

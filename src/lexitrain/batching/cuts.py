@@ -1,0 +1,127 @@
+"""Cuts: where to divide a step's row of samples into micro-batches, and what one costs.
+
+Where attention is dense, its cost grows with the square of a cut's length, so that the cheapest cuts are short. Where
+it goes by blocks, nothing but the prefix that a cut repeats speaks against short ones, and one row for all samples is
+the cheapest; but its activations take the most memory, and so the shortest cuts are taken that cost little more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lexitrain.batching.query_blocks import Integers
+
+_SHORT_CUTS = (576, 768, 1024, 1536)
+"""Lengths of cuts to try for their memory, tokens. Shorter ones lose speed: more, smaller matrix products."""
+_WORTH_MEMORY = 1.1
+"""How many times the least cost a step by blocks may cost in shorter cuts: a step in one row takes about three times
+their memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class CutCost:
+    """What a micro-batch costs, in units of one token's matrix products through the decoder layers.
+
+    A cut of `L` positions and `C` cells of the attention matrix, `L ** 2` where it is dense, costs
+    `max(L + pair * C, floor)`. The defaults are those of Qwen2.5-0.5B.
+
+    Args:
+        pair: cost of one cell of the attention matrix. It takes 14 x (heads x head dimension) operations: two
+            products forward, five backward (fused kernels compute the scores again), 2 operations each. A token takes
+            4 x (weights of a layer): the frozen base needs no weight gradients.
+        floor: a cut shorter than this costs as much as one of this length, because launching its kernels takes that
+            long. About 256 tokens on a GPU for models of 0.5B and more.
+    """
+
+    pair: float = 14 * 896 / (4 * 14_909_440)
+    floor: float = 256.0
+
+    @classmethod
+    def of_shape(
+        cls, *, attention_width: int, weights_per_layer: int, floor: float = 256.0
+    ) -> CutCost:
+        """The cost for a decoder: `attention_width` = heads x head dimension."""
+        return cls(pair=14 * attention_width / (4 * weights_per_layer), floor=floor)
+
+    def of(self, lengths: NDArray[np.float64], cells: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Cost of cuts with the given lengths (positions) and cells."""
+        return np.maximum(lengths + self.pair * cells, self.floor)
+
+
+def cheapest_cuts(
+    lengths: Integers,
+    shared: Integers,
+    token_budget: int | None,
+    cost: CutCost,
+    bucket: int,
+    blocks: bool,
+) -> list[int]:
+    """Contiguous cuts with the least total cost; with `blocks` and no budget, nearly the least in much less memory.
+
+    Args:
+        lengths: [N] of the samples, in their order in the row.
+        shared: [N] leading tokens that each shares with the one before, 0 for the first.
+        token_budget: most tokens a cut may hold; a single longer sample gets its own cut.
+        cost: of a cut.
+        bucket: a cut's tokens are padded to a multiple of it.
+        blocks: whether attention goes by blocks.
+
+    Returns:
+        Exclusive ends of the cuts, as numbers of samples.
+    """
+    tokens, costs = _all_cuts(lengths, shared, cost, bucket, blocks)
+    if token_budget is not None:
+        return _path(tokens, costs, token_budget)[0]
+    ends, least = _path(tokens, costs, None)
+    longest = max(tokens[start, end] for start, end in zip([0, *ends], ends, strict=False))
+    single = int(np.diagonal(tokens, 1).max())  # the longest sample needs its memory in any case
+    # Dense attention makes the cheapest cuts short; by blocks nothing but the activations' memory speaks against long
+    # ones, and shorter ones cost what they repeat.
+    for short in _SHORT_CUTS if blocks else ():
+        budget = max(short, single)
+        if budget >= longest:
+            break
+        shorter, total = _path(tokens, costs, budget)
+        if total <= least * _WORTH_MEMORY:
+            return shorter
+    return ends
+
+
+def _all_cuts(
+    lengths: Integers, shared: Integers, cost: CutCost, bucket: int, blocks: bool
+) -> tuple[Integers, NDArray[np.float64]]:
+    """Tokens and cost of each cut of samples `[start, end)`, both [N, N + 1]; senseless where `end <= start`."""
+    # A cut holds its samples' lengths less the shares of all but the first.
+    length_sum = np.concatenate([[0], np.cumsum(lengths)])
+    share_sum = np.concatenate([[0], np.cumsum(shared)])
+    tokens = length_sum - length_sum[:-1, None] - (share_sum - share_sum[1:, None])
+    tokens = -(-tokens // bucket) * bucket
+    cells = tokens**2
+    if blocks:  # a sample's own tokens see its path alone; the first of a cut has nothing before it
+        cell_sum = np.concatenate([[0], np.cumsum((lengths - shared) * lengths)])
+        cells = cell_sum - cell_sum[:-1, None] + (shared * lengths)[:, None]
+    return tokens, cost.of(tokens.astype(np.float64), cells.astype(np.float64))
+
+
+def _path(
+    tokens: Integers, costs: NDArray[np.float64], token_budget: int | None
+) -> tuple[list[int], float]:
+    """The ends of the cuts with the least total cost under a budget, and that cost; O(samples²)."""
+    if token_budget is not None:
+        allowed = tokens <= token_budget
+        np.fill_diagonal(allowed[:, 1:], True)  # a single sample must go somewhere
+        costs = np.where(allowed, costs, np.inf)
+    count = len(tokens)
+    best = np.zeros(count + 1)
+    come_from = np.zeros(count + 1, dtype=np.int64)
+    for end in range(1, count + 1):
+        totals = best[:end] + costs[:end, end]
+        come_from[end] = int(np.argmin(totals))
+        best[end] = totals[come_from[end]]
+    ends = [count]
+    while come_from[ends[-1]] > 0:
+        ends.append(int(come_from[ends[-1]]))
+    return ends[::-1], float(best[-1])

@@ -1,5 +1,0 @@
-"""The generator of synthetic tutor data: see `records` for what it makes and what it costs."""
-
-from lexitrain.data.generator.records import PROPORTIONS, generate
-
-__all__ = ["PROPORTIONS", "generate"]

@@ -1,0 +1,97 @@
+"""The records that a model is scored on, and those that the trivial predictor learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lexitrain.errors import InputError
+from lexitrain.records.reading import read_records
+from lexitrain.records.record import BadRecord, Record
+from lexitrain.tasks import Task, aliases
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """What to score on.
+
+    Attributes:
+        name: of the evaluation: the file's, with what narrows it down.
+        file: the file that the records come from.
+        records: to be scored, each with its row in the file.
+        train: what the trivial predictor learns from.
+        train_file: where those come from; the scored file itself where there is no training data.
+    """
+
+    name: str
+    file: Path
+    records: tuple[tuple[int, Record], ...]
+    train: tuple[Record, ...]
+    train_file: Path
+
+
+def read_held_out(
+    path: Path,
+    registry: Mapping[str, Task],
+    *,
+    task: str | None = None,
+    limit: int | None = None,
+    run_data: Path | None = None,
+) -> HeldOut:
+    """Records from a prepared folder (its `test.jsonl`) or from a file in any form that `data prepare` reads.
+
+    Args:
+        task: score this task alone.
+        limit: most records to score, spread evenly over tasks and rows.
+        run_data: data folder of the run, asked for `train.jsonl` when the scored file has none beside it.
+
+    Raises:
+        InputError: no such file, a line that is no record, an unknown task, or nothing left to score.
+    """
+    file = path / "test.jsonl" if path.is_dir() else path
+    if not file.is_file():
+        raise InputError(
+            "There is no such file to evaluate on.",
+            where=file,
+            fix="Give a file of records, or a folder made by `lexitrain data prepare`.",
+        )
+    rows = [
+        (row, record)
+        for row, record in enumerate(_read(file, registry))
+        if task is None or record.task == task
+    ]
+    if not rows:
+        raise InputError(
+            "There is no record to score." if task is None else f"No record is of task {task}.",
+            where=file,
+            fix="Give another file, or another --task.",
+        )
+    scored = rows if limit is None or limit >= len(rows) else _spread(rows, limit)
+    folders = [file.parent, *([run_data] if run_data else [])]
+    found = next((f / "train.jsonl" for f in folders if (f / "train.jsonl").is_file()), file)
+    train = [record for _, record in rows] if found == file else _read(found, registry)
+    name = "-".join(
+        [file.stem, *([task] if task else []), *([f"{len(scored)}"] if scored is not rows else [])]
+    )
+    return HeldOut(name, file, tuple(scored), tuple(train), found)
+
+
+def _read(file: Path, registry: Mapping[str, Task]) -> list[Record]:
+    records: list[Record] = []
+    for record in read_records(file, aliases=aliases(registry)):
+        if isinstance(record, BadRecord):
+            raise InputError(
+                f"This is no record: {record.reason}.",
+                where=f"{record.file}:{record.line}",
+                fix="Clean the file first: lexitrain data prepare",
+            )
+        records.append(record)
+    return records
+
+
+def _spread(rows: Sequence[tuple[int, Record]], limit: int) -> list[tuple[int, Record]]:
+    """`limit` of the rows, each task's share as in the whole, in the order of the file."""
+    by_task = sorted(rows, key=lambda row: row[1].task)
+    chosen = [by_task[place * len(rows) // limit] for place in range(limit)]
+    return sorted(chosen, key=lambda row: row[0])

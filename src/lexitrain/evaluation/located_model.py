@@ -1,0 +1,196 @@
+"""What is evaluated or asked: a run, an adapter in PEFT form, or a base model; found by its name and loaded.
+
+A run trained with one adapter a task (`data.adapters: per_task`) is a folder of runs; its model is loaded once and
+gets each task's adapter in turn. Loading costs what the base weighs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lexitrain.errors import InputError
+from lexitrain.models import compute_dtype, load_adapter, load_base, load_tokenizer, restore_adapter
+from lexitrain.models.adapter import CONFIG_FILE
+from lexitrain.models.location import NANO
+from lexitrain.recipe.schema import ModelSection, Recipe
+from lexitrain.runs.folder import DataSummary, Run
+from lexitrain.storage.user_paths import user_path
+
+_WITHOUT_RECIPE_LENGTH = 4096  # tokens of a prompt when no recipe says how long a sample may be
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A model by its place.
+
+    Attributes:
+        name: as it was given.
+        model: base, quantization and precision.
+        adapters: task to adapter folder; under None the adapter for all tasks; empty for a base alone.
+        tokenizer: folder or id that the tokenizer is read from.
+        run: the run folder, where it is one.
+        tasks: the tasks it was trained for; empty where unknown.
+        custom_tasks: the user's own tasks that its recipe names.
+        max_length: tokens of a sample in training.
+        data: folder it was trained on, as it was given then.
+    """
+
+    name: str
+    model: ModelSection
+    tokenizer: str
+    adapters: Mapping[str | None, Path] = field(default_factory=dict[str | None, Path])
+    run: Run | None = None
+    tasks: tuple[str, ...] = ()
+    custom_tasks: tuple[str, ...] = ()
+    max_length: int = _WITHOUT_RECIPE_LENGTH
+    data: Path | None = None
+
+    def require(self, tasks: Iterable[str]) -> None:
+        """Nothing, when it can do these tasks.
+
+        Raises:
+            InputError: every task has an adapter of its own, and one of these has none.
+        """
+        for task in tasks:
+            if self.adapters and None not in self.adapters and task not in self.adapters:
+                raise InputError(
+                    f"There is no adapter for the task {task}.",
+                    where=self.name,
+                    fix=f"It has adapters for: {', '.join(map(str, self.adapters))}; --task chooses one.",
+                )
+
+
+@dataclass(slots=True)
+class Loaded:
+    """A model ready to generate. `select` puts a task's own adapter into it."""
+
+    model: Any
+    tokenizer: Any
+    subject: Subject
+    current: Path | None
+
+    def select(self, task: str) -> None:
+        """Make the adapter for `task` the active one. Raises InputError like `Subject.require`."""
+        adapters = self.subject.adapters
+        if not adapters or None in adapters:
+            return
+        self.subject.require([task])
+        if self.current != adapters[task]:
+            restore_adapter(self.model, adapters[task])
+            self.current = adapters[task]
+
+
+def locate(run_or_model: str | Path) -> Subject:
+    """Find out what a name means: a run folder, an adapter folder, a base (folder, `nano`, Hub id).
+
+    Raises:
+        InputError: it is a path where nothing is, or a run that has no adapter yet.
+    """
+    name = str(run_or_model)
+    if name == NANO:  # even where a folder of this name lies about
+        return Subject(name, ModelSection(base=name), name)
+    path = user_path(name)
+    run = Run(path)
+    if run.exists():
+        recipe = run.read_recipe()
+        return _subject(name, recipe, {None: _adapter(run)}, run)
+    if (path / CONFIG_FILE).is_file():
+        return _of_adapter(name, path)
+    if path.is_dir() and (parts := _parts(path)):
+        recipes = {task: part.read_recipe() for task, part in parts.items()}
+        adapters: dict[str | None, Path] = {t: _adapter(part) for t, part in parts.items()}
+        first = next(iter(recipes.values()))
+        data = first.data.model_copy(update={"tasks": tuple(parts)})
+        return _subject(name, first.model_copy(update={"data": data}), adapters, run)
+    if path.is_dir() and not (path / "config.json").is_file():
+        raise InputError(
+            "This folder is no run, no adapter and no model.",
+            where=path,
+            fix="Give the folder of a run, or one that holds adapter_config.json or config.json.",
+        )
+    if not path.exists() and len(path.parts) > 1 and path.parent.is_dir():
+        raise InputError(
+            "There is no such run or model.", where=path, fix="`lexitrain runs` lists the runs."
+        )
+    return Subject(name, ModelSection(base=name), name)
+
+
+def load(subject: Subject, device: torch.device | str | None = None) -> Loaded:
+    """The subject's model and tokenizer.
+
+    Args:
+        device: the GPU where there is one, by default.
+
+    Raises:
+        InputError: base or adapter cannot be loaded.
+    """
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    dtype = compute_dtype(subject.model.precision, device)
+    tokenizer = load_tokenizer(subject.tokenizer, subject.model.revision)
+    model: Any = load_base(subject.model, device=device, dtype=dtype)
+    adapter = next(iter(subject.adapters.values()), None)
+    if adapter is not None:
+        model = load_adapter(model, adapter)
+    return Loaded(model, tokenizer, subject, adapter)
+
+
+def _subject(name: str, recipe: Recipe, adapters: Mapping[str | None, Path], run: Run) -> Subject:
+    summary = _summary([run, *(Run(adapter.parent) for adapter in adapters.values())])
+    trained = () if summary is None else tuple(summary.samples.get("train", {}))
+    return Subject(
+        name=name,
+        model=recipe.model,
+        tokenizer=recipe.model.base,
+        adapters=adapters,
+        run=run,
+        tasks=recipe.data.tasks or trained,
+        custom_tasks=recipe.data.custom_tasks,
+        max_length=recipe.data.max_length,
+        data=None if summary is None else Path(summary.folder),
+    )
+
+
+def _summary(runs: Sequence[Run]) -> DataSummary | None:
+    """What the first of the runs that says so was trained on."""
+    return next((run.read_data() for run in runs if run.data_file.is_file()), None)
+
+
+def _adapter(run: Run) -> Path:
+    if not (run.adapter / CONFIG_FILE).is_file():
+        raise InputError(
+            "This run has no adapter yet.",
+            where=run.path,
+            fix="Train it to its end first: lexitrain train",
+        )
+    return run.adapter
+
+
+def _parts(path: Path) -> dict[str, Run]:
+    """The runs of a folder that holds one a task, by task."""
+    runs = {each.name: Run(each) for each in sorted(path.iterdir()) if each.is_dir()}
+    return {
+        name: run
+        for name, run in runs.items()
+        if run.exists() and run.read_recipe().data.tasks == (name,)
+    }
+
+
+def _of_adapter(name: str, path: Path) -> Subject:
+    try:
+        config = json.loads((path / CONFIG_FILE).read_text(encoding="utf-8"))
+        base = str(config["base_model_name_or_path"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"The adapter's settings cannot be read ({error}).", where=path / CONFIG_FILE
+        ) from error
+    run = Run(path.parent)
+    if run.exists():  # the adapter of a run knows more than its own file says
+        return _subject(name, run.read_recipe(), {None: path}, run)
+    beside = (path / "tokenizer_config.json").is_file()
+    return Subject(name, ModelSection(base=base), str(path) if beside else base, {None: path})

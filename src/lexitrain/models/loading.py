@@ -1,0 +1,165 @@
+"""The frozen base model and its tokenizer: where they are, and in which numbers they are loaded.
+
+The base is stored in the compute precision: autocast over another one would keep a cast copy of every weight. With
+`quantization: nf4` the decoder's matrices take 4 bits and a little (NF4 with double quantization, Dettmers et al. 2023,
+arXiv:2305.14314).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from lexitrain.errors import InputError, MissingExtra
+from lexitrain.models.location import resolve_base
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+    from lexitrain.recipe.schema import ModelSection
+
+
+def load_tokenizer(base: str, revision: str | None = None) -> PreTrainedTokenizerFast:
+    """The base's own tokenizer, with a chat template and a pad token that is not the end of turn.
+
+    Training on a pad that is also the end of turn would hide the end of turn from the loss, and the model would never
+    learn to stop.
+
+    Raises:
+        InputError: the tokenizer cannot be had, has no chat template, or has no token to pad with.
+    """
+    from transformers import AutoTokenizer
+
+    source = resolve_base(base)
+    with _had_from(base):
+        tokenizer: Any = AutoTokenizer.from_pretrained(
+            source, revision=revision, trust_remote_code=False
+        )
+    if tokenizer.chat_template is None:
+        raise InputError(
+            f"The tokenizer of {base} has no chat template.",
+            where="model.base",
+            fix="Use an instruction-tuned base, such as Qwen/Qwen2.5-0.5B-Instruct.",
+        )
+    if tokenizer.pad_token_id in (None, tokenizer.eos_token_id):
+        tokenizer.pad_token = _pad_token(tokenizer, base)
+    return tokenizer
+
+
+def _pad_token(tokenizer: Any, base: str) -> str:
+    """A special token other than the end of turn, for a tokenizer that names none."""
+    for token in ("<|endoftext|>", "<pad>", "[PAD]", tokenizer.unk_token, tokenizer.bos_token):
+        if token in tokenizer.get_vocab() and token != tokenizer.eos_token:
+            return str(token)
+    raise InputError(
+        f"The tokenizer of {base} has no token to pad with besides its end of turn.",
+        where="model.base",
+        fix="Set pad_token in its tokenizer_config.json to a special token that text never holds.",
+    )
+
+
+def compute_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """The dtype for a recipe's `model.precision` on a device.
+
+    `auto` decides by compute capability, not by `torch.cuda.is_bf16_supported()`, which says yes on cards that only
+    emulate bf16: bf16 from 8.0, fp16 below, fp32 on a CPU.
+    """
+    named = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    if precision != "auto":
+        return named[precision]
+    if device.type != "cuda":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
+
+
+def load_base(
+    settings: ModelSection, *, device: torch.device | str, dtype: torch.dtype
+) -> PreTrainedModel:
+    """The base model, frozen, in evaluation mode, on `device`.
+
+    Args:
+        settings: the recipe's `model` section. `quantization: auto` means none.
+        device: where the weights go.
+        dtype: of the weights and of the computation, see `compute_dtype`.
+
+    Raises:
+        InputError: the model cannot be had or is of a kind transformers does not know.
+        MissingExtra: `nf4` without bitsandbytes.
+    """
+    from transformers import AutoModelForCausalLM
+
+    source = resolve_base(settings.base)
+    options: dict[str, Any] = {}
+    if settings.quantization == "nf4":
+        options = {"quantization_config": _nf4(dtype), "device_map": {"": device}}
+    with _had_from(settings.base), _no_progress_bars():
+        from_pretrained: Any = AutoModelForCausalLM.from_pretrained
+        model = from_pretrained(
+            source,
+            revision=settings.revision,
+            dtype=dtype,
+            attn_implementation="sdpa",
+            trust_remote_code=False,
+            use_safetensors=True,  # the other format is a pickle, which can run code
+            **options,
+        )
+    if options:
+        _keep_trainable(model)
+    else:
+        model.to(device)
+    return model.requires_grad_(False).eval()
+
+
+def _nf4(dtype: torch.dtype) -> Any:
+    if find_spec("bitsandbytes") is None:
+        raise MissingExtra("bitsandbytes", "train")
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+
+
+def _keep_trainable(model: Any) -> None:
+    """On a CPU, bitsandbytes repacks a 4-bit layer for inference at its first call without gradients, in place, and the
+    repacked layer has no backward pass: a validation before the first step would end the training.
+    """
+    for module in model.modules():
+        if getattr(module, "support_avx512bf16_for_cpu", False):
+            module.support_avx512bf16_for_cpu = False
+
+
+@contextmanager
+def _had_from(base: str) -> Iterator[None]:
+    """Say in one sentence what transformers and the Hub say in many when a base cannot be had."""
+    try:
+        yield
+    except (OSError, ValueError) as error:  # the Hub's errors are OSErrors
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(
+            f"The base model {base} cannot be loaded: {reason}",
+            where="model.base",
+            fix="If a folder or a run was meant, there is none of this name. Without a network, give a local folder "
+            "that holds the model's files, or use nano.",
+        ) from error
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    """Library code prints nothing; transformers draws a bar for the weights unless told not to."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()

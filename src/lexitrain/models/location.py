@@ -1,0 +1,34 @@
+"""Where a base model is: inside this package, in a folder, or on the Hub.
+
+Apart from loading it, so that what needs only a model's name or configuration does not load torch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lexitrain.errors import InputError
+from lexitrain.storage.user_paths import user_path
+
+NANO = "nano"
+"""Name of the base that is part of this package."""
+
+
+def resolve_base(base: str) -> str:
+    """What transformers can load for `base`: the packaged folder for `nano`, an existing folder, or a Hub id.
+
+    Raises:
+        InputError: `base` is written as a path and no such folder exists.
+    """
+    if base == NANO:
+        return str(Path(__file__).parent / NANO)
+    folder = user_path(base)
+    if folder.is_dir():
+        return str(folder)
+    if base.startswith((".", "/", "~")) or "\\" in base or base.count("/") > 1:
+        raise InputError(
+            f"There is no base model at {base}.",
+            where="model.base",
+            fix="Give a folder that holds config.json, a Hub id such as Qwen/Qwen2.5-0.5B-Instruct, or nano.",
+        )
+    return base

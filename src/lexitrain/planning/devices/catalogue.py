@@ -1,0 +1,231 @@
+"""The GPUs that can be planned for, each figure with its source, and a user's own from a line of text.
+
+Reading costs milliseconds; torch is not needed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal
+
+import yaml
+
+from lexitrain.errors import InputError, nearest
+
+Status = Literal["measured", "fitted", "catalogue"]
+
+_OWN = "'name=My GPU tflops=40 bandwidth=500 memory=12'"
+_OWN_FIELDS = ("name", "tflops", "bandwidth", "memory", "fp32", "capability", "launch", "price")
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """A device to plan for. A CPU is one too.
+
+    Attributes:
+        name: as the catalogue writes it.
+        memory: GB, 10^9 bytes.
+        tflops: precision -> dense peak of matrix products, 10^12 operations a second. A precision that is not there
+            runs at the fp32 rate.
+        bandwidth: of device memory, 10^9 bytes a second.
+        capability: CUDA compute capability; None for a CPU.
+        launch: microseconds to start one kernel.
+        fraction: low, expected and high share of `tflops` that matrix products reach.
+        status: how `fraction` is known.
+        price: dollars an hour, or None.
+        source: what says so, by figure.
+    """
+
+    name: str
+    memory: float
+    tflops: Mapping[str, float]
+    bandwidth: float
+    capability: tuple[int, int] | None
+    launch: float
+    fraction: tuple[float, float, float]
+    status: Status
+    price: float | None
+    source: Mapping[str, str]
+
+    @property
+    def is_cpu(self) -> bool:
+        """True for the processor itself."""
+        return self.capability is None
+
+    def peak(self, precision: str) -> float:
+        """Operations a second of matrix products in `precision`."""
+        return 1e12 * self.tflops.get(precision, self.tflops["fp32"])
+
+
+def gpu_names() -> list[str]:
+    """Names in the catalogue, in its order."""
+    return list(_catalogue())
+
+
+def find_gpu(text: str) -> Gpu:
+    """The device that `--gpu` names.
+
+    Args:
+        text: a name of the catalogue (case and spaces do not matter), or a device of the user's own as
+            `name=… tflops=… bandwidth=… memory=…`.
+
+    Raises:
+        InputError: the name is unknown, or the line is incomplete.
+    """
+    if "=" in text:
+        return _own(text)
+    wanted = _plain(text)
+    for gpu, spellings in _spellings().items():
+        if wanted in spellings:
+            return _catalogue()[gpu]
+    names = gpu_names()
+    known = {spelling: gpu for gpu, all_of in _spellings().items() for spelling in all_of}
+    close = nearest(wanted, known)
+    raise InputError(
+        f"There is no GPU '{text}' in the catalogue.",
+        where="--gpu",
+        fix=(f"Did you mean {known[close]}? " if close else "")
+        + f"Known: {', '.join(names)}; or describe yours: --gpu {_OWN}",
+    )
+
+
+def named_like(device: str) -> Gpu | None:
+    """The catalogue's entry for the name that a driver reports, such as `NVIDIA A100-SXM4-40GB`; None if there is none.
+
+    All words of one of its spellings occur in the name; the spelling with most words decides. Variants that only share
+    a number (Ti, Super, Laptop) are other devices.
+    """
+    words = set(_words(device))
+    if words & {"ti", "super", "laptop", "mobile", "max"}:
+        return None
+    found = [
+        (len(_words(spelling)), name)
+        for name, entry in _entries().items()
+        for spelling in (name, *entry.get("aliases", ()))
+        if name != "CPU" and set(_words(spelling)) <= words
+    ]
+    return _catalogue()[max(found)[1]] if found else None
+
+
+def _words(name: str) -> list[str]:
+    return re.findall(r"[a-z0-9]+", name.lower())
+
+
+def _plain(text: str) -> str:
+    return "".join(text.lower().replace("nvidia", "").replace("geforce", "").split()).replace(
+        "_", "-"
+    )
+
+
+@cache
+def _spellings() -> dict[str, set[str]]:
+    return {
+        name: {_plain(each) for each in (name, *entry.get("aliases", ()))}
+        for name, entry in _entries().items()
+    }
+
+
+@cache
+def _entries() -> dict[str, dict[str, Any]]:
+    text = files("lexitrain.planning.devices").joinpath("gpus.yaml").read_text(encoding="utf-8")
+    entries: dict[str, dict[str, Any]] = yaml.safe_load(text)
+    shared = entries.pop("defaults")
+    return {name: {**shared, **entry} for name, entry in entries.items()}
+
+
+@cache
+def _catalogue() -> dict[str, Gpu]:
+    return {
+        name: Gpu(
+            name=name,
+            memory=float(entry["memory"]),
+            tflops={key: float(value) for key, value in entry["tflops"].items()},
+            bandwidth=float(entry["bandwidth"]),
+            capability=None if entry["capability"] is None else tuple(entry["capability"]),
+            launch=float(entry["launch"]),
+            fraction=tuple(entry["fraction"]),
+            status=entry["status"],
+            price=entry.get("price"),
+            source=entry["source"],
+        )
+        for name, entry in _entries().items()
+    }
+
+
+def _own(text: str) -> Gpu:
+    """A device of the user's own. `tflops` is the 16-bit peak, `fp32` a quarter of it where not given."""
+    given = _fields(text)
+    missing = [key for key in ("tflops", "bandwidth", "memory") if key not in given]
+    if missing:
+        raise InputError(
+            f"This GPU lacks {', '.join(missing)}.", where="--gpu", fix=f"Write --gpu {_OWN}"
+        )
+    like = _catalogue()["L4"]
+    half = _positive(given, "tflops")
+    capability = _capability(given.get("capability", "8.0"))
+    precisions = {"fp16": half, "fp32": _positive(given, "fp32", half / 4)}
+    if capability >= (8, 0):
+        precisions["bf16"] = half
+    return replace(
+        like,
+        name=given.get("name", "own GPU"),
+        memory=_positive(given, "memory"),
+        tflops=precisions,
+        bandwidth=_positive(given, "bandwidth"),
+        capability=capability,
+        launch=_positive(given, "launch", like.launch),
+        price=_positive(given, "price") if "price" in given else None,
+        source={"figures": "given with --gpu"},
+    )
+
+
+def _fields(text: str) -> dict[str, str]:
+    """`key=value` pairs; a word without `=` belongs to the value before it, so that a name may have spaces."""
+    given: dict[str, str] = {}
+    key = ""
+    for word in text.replace(",", " ").split():
+        name, equals, value = word.partition("=")
+        if equals:
+            key = name.lower()
+            if key not in _OWN_FIELDS:
+                close = nearest(key, _OWN_FIELDS)
+                raise InputError(
+                    f"A GPU has no field '{key}'.",
+                    where="--gpu",
+                    fix=f"Did you mean {close}?" if close else f"Fields: {', '.join(_OWN_FIELDS)}.",
+                )
+            given[key] = value
+        elif key:
+            given[key] += f" {word}"
+        else:
+            raise InputError(
+                f"'{word}' is not a field of a GPU.", where="--gpu", fix=f"Write --gpu {_OWN}"
+            )
+    return given
+
+
+def _positive(given: Mapping[str, str], key: str, otherwise: float | None = None) -> float:
+    if key not in given and otherwise is not None:
+        return otherwise
+    try:
+        value = float(given[key])
+    except ValueError:
+        value = -1.0
+    if not 0 < value < float("inf"):
+        raise InputError(
+            f"{key} must be a number above 0, not '{given[key]}'.",
+            where="--gpu",
+            fix=f"Write --gpu {_OWN}",
+        )
+    return value
+
+
+def _capability(text: str) -> tuple[int, int]:
+    major, _, minor = text.partition(".")
+    if not (major.isdecimal() and (minor or "0").isdecimal()):
+        raise InputError(f"A compute capability looks like 7.5, not '{text}'.", where="--gpu")
+    return int(major), int(minor or 0)

@@ -1,0 +1,52 @@
+"""The device at hand, as far as a plan needs it: which one of the catalogue it is, and how much memory is free."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from lexitrain.planning.devices.catalogue import Gpu, find_gpu, named_like
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def device_at_hand(device: torch.device) -> Gpu:
+    """The catalogue's entry for a device, with its own capability and memory.
+
+    A GPU that is not in the catalogue is planned with the speed of a T4, which only hours and not memory depend on; its
+    name then says so.
+    """
+    if device.type != "cuda":
+        return find_gpu("CPU")
+    properties = torch.cuda.get_device_properties(device)
+    known = named_like(properties.name)
+    found = known or replace(find_gpu("T4"), name=f"{properties.name} (speed of a T4)")
+    return replace(
+        found,
+        memory=properties.total_memory / 1e9,
+        capability=torch.cuda.get_device_capability(device),
+    )
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that can still be taken: of the GPU, or of the machine and of the container on it."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    from psutil import virtual_memory
+
+    available = int(virtual_memory().available)
+    limit, used = (_number(_CGROUP / name) for name in ("memory.max", "memory.current"))
+    if limit is None or used is None:
+        return available
+    return min(available, max(0, limit - used))
+
+
+def _number(path: Path) -> int | None:
+    """The number in a file of the system; None where there is no such file or no such limit."""
+    try:
+        text = path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return int(text) if text.isdecimal() else None

@@ -1,0 +1,356 @@
+"""Measuring the device at hand: rates of single operations, then ten real training steps.
+
+Single operations give the shape of the rates: matrix products, the attention kernel and element-wise traffic by the
+size of one operation, and what starting one costs. Ten steps of the product's own code, with random weights, give the
+correction for each kind of work: least squares on relative errors, held near 1 where the steps say little (ridge).
+Takes about a minute on a CPU.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from statistics import median
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.nn.functional import linear, scaled_dot_product_attention
+
+from lexitrain.batching.layout import MicroBatch
+from lexitrain.batching.query_blocks import Block
+from lexitrain.models import attach_adapter, compute_dtype
+from lexitrain.models.architecture import Architecture
+from lexitrain.planning.devices.calibration import Calibration, processor
+from lexitrain.planning.devices.rates import Curve, Rates
+from lexitrain.planning.rehearsal.cost import CutShape, Target
+from lexitrain.planning.rehearsal.rehearse import rehearse
+from lexitrain.recipe.schema import LoraSection, OptimizerSection, Recipe, StepSection
+from lexitrain.step import TrainingStep, build_optimizer, keep_freed_memory
+
+if TYPE_CHECKING:
+    from lexitrain.planning.rehearsal.cost import Work
+
+Points = tuple[tuple[float, float], ...]
+Report = Callable[[str], None]
+
+_PATIENCE = 0.12
+"""Seconds that one operation is repeated for, at least three times."""
+_RIDGE = 0.01
+"""Weight of a correction's distance from 1 against a step's relative error."""
+_LAUNCH_RIDGE = 0.001
+"""The same for the cost of a launch: a real step starts its operations from Python modules, which the single operation
+that was measured does not show."""
+_FACTOR_LIMITS = (0.2, 8.0)
+_STEP_REPEATS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Probe:
+    """A model shape and the cut of a step that is run for real."""
+
+    hidden: int
+    inner: int
+    layers: int
+    cut: CutShape
+    rank: int = 16
+
+
+def _in_blocks(length: int, *, scored: int, before: int = 0) -> CutShape:
+    """One row in blocks of 128 queries, each of which sees itself and up to `before` columns more."""
+    starts = range(0, length, 128)
+    return CutShape(1, length, scored, tuple((128, 128 + min(start, before)) for start in starts))
+
+
+_CPU_PROBES = (
+    _Probe(384, 1024, 4, _in_blocks(128, scored=32)),
+    _Probe(384, 1024, 4, _in_blocks(512, scored=128, before=64)),
+    _Probe(384, 1024, 8, _in_blocks(256, scored=256)),
+    _Probe(384, 1024, 4, CutShape(4, 192, 768)),
+    _Probe(512, 1536, 4, _in_blocks(384, scored=96), rank=32),
+    _Probe(512, 1536, 6, _in_blocks(1536, scored=384, before=256), rank=64),
+    _Probe(768, 2048, 4, _in_blocks(256, scored=64), rank=8),
+    _Probe(768, 2048, 4, _in_blocks(640, scored=160)),
+    _Probe(768, 2048, 2, CutShape(4, 256, 1024)),
+    _Probe(640, 1792, 4, _in_blocks(1024, scored=256, before=512)),
+)
+_GPU_PROBES = (
+    _Probe(896, 4864, 6, CutShape(1, 256, 64)),
+    _Probe(896, 4864, 6, CutShape(1, 512, 128)),
+    _Probe(896, 4864, 12, CutShape(1, 1024, 256)),
+    _Probe(896, 4864, 6, CutShape(1, 2048, 512)),
+    _Probe(896, 4864, 6, CutShape(4, 512, 2048)),
+    _Probe(896, 4864, 6, CutShape(8, 512, 4096), rank=32),
+    _Probe(1536, 8960, 4, CutShape(1, 512, 128), rank=48),
+    _Probe(1536, 8960, 4, CutShape(1, 1024, 256)),
+    _Probe(1536, 8960, 8, CutShape(1, 2048, 512)),
+    _Probe(1536, 8960, 4, CutShape(2, 768, 1536), rank=48),
+)
+_HEAD_SIZE = 64
+_VOCABULARY = {"cpu": 8_192, "cuda": 151_936}
+
+
+def calibrate(report: Report) -> Calibration:
+    """Measure the GPU that training would use, or the CPU.
+
+    Args:
+        report: told what is being measured.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.type == "cpu":
+        keep_freed_memory()
+    dtype = compute_dtype("auto", device)
+    report("matrix products")
+    matrix = _matrix(device, dtype)
+    report("attention")
+    attention = _attention(device, dtype)
+    report("memory traffic")
+    bandwidth = _bandwidth(device)
+    plain = Rates(
+        matrix=Curve(matrix),
+        attention=Curve(attention),
+        bandwidth=Curve(bandwidth),
+        launch=_launch(device),
+        overlapped=device.type == "cuda",
+    )
+    capability = torch.cuda.get_device_capability() if device.type == "cuda" else None
+    target = Target.of("auto", capability)
+    rows: list[tuple[_Probe, float, tuple[Work, ...]]] = []
+    probes = _CPU_PROBES if device.type == "cpu" else _GPU_PROBES
+    for number, probe in enumerate(probes, start=1):
+        report(f"training step {number} of {len(probes)}")
+        rows.append((probe, *_real_step(probe, target, device, dtype)))
+    fitted = fit_factors(plain, [(seconds, works) for _, seconds, works in rows])
+    return Calibration(
+        device=torch.cuda.get_device_name() if device.type == "cuda" else processor(),
+        kind=device.type,
+        precision=target.dtype,
+        date=datetime.now(UTC).date().isoformat(),
+        torch=torch.__version__,
+        matrix=matrix,
+        attention=attention,
+        bandwidth=bandwidth,
+        launch=fitted.launch,
+        factors=fitted.factors,
+        steps=tuple(
+            {
+                "what": f"{probe.layers} layers of {probe.hidden}, {probe.cut.rows} x {probe.cut.length} tokens",
+                "measured": seconds,
+                "predicted": fitted.seconds(works),
+            }
+            for probe, seconds, works in rows
+        ),
+    )
+
+
+def fit_factors(rates: Rates, steps: Sequence[tuple[float, Sequence[Work]]]) -> Rates:
+    """The rates with a correction for each kind of work, and the cost of a launch, that real steps suggest.
+
+    Minimizes the squared relative errors of the steps plus a small penalty for each correction's distance from 1. On
+    a device whose launches overlap with work, only the work is corrected.
+
+    Args:
+        rates: of single operations.
+        steps: measured seconds, and the operations, of each real step.
+    """
+    kinds = sorted({work.kind for _, works in steps for work in works})
+    rows = []
+    for seconds, works in steps:
+        found = rates.by_kind(works)
+        launches = rates.launch * sum(work.launches for work in works)
+        parts = [found.get(kind, 0.0) for kind in kinds] + [0.0 if rates.overlapped else launches]
+        rows.append([part / seconds for part in parts])
+    ridge = np.diag([math.sqrt(_RIDGE)] * len(kinds) + [math.sqrt(_LAUNCH_RIDGE)])
+    left = np.vstack([np.array(rows), ridge])
+    right = np.concatenate([np.ones(len(rows)), ridge.sum(axis=1)])
+    solved, *_ = np.linalg.lstsq(left, right, rcond=None)
+    *factors, launch = (float(each) for each in np.clip(solved, *_FACTOR_LIMITS))
+    return replace(
+        rates,
+        launch=rates.launch * launch,
+        factors=dict(zip(kinds, factors, strict=True)),
+    )
+
+
+def _seconds(work: Callable[[], Any], device: torch.device, inner: int = 1) -> float:
+    """Median time of one call, after a first one; `inner` calls are timed together."""
+
+    def timed() -> float:
+        start = perf_counter()
+        for _ in range(inner):
+            work()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        return (perf_counter() - start) / inner
+
+    timed()
+    found = [timed() for _ in range(3)]
+    until = perf_counter() + _PATIENCE
+    while perf_counter() < until:
+        found.append(timed())
+    return median(found)
+
+
+def _matrix(device: torch.device, dtype: torch.dtype) -> Points:
+    """Rates of `x @ weight.T` by the operations of one product."""
+    shapes = [
+        (64, 256, 256),
+        (128, 512, 512),
+        (128, 768, 2048),
+        (512, 768, 2048),
+        (768, 1024, 4096),
+    ]
+    if device.type == "cuda":
+        shapes += [(1024, 896, 4864), (2048, 1536, 8960), (4096, 1536, 8960), (8192, 1536, 8960)]
+    points = []
+    for rows, inputs, outputs in shapes:
+        x = torch.randn(rows, inputs, device=device, dtype=dtype)
+        weight = torch.randn(outputs, inputs, device=device, dtype=dtype)
+        operations = 2.0 * rows * inputs * outputs
+        inner = 1 if operations > 1e8 else 20
+        points.append(
+            (operations, operations / _seconds(partial(linear, x, weight), device, inner))
+        )
+    return tuple(sorted(points))
+
+
+def _attention(device: torch.device, dtype: torch.dtype) -> Points:
+    """Rates of the attention kernel under a dense mask, forward and backward together, by its operations."""
+    heads = 8
+    points = []
+    for length in (64, 128, 256, 512, 1024):
+        query, key, value = (
+            torch.randn(
+                1, heads, length, _HEAD_SIZE, device=device, dtype=dtype, requires_grad=True
+            )
+            for _ in range(3)
+        )
+        mask = torch.zeros(1, 1, length, length, device=device, dtype=dtype)
+
+        def both(query: Any = query, key: Any = key, value: Any = value, mask: Any = mask) -> None:
+            scaled_dot_product_attention(query, key, value, attn_mask=mask).sum().backward()
+
+        # Two products forward, five backward, of 2 x length^2 x width operations each.
+        forward = 4.0 * length**2 * heads * _HEAD_SIZE
+        seconds = _seconds(both, device, 1 if length > 128 else 5)
+        points.append((forward * 1.6, 3.5 * forward / seconds))
+    return tuple(sorted(points))
+
+
+def _bandwidth(device: torch.device) -> Points:
+    """Bytes a second of an element-wise operation, by the bytes that it reads and writes."""
+    points = []
+    largest = 26 if device.type == "cpu" else 29
+    for exponent in range(16, largest, 2):
+        numbers = torch.randn(2**exponent // 4, device=device)
+        moved = 2.0 * 4 * numbers.numel()
+        inner = 1 if exponent > 21 else 20
+        points.append((moved, moved / _seconds(lambda x=numbers: x * 1.5, device, inner)))
+    return tuple(points)
+
+
+def _launch(device: torch.device) -> float:
+    """Seconds that an operation without work takes, autograd's share included."""
+    one = torch.ones(1, device=device, requires_grad=True)
+
+    def chain() -> None:
+        x = one
+        for _ in range(50):
+            x = x * 1.0
+        x.backward()
+
+    return _seconds(chain, device) / 100
+
+
+def _real_step(
+    probe: _Probe, target: Target, device: torch.device, dtype: torch.dtype
+) -> tuple[float, tuple[Work, ...]]:
+    """Seconds of a training step with random weights, and the operations that its rehearsal lists."""
+    architecture = _architecture(probe, device.type)
+    recipe = Recipe(
+        lora=LoraSection(rank=probe.rank, alpha=2.0 * probe.rank),
+        step=StepSection(layout="packed", gradient_checkpointing="never"),
+        optimizer=OptimizerSection(name="adamw"),
+    )
+    step = real_step(architecture, recipe, device, dtype)
+    batch = blank_cut(probe.cut)
+
+    def once() -> None:
+        step.accumulate([batch], probe.cut.scored)
+        step.update(0.0)
+
+    once()
+    found = []
+    for _ in range(_STEP_REPEATS):
+        start = perf_counter()
+        once()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        found.append(perf_counter() - start)
+    return median(found), rehearse(architecture, recipe, target, (probe.cut,)).operations
+
+
+def real_step(
+    architecture: Architecture, recipe: Recipe, device: torch.device, dtype: torch.dtype
+) -> TrainingStep:
+    """The product's step on a base of this shape with random weights."""
+    from transformers import AutoModelForCausalLM
+
+    config = architecture.transformers_config()
+    with torch.device(device):
+        base: Any = AutoModelForCausalLM.from_config(
+            config, dtype=dtype, attn_implementation="sdpa"
+        )
+    model = attach_adapter(base.requires_grad_(False).eval(), recipe.lora, recipe.seed)
+    return TrainingStep(
+        model,
+        build_optimizer(model.parameters(), recipe.optimizer),
+        recipe.step,
+        max_length=recipe.data.max_length,
+        pad_id=0,
+        clip=recipe.optimizer.clip,
+    )
+
+
+def blank_cut(cut: CutShape) -> MicroBatch:
+    """A micro-batch of which only the shape matters: every position sees all before it in its row.
+
+    A block's columns are the last ones before its end, as many as it has keys.
+    """
+    grid = np.zeros((cut.rows, cut.length), dtype=np.int64)
+    flat = np.arange(cut.scored, dtype=np.int64) % cut.positions
+    return MicroBatch(
+        tokens=grid + 7,
+        positions=np.tile(np.arange(cut.length, dtype=np.int64), (cut.rows, 1)),
+        reach=grid + cut.length,
+        predict=flat,
+        labels=np.full(cut.scored, 5, dtype=np.int64),
+        sample=np.zeros(cut.scored, dtype=np.int64),
+        real_tokens=cut.positions,
+        blocks=tuple(
+            Block(start, end, np.arange(end - keys, end, dtype=np.int64))
+            for start, end, keys in cut.block_bounds
+        ),
+        trunk=cut.trunk,
+    )
+
+
+def _architecture(probe: _Probe, kind: str) -> Architecture:
+    heads = probe.hidden // _HEAD_SIZE
+    return Architecture(
+        f"{probe.layers} layers of {probe.hidden}",
+        {
+            "model_type": "qwen2",
+            "vocab_size": _VOCABULARY[kind],
+            "hidden_size": probe.hidden,
+            "intermediate_size": probe.inner,
+            "num_hidden_layers": probe.layers,
+            "num_attention_heads": heads,
+            "num_key_value_heads": 2,
+            "tie_word_embeddings": True,
+        },
+    )

@@ -1,0 +1,116 @@
+"""What checkpoints take on disk, from the shapes of the adapter alone.
+
+The numbers follow the files that training writes (`training/state.py`): the adapter in fp32, the optimizer's state in
+its own form, and a state file. A test writes real checkpoints and compares. The frozen base is in none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lexitrain.recipe.schema import Recipe
+
+_NAME = 131
+"""Bytes of a tensor's entry in the header of a safetensors file: name, type, shape and place."""
+_STATE_FILE = 66_000
+"""Cursor, random states, numbers of the optimizer, manifest, adapter configuration."""
+_SMALL = 4096
+"""Tensors with fewer elements keep a 32-bit state in bitsandbytes' 8-bit optimizers (their `min_8bit_size`)."""
+_BLOCK = 256
+"""Elements that share a scale in an 8-bit state."""
+_MAPS = 2 * 256 * 4
+"""The two quantization maps that are stored with each 8-bit tensor."""
+
+BYTES_PER_SECOND = 1.1e8
+"""Checkpoint bytes written in a second: made, hashed, synced. Measured: benchmarks/results/checkpoint_size.json."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """Bytes on disk.
+
+    Attributes:
+        adapter: the adapter's files alone.
+        each: one checkpoint.
+        kept: all that is there at the end of a run: the newest `keep` and the best adapter.
+        mirror: the same again in the mirror folder; 0 without one.
+        most: while a checkpoint is being written, when one more is there than is kept.
+        saves: checkpoints written over the whole run.
+    """
+
+    adapter: int
+    each: int
+    kept: int
+    mirror: int
+    most: int
+    saves: int
+
+    @property
+    def seconds(self) -> float:
+        """Time to write them all, the best adapter besides, and the mirror's copies, which are read back."""
+        written = self.saves * (self.each + self.adapter)
+        return written / BYTES_PER_SECOND * (3 if self.mirror else 1)
+
+
+def disk_use(config: Mapping[str, Any], recipe: Recipe, total_steps: int) -> Disk:
+    """What a run of this recipe keeps on disk.
+
+    Args:
+        config: the base's config.json.
+        recipe: adapter, optimizer and checkpoints count.
+        total_steps: of the whole run.
+    """
+    tensors = adapter_tensors(config, recipe)
+    adapter = sum(4 * count for count in tensors) + _NAME * len(tensors) + 1_000
+    each = adapter + _optimizer_bytes(tensors, recipe.optimizer.name) + _STATE_FILE
+    every, keep = recipe.checkpoints.every, recipe.checkpoints.keep
+    saves = max(1, -(-total_steps // every))
+    kept = min(keep, saves) * each + adapter
+    return Disk(
+        adapter=adapter,
+        each=each,
+        kept=kept,
+        mirror=kept if recipe.checkpoints.mirror else 0,
+        most=kept + each,
+        saves=saves,
+    )
+
+
+def adapter_tensors(config: Mapping[str, Any], recipe: Recipe) -> list[int]:
+    """Elements of each adapter matrix, for decoders whose projections are named as Llama's and Qwen's."""
+    hidden, heads = int(config["hidden_size"]), int(config["num_attention_heads"])
+    size = int(config.get("head_dim") or hidden // heads)
+    queries = heads * size
+    keys = int(config.get("num_key_value_heads") or heads) * size
+    inner = int(config["intermediate_size"])
+    shapes = {
+        "q_proj": (hidden, queries),
+        "k_proj": (hidden, keys),
+        "v_proj": (hidden, keys),
+        "o_proj": (queries, hidden),
+        "gate_proj": (hidden, inner),
+        "up_proj": (hidden, inner),
+        "down_proj": (inner, hidden),
+    }
+    rank = recipe.lora.rank
+    layer = [rank * width for target in recipe.lora.targets for width in shapes.get(target, (0, 0))]
+    return layer * int(config["num_hidden_layers"])
+
+
+def _optimizer_bytes(tensors: list[int], name: str) -> int:
+    """Size of optimizer.safetensors."""
+    if name in {"adamw", "paged_adamw_32bit"}:
+        entries = 3 if name == "adamw" else 2
+        return sum(8 * count + entries * _NAME for count in tensors)
+    large = [count for count in tensors if count >= _SMALL]
+    small = [count for count in tensors if count < _SMALL]
+    scales = sum(2 * 4 * -(-count // _BLOCK) for count in large)
+    return (
+        sum(2 * count for count in large)
+        + scales
+        + len(large) * (_MAPS + 6 * _NAME)
+        + sum(8 * count + 2 * _NAME for count in small)
+    )

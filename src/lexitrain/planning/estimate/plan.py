@@ -1,0 +1,309 @@
+"""A plan: hours, memory, disk and money of a run that has not begun.
+
+The work of its steps comes from rehearsals (`costs.py`), their shapes from the data (`steps.py`), the device's rates
+from the catalogue or from a calibration. Nothing is trained and nothing downloaded.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from lexitrain.models.architecture import architecture_of
+from lexitrain.planning.devices.calibration import BAND, Calibration, find_calibration
+from lexitrain.planning.devices.rates import Level, Rates, catalogue_rates
+from lexitrain.planning.estimate.automatic_settings import decide
+from lexitrain.planning.estimate.disk import Disk, disk_use
+from lexitrain.planning.estimate.planned_steps import (
+    PlannedData,
+    PlannedSteps,
+    StepShape,
+    plan_steps,
+)
+from lexitrain.planning.estimate.step_costs import step_costs
+from lexitrain.planning.rehearsal.cost import Target
+
+if TYPE_CHECKING:
+    from lexitrain.planning.devices.catalogue import Gpu
+    from lexitrain.planning.estimate.step_costs import StepCosts
+    from lexitrain.planning.rehearsal.cost import Memory
+    from lexitrain.recipe.schema import Recipe
+
+LEVELS: tuple[Level, ...] = ("low", "expected", "high")
+_LAYOUT_SECONDS = 0.002
+"""Laying out a step of 24 samples takes a worker about this long."""
+_RENDER_SECONDS = 0.00015
+"""Rendering and tokenizing one sample, once a run."""
+VISIBLE = 0.98
+"""Share of a GPU's memory as sold that a process can see; the driver and error correction keep the rest."""
+
+DataFor = Callable[["Recipe"], PlannedData]
+"""Gives the samples for a recipe: rendered with its base's tokenizer, within its max_length."""
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A quantity with its likely range."""
+
+    low: float
+    expected: float
+    high: float
+
+    def times(self, factor: float) -> Band:
+        """The band in another unit."""
+        return Band(self.low * factor, self.expected * factor, self.high * factor)
+
+    def to_json(self, digits: int = 3) -> dict[str, float]:
+        """Rounded to so many digits after the point."""
+        return {level: round(getattr(self, level), digits) for level in LEVELS}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is foreseen for one recipe on one device.
+
+    Attributes:
+        recipe: with every automatic choice made.
+        gpu: the device.
+        target: precision and attention kernel on it.
+        calibration: the measurement used, if there is one.
+        data, steps: what is trained on, and the shapes of its steps.
+        memory: bytes at the peak.
+        memory_limit: bytes that there are.
+        step_seconds: of one optimizer step.
+        hours: of the whole run.
+        parts: expected hours by part: training, validation, checkpoints, data.
+        kinds: expected seconds a step by kind of work.
+        disk: checkpoint bytes.
+        price: dollars an hour, or None.
+        flops: arithmetic of a step.
+        trainable_parameters, base_parameters: of the adapter, of the frozen base.
+        choices: automatic settings and what they became, as `field: value`.
+    """
+
+    recipe: Recipe
+    gpu: Gpu
+    target: Target
+    calibration: Calibration | None
+    data: PlannedData
+    steps: PlannedSteps
+    memory: Memory
+    memory_limit: float
+    step_seconds: Band
+    hours: Band
+    parts: dict[str, float]
+    kinds: dict[str, float]
+    disk: Disk
+    price: float | None
+    flops: float
+    trainable_parameters: int
+    base_parameters: int
+    choices: dict[str, str]
+
+    @property
+    def fits(self) -> bool:
+        """Whether the device's memory holds it, the runtime's own share included."""
+        return self.memory.device_total <= self.memory_limit
+
+    @property
+    def cost(self) -> Band | None:
+        """Dollars for the whole run."""
+        return None if self.price is None else self.hours.times(self.price)
+
+    @property
+    def basis(self) -> Literal["measured", "fitted", "catalogue"]:
+        """How the device's speed is known."""
+        return "measured" if self.calibration else self.gpu.status
+
+
+def make_plan(
+    recipe: Recipe,
+    gpu: Gpu,
+    data_for: DataFor,
+    *,
+    memory_limit: float | None = None,
+    price: float | None = None,
+    calibrated: bool = True,
+) -> Plan:
+    """Plan a run.
+
+    Args:
+        recipe: automatic settings are decided here as training would decide them on this device.
+        gpu: the device.
+        data_for: its samples.
+        memory_limit: bytes; what the device has where not given.
+        price: dollars an hour; the catalogue's where not given.
+        calibrated: use a measurement of the device where there is one.
+
+    Raises:
+        InputError: the base's shape cannot be had, there is nothing to train on, or the device cannot compute
+            attention as the recipe asks.
+    """
+    architecture = architecture_of(recipe.model.base, recipe.model.revision)
+    target = Target.of(
+        recipe.model.precision,
+        gpu.capability,
+        recipe.step.attention,
+        architecture.config.get("attention_dropout") or 0.0,
+    )
+    limit = VISIBLE * 1e9 * gpu.memory if memory_limit is None else memory_limit
+    data = data_for(recipe)
+
+    def steps_of(each: Recipe) -> PlannedSteps:
+        return plan_steps(each, data, architecture, blocks=target.attention == "blocks")
+
+    decided = decide(recipe, architecture, target, limit, steps_of)
+    steps = steps_of(decided.recipe)
+    costs = step_costs(architecture, decided.recipe, target)
+    calibration = find_calibration(gpu, target.dtype) if calibrated else None
+    disk = disk_use(architecture.config, decided.recipe, steps.total_steps)
+    rates = {level: _rates(gpu, target.dtype, level, calibration) for level in LEVELS}
+    seconds = {level: mean_step_seconds(steps.spread, costs, rates[level]) for level in LEVELS}
+    totals = {
+        level: _run_seconds(decided.recipe, steps, costs, rates[level], seconds[level], disk)
+        for level in LEVELS
+    }
+    if calibration is not None:
+        seconds = {level: seconds["expected"] * BAND[level] for level in LEVELS}
+        totals = {
+            level: {part: each * BAND[level] for part, each in totals["expected"].items()}
+            for level in LEVELS
+        }
+    return Plan(
+        recipe=decided.recipe,
+        gpu=gpu,
+        target=target,
+        calibration=calibration,
+        data=data,
+        steps=steps,
+        memory=decided.memory,
+        memory_limit=limit,
+        step_seconds=Band(**seconds),
+        hours=Band(**{level: sum(totals[level].values()) / 3600 for level in LEVELS}),
+        parts={part: each / 3600 for part, each in totals["expected"].items()},
+        kinds=_mean_by_kind(steps.spread, costs, rates["expected"]),
+        disk=disk,
+        price=gpu.price if price is None else price,
+        flops=_mean_flops(steps.spread, costs),
+        trainable_parameters=costs.trainable_parameters,
+        base_parameters=costs.base_parameters,
+        choices=decided.choices,
+    )
+
+
+def mean_step_seconds(steps: tuple[StepShape, ...], costs: StepCosts, rates: Rates) -> float:
+    """Mean time of an optimizer step over these steps: all cuts and the update."""
+    counted = Counter(cut for step in steps for cut in step)  # padded cuts are all alike
+    cuts = sum(count * rates.seconds(costs.operations(cut)) for cut, count in counted.items())
+    return cuts / len(steps) + rates.seconds(costs.update)
+
+
+def _rates(gpu: Gpu, precision: str, level: Level, calibration: Calibration | None) -> Rates:
+    if calibration is not None:
+        return calibration.rates()
+    return catalogue_rates(gpu, precision, level)
+
+
+def _run_seconds(
+    recipe: Recipe,
+    steps: PlannedSteps,
+    costs: StepCosts,
+    rates: Rates,
+    step_seconds: float,
+    disk: Disk,
+) -> dict[str, float]:
+    """Seconds of the whole run by part."""
+    workers = recipe.data.workers
+    # Workers lay the next steps out while this one is computed; only what exceeds it is waited for.
+    layout = _LAYOUT_SECONDS * recipe.step.effective_batch / 24
+    waited = layout if workers == 0 else max(0.0, layout / workers - step_seconds)
+    rendered = _RENDER_SECONDS * (steps.samples + recipe.step.effective_batch)
+    return {
+        "training": steps.total_steps * step_seconds,
+        "validation": _validation_seconds(recipe, steps, costs, rates),
+        "checkpoints": disk.seconds,
+        "data": steps.total_steps * waited + rendered,
+    }
+
+
+def _validation_seconds(
+    recipe: Recipe, steps: PlannedSteps, costs: StepCosts, rates: Rates
+) -> float:
+    """Forward passes over the validation samples: before training, whenever they are due, and at the end."""
+    if not steps.validation:
+        return 0.0
+    forward = [
+        rates.seconds(work for work in costs.operations(cut) if work.phase == "forward")
+        for batch in steps.validation
+        for cut in batch
+    ]
+    once = sum(forward) / len(steps.validation) * steps.validation_batches
+    every = recipe.validation.every or recipe.checkpoints.every
+    return once * (1 + -(-steps.total_steps // every))
+
+
+def _mean_by_kind(steps: tuple[StepShape, ...], costs: StepCosts, rates: Rates) -> dict[str, float]:
+    """Seconds of a step by kind of work, and of starting its operations."""
+    works = [work for step in steps for cut in step for work in costs.operations(cut)]
+    found = {kind: each / len(steps) for kind, each in rates.by_kind(works).items()}
+    for kind, each in rates.by_kind(costs.update).items():
+        found[kind] = found.get(kind, 0.0) + each
+    started = sum(work.launches for work in works) / len(steps)
+    started += sum(work.launches for work in costs.update)
+    return found | {"launches": started * rates.launch}
+
+
+def _mean_flops(steps: tuple[StepShape, ...], costs: StepCosts) -> float:
+    """Arithmetic of a step: matrix products and attention."""
+    counted = {"matmul", "adapter", "attention", "head"}
+    total = sum(
+        work.flops
+        for step in steps
+        for cut in step
+        for work in costs.operations(cut)
+        if work.kind in counted
+    )
+    return total / len(steps)
+
+
+def plan_json(plan: Plan) -> dict[str, Any]:
+    """The plan as the JSON document of `lexitrain plan --json`."""
+    memory = plan.memory
+    gigabytes = {name: round(size / 1e9, 4) for name, size in memory.parts().items()}
+    document: dict[str, Any] = {
+        "recipe": plan.recipe.name,
+        "gpu": plan.gpu.name,
+        "basis": plan.basis,
+        "base": plan.recipe.model.base,
+        "precision": plan.target.dtype,
+        "data": {"source": plan.data.source, "exact": plan.data.exact},
+        "samples": plan.steps.samples,
+        "steps": plan.steps.total_steps,
+        "step_seconds": float(f"{plan.step_seconds.expected:.4g}"),
+        "hours": plan.hours.to_json(),
+        "hours_by_part": {part: round(hours, 4) for part, hours in plan.parts.items()},
+        "step_seconds_by_kind": {kind: float(f"{each:.3g}") for kind, each in plan.kinds.items()},
+        "memory_gb": {
+            **gigabytes,
+            "peak": round(memory.peak / 1e9, 4),
+            "reserved": round(memory.reserved / 1e9, 4),
+            "device_total": round(memory.device_total / 1e9, 4),
+            "limit": round(plan.memory_limit / 1e9, 4),
+        },
+        "checkpoint_mb": {
+            "each": round(plan.disk.each / 1e6, 1),
+            "kept": round(plan.disk.kept / 1e6, 1),
+            "mirror": round(plan.disk.mirror / 1e6, 1),
+        },
+        "fits": plan.fits,
+        "trainable_parameters": plan.trainable_parameters,
+        "flops_per_step": round(plan.flops),
+        "layout_tokens_per_step": round(plan.steps.layout_tokens, 1),
+        "supervised_tokens_per_step": round(plan.steps.supervised_tokens, 1),
+        "cuts_per_step": round(plan.steps.cuts, 2),
+        "choices": plan.choices,
+        "cost": None if plan.cost is None else plan.cost.to_json(2),
+    }
+    return document

@@ -1,0 +1,210 @@
+"""The steps of a planned run as shapes: which samples each takes, how they are laid out and cut.
+
+Samples come from the user's records or from the shipped lengths; their order and their layout are training's own
+(`lexitrain.batching`). Laying out every step of a long run would take seconds, so a spread of steps is laid out, whose
+mean stands for all, and the heaviest of the run, which decide the memory. Some 2 ms a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lexitrain.batching.cuts import CutCost
+from lexitrain.batching.layout import MicroBatch, lay_out
+from lexitrain.batching.sample_order import SampleOrder, fixed_subset
+from lexitrain.planning.rehearsal.cost import CutShape, shapes_of
+
+if TYPE_CHECKING:
+    from lexitrain.models.architecture import Architecture
+    from lexitrain.recipe.schema import Recipe
+    from lexitrain.samples.rendering import Sample
+
+SPREAD = 60
+"""Steps whose mean stands for all; the mean is then known to about one percent."""
+HEAVIEST = 4
+_VALIDATION = 10
+
+StepShape = tuple[CutShape, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedData:
+    """The samples of a planned run.
+
+    Attributes:
+        train, validation: rendered or made samples, none longer than the recipe's max_length.
+        source: what they are, in words.
+        exact: True where they are the user's own records in the base's own vocabulary.
+        key: changes when any of them changes.
+        skipped: records that do not fit max_length.
+    """
+
+    train: Sequence[Sample]
+    validation: Sequence[Sample]
+    source: str
+    exact: bool
+    key: str
+    skipped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedSteps:
+    """A run's steps as shapes.
+
+    Attributes:
+        spread: steps evenly spread over the run.
+        heaviest: those with most tokens, that with the longest sample, and the one of the spread with the longest
+            micro-batch.
+        validation: a spread of the validation batches.
+        total_steps, steps_per_epoch: of the run.
+        samples: training samples an epoch.
+        validation_batches: forward passes of one validation.
+        supervised_tokens, real_tokens: mean of a step: scored tokens, and the samples' own tokens.
+    """
+
+    spread: tuple[StepShape, ...]
+    heaviest: tuple[StepShape, ...]
+    validation: tuple[StepShape, ...]
+    total_steps: int
+    steps_per_epoch: int
+    samples: int
+    validation_batches: int
+    supervised_tokens: float
+    real_tokens: float
+
+    @property
+    def layout_tokens(self) -> float:
+        """Positions of a step, mean."""
+        return float(np.mean([sum(cut.positions for cut in step) for step in self.spread]))
+
+    @property
+    def cuts(self) -> float:
+        """Micro-batches of a step, mean."""
+        return float(np.mean([len(step) for step in self.spread]))
+
+
+def plan_steps(
+    recipe: Recipe, data: PlannedData, architecture: Architecture, *, blocks: bool = False
+) -> PlannedSteps:
+    """Lay out the run of a recipe.
+
+    Args:
+        recipe: its cuts are fixed: where `token_budget` is `auto` there is none.
+        data: rendered for the recipe's max_length.
+        architecture: decides what a cut costs, as in training.
+        blocks: whether attention goes by blocks.
+    """
+    step, schedule = recipe.step, recipe.schedule
+    # Recipes that are compared often differ in nothing that the layout depends on.
+    key = repr(
+        (
+            (data.key, recipe.data.max_length, recipe.data.task_weights, recipe.seed),
+            (step.effective_batch, step.layout, step.loss, step.micro_batch, step.token_budget),
+            (schedule.epochs, recipe.validation.limit, cut_cost_of(architecture), blocks),
+        )
+    )
+    if key not in _laid_out:
+        if len(_laid_out) == _MOST_LAID_OUT:
+            del _laid_out[next(iter(_laid_out))]
+        _laid_out[key] = _plan_steps(recipe, data, architecture, blocks)
+    return _laid_out[key]
+
+
+_laid_out: dict[str, PlannedSteps] = {}
+_MOST_LAID_OUT = 16
+
+
+def _plan_steps(
+    recipe: Recipe, data: PlannedData, architecture: Architecture, blocks: bool
+) -> PlannedSteps:
+    order = SampleOrder(
+        [sample.task for sample in data.train],
+        recipe.seed,
+        recipe.step.effective_batch,
+        recipe.schedule.epochs,
+        recipe.data.task_weights,
+    )
+    lay = partial(laid_out, recipe=recipe, cost=cut_cost_of(architecture), blocks=blocks)
+    chosen = np.unique(np.linspace(0, order.total_steps - 1, SPREAD).round().astype(int))
+    indices = [order.samples(int(step)) for step in chosen]
+    batches = [lay([data.train[i] for i in step]) for step in indices]
+    spread = tuple(shapes_of(step) for step in batches)
+    longest = max(spread, key=lambda step: max(cut.positions for cut in step))
+    return PlannedSteps(
+        spread=spread,
+        heaviest=(*_heaviest(order, data.train, lay), longest),
+        validation=tuple(shapes_of(lay(part)) for part in _validation_parts(recipe, data)),
+        total_steps=order.total_steps,
+        steps_per_epoch=order.steps_per_epoch,
+        samples=order.samples_per_epoch,
+        validation_batches=-(-_validated(recipe, data) // recipe.step.effective_batch),
+        supervised_tokens=float(np.mean([sum(b.supervised_tokens for b in s) for s in batches])),
+        real_tokens=float(np.mean([sum(len(data.train[i]) for i in step) for step in indices])),
+    )
+
+
+def laid_out(
+    samples: Sequence[Sample], recipe: Recipe, cost: CutCost, *, blocks: bool = False
+) -> list[MicroBatch]:
+    """The micro-batches of a step, as `TrainingStep.lay_out` makes them."""
+    step = recipe.step
+    return lay_out(
+        samples,
+        layout=step.layout,
+        loss=step.loss,
+        max_length=recipe.data.max_length,
+        pad_id=0,
+        token_budget=None if step.token_budget == "auto" else step.token_budget,
+        micro_batch=None if step.micro_batch == "auto" else step.micro_batch,
+        cost=cost,
+        blocks=blocks,
+    )
+
+
+def cut_cost_of(architecture: Architecture) -> CutCost:
+    """What a cut costs, from the shape alone; the same as `lexitrain.step.training_step.cut_cost`."""
+    config = architecture.config
+    hidden, heads = int(config["hidden_size"]), int(config["num_attention_heads"])
+    size = int(config.get("head_dim") or hidden // heads)
+    attention, keys = heads * size, int(config.get("num_key_value_heads") or heads) * size
+    return CutCost.of_shape(
+        attention_width=attention,
+        weights_per_layer=hidden
+        * (2 * attention + 2 * keys + 3 * int(config["intermediate_size"])),
+    )
+
+
+def _heaviest(
+    order: SampleOrder,
+    samples: Sequence[Sample],
+    lay: Callable[[Sequence[Sample]], list[MicroBatch]],
+) -> tuple[StepShape, ...]:
+    """The steps with most tokens and that with the longest sample, of the first epochs; later ones are drawn alike."""
+    lengths: NDArray[np.int64] = np.array([len(sample) for sample in samples], dtype=np.int64)
+    steps = range(min(order.total_steps, 4 * order.steps_per_epoch))
+    held = [lengths[order.samples(step)] for step in steps]
+    totals = np.array([each.sum() for each in held])
+    longest = int(np.argmax([each.max() for each in held]))
+    found = {longest, *np.argsort(totals, kind="stable")[-HEAVIEST:].tolist()}
+    return tuple(shapes_of(lay([samples[i] for i in order.samples(s)])) for s in sorted(found))
+
+
+def _validated(recipe: Recipe, data: PlannedData) -> int:
+    """Validation samples that are used."""
+    return len(fixed_subset(len(data.validation), recipe.validation.limit, recipe.seed))
+
+
+def _validation_parts(recipe: Recipe, data: PlannedData) -> list[list[Sample]]:
+    """A spread of the batches that a validation goes through."""
+    chosen = fixed_subset(len(data.validation), recipe.validation.limit, recipe.seed)
+    size = recipe.step.effective_batch
+    starts = np.arange(0, len(chosen), size)
+    if len(starts) > _VALIDATION:
+        starts = starts[np.linspace(0, len(starts) - 1, _VALIDATION).round().astype(int)]
+    return [[data.validation[i] for i in chosen[start : start + size]] for start in starts]

@@ -1,0 +1,261 @@
+"""What any cut of a step costs, as closed forms over a few rehearsals.
+
+A run has hundreds of different cuts; rehearsing each would take minutes. But the work of a cut of `B` rows of `L`
+positions with `S` scored ones is linear in 1, B L, the cells of the attention matrix, S and the number of chunks that
+the output head takes; where attention goes by blocks also in their number and keys, in the trunk, the queries after
+it, their product and whether there is one. Five or eleven rehearsed cuts fix it. A test compares it with rehearsals of
+other cuts. Kept in the user's cache folder, so that the next plan needs neither the rehearsals nor torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import lexitrain
+from lexitrain.planning.estimate.disk import adapter_tensors
+from lexitrain.planning.rehearsal.cost import CutShape, Memory, Target, Work
+from lexitrain.planning.rehearsal.optimizer_state import update_work
+
+if TYPE_CHECKING:
+    from lexitrain.models.architecture import Architecture
+    from lexitrain.planning.rehearsal.cost import Rehearsal
+    from lexitrain.recipe.schema import Recipe
+
+_QUANTITIES = ("flops", "bytes", "launches")
+
+
+@dataclass(frozen=True)
+class StepCosts:
+    """The work of any step of one configuration.
+
+    Attributes:
+        lines: (kind, phase) of each line of work in a cut.
+        forms: [lines, quantities, features], see `_features`.
+        update: the optimizer's work, once a step.
+        head_chunk: scored positions that the head takes at a time.
+        trainable_parameters, base_parameters: counts.
+    """
+
+    lines: tuple[tuple[Any, Any], ...]
+    forms: NDArray[np.float64]
+    update: tuple[Work, ...]
+    head_chunk: int
+    trainable_parameters: int
+    base_parameters: int
+    _known: dict[CutShape, tuple[Work, ...]] = field(
+        default_factory=dict[CutShape, tuple[Work, ...]], repr=False, compare=False
+    )
+
+    def operations(self, cut: CutShape) -> tuple[Work, ...]:
+        """The work of a cut's forward and backward pass, a line for each kind and phase."""
+        if cut not in self._known:
+            found = np.maximum(self.forms @ np.array(_features(cut, self.head_chunk)), 0.0)
+            self._known[cut] = tuple(
+                Work(kind, phase, *row)
+                for (kind, phase), row in zip(self.lines, found.tolist(), strict=True)
+            )
+        return self._known[cut]
+
+
+def step_costs(architecture: Architecture, recipe: Recipe, target: Target) -> StepCosts:
+    """The costs of a recipe's steps, from the cache or from five rehearsals (some seconds).
+
+    Args:
+        architecture: of the base.
+        recipe: with quantization and recomputation decided.
+        target: the kind of device.
+    """
+    chunk = recipe.step.head_chunk
+    # The optimizer changes the update alone, which has a form of its own.
+    key = _key("forms", architecture, recipe, target, [_by_blocks(recipe, target)])
+    content = _cached(key, lambda: _fitted(architecture, recipe, target))
+    return StepCosts(
+        lines=tuple((kind, phase) for kind, phase in content["lines"]),
+        forms=np.array(content["forms"]),
+        update=(update_work(recipe.optimizer.name, content["sizes"]),),
+        head_chunk=chunk,
+        trainable_parameters=sum(content["sizes"]),
+        base_parameters=content["base_parameters"],
+    )
+
+
+def peak_memory(
+    architecture: Architecture, recipe: Recipe, target: Target, steps: Sequence[Sequence[CutShape]]
+) -> Memory:
+    """The peak over these steps, rehearsed (from the cache where it was before).
+
+    Memory is released between cuts, so that the largest cuts decide: those with most positions, the longest rows and
+    most scored positions.
+    """
+    cuts = [cut for step in steps for cut in step]
+    largest = {
+        max(cuts, key=lambda cut: (cut.positions, cut.scored)),
+        max(cuts, key=lambda cut: (cut.cells, cut.scored)),
+        max(cuts, key=lambda cut: (cut.scored, cut.positions)),
+    }
+    step = sorted(largest, key=str)
+    if len(step) == 1 and any(len(each) > 1 for each in steps):
+        step *= 2  # the gradients of an earlier cut are there already
+    more = [recipe.optimizer.name, *(asdict(cut) for cut in step)]
+    key = _key("memory", architecture, recipe, target, more)
+    content = _cached(key, lambda: asdict(_rehearse(architecture, recipe, target, step).memory))
+    return Memory(**content)
+
+
+def _rehearse(
+    architecture: Architecture, recipe: Recipe, target: Target, cuts: Sequence[CutShape]
+) -> Rehearsal:
+    from lexitrain.planning.rehearsal.rehearse import rehearse
+
+    return rehearse(architecture, recipe, target, cuts)
+
+
+def _by_blocks(recipe: Recipe, target: Target) -> bool:
+    """Whether the recipe's cuts attend by blocks; padded rows never do."""
+    return target.attention == "blocks" and recipe.step.layout != "padded"
+
+
+def _features(cut: CutShape, chunk: int) -> tuple[float, ...]:
+    chunks = -(-cut.scored // chunk)
+    trunk = (bool(cut.trunk), cut.trunk, cut.after_trunk, cut.trunk * cut.after_trunk)
+    blocks = (len(cut.blocks), cut.keys, *trunk) if cut.blocks else ()
+    return (1.0, cut.positions, cut.cells, cut.scored, chunks, *blocks)
+
+
+def _probes(chunk: int, by_blocks: bool) -> tuple[CutShape, ...]:
+    """Cuts whose features are independent; the last one needs a second chunk."""
+    few = max(1, min(32, chunk // 2))
+    if by_blocks:
+        one = ((128, 128),)
+        return (
+            CutShape(1, 128, few, one),
+            CutShape(1, 384, few, ((384, 384),)),
+            CutShape(1, 512, few, ((256, 256), (256, 512))),
+            CutShape(1, 256, few, ((128, 128), (128, 256))),
+            CutShape(1, 512, few, ((256, 256), (256, 384))),
+            CutShape(1, 384, few, ((256, 256), (128, 128)), trunk=128),
+            CutShape(1, 384, few, ((256, 256), (128, 128)), trunk=256),
+            CutShape(1, 512, few, ((128, 128), (384, 384)), trunk=128),
+            CutShape(1, 512, few, ((256, 256), (256, 256)), trunk=256),
+            CutShape(1, 128, 2 * few, one),
+            CutShape(1, 128, chunk + few, one),
+        )
+    return (
+        CutShape(1, 128, few),
+        CutShape(1, 384, few),
+        CutShape(2, 256, few),
+        CutShape(1, 128, 2 * few),
+        CutShape(1, 128, chunk + few),
+    )
+
+
+def _fitted(architecture: Architecture, recipe: Recipe, target: Target) -> dict[str, Any]:
+    """Solve for the forms. Products are exact; what is rounded to blocks is close."""
+    chunk = recipe.step.head_chunk
+    probes = _probes(chunk, _by_blocks(recipe, target))
+    from lexitrain.planning.rehearsal.rehearse import rehearse_work
+
+    found = rehearse_work(architecture, recipe, target, probes)
+    lines = sorted({(work.kind, work.phase) for each in found.operations for work in each})
+    matrix = np.array([_features(cut, chunk) for cut in probes])
+    tables = [{(work.kind, work.phase): work for work in each} for each in found.operations]
+    forms = [
+        [
+            np.linalg.solve(
+                matrix,
+                np.array([getattr(t[line], name) if line in t else 0.0 for t in tables]),
+            ).tolist()
+            for name in _QUANTITIES
+        ]
+        for line in lines
+    ]
+    return {
+        "lines": lines,
+        "forms": forms,
+        "sizes": _sizes(architecture, recipe, sum(found.sizes)),
+        "base_parameters": found.base_parameters,
+    }
+
+
+def _sizes(architecture: Architecture, recipe: Recipe, trainable: int) -> list[int]:
+    """Elements of each trained tensor; of a base with other projections only their sum is known."""
+    sizes = adapter_tensors(architecture.config, recipe)
+    return sizes if sum(sizes) == trainable else [trainable]
+
+
+# The cache
+
+
+def cache_folder() -> Path:
+    """Where rehearsals are kept."""
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return root / "lexitrain" / "rehearsals"
+
+
+def _key(
+    what: str,
+    architecture: Architecture,
+    recipe: Recipe,
+    target: Target,
+    more: Sequence[Any] = (),
+) -> str:
+    """Hash of all that decides a rehearsal, the code that is rehearsed included."""
+    step = recipe.step
+    parts = [
+        what,
+        architecture.fingerprint,
+        recipe.model.quantization,
+        recipe.lora.rank,
+        sorted(recipe.lora.targets),
+        recipe.lora.dropout > 0,
+        step.head_chunk,
+        step.gradient_checkpointing,
+        asdict(target),
+        list(more),
+        _code(),
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+@cache
+def _code() -> str:
+    """Versions of the libraries and a hash of the files that are rehearsed."""
+    digest = hashlib.sha256()
+    for name in ("torch", "transformers", "peft", "bitsandbytes"):
+        try:
+            digest.update(f"{name} {version(name)}".encode())
+        except PackageNotFoundError:
+            digest.update(f"{name} -".encode())
+    source = Path(lexitrain.__file__).parent
+    for room in ("models", "step", "batching", "planning"):
+        for path in sorted((source / room).rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _cached(key: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The content kept under `key`, made and kept where it is not there. A cache that cannot be used is no error."""
+    path = cache_folder() / f"{key}.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        content = make()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{os.getpid()}")
+        partial.write_text(json.dumps(content), encoding="utf-8")
+        partial.replace(path)
+    except OSError:
+        pass
+    return json.loads(json.dumps(content))

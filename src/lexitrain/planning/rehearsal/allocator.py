@@ -1,0 +1,32 @@
+"""From bytes in use to what the device is short of: what the allocator reserves, and the runtime's own memory."""
+
+from __future__ import annotations
+
+from lexitrain.planning.rehearsal.cost import Target
+
+_SEGMENT = 2 * 2**20
+"""PyTorch's CUDA allocator asks the device for multiples of 2 MiB."""
+_FRAGMENTS = 0.04
+"""Share of the peak that is reserved and cannot be used, because free blocks are too small. Between 1 and 8 % in steps
+whose cuts differ in length; not measured for every model."""
+_CUDA_WORKSPACE = 8_519_680
+"""What cuBLAS is given to work in (CUBLAS_WORKSPACE_CONFIG's default, :4096:2:16:8)."""
+_CUDA_CONTEXT = 450_000_000
+"""CUDA context with the kernels of PyTorch and cuBLAS loaded; 300 to 550 MB by card and version."""
+
+
+def reserved_bytes(peak: int, target: Target) -> int:
+    """What the allocator has taken from the device when `peak` bytes were in use. On a CPU, the peak itself."""
+    if target.device == "cpu":
+        return peak
+    return -(-int(peak * (1 + _FRAGMENTS)) // _SEGMENT) * _SEGMENT
+
+
+def workspace_bytes(target: Target) -> int:
+    """What matrix products hold from their first call on, beside their results."""
+    return _CUDA_WORKSPACE if target.device == "cuda" else 0
+
+
+def overhead_bytes(target: Target) -> int:
+    """What the device's runtime holds outside of the allocator."""
+    return _CUDA_CONTEXT if target.device == "cuda" else 0

@@ -1,0 +1,121 @@
+"""The product's own training step on a model without weights.
+
+Model, adapter and step are built by the code that training uses, on PyTorch's `meta` device: every tensor has a shape,
+a dtype and a storage of a certain size, and no content. A product with such tensors costs microseconds whatever its
+size. Building and stepping a model of four layers takes about a tenth of a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from lexitrain.batching.layout import MicroBatch
+from lexitrain.batching.query_blocks import Block
+from lexitrain.models import attach_adapter
+from lexitrain.planning.rehearsal.cost import CutShape, Target
+from lexitrain.planning.rehearsal.kernels import device_kernels, quantize
+from lexitrain.planning.rehearsal.recorder import Recorder, Recording
+from lexitrain.step import TrainingStep
+from lexitrain.step.training_step import set_gradient_checkpointing
+
+if TYPE_CHECKING:
+    from lexitrain.models.architecture import Architecture
+    from lexitrain.recipe.schema import Recipe
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class FakeStep:
+    """A step of a model so many layers deep.
+
+    Attributes:
+        step: the product's step; its tensors are on `meta`.
+        target: the kind of device it is rehearsed for.
+        base_parameters: of the base at this depth, a tied output head counted once.
+    """
+
+    step: TrainingStep
+    target: Target
+    base_parameters: int
+
+    def record(self, cut: CutShape) -> Recording:
+        """What one micro-batch of this shape allocates and computes, from empty gradients."""
+        recorder = Recorder(self.step.model, self.step.parameters, self.target)
+        with recorder, device_kernels(self.target):
+            self.step.accumulate([blank(cut)], supervised=1)
+        self.step.optimizer.zero_grad(set_to_none=True)
+        return recorder.recording()
+
+    def recompute(self, on: bool) -> None:
+        """Recompute activations in the backward pass, or keep them."""
+        set_gradient_checkpointing(self.step.model.get_base_model(), on)
+
+    def adapter_sizes(self) -> list[int]:
+        """Numbers in each trained tensor."""
+        return [parameter.numel() for parameter in self.step.parameters]
+
+    def base_bytes(self) -> int:
+        """Bytes of the frozen tensors."""
+        trained = {id(parameter) for parameter in self.step.parameters}
+        tensors = [*self.step.model.parameters(), *self.step.model.buffers()]
+        return sum(
+            each.untyped_storage().nbytes() for each in _once(tensors) if id(each) not in trained
+        )
+
+
+def build_fake_step(
+    architecture: Architecture, recipe: Recipe, target: Target, layers: int
+) -> FakeStep:
+    """The step of a recipe on a base so many layers deep.
+
+    Args:
+        architecture: shape of the base.
+        recipe: where quantization or recomputation is `auto`, neither is used.
+        target: precision and kernels.
+        layers: depth.
+
+    Raises:
+        InputError: transformers does not know the base, or it has none of the adapter's targets.
+    """
+    from transformers import AutoModelForCausalLM
+
+    config = architecture.transformers_config(layers)
+    with torch.device("meta"):
+        base: Any = AutoModelForCausalLM.from_config(
+            config, dtype=_DTYPES[target.dtype], attn_implementation="sdpa"
+        )
+        base.requires_grad_(False).eval()
+        parameters = sum(each.numel() for each in base.parameters())
+        model = attach_adapter(base, recipe.lora, recipe.seed)
+    if recipe.model.quantization == "nf4":
+        quantize(model.get_base_model(), keep=base.get_output_embeddings())
+    # The update's memory and work are counted apart (`optimizer_state.py`), so that any optimizer serves.
+    optimizer = torch.optim.SGD([each for each in model.parameters() if each.requires_grad])
+    # FlexAttention keeps a little less than a dense mask, and needs its device.
+    attention = "blocks" if target.attention == "blocks" else "dense"
+    settings = recipe.step.model_copy(update={"attention": attention})
+    step = TrainingStep(
+        model, optimizer, settings, max_length=recipe.data.max_length, pad_id=0, clip=1.0
+    )
+    return FakeStep(step, target, parameters)
+
+
+def _once(tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """The tensors without repetition of a storage."""
+    return list({each.untyped_storage()._cdata: each for each in tensors}.values())
+
+
+def blank(cut: CutShape) -> MicroBatch:
+    """A micro-batch of which only the shape matters."""
+    grid = np.zeros((cut.rows, cut.length), dtype=np.int64)
+    flat = np.zeros(cut.scored, dtype=np.int64)
+    blocks = tuple(
+        Block(start, end, np.zeros(keys, dtype=np.int64)) for start, end, keys in cut.block_bounds
+    )
+    return MicroBatch(grid, grid, grid, flat, flat, flat, cut.positions, blocks, cut.trunk)

@@ -1,0 +1,179 @@
+"""The kernels that a device would choose, for tensors that are on no device.
+
+PyTorch chooses the attention and the dropout kernel by device, and kernels differ in what they keep for the backward
+pass. On `meta` it would take the slow reference path. So while a step is rehearsed, those two calls go straight to the
+kernel of the target; its shape function is PyTorch's own.
+
+A base in 4 bits cannot be built without its weights. A stand-in keeps the bytes that bitsandbytes keeps and restores
+the weight at every use, forward and backward, as its kernels do for more than a few rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, library
+from torch.utils.flop_counter import sdpa_backward_flop_count, sdpa_flop_count
+
+from lexitrain.planning.rehearsal.cost import Target
+
+_BLOCK = 64
+"""Weights that share a scale in NF4."""
+_BLOCKS = 256
+"""Scales that share a scale of their own (double quantization)."""
+
+_library = library.Library("lexitrain", "FRAGMENT")
+_library.define(
+    "restored_4bit(Tensor packed, Tensor scales, int[] shape, ScalarType dtype) -> Tensor"
+)
+
+
+@library.impl(_library, "restored_4bit", "Meta")
+def _restored(packed: Tensor, _scales: Tensor, shape: list[int], dtype: torch.dtype) -> Tensor:
+    return torch.empty(shape, dtype=dtype, device=packed.device)
+
+
+@contextmanager
+def device_kernels(target: Target) -> Iterator[None]:
+    """Send attention and dropout to the target's kernels, in this process, for the time of a rehearsal.
+
+    The two functions are exchanged in PyTorch's module, not by a function mode: recomputation in the backward pass runs
+    outside of any mode.
+    """
+    functional: Any = torch.nn.functional
+    attention, dropout = functional.scaled_dot_product_attention, functional.dropout
+    if target.device == "cuda":
+        functional.scaled_dot_product_attention = _cuda_attention
+        functional.dropout = _cuda_dropout
+    else:
+        functional.scaled_dot_product_attention = _cpu_attention
+    try:
+        yield
+    finally:
+        functional.scaled_dot_product_attention, functional.dropout = attention, dropout
+
+
+def _cpu_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,  # noqa: ARG001 (the kernel takes grouped queries as they are)
+) -> Tensor:
+    return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+        query, key, value, dropout_p, is_causal, attn_mask=attn_mask, scale=scale
+    )[0]
+
+
+def _cuda_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+) -> Tensor:
+    """The memory-efficient kernel: the only fused one that takes a mask."""
+    if attn_mask is not None:
+        rows, heads, length, _ = query.shape
+        attn_mask = attn_mask.expand(rows, heads, length, key.shape[2])
+    return torch.ops.aten._scaled_dot_product_efficient_attention(
+        query, key, value, attn_mask, True, dropout_p, is_causal, scale=scale
+    )[0]
+
+
+def _cuda_dropout(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
+    """The kernel that keeps one byte a number; PyTorch's other one keeps a mask as wide as the numbers."""
+    if inplace or not training or p == 0:
+        return torch.dropout(input, p, training)
+    return torch.native_dropout(input, p, training)[0]
+
+
+def _forward_flops(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+    return sdpa_flop_count(query, _ungrouped(key, query), _ungrouped(value, query))
+
+
+def _backward_flops(gradient: Any, query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+    keys, values = _ungrouped(key, query), _ungrouped(value, query)
+    return sdpa_backward_flop_count(gradient, query, keys, values)
+
+
+def _ungrouped(keys: Any, query: Any) -> tuple[int, ...]:
+    """The shape of keys or values as if each query head had its own."""
+    rows, _, length, size = keys
+    return (rows, query[1], length, size)
+
+
+CPU_ATTENTION_FLOPS = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _forward_flops,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _backward_flops,
+}
+"""Arithmetic of the CPU's fused kernel from the shapes of its arguments, which PyTorch's counter does not know."""
+
+
+def nf4_bytes(weights: int) -> int:
+    """Bytes that bitsandbytes keeps for a matrix of so many weights: NF4 with double quantization."""
+    blocks = -(-weights // _BLOCK)
+    second = -(-blocks // _BLOCKS)
+    values, second_values, offset = 16 * 4, 256 * 4, 4
+    return -(-weights // 2) + blocks + 4 * second + values + second_values + offset
+
+
+class _FourBitProduct(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, packed: Tensor, scales: Tensor, bias: Any, shape: Any
+    ) -> Tensor:
+        ctx.save_for_backward(packed, scales)
+        ctx.shape = shape
+        weight = torch.ops.lexitrain.restored_4bit(packed, scales, shape, x.dtype)
+        return torch.nn.functional.linear(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
+        packed, scales = ctx.saved_tensors
+        (gradient,) = grad_outputs
+        weight = torch.ops.lexitrain.restored_4bit(packed, scales, ctx.shape, gradient.dtype)
+        return torch.matmul(gradient, weight), None, None, None, None
+
+
+class FourBitLinear(torch.nn.Module):
+    """A frozen linear layer whose matrix is kept in NF4.
+
+    Args:
+        linear: the layer whose place it takes.
+    """
+
+    def __init__(self, linear: torch.nn.Linear) -> None:
+        super().__init__()
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        count = linear.weight.numel()
+        packed = torch.empty(-(-count // 2), dtype=torch.uint8, device="meta")
+        scales = torch.empty(nf4_bytes(count) - len(packed), dtype=torch.uint8, device="meta")
+        self.packed = torch.nn.Parameter(packed, requires_grad=False)
+        self.scales = torch.nn.Parameter(scales, requires_grad=False)
+        self.bias = linear.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`x @ weight.T + bias`, the weight restored for the moment."""
+        shape = [self.out_features, self.in_features]
+        return _FourBitProduct.apply(x, self.packed, self.scales, self.bias, shape)  # pyright: ignore
+
+
+def quantize(model: torch.nn.Module, keep: torch.nn.Module) -> None:
+    """Put stand-ins in 4 bits in the place of the frozen linear layers but `keep`, the output head, as loading does."""
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if not isinstance(child, torch.nn.Linear) or child is keep:
+                continue
+            if not child.weight.requires_grad:
+                setattr(module, name, FourBitLinear(child))

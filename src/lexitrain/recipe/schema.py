@@ -1,0 +1,306 @@
+"""A recipe: everything that defines a training run, as one YAML file and one typed object.
+
+Every field carries its type, its limits and a docstring; the docstring is the help text that `lexitrain recipes`
+prints, so nothing is described twice. Unknown and contradictory keys are refused with the file, the line and the
+nearest valid name. A recipe may start from another one (`extends: fast`), and `--set section.field=value`
+overrides single fields. Reading a recipe costs milliseconds and imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+
+from lexitrain.storage.user_paths import user_path
+
+#: The projections of a decoder layer that an adapter can change.
+PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+def _no_truth_value(value: Any) -> Any:
+    """Taken as a number, `rank: true` would be rank 1."""
+    if isinstance(value, bool):
+        raise ValueError("true or false is no value for this field")
+    return value
+
+
+#: How often a record of a task appears in an epoch.
+Weight = Annotated[float, Field(ge=0, le=1000), BeforeValidator(_no_truth_value)]
+
+AutoOrCount = Literal["auto"] | Annotated[int, Field(ge=1)]
+
+#: Marks a field that may differ between the start of a run and its resumption: it changes what is shown or kept,
+#: never which weights come out.
+_FREE: dict[str, Any] = {"free_on_resume": True}
+
+
+def _without_repetition(names: tuple[str, ...]) -> tuple[str, ...]:
+    twice = [name for place, name in enumerate(names) if name in names[:place]]
+    if twice:
+        raise ValueError(f"{twice[0]} is named twice")
+    return names
+
+
+class Section(BaseModel):
+    """A group of fields. Unknown keys are refused; objects are immutable."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+        allow_inf_nan=False,
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_values(cls, value: Any, info: ValidationInfo) -> Any:
+        wanted = cls.model_fields[info.field_name or ""].annotation
+        return value if wanted is bool else _no_truth_value(value)
+
+
+class ModelSection(Section):
+    """The base model and the numbers it is stored in."""
+
+    base: str = Field(default="Qwen/Qwen2.5-0.5B-Instruct", min_length=1)
+    """Base model: a Hub id, a local folder, or `nano`, the small base inside this package."""
+    revision: str | None = None
+    """Branch, tag or commit of the base on the Hub. Empty: the newest."""
+    adapter: str | None = None
+    """Folder of an adapter to start from, in PEFT form. Empty: a new adapter."""
+    quantization: Literal["auto", "none", "nf4"] = "auto"
+    """How the frozen base is stored: `none` in the compute precision, `nf4` in 4 bits (bitsandbytes), `auto` in
+    4 bits only where the plan says that it does not fit otherwise."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Compute precision. `auto`: bf16 on compute capability 8.0 and later, fp16 below, fp32 on a CPU."""
+
+
+class LoraSection(Section):
+    """The low-rank adapter (Hu et al. 2021, arXiv:2106.09685)."""
+
+    rank: int = Field(default=16, ge=1, le=1024)
+    """Rank of the two adapter matrices."""
+    alpha: float = Field(default=32.0, gt=0)
+    """Scale of the adapter: its output is multiplied by alpha / rank."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of adapter inputs set to zero while training. Above 0 the exactness promises do not hold."""
+    targets: tuple[str, ...] = Field(default=PROJECTIONS, min_length=1)
+    """Projections of each decoder layer that get an adapter."""
+
+    @field_validator("targets")
+    @classmethod
+    def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return _without_repetition(names)
+
+
+class DataSection(Section):
+    """Which records are trained on and how long a sample may be."""
+
+    max_length: int = Field(default=512, ge=32, le=131_072)
+    """Longest sample in tokens, prompt and answer together. The learner's text is shortened, never the answer."""
+    tasks: tuple[str, ...] = ()
+    """Short names of the tasks to train. Empty: all that the data holds."""
+    task_weights: dict[str, Weight] = Field(default_factory=dict)
+    """How often each record of a task appears in an epoch, by short name; 1 where not given, 0 leaves a task out."""
+    custom_tasks: tuple[str, ...] = ()
+    """Tasks of your own: `file.py` or `package.module:attribute`. Installed entry points are found without this."""
+    adapters: Literal["one", "per_task"] = "one"
+    """`one` adapter for all tasks, or one `per_task`, each in a run folder of its own below the run."""
+    workers: int = Field(default=2, ge=0, le=64, json_schema_extra=_FREE)
+    """Background workers that lay out the next steps. 0: none; the result does not depend on it."""
+
+    @field_validator("tasks")
+    @classmethod
+    def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return _without_repetition(names)
+
+
+class StepSection(Section):
+    """One optimizer step: which samples, laid out and cut how."""
+
+    effective_batch: int = Field(default=24, ge=1, le=65_536)
+    """Samples per optimizer step."""
+    layout: Literal["tree", "packed", "padded"] = "tree"
+    """`tree` shares equal prompt beginnings, `packed` puts samples end to end, `padded` pads each to max_length."""
+    loss: Literal["completion", "all_tokens"] = "completion"
+    """Supervised tokens: the answers only, or every token of a sample."""
+    micro_batch: AutoOrCount = "auto"
+    """Samples per cut of a step. `auto`: cut by cost within the token budget."""
+    token_budget: AutoOrCount = "auto"
+    """Most layout tokens in one cut. `auto`: as the memory allows."""
+    head_chunk: int = Field(default=1024, ge=1, le=1_048_576)
+    """Supervised positions for which the output head is computed at a time; bounds the memory of the logits."""
+    gradient_checkpointing: Literal["auto", "always", "never"] = "auto"
+    """Recompute activations in the backward pass. `auto`: only where it does not fit otherwise."""
+    memory_limit: float | None = Field(default=None, gt=0)
+    """Memory that the automatic settings may count on, in GB (10^9 bytes). Empty: what the device has free."""
+    attention: Literal["auto", "dense", "blocks", "flex"] = "auto"
+    """`dense`: one call with a mask. `blocks`: runs of queries, each with the columns that it may see. `flex`:
+    FlexAttention. `auto`: `blocks` on a CPU; on a GPU `flex` from compute capability 8.0 on, else `dense`."""
+    bucket: AutoOrCount = "auto"
+    """Cut lengths are padded to a multiple of it, so that kernels see few shapes. `auto`: 1 on a CPU; on a GPU 16, or
+    64 with `flex`."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.layout == "tree" and self.loss == "all_tokens":
+            raise ValueError(
+                "layout 'tree' cannot supervise all tokens: a shared prompt token has several successors; "
+                "use layout 'packed' or loss 'completion'"
+            )
+        if self.micro_batch != "auto" and self.token_budget != "auto":
+            raise ValueError("micro_batch and token_budget both set the cuts; give one of them")
+        if self.micro_batch != "auto" and self.micro_batch > self.effective_batch:
+            raise ValueError(
+                f"micro_batch {self.micro_batch} is larger than effective_batch {self.effective_batch}"
+            )
+        return self
+
+
+class OptimizerSection(Section):
+    """AdamW (Loshchilov & Hutter 2017, arXiv:1711.05101) and its settings."""
+
+    name: Literal["adamw", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"] = "adamw_8bit"
+    """`adamw` is PyTorch's; the others are bitsandbytes' with 8-bit state or with state that can leave the GPU."""
+    learning_rate: float = Field(default=3e-4, gt=0, le=1)
+    """Peak learning rate."""
+    weight_decay: float = Field(default=0.01, ge=0, le=1)
+    """Decoupled weight decay of the adapter matrices."""
+    clip: float = Field(default=1.0, gt=0)
+    """Largest global norm of the gradient; a larger gradient is scaled down to it."""
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    """Decay of the running mean of gradients."""
+    beta2: float = Field(default=0.999, ge=0, lt=1)
+    """Decay of the running mean of squared gradients."""
+    epsilon: float = Field(default=1e-8, gt=0)
+    """Added to the denominator of the update."""
+
+
+class ScheduleSection(Section):
+    """How long to train and how the learning rate moves."""
+
+    epochs: int = Field(default=4, ge=1, le=10_000)
+    """Passes over the training samples."""
+    kind: Literal["cosine", "linear", "constant"] = "cosine"
+    """Course of the learning rate after the warm-up; `cosine` and `linear` end at zero."""
+    warmup: float = Field(default=0.05, ge=0, lt=1)
+    """Share of all steps over which the learning rate rises from zero."""
+    early_stopping: int | None = Field(default=None, ge=1)
+    """Stop after this many validations without a better loss. Empty: never."""
+
+
+class CheckpointSection(Section):
+    """What is kept so that no run is lost."""
+
+    every: int = Field(default=150, ge=1)
+    """Steps between checkpoints."""
+    keep: int = Field(default=2, ge=1, json_schema_extra=_FREE)
+    """Newest checkpoints to keep; the adapter with the best validation loss is kept besides."""
+    mirror: str | None = Field(default=None, json_schema_extra=_FREE)
+    """Folder that the run is copied to at each checkpoint, such as a mounted drive. Empty: the run's last one, else
+    the folder `lexitrain` of the Google Drive that is mounted on Colab, else none. `none`: no copies."""
+    background: bool = Field(default=True, json_schema_extra=_FREE)
+    """Write checkpoints in a thread while training goes on; memory holds a copy of adapter and optimizer meanwhile."""
+
+    @property
+    def mirror_folder(self) -> Path | None:
+        """The folder of the mirror, if there is to be one."""
+        return None if self.mirror in {None, "", "none"} else user_path(self.mirror or "")
+
+
+class ValidationSection(Section):
+    """When the validation loss is measured, and on how much."""
+
+    every: int | None = Field(default=None, ge=1)
+    """Steps between validations. Empty: whenever a checkpoint is written."""
+    limit: int | None = Field(default=None, ge=1)
+    """Most validation samples to use, the first ones in a fixed shuffled order. Empty: all."""
+
+
+class Recipe(Section):
+    """Everything that defines a training run."""
+
+    name: str = Field(default="custom", json_schema_extra=_FREE)
+    """Name of the recipe."""
+    description: str = Field(default="", json_schema_extra=_FREE)
+    """What the recipe is for, in a sentence."""
+    seed: int = Field(default=42, ge=0, lt=2**32)
+    """Seed of the adapter's start, the order of samples, and dropout."""
+    log_every: int = Field(default=10, ge=1, json_schema_extra=_FREE)
+    """Steps between two lines of metrics.jsonl."""
+    model: ModelSection = ModelSection()
+    """The base model and the numbers it is stored in."""
+    lora: LoraSection = LoraSection()
+    """The low-rank adapter."""
+    data: DataSection = DataSection()
+    """Which records are trained on and how long a sample may be."""
+    step: StepSection = StepSection()
+    """One optimizer step: which samples, laid out and cut how."""
+    optimizer: OptimizerSection = OptimizerSection()
+    """AdamW and its settings."""
+    schedule: ScheduleSection = ScheduleSection()
+    """How long to train and how the learning rate moves."""
+    checkpoints: CheckpointSection = CheckpointSection()
+    """What is kept so that no run is lost."""
+    validation: ValidationSection = ValidationSection()
+    """When the validation loss is measured, and on how much."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        unknown = {
+            task
+            for task in self.data.task_weights
+            if self.data.tasks and task not in self.data.tasks
+        }
+        if unknown:
+            raise ValueError(
+                f"task_weights names {', '.join(sorted(unknown))}, which data.tasks does not train"
+            )
+        return self
+
+
+def recipe_fields(
+    section: type[BaseModel] = Recipe, prefix: str = ""
+) -> Iterator[tuple[str, FieldInfo]]:
+    """Every leaf field as (dotted name, its description and limits), in the order of the file."""
+    for name, info in section.model_fields.items():
+        annotation = info.annotation
+        if isinstance(annotation, type) and issubclass(annotation, Section):
+            yield from recipe_fields(annotation, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", info
+
+
+def is_free_on_resume(info: FieldInfo) -> bool:
+    """True for a field that changes what is shown or kept but not which weights come out."""
+    return info.json_schema_extra == _FREE
+
+
+def field_value(recipe: Recipe, dotted: str) -> Any:
+    """The value of the leaf field `dotted`, such as `lora.rank`."""
+    value: Any = recipe
+    for part in dotted.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def training_differences(before: Recipe, after: Recipe) -> list[str]:
+    """Fields that change which weights come out and differ, as `lora.rank: 16 -> 8`. Empty: the run may go on."""
+    differences: list[str] = []
+    for dotted, info in recipe_fields():
+        old, new = field_value(before, dotted), field_value(after, dotted)
+        if old != new and not is_free_on_resume(info):
+            differences.append(f"{dotted}: {old} -> {new}")
+    return differences

@@ -1,0 +1,280 @@
+"""Recipes as YAML: the shipped ones, a user's own, `extends`, and `--set` overrides.
+
+Values are tracked with the file and line they came from, so that a refused value is shown where it stands even when
+it came through `extends`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from lexitrain.errors import InputError, nearest
+from lexitrain.recipe.schema import Recipe, recipe_fields
+from lexitrain.storage.user_paths import user_path
+
+_SHIPPED = Path(__file__).parent / "shipped"
+_DEFAULT_FIX = "`lexitrain recipes NAME` shows every field with its meaning."
+
+_WORDS = {"tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"}  # kinds of keys: words, and `<<`
+
+Keys = tuple[str, ...]
+
+
+@dataclass
+class _Settings:
+    """Nested values and, for each key path, the place it was written at."""
+
+    values: dict[str, Any] = field(default_factory=dict[str, Any])
+    places: dict[Keys, str] = field(default_factory=dict[Keys, str])
+
+    def put(self, keys: Keys, value: Any, place: str) -> None:
+        """Set one value, making the sections above it."""
+        level: Any = self.values
+        for depth, key in enumerate(keys[:-1], start=1):
+            level = cast("dict[str, Any]", level).setdefault(key, {})
+            if not isinstance(level, dict):
+                raise InputError(
+                    f"{'.'.join(keys[:depth])} is a value, not a section with fields.",
+                    where=place,
+                    fix=_DEFAULT_FIX,
+                )
+        level[keys[-1]] = value
+        self.places[keys] = place
+
+    def place(self, keys: Keys) -> str | None:
+        """Where the key was written, or the last key below it, or the nearest section above it."""
+        below = [place for path, place in self.places.items() if path[: len(keys)] == keys]
+        if below:
+            return self.places.get(keys, below[-1])
+        return self.place(keys[:-1]) if len(keys) > 1 else None
+
+
+def recipe_names() -> list[str]:
+    """Names of the shipped recipes, the team's two configurations first."""
+    order = ["slow", "notebook", "fast", "fastest", "balanced", "quality", "best", "demo"]
+    found = {path.stem for path in _SHIPPED.glob("*.yaml")}
+    return [name for name in order if name in found] + sorted(found - set(order))
+
+
+def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a shipped recipe or a YAML file and apply overrides.
+
+    Args:
+        name_or_path: name of a shipped recipe, or the path of a YAML file.
+        overrides: `section.field=value` strings, applied last, in order.
+
+    Raises:
+        InputError: unknown recipe, unreadable YAML, unknown or contradictory key, value out of its limits.
+    """
+    settings = _Settings()
+    _read_into(settings, _find(str(name_or_path)), ())
+    for text in overrides:
+        _override(settings, text)
+    return _build(settings)
+
+
+def recipe_from_yaml(text: str, where: str) -> Recipe:
+    """Read a complete recipe from YAML text, such as a run's stored `recipe.yaml`."""
+    settings = _Settings()
+    _collect(settings, text, where)
+    return _build(settings)
+
+
+def recipe_to_yaml(recipe: Recipe) -> str:
+    """The recipe with every field written out; `load_recipe` reads it back to an equal object."""
+    return yaml.safe_dump(
+        recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100
+    )
+
+
+def _find(name_or_path: str, beside: Path | None = None) -> Path:
+    shipped = _SHIPPED / f"{name_or_path}.yaml"
+    if "/" not in name_or_path and shipped.is_file():
+        return shipped
+    path = user_path(name_or_path)
+    if beside is not None and not path.is_absolute():
+        path = beside / path
+    if path.is_file():
+        return path
+    close = nearest(name_or_path, recipe_names())
+    hint = f"Did you mean {close}? " if close else ""
+    raise InputError(
+        f"There is no recipe '{name_or_path}'.",
+        fix=f"{hint}Shipped recipes: {', '.join(recipe_names())}; or give the path of a YAML file.",
+    )
+
+
+def _read_into(settings: _Settings, path: Path, seen: tuple[Path, ...]) -> None:
+    if path.resolve() in seen:
+        chain = " -> ".join(p.name for p in (*seen, path))
+        raise InputError(
+            f"The recipe extends itself: {chain}.", where=path, fix="Remove one of these `extends`."
+        )
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"The recipe cannot be read: {error}.",
+            where=path,
+            fix="It must be a text file in UTF-8.",
+        ) from error
+    own = _Settings()
+    _collect(own, text, str(path))
+    if not own.values:
+        raise InputError(
+            "The recipe is empty.",
+            where=path,
+            fix="Give at least one field, such as `extends: fast`.",
+        )
+    parent = own.values.pop("extends", None)
+    if parent is not None:
+        if not isinstance(parent, str):
+            raise InputError(
+                "extends takes the name of one recipe.",
+                where=own.place(("extends",)) or path,
+                fix=f"One of {', '.join(recipe_names())}, or the path of a YAML file.",
+            )
+        _read_into(settings, _find(parent, path.parent), (*seen, path.resolve()))
+        # The parent's sentence describes the parent.
+        settings.values.pop("description", None)
+    settings.values["name"] = path.stem
+    _merge(settings, own, own.values, ())
+
+
+def _merge(settings: _Settings, own: _Settings, values: dict[str, Any], above: Keys) -> None:
+    for key, value in values.items():
+        keys = (*above, key)
+        if isinstance(value, dict):
+            _merge(settings, own, value, keys)  # pyright: ignore[reportUnknownArgumentType]
+        else:
+            settings.put(keys, value, own.place(keys) or "")
+
+
+def _collect(settings: _Settings, text: str, where: str) -> None:
+    """Parse YAML keeping the line of each key."""
+    try:
+        root: Any = yaml.compose(text, Loader=yaml.SafeLoader)
+        if root is None:
+            return
+        if not isinstance(root, yaml.MappingNode):
+            raise InputError(
+                "A recipe is a mapping of sections and fields.",
+                where=f"{where}:1",
+                fix=_DEFAULT_FIX,
+            )
+        _walk(settings, root, (), where)
+        settings.values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f"{where}:{mark.line + 1}" if mark else where
+        problem = getattr(error, "problem", None) or "it cannot be parsed"
+        raise InputError(
+            f"This is not valid YAML: {problem}.", where=line, fix="Mend the file at this place."
+        ) from error
+    except (RecursionError, ValueError) as error:
+        raise InputError(
+            f"This is not a usable recipe: {error}.", where=where, fix=_DEFAULT_FIX
+        ) from error
+
+
+def _walk(settings: _Settings, node: yaml.MappingNode, above: Keys, where: str) -> None:
+    for key_node, value_node in node.value:
+        place = f"{where}:{key_node.start_mark.line + 1}"
+        if not isinstance(key_node, yaml.ScalarNode) or key_node.tag not in _WORDS:
+            raise InputError(
+                "A key of a recipe is one word: no number, no null, no list.",
+                where=place,
+                fix=_DEFAULT_FIX,
+            )
+        keys = (*above, str(key_node.value))
+        if keys in settings.places:
+            raise InputError(
+                f"{'.'.join(keys)} is given twice.", where=place, fix="Keep one of the two."
+            )
+        settings.places[keys] = place
+        if isinstance(value_node, yaml.MappingNode):
+            _walk(settings, value_node, keys, where)
+
+
+def _override(settings: _Settings, text: str) -> None:
+    name, equals, raw = text.partition("=")
+    name = name.strip()
+    if not equals or not name:
+        raise InputError(
+            f"--set takes section.field=value, not '{text}'.", fix="Example: --set lora.rank=8"
+        )
+    try:
+        value = yaml.safe_load(raw)
+    except (yaml.YAMLError, ValueError) as error:
+        raise InputError(
+            f"The value of --set {name} is not valid YAML.",
+            where="--set",
+            fix="Quote it, or check its brackets.",
+        ) from error
+    settings.put(tuple(name.split(".")), value, f"--set {text}")
+
+
+def _build(settings: _Settings) -> Recipe:
+    try:
+        return Recipe.model_validate(settings.values)
+    except ValidationError as error:
+        raise _explain(settings, error.errors(include_url=False)) from None
+
+
+def _explain(settings: _Settings, problems: Sequence[ErrorDetails]) -> InputError:
+    """One error for the first problem, naming how many more there are."""
+    problem = problems[0]
+    keys = _key_path(problem["loc"])
+    dotted = ".".join(keys)
+    where = settings.place(keys)
+    more = f" ({len(problems) - 1} more after this one)" if len(problems) > 1 else ""
+    if problem["type"] == "extra_forbidden":
+        close = _nearest_field(keys)
+        fix = f"Did you mean {close}? " if close else ""
+        return InputError(f"Unknown key {dotted}.{more}", where=where, fix=fix + _DEFAULT_FIX)
+    # A field of several types reports one problem for each of them: they are one message.
+    messages = [_message(each) for each in problems if _key_path(each["loc"]) == keys]
+    given = "" if isinstance(problem["input"], dict) else f" (given: {problem['input']!r})"
+    text = f"{dotted or 'the recipe'}: {' or '.join(messages)}{given}"
+    return InputError(text, where=where, fix=_DEFAULT_FIX)
+
+
+def _message(problem: ErrorDetails) -> str:
+    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return message[0].lower() + message[1:]
+
+
+def _key_path(location: Iterable[int | str]) -> Keys:
+    """Pydantic's location without list positions and without the labels of union members."""
+    known = {part for dotted, _ in recipe_fields() for part in dotted.split(".")}
+    parts = [str(part) for part in location if isinstance(part, str)]
+    while (
+        len(parts) > 1 and parts[-1] not in known and parts[-2] in {"micro_batch", "token_budget"}
+    ):
+        parts.pop()
+    return tuple(parts)
+
+
+def _nearest_field(keys: Keys) -> str | None:
+    """The valid dotted name nearest to `keys`: first by its last word, then as a whole."""
+    names = [dotted for dotted, _ in recipe_fields()]
+    word = keys[-1]
+    same = [name for name in names if name.split(".")[-1] == word]
+    if same:
+        return same[0]
+    section = ".".join(keys[:-1])
+    inside = [name for name in names if name.rpartition(".")[0] == section]
+    close = nearest(word, [name.rpartition(".")[2] for name in inside])
+    if close:
+        return f"{section}.{close}" if section else close
+    sections = sorted({name.split(".")[0] for name in names if "." in name})
+    by_leaf = {name.rpartition(".")[2]: name for name in names}
+    leaf = nearest(word, by_leaf)
+    return nearest(keys[0], sections) or (by_leaf[leaf] if leaf else None)

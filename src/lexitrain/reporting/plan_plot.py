@@ -1,0 +1,85 @@
+"""The picture of `lexitrain plan --plot`: memory by part, and the levers where two recipes are compared."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lexitrain.errors import InputError, MissingExtra
+from lexitrain.storage.at_once import file_at_once
+
+if TYPE_CHECKING:
+    from lexitrain.planning.estimate.plan import Plan
+    from lexitrain.planning.estimate.versus import Comparison
+
+_COLOURS = ("#3b6ea5", "#5aa9c8", "#8e6bb5", "#d6a13c", "#5b9e5b", "#c0392b", "#8a8a8a", "#d0d0d0")
+
+
+def draw_plan(plan: Plan, comparison: Comparison | None, path: Path) -> None:
+    """Draw the memory bar (both recipes' where there are two) and the waterfall of hours into a PNG.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+        InputError: `path` is no PNG.
+    """
+    if path.suffix.lower() != ".png":
+        raise InputError("The plot is a PNG.", where=path, fix="Name a file that ends in .png.")
+    try:
+        figures: Any = import_module("matplotlib.figure")
+    except ImportError:
+        raise MissingExtra("matplotlib", "report") from None
+    rows = 1 if comparison is None else 3
+    figure: Any = figures.Figure(figsize=(9, 2.4 + 3.4 * (rows - 1)), layout="constrained")
+    axes: Any = figure.subplots(rows, 1, squeeze=False)[:, 0]
+    plans = [plan] if comparison is None else [comparison.b, comparison.a]
+    _memory(axes[0], plans)
+    if comparison is not None:
+        levers = comparison.levers
+        _waterfall(
+            axes[1],
+            [(each.name, each.hours) for each in levers],
+            (comparison.a.hours.expected, comparison.b.hours.expected),
+            "hours",
+        )
+        _waterfall(
+            axes[2],
+            [(each.name, each.memory_gb) for each in levers],
+            (comparison.a.memory.peak / 1e9, comparison.b.memory.peak / 1e9),
+            "GB at the peak",
+        )
+    with file_at_once(path) as file:
+        figure.savefig(file, format="png", dpi=120)
+
+
+def _memory(axes: Any, plans: list[Plan]) -> None:
+    """One stacked bar a plan, and a line where the device ends."""
+    for place, plan in enumerate(plans):
+        memory = plan.memory
+        parts = {**memory.parts(), "allocator and runtime": memory.device_total - memory.peak}
+        left = 0.0
+        for (name, size), colour in zip(parts.items(), _COLOURS, strict=True):
+            axes.barh(
+                place, size / 1e9, left=left, color=colour, label=name if place == 0 else None
+            )
+            left += size / 1e9
+    axes.axvline(plans[0].memory_limit / 1e9, color="black", linestyle="--")
+    axes.set_yticks(range(len(plans)), [plan.recipe.name for plan in plans])
+    axes.set(xlabel="GB", title=f"Memory on {plans[0].gpu.name} (dashed: what there is)")
+    axes.legend(ncols=4, fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.25))
+
+
+def _waterfall(
+    axes: Any, levers: list[tuple[str, float]], ends: tuple[float, float], unit: str
+) -> None:
+    """From the old value down to the new one, a bar a lever."""
+    old, new = ends
+    axes.bar(0, old, color="#555555")
+    level = old
+    for place, (_, saved) in enumerate(levers, start=1):
+        axes.bar(place, -saved, bottom=level, color="#5b9e5b" if saved >= 0 else "#c0392b")
+        level -= saved
+    axes.bar(len(levers) + 1, new, color="#3b6ea5")
+    names = ["old", *(name for name, _ in levers), "new"]
+    axes.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize="small")
+    axes.set(ylabel=unit, title=f"Each change's own share: {unit}")

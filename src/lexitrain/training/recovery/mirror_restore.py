@@ -1,0 +1,128 @@
+"""A run whose own folder is gone or behind goes on from its mirror, as a new machine needs.
+
+The newest valid checkpoint of the two counts. What the mirror holds is copied into the run's folder in the order in
+which a crash in between does no harm: the checkpoint comes last, and as long as it is not there the next call copies
+again. The price is one read and one write of a checkpoint.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lexitrain.errors import InputError
+from lexitrain.models.adapter import WEIGHTS_FILE
+from lexitrain.runs.folder import Run
+from lexitrain.storage.atomic import write_file
+from lexitrain.storage.lock import Lock
+from lexitrain.training.recovery.checkpoints import Checkpoint, Checkpoints
+from lexitrain.training.recovery.mirror import copy_folder, require_same_run
+
+if TYPE_CHECKING:
+    from lexitrain.recipe.schema import Recipe
+    from lexitrain.training.metrics import Observer
+
+
+def bring_back(run: Run, recipe: Recipe, observer: Observer) -> None:
+    """Copy the mirror's state of the run into the run's folder, where the mirror's is the newer one.
+
+    Raises:
+        InputError: the mirror holds another run of this name, or another machine trains this one.
+        OSError: the run's folder cannot be written.
+    """
+    folder = recipe.checkpoints.mirror_folder
+    if folder is None or not (folder / run.path.name).is_dir():
+        return
+    observer.stage("comparing with the mirror")
+    with run.lock():
+        step = _copy_back(run, Run(folder / run.path.name), recipe.checkpoints.keep)
+        if step is not None and not (run.adapter / WEIGHTS_FILE).is_file():
+            observer.event(run.append_event("rescued", step, mirror=str(folder / run.path.name)))
+
+
+def _copy_back(run: Run, mirror: Run, keep: int) -> int | None:
+    """The step of the checkpoint that was brought back; None when there was nothing newer, or no mirror to be had."""
+    try:
+        if not mirror.exists():
+            return None
+        require_same_run(run, mirror)
+        with Lock(mirror.path):
+            there = Checkpoints(mirror.checkpoints, keep)
+            newest = there.newest_valid(_ignore)
+            best = there.best(_ignore, None if newest is None else newest.step)
+    except OSError:
+        return None  # the mirror says so itself once the run goes on
+    step = 0 if newest is None else newest.step
+    finished = (mirror.adapter / WEIGHTS_FILE).is_file()
+    complete = not finished or (run.adapter / WEIGHTS_FILE).is_file()
+    if run.exists() and _step_here(run, keep, below=step) >= step and complete:
+        return None
+    _copy_files(mirror, run)
+    here = Checkpoints(run.checkpoints, keep)
+    if finished:
+        copy_folder(mirror.adapter, run.adapter)
+    if best is not None:
+        here.save_best(best.step, best.files, best.note)
+    if newest is not None:
+        here.save(step, newest.files)
+    return step
+
+
+def _step_here(run: Run, keep: int, *, below: int) -> int:
+    """Step of the newest valid checkpoint of the run's own folder; not looked at when none can be that new."""
+    if max(run.checkpoint_steps(), default=0) < below:
+        return 0
+    found: Checkpoint | None = Checkpoints(run.checkpoints, keep).newest_valid(_ignore)
+    return 0 if found is None else found.step
+
+
+def move_aside(run: Run) -> None:
+    """Rename the folder of a run, or of a run a task, that starts anew.
+
+    Raises:
+        InputError: some process trains it, or it is the folder of something else.
+    """
+    if run.is_empty():
+        return
+    inside = [Run(each) for each in sorted(run.path.iterdir()) if each.is_dir()]
+    runs = [each for each in (run, *inside) if each.exists()]
+    if not runs:
+        raise InputError(
+            "This folder holds something else than a run, and is left alone.",
+            where=run.path,
+            fix="Give another --run folder; one that does not exist yet is made.",
+        )
+    for each in runs:
+        with each.lock():
+            pass
+    run.move_aside()
+
+
+def move_mirror_aside(run: Run, folder: Path | None) -> None:
+    """Rename the run's mirror in `folder` as well, else the new run would go on from it. Raises like `move_aside`."""
+    if folder is None:
+        return
+    with suppress(OSError):  # the mirror says so itself: it holds another run then, or is gone
+        move_aside(Run(folder / run.path.name))
+
+
+def _copy_files(mirror: Run, run: Run) -> None:
+    """The recipe comes last: it makes the folder a run, and a run without its journals would begin anew."""
+    for there, here in (
+        (mirror.events_file, run.events_file),
+        (mirror.metrics_file, run.metrics_file),
+        (mirror.data_file, run.data_file),
+        (mirror.environment_file, run.environment_file),
+        (mirror.plan_file, run.plan_file),
+        (mirror.recipe_file, run.recipe_file),
+    ):
+        if not there.is_file():
+            continue
+        content, before = there.read_bytes(), here.read_bytes() if here.is_file() else b""
+        if not before or (here.suffix == ".jsonl" and not before.startswith(content)):
+            write_file(here, content)
+
+
+def _ignore(path: Path, reason: str) -> None:
+    """A broken checkpoint of the mirror is no loss while an older one is whole."""

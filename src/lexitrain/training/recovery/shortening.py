@@ -1,0 +1,59 @@
+"""Shorter samples, the third rung of the memory ladder: those longer than a limit are rendered anew within it.
+
+The rule is the renderer's own: the learner's text is shortened, never the instruction or the answer. A sample whose
+answer alone leaves no room stays as it is, so that every step keeps its samples. Costs one pass over train.jsonl.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lexitrain.records.record import iterate_split
+from lexitrain.samples.rendering import Renderer
+from lexitrain.samples.store import Samples, collect
+
+if TYPE_CHECKING:
+    from lexitrain.records.record import Record
+    from lexitrain.samples.rendering import Sample
+    from lexitrain.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Shortener:
+    """Shortens the training samples of a run.
+
+    Attributes:
+        file: the records they were made from.
+        registry: tasks by short name.
+        tokenizer: that of the base.
+    """
+
+    file: Path
+    registry: Mapping[str, Task]
+    tokenizer: Any
+
+    def shortened(self, samples: Samples, max_length: int) -> tuple[Samples, int, int]:
+        """`samples` in their order, none longer than `max_length` where its answer allows.
+
+        Returns:
+            The samples, how many were shortened, and how many stayed longer than `max_length`.
+        """
+        lengths = samples.lengths
+        long = {int(row) for row, n in zip(samples.rows, lengths, strict=True) if n > max_length}
+        rows: list[int] = []
+        records: list[Record] = []
+        for row, record in enumerate(iterate_split(self.file)):
+            if row in long:
+                rows.append(row)
+                records.append(record)
+        renderer = Renderer(self.tokenizer, self.registry, max_length)
+        rendered = renderer.render_all(records, on_unfit=lambda _row, _why: None)
+        short: dict[int, Sample] = {
+            rows[each.index]: replace(each, index=rows[each.index]) for each in rendered
+        }
+        new = collect(short.get(each.index, each) for each in samples)
+        # Names are numbered in their order of appearance, which is unchanged; skipped records stay counted.
+        return replace(new, skipped=samples.skipped), len(short), len(long) - len(short)

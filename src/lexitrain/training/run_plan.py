@@ -1,0 +1,128 @@
+"""What a run foresees before it begins, and takes from that: the settings that its recipe leaves to the memory.
+
+`quantization`, `gradient_checkpointing` and the cuts stand on `auto` so that memory is spent where it buys time: no
+4-bit base and no recomputation unless the rehearsed step would not fit. What was decided is in plan.json, and a run
+that goes on reads it there: another device, or one with less free memory, must not change which weights come out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from lexitrain.errors import InputError
+from lexitrain.planning.devices.local import device_at_hand, free_memory
+from lexitrain.planning.estimate.automatic_settings import with_settings
+from lexitrain.planning.estimate.plan import Plan, make_plan, plan_json
+from lexitrain.planning.estimate.planned_steps import PlannedData
+from lexitrain.planning.rehearsal.allocator import overhead_bytes
+from lexitrain.planning.rehearsal.cost import Target
+from lexitrain.training.metrics import peak_memory_gb
+
+if TYPE_CHECKING:
+    from lexitrain.recipe.schema import Recipe
+    from lexitrain.runs.folder import Run
+    from lexitrain.samples.loading import Corpus
+
+
+@dataclass(frozen=True)
+class Foresight:
+    """The plan of a run.
+
+    Attributes:
+        recipe: with the automatic settings decided; `auto` is left where it means no limit.
+        document: content of plan.json.
+        peak_before: what `peak_memory_gb` said before the model was loaded.
+    """
+
+    recipe: Recipe
+    document: Mapping[str, Any]
+    peak_before: float
+
+    def summary(self) -> dict[str, Any]:
+        """What the event `planned` says; empty choices mean that nothing had to be given up."""
+        keys = ("choices", "fits", "gpu", "basis", "memory_gb", "hours", "not_foreseen")
+        return {key: self.document[key] for key in keys if key in self.document}
+
+    def beside(self, steps: int, seconds: float, peak_gb: float) -> dict[str, dict[str, float]]:
+        """What was predicted beside what was measured, as far as both are known.
+
+        Args:
+            steps: optimizer steps that were timed.
+            seconds: that they took.
+            peak_gb: peak of the GPU's allocator, or resident memory of the process on a CPU. From the latter, what
+                the process held before is taken off.
+        """
+        if not steps or "step_seconds" not in self.document:
+            return {}
+        predicted = float(self.document["step_seconds"])
+        if not torch.cuda.is_available():
+            peak_gb -= self.peak_before
+        pairs = {
+            "peak_gb": (self.document["memory_gb"]["peak"], peak_gb),
+            "step_seconds": (predicted, seconds / steps),
+            "hours": (predicted * steps / 3600, seconds / 3600),
+        }
+        return {
+            name: {"predicted": float(f"{before:.4g}"), "measured": float(f"{after:.4g}")}
+            for name, (before, after) in pairs.items()
+        }
+
+
+def foresee(
+    run: Run, recipe: Recipe, corpus: Corpus, device: torch.device, *, processes: int, goes_on: bool
+) -> Foresight:
+    """The plan of a run: that of its folder where it goes on, else a new one. Writes nothing.
+
+    Args:
+        run: its folder.
+        recipe: as the user gave it.
+        corpus: its samples.
+        device: what it is trained on.
+        processes: that share the machine's memory where there is no GPU.
+        goes_on: whether there is a checkpoint to go on from.
+    """
+    before = peak_memory_gb()
+    if run.plan_file.is_file():
+        document = run.read_plan()
+        return Foresight(with_settings(recipe, document.get("choices", {})), document, before)
+    if goes_on:  # begun by a version that did not plan
+        return Foresight(recipe, {"choices": {}}, before)
+    limit, source = _limit(recipe, device, processes)
+    try:
+        plan = _planned(recipe, corpus, device, limit)
+    except InputError as error:  # a base that trains but cannot be rehearsed
+        return Foresight(recipe, {"choices": {}, "not_foreseen": str(error)}, before)
+    document = {**plan_json(plan), "memory_limit_from": source}
+    return Foresight(plan.recipe, document, before)
+
+
+def _planned(recipe: Recipe, corpus: Corpus, device: torch.device, limit: float) -> Plan:
+    if find_spec("bitsandbytes") is None and recipe.model.quantization == "auto":
+        recipe = with_settings(recipe, {"model.quantization": "none"})
+    data = PlannedData(
+        train=corpus.train,
+        validation=corpus.validation,
+        source=corpus.summary.folder,
+        exact=True,
+        key=corpus.summary.rendered_sha256,
+        skipped=corpus.summary.skipped.get("train", 0),
+    )
+    return make_plan(recipe, device_at_hand(device), lambda _: data, memory_limit=limit)
+
+
+def _limit(recipe: Recipe, device: torch.device, processes: int) -> tuple[float, str]:
+    """Bytes that this process may use, and where the number comes from."""
+    if recipe.step.memory_limit is not None:
+        return 1e9 * recipe.step.memory_limit, "step.memory_limit"
+    free = free_memory(device)
+    if device.type == "cuda":
+        # The context is there already; a plan counts it as something still to come.
+        capability = torch.cuda.get_device_capability(device)
+        target = Target.of(recipe.model.precision, capability)
+        return float(free + overhead_bytes(target)), "free memory of the GPU"
+    return free / processes, "available memory of the machine"

@@ -1,0 +1,62 @@
+"""Durations and moments as users write them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from lexitrain.cli.durations import duration, moment
+from lexitrain.errors import InputError
+
+NOW = datetime(2026, 11, 24, 21, 30, 15, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("11h", 39600),
+        ("90m", 5400),
+        ("1h30m", 5400),
+        ("45s", 45),
+        ("1.5h", 5400),
+        (" 2H 5m ", 7500),
+    ],
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0m", "11", "h", "3m2h", "-5m", "1h30", "soon"])
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises(InputError, match="no duration"):
+        duration(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        ("22:00", timedelta(minutes=29, seconds=45)),
+        ("21:30", timedelta(hours=23, minutes=59, seconds=45)),
+        ("9:05", timedelta(hours=11, minutes=34, seconds=45)),
+        ("2026-11-24T22:00", timedelta(minutes=29, seconds=45)),
+        ("2026-11-25 01:30:15", timedelta(hours=4)),
+        ("2026-11-25T05:30:15+07:00", timedelta(hours=1)),
+    ],
+)
+def test_moments(text: str, after: timedelta) -> None:
+    assert moment(text, NOW) == NOW + after
+
+
+def test_a_time_of_day_is_local() -> None:
+    hanoi = timezone(timedelta(hours=7))
+    assert moment("22:00", NOW.astimezone(hanoi)) == datetime(2026, 11, 25, 22, tzinfo=hanoi)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("25:00", "no moment"), ("tomorrow", "no moment"), ("2026-11-24T21:30", "is over")],
+)
+def test_what_is_no_moment_to_come(text: str, why: str) -> None:
+    with pytest.raises(InputError, match=why):
+        moment(text, NOW)

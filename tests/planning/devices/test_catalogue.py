@@ -1,0 +1,94 @@
+"""GPUs by name, by what a driver calls them, and described by the user."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from lexitrain.errors import InputError
+from lexitrain.planning.devices.catalogue import find_gpu, gpu_names, named_like
+from tests.paths import ROOT
+
+PROMISED = (
+    "T4", "P100", "V100", "L4", "A10G", "A100-40", "A100-80", "H100", "H200",
+    "RTX 3060", "RTX 4060", "RTX 3090", "RTX 4090", "CPU",
+)  # fmt: skip
+
+
+def test_the_promised_devices_are_there_with_their_sources():
+    assert tuple(gpu_names()) == PROMISED
+    for name in PROMISED:
+        gpu = find_gpu(name)
+        assert gpu.source["figures"], name
+        assert 0 < gpu.fraction[0] <= gpu.fraction[1] <= gpu.fraction[2] < 1, name
+        assert (gpu.price is None) == ("price" not in gpu.source), name
+
+
+def test_the_fitted_share_is_the_one_that_was_fitted():
+    results = ROOT / "benchmarks" / "results"
+    fitted = json.loads((results / "fit_t4.json").read_text(encoding="utf-8"))
+    gpu = find_gpu("T4")
+    assert gpu.status == "fitted"
+    assert list(gpu.fraction) == fitted["fraction"]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("t4", "T4"), ("rtx3060", "RTX 3060"), ("4090", "RTX 4090"), ("A100 80GB", "A100-80"), ("cpu", "CPU")],
+)  # fmt: skip
+def test_spelling_is_forgiven(text: str, name: str):
+    assert find_gpu(text).name == name
+
+
+@pytest.mark.parametrize(
+    ("device", "name"),
+    [
+        ("Tesla T4", "T4"),
+        ("NVIDIA A100-SXM4-40GB", "A100-40"),
+        ("NVIDIA A100 80GB PCIe", "A100-80"),
+        ("NVIDIA H100 80GB HBM3", "H100"),
+        ("NVIDIA GeForce RTX 4090", "RTX 4090"),
+    ],
+)
+def test_what_a_driver_calls_a_device_is_recognized(device: str, name: str):
+    found = named_like(device)
+    assert found is not None
+    assert found.name == name
+
+
+@pytest.mark.parametrize("device", ["NVIDIA L40S", "NVIDIA GeForce RTX 3060 Ti", "AMD MI300X"])
+def test_another_device_is_not_taken_for_a_known_one(device: str):
+    assert named_like(device) is None
+
+
+def test_an_unknown_gpu_names_the_nearest():
+    with pytest.raises(InputError, match="RTX4099") as caught:
+        find_gpu("RTX4099")
+    assert "Did you mean RTX 4090?" in (caught.value.fix or "")
+    assert caught.value.exit_code == 2
+
+
+def test_a_gpu_of_ones_own():
+    gpu = find_gpu("name=My Card tflops=40 bandwidth=500 memory=12 price=0.2")
+    assert (gpu.name, gpu.memory, gpu.bandwidth, gpu.price) == ("My Card", 12, 500, 0.2)
+    assert gpu.peak("bf16") == gpu.peak("fp16") == 40e12
+    assert gpu.peak("fp32") == 10e12
+    old = find_gpu("name=Old tflops=40 bandwidth=500 memory=12 capability=7.0")
+    assert old.peak("bf16") == old.peak("fp32")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("name=X tflops=40 memory=12", "lacks bandwidth"),
+        ("tflops=many bandwidth=500 memory=12", "above 0"),
+        ("tflops=40 bandwidth=500 memory=-1", "above 0"),
+        ("tflops=40 bandwith=500 memory=12", "bandwith"),
+        ("tflops=40 bandwidth=500 memory=12 capability=new", "capability"),
+        ("big tflops=40 bandwidth=500 memory=12", "big"),
+    ],
+)
+def test_a_wrong_description_is_refused(text: str, says: str):
+    with pytest.raises(InputError, match=says):
+        find_gpu(text)

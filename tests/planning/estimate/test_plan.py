@@ -1,0 +1,164 @@
+"""Plans of the nano base: what they promise, and that they hold together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lexitrain.errors import InputError
+from lexitrain.models.architecture import architecture_of
+from lexitrain.planning.devices.catalogue import Gpu, find_gpu
+from lexitrain.planning.estimate.plan import Plan, make_plan, plan_json
+from lexitrain.planning.estimate.planned_data import mixture_data
+from lexitrain.planning.estimate.step_costs import step_costs
+from lexitrain.planning.estimate.versus import compare_plans
+from lexitrain.planning.estimate.warnings import notes
+from lexitrain.planning.rehearsal.cost import CutShape, Target
+from lexitrain.planning.rehearsal.rehearse import rehearse
+from lexitrain.recipe.schema import Recipe
+from lexitrain.recipe.yaml_file import load_recipe
+
+GPU = find_gpu("L4")
+DATA = mixture_data(300)
+ON_NANO = ["model.base=nano"]
+
+
+def planned(
+    recipe: str | Recipe, *overrides: str, gpu: Gpu = GPU, limit: float | None = None
+) -> Plan:
+    if isinstance(recipe, str):
+        recipe = load_recipe(recipe, [*ON_NANO, *overrides])
+    return make_plan(recipe, gpu, DATA, memory_limit=limit, calibrated=False)
+
+
+def test_parts_sum_to_the_peak_and_to_the_hours():
+    plan = planned("fast")
+    document = plan_json(plan)
+    memory = document["memory_gb"]
+    parts = ("weights", "adapter", "gradients", "optimizer", "activations", "logits", "workspace")
+    assert sum(plan.memory.parts()[part] for part in parts) == plan.memory.peak
+    assert memory["peak"] <= memory["reserved"] <= memory["device_total"]
+    assert sum(plan.parts.values()) == pytest.approx(plan.hours.expected)
+    assert plan.hours.low <= plan.hours.expected <= plan.hours.high
+    assert document["samples"] == 300
+    assert document["steps"] == 4 * 13
+
+
+def test_a_plan_says_at_least_what_the_design_promises():
+    document = plan_json(planned("fast"))
+    assert set(document) >= {
+        "recipe", "gpu", "samples", "steps", "step_seconds", "hours", "memory_gb", "checkpoint_mb", "fits",
+        "trainable_parameters", "flops_per_step", "layout_tokens_per_step",
+    }  # fmt: skip
+    assert set(document["hours"]) == {"low", "expected", "high"}
+    assert set(document["checkpoint_mb"]) >= {"each", "kept"}
+
+
+WHOLE = (CutShape(1, 200, 50), CutShape(3, 320, 100), CutShape(1, 777, 300))
+IN_BLOCKS = (
+    CutShape(1, 200, 50, ((150, 150), (50, 90))),
+    CutShape(1, 777, 300, ((192, 192), (185, 600), (200, 230), (200, 210))),
+    CutShape(1, 777, 300, ((192, 192), (185, 200), (200, 230), (200, 210)), trunk=192),
+)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "capability", "cuts"),
+    [
+        ([], (7, 5), WHOLE),
+        (["step.layout=packed"], (7, 5), WHOLE),
+        (["step.head_chunk=64"], (7, 5), WHOLE),
+        ([], None, IN_BLOCKS),
+        (["step.gradient_checkpointing=always"], None, IN_BLOCKS),
+        (["step.layout=padded"], None, WHOLE),
+    ],
+)
+def test_the_closed_forms_are_what_other_cuts_rehearse(
+    overrides: list[str], capability: tuple[int, int] | None, cuts: tuple[CutShape, ...]
+):
+    recipe = load_recipe("fast", [*ON_NANO, *overrides])
+    architecture = architecture_of("nano")
+    target = Target.of("auto", capability)
+    costs = step_costs(architecture, recipe, target)
+    for cut in cuts:
+        found = {(work.kind, work.phase): work for work in costs.operations(cut)}
+        for work in rehearse(architecture, recipe, target, (cut,)).operations:
+            if work.phase == "update":
+                assert (work,) == costs.update
+                continue
+            form = found[work.kind, work.phase]
+            assert form.flops == pytest.approx(work.flops, rel=0.01, abs=1e4)
+            assert form.bytes == pytest.approx(work.bytes, rel=0.01, abs=1e5)
+            assert form.launches == pytest.approx(work.launches, abs=0.5)
+
+
+@pytest.mark.parametrize("shrink", [{"bandwidth": 0.5}, {"tflops": 0.5}, {"launch": 2.0}])
+def test_a_smaller_gpu_is_never_faster(shrink: dict[str, float]):
+    small = GPU
+    for name, factor in shrink.items():
+        value = getattr(small, name)
+        changed = (
+            {key: factor * each for key, each in value.items()}
+            if name == "tflops"
+            else factor * value
+        )
+        small = replace(small, **{name: changed})
+    for recipe in ("fast", "notebook"):
+        here, there = planned(recipe), planned(recipe, gpu=small)
+        assert there.hours.expected >= here.hours.expected * (1 - 1e-9)
+
+
+def test_more_tokens_never_need_less_memory():
+    peaks = [
+        planned("notebook", f"data.max_length={length}", "step.gradient_checkpointing=never").memory.peak
+        for length in (128, 256, 512)
+    ]  # fmt: skip
+    assert peaks == sorted(peaks)
+
+
+def test_what_fits_is_neither_recomputed_nor_quantized_and_a_limit_is_kept(tmp_path: Path):
+    free = planned("fast")
+    assert free.fits
+    assert free.choices == {
+        "model.quantization": "none",
+        "step.gradient_checkpointing": "never",
+    }
+    assert free.recipe.step.token_budget == "auto"
+    limit = free.memory.device_total - 10e6
+    tight = planned("fast", limit=limit)
+    assert tight.fits
+    assert tight.memory.device_total <= limit
+    assert tight.choices != free.choices
+    none = planned("fast", limit=1e6)
+    assert not none.fits
+    assert any("It needs" in note for note in notes(none, tmp_path))
+
+
+@pytest.mark.slow
+def test_versus_tells_what_each_change_does():
+    old = load_recipe("slow", ON_NANO)
+    new = load_recipe("notebook", ON_NANO)
+    found = compare_plans(old, new, planned)
+    document = found.to_json()
+    saved = found.a.hours.expected - found.b.hours.expected
+    assert sum(each.hours for each in found.levers) == pytest.approx(saved)
+    memory = (found.a.memory.peak - found.b.memory.peak) / 1e9
+    assert sum(each.memory_gb for each in found.levers) == pytest.approx(memory, abs=1e-9)
+    rows = {row["what"]: row for row in document["improvement"]["table"]}
+    assert list(rows) == [
+        "model", "sequence length", "LoRA rank", "batch", "accumulation", "epochs", "optimizer",
+        "training time", "GPU memory", "checkpoints",
+    ]  # fmt: skip
+    assert rows["epochs"]["holds"] is True
+    assert rows["LoRA rank"]["holds"] is False
+    assert "frozen base" in rows["LoRA rank"]["why"]
+    assert rows["model"]["claim"] == ""  # both are nano here
+
+
+@pytest.mark.parametrize(("gpu", "attention"), [("L4", "blocks"), ("T4", "flex")])
+def test_what_training_would_refuse_is_not_planned(gpu: str, attention: str):
+    with pytest.raises(InputError) as caught:
+        planned("fast", f"step.attention={attention}", gpu=find_gpu(gpu))
+    assert caught.value.where == "step.attention"

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from lexitrain.records.m2 import m2_rows
+
+FILE = """\
+S He go to school yesterday .
+A 1 2|||R:VERB:TENSE|||went|||REQUIRED|||-NONE-|||0
+A 5 5|||M:PUNCT|||, sadly|||REQUIRED|||-NONE-|||0
+A 1 4|||U:OTHER|||-NONE-|||REQUIRED|||-NONE-|||1
+
+S It is right .
+A -1 -1|||noop|||-NONE-|||REQUIRED|||-NONE-|||0
+
+S Nobody annotated this .
+
+
+X no block
+S broken
+A 1 9|||R:X|||y|||REQUIRED|||-NONE-|||0
+
+S bad fields
+A 1 2|||R:X
+
+S right again
+"""
+
+
+def test_edits_are_applied_and_every_annotator_is_a_reference() -> None:
+    rows = list(m2_rows(FILE.splitlines(keepends=True)))
+    line, first = rows[0]
+    assert line == 1
+    assert first == {
+        "task": "grammar",
+        "input": "He go to school yesterday .",
+        "output": {
+            "corrected": "He went to school yesterday , sadly .",
+            "errors": [
+                {"type": "R:VERB:TENSE", "span": "go"},
+                {"type": "M:PUNCT", "span": "yesterday"},
+            ],
+        },
+        "metadata": {
+            "tokenised": True,
+            "references": ["He went to school yesterday , sadly .", "He yesterday ."],
+        },
+    }
+    for row, text in ((rows[1], "It is right ."), (rows[2], "Nobody annotated this .")):
+        assert isinstance(row[1], dict)
+        assert row[1]["output"] == {"corrected": text, "errors": []}
+
+
+def test_a_malformed_block_is_a_reason_and_the_next_one_is_read() -> None:
+    rows = list(m2_rows(FILE.splitlines()))
+    assert [line for line, _ in rows] == [1, 6, 9, 12, 16, 19]
+    assert "starts with an S line" in str(rows[3][1])
+    assert "six fields" in str(rows[4][1])
+    assert isinstance(rows[5][1], dict)
+    out_of_range = list(m2_rows(["S a b", "A 1 9|||R|||y|||REQUIRED|||-NONE-|||0"]))
+    assert "tokens 1:9 of a sentence of 2" in str(out_of_range[0][1])

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from lexitrain.tasks.metrics.scores import bootstrap, chrf, distinct, macro_f1, mean, pearson, point
+
+
+def test_the_interval_of_a_mean_is_that_of_theory():
+    values = np.random.default_rng(3).random(400)
+    score = bootstrap(mean(values), 400)
+    half = 1.96 * values.std() / math.sqrt(400)
+    assert score.value == pytest.approx(values.mean())
+    assert score.low == pytest.approx(values.mean() - half, abs=0.004)
+    assert score.high == pytest.approx(values.mean() + half, abs=0.004)
+
+
+def test_the_bootstrap_is_the_same_for_the_same_seed():
+    statistic = mean(np.linspace(0, 1, 50) ** 2)
+    assert bootstrap(statistic, 50) == bootstrap(statistic, 50)
+    assert bootstrap(statistic, 50, seed=1) != bootstrap(statistic, 50)
+
+
+def test_a_resample_equals_the_score_of_the_repeated_records():
+    predicted, actual = np.array([0.1, 0.5, 0.2, 0.9]), np.array([0.2, 0.4, 0.1, 1.0])
+    weights = np.array([[2.0, 0.0, 1.0, 1.0]])
+    rows = [0, 0, 2, 3]
+    expected = np.corrcoef(predicted[rows], actual[rows])[0, 1]
+    assert pearson(predicted, actual)(weights)[0] == pytest.approx(expected)
+    words = [["a", "b"], ["c"], ["a", "d"], []]
+    # a b a b a d: three kinds of six
+    assert distinct(words, 1)(weights)[0] == pytest.approx(3 / 6)
+
+
+def test_a_constant_predictor_has_no_correlation():
+    assert point(pearson([0.6] * 5, [0.1, 0.2, 0.3, 0.4, 0.9]), 5) == 0.0
+
+
+def test_macro_f1_by_hand():
+    # A1: 1 right, 1 false: P 1/2, R 1, F 2/3. B1: 1 of 3 found (one answer invalid): P 1, R 1/3, F 1/2.
+    statistic = macro_f1(["A1", "A1", "B1", None], ["A1", "B1", "B1", "B1"])
+    assert point(statistic, 4) == pytest.approx((2 / 3 + 1 / 2) / 2)
+
+
+def test_a_mean_counts_only_what_it_is_told_to():
+    assert point(mean([1, 0, 0], [True, False, True]), 3) == 0.5
+    assert point(mean([1, 1], [False, False]), 2) == 0.0
+
+
+def test_distinct_interval_holds_its_value():
+    words = [[f"w{i}", "the", "cat"] for i in range(50)]
+    score = bootstrap(distinct(words, 1), 50)
+    assert score.value == pytest.approx(52 / 150)
+    assert score.low < score.value < score.high
+
+
+def test_chrf_takes_the_best_reference_and_gives_nothing_for_an_invalid_answer():
+    scores = chrf(["good work", None, ""], [["bad", "good work"], ["a"], ["a"]])
+    assert scores == [1.0, 0.0, 0.0]
+    assert 0 < chrf(["good word"], [["good work"]])[0] < 1

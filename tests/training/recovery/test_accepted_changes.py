@@ -1,0 +1,133 @@
+"""A run goes on with other settings or data when its user says so, and writes down which."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lexitrain.errors import InputError, Stopped
+from lexitrain.recipe.schema import Recipe
+from lexitrain.runs.folder import Event, Run
+from lexitrain.training import train
+from lexitrain.training.environment import changes, no_longer_exact
+from tests.small_runs import write_data
+from tests.training.recovery.test_non_finite import nans, poison
+from tests.training.test_train import assert_equal_runs
+
+RecipeOf = Callable[..., Recipe]
+
+
+def accepted(run: Path) -> list[Event]:
+    return [each for each in Run(run).events() if each.event == "accepted"]
+
+
+def test_a_changed_setting_is_listed_kept_and_used(
+    recipe_of: RecipeOf, data_dir: Path, tmp_path: Path
+) -> None:
+    run, other = tmp_path / "run", recipe_of(["optimizer.learning_rate=0.001"])
+    train(recipe_of(), data_dir, run, stop_after_step=6)
+    with pytest.raises(InputError, match="--accept-changes"):
+        train(other, data_dir, run)
+    assert accepted(run) == []
+    train(other, data_dir, run, stop_after_step=9, accept_changes=True)
+    listed = accepted(run)
+    assert [(each.step, each.details) for each in listed] == [
+        (6, {"recipe": ["optimizer.learning_rate: 0.004 -> 0.001"]})
+    ]
+    assert Run(run).read_recipe() == other
+    rates = {line.step: line.learning_rate for line in Run(run).metrics()}
+    assert rates[6] > 0.0035
+    assert rates[8] < 0.001
+    assert train(other, data_dir, run).state == "finished"  # without saying it again
+    assert len(accepted(run)) == 1
+    with pytest.raises(InputError, match="another recipe"):
+        train(recipe_of(), data_dir, run)
+
+
+@pytest.mark.parametrize(
+    "change", ["lora.rank=3", "lora.targets=[q_proj]", "optimizer.name=adamw_8bit"]
+)
+def test_what_the_saved_state_depends_on_cannot_change(
+    change: str, recipe_of: RecipeOf, data_dir: Path, tmp_path: Path
+) -> None:
+    train(recipe_of(), data_dir, tmp_path / "run", stop_after_step=1)
+    with pytest.raises(InputError, match=change.partition("=")[0]) as caught:
+        train(recipe_of([change]), data_dir, tmp_path / "run", accept_changes=True)
+    assert "--fresh" in str(caught.value)
+    assert Run(tmp_path / "run").read_recipe() == recipe_of()
+
+
+def test_other_data_are_listed_and_their_validation_begins_anew(
+    recipe_of: RecipeOf, data_dir: Path, tmp_path: Path
+) -> None:
+    run, other = tmp_path / "run", write_data(tmp_path / "other", train=50, validation=3)
+    train(recipe_of(), data_dir, run, stop_after_step=11)
+    with pytest.raises(InputError, match="--accept-changes"):
+        train(recipe_of(), other, run)
+    result = train(recipe_of(), other, run, accept_changes=True)
+    assert (result.state, result.total_steps) == ("finished", 40)
+    assert result.best_step is not None
+    assert result.best_step > 11
+    (listed,) = accepted(run)
+    assert listed.step == 11
+    assert listed.details["data"][0].startswith("train.jsonl changed")
+    assert Run(run).read_data().samples["train"] == {"fluency": 17, "grammar": 33}
+    assert train(recipe_of(), other, run).reason == "already_finished"
+
+
+def test_a_finished_run_goes_on_for_more_epochs(
+    recipe_of: RecipeOf, data_dir: Path, tmp_path: Path
+) -> None:
+    run, longer = tmp_path / "run", recipe_of(["schedule.epochs=2"])
+    assert train(recipe_of(["schedule.epochs=1"]), data_dir, run).step == 8
+    result = train(longer, data_dir, run, accept_changes=True)
+    assert (result.state, result.reason, result.step) == ("finished", "finished", 16)
+    assert train(longer, data_dir, run).reason == "already_finished"
+    shorter = train(recipe_of(["schedule.epochs=1"]), data_dir, run, accept_changes=True)
+    assert (shorter.reason, shorter.step) == ("finished", 16)
+
+
+def test_numbers_that_are_none_may_be_cured_by_a_change(
+    recipe_of: RecipeOf, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, cure = tmp_path / "run", recipe_of(["optimizer.clip=0.5"])
+    poison(monkeypatch, {17})
+    with pytest.raises(Stopped, match="after 3 other"):
+        train(recipe_of(), data_dir, run)
+    monkeypatch.undo()
+    assert train(cure, data_dir, run, accept_changes=True).state == "finished"
+    assert len(nans(run)) == 4
+    state = (Run(run).checkpoint(32) / "state.json").read_text()
+    assert json.loads(state)["standing"]["left_out"] == []  # from there on nothing is left out
+    assert all(math.isfinite(line.loss) for line in Run(run).metrics())
+
+
+def test_nothing_to_accept_changes_nothing(
+    recipe_of: RecipeOf, data_dir: Path, tmp_path: Path
+) -> None:
+    recipe = recipe_of(["schedule.epochs=1"])
+    train(recipe, data_dir, tmp_path / "one", stop_after_step=3)
+    train(recipe, data_dir, tmp_path / "one", accept_changes=True)
+    train(recipe, data_dir, tmp_path / "two", accept_changes=True)
+    assert accepted(tmp_path / "one") == accepted(tmp_path / "two") == []
+    assert_equal_runs(tmp_path / "one", tmp_path / "two")
+
+
+def test_what_may_move_the_last_bits_is_told_from_what_does_not() -> None:
+    before = {
+        "versions": {"python": "3.11", "torch": "2.11", "tokenizers": "0.21"},
+        "device": "cpu", "threads": 2, "cores": 8, "processes": 1,
+    }  # fmt: skip
+    now = {
+        "versions": {"python": "3.12", "torch": "2.13", "tokenizers": "0.22"},
+        "device": "Tesla T4, 15.8 GB", "threads": 2, "cores": 4, "processes": 2,
+    }  # fmt: skip
+    differences = changes(before, now)
+    assert "torch: 2.11 -> 2.13" in differences
+    assert len(differences) == 6
+    assert no_longer_exact(differences) == ["device", "processes", "torch"]
+    assert no_longer_exact(changes(before, before)) == []

@@ -1,0 +1,126 @@
+"""Optimizer state, adapter and random generators come back bit for bit."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lexitrain.batching.sample_order import Cursor
+from lexitrain.models import attach_adapter
+from lexitrain.recipe.yaml_file import load_recipe
+from lexitrain.step import build_optimizer
+from lexitrain.training.recovery.checkpoint_content import (
+    AdapterFiles,
+    Standing,
+    Window,
+    checkpoint_files,
+    restore,
+    seed_step,
+)
+from lexitrain.training.recovery.checkpoints import Checkpoints, read_checkpoint
+from tests.tiny import tiny_model
+
+
+def built(optimizer: str, seed: int = 1) -> tuple[Any, Any]:
+    recipe = load_recipe("demo", ["lora.rank=128", f"optimizer.name={optimizer}"])
+    model = attach_adapter(tiny_model(), recipe.lora, seed)
+    return model, build_optimizer(model.parameters(), recipe.optimizer)
+
+
+def move(optimizer: Any, steps: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(steps):
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = torch.randn(parameter.shape, generator=generator)
+        optimizer.step()
+
+
+def assert_same_state(one: Any, other: Any) -> None:
+    for mine, theirs in zip(one.state.values(), other.state.values(), strict=True):
+        assert mine.keys() == theirs.keys()
+        for key, value in mine.items():
+            if isinstance(value, torch.Tensor):
+                assert value.dtype == theirs[key].dtype
+                assert torch.equal(value, theirs[key])
+            else:
+                assert value == theirs[key]
+
+
+@pytest.mark.parametrize("name", ["adamw", "adamw_8bit"])
+def test_state_of_an_optimizer_comes_back_and_goes_on_alike(name: str, tmp_path: Path) -> None:
+    if name != "adamw":
+        pytest.importorskip("bitsandbytes")
+    model, optimizer = built(name)
+    move(optimizer, 3, seed=1)
+    standing = Standing(step=3, window=Window(steps=1, loss_sum=1 / 3), best_loss=0.1, rung=2)
+    files = checkpoint_files(
+        AdapterFiles(model, "nano"), model, optimizer, standing, Cursor(3, 1, 1)
+    )
+    path = Checkpoints(tmp_path, keep=1).save(3, files)
+
+    other_model, other = built(name, seed=2)
+    assert restore(read_checkpoint(path), other_model, other) == standing
+    assert_same_state(optimizer, other)
+
+    move(optimizer, 2, seed=9)
+    move(other, 2, seed=9)
+    assert_same_state(optimizer, other)
+    for mine, theirs in zip(model.parameters(), other_model.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_a_checkpoint_names_parameters_and_holds_no_pickle(tmp_path: Path) -> None:
+    model, optimizer = built("adamw")
+    files = checkpoint_files(
+        AdapterFiles(model, "nano"), model, optimizer, Standing(), Cursor(0, 0, 0)
+    )
+    assert sorted(files) == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "optimizer.safetensors",
+        "state.json",
+    ]
+    assert (
+        b"layers.0.self_attn.q_proj.lora_A.default.weight/exp_avg" in files["optimizer.safetensors"]
+    )
+    assert json.loads(files["adapter_config.json"])["base_model_name_or_path"] == "nano"
+    state = json.loads(files["state.json"])
+    assert state["cursor"] == {"step": 0, "epoch": 0, "position": 0}
+    assert state["standing"]["rung"] == 0
+
+
+def test_random_generators_go_on_where_they_were(tmp_path: Path) -> None:
+    model, optimizer = built("adamw")
+
+    def draw() -> tuple[float, float, list[float]]:
+        return random.random(), float(np.random.rand()), torch.rand(3).tolist()
+
+    with torch.random.fork_rng(devices=[]):
+        draw()
+        files = checkpoint_files(
+            AdapterFiles(model, "nano"), model, optimizer, Standing(), Cursor(0, 0, 0)
+        )
+        path = Checkpoints(tmp_path, keep=1).save(0, files)
+        expected = draw()
+        draw()
+        restore(read_checkpoint(path), model, optimizer)
+        assert draw() == expected
+
+
+def test_the_seed_of_a_step_depends_on_seed_and_step_alone() -> None:
+    with torch.random.fork_rng(devices=[]):
+        drawn: dict[tuple[int, int], float] = {}
+        for seed, step in ((1, 1), (1, 2), (2, 1), (2**32 - 1, 10**6)):
+            seed_step(seed, step)
+            drawn[seed, step] = torch.rand(1).item()
+        torch.rand(7)
+        seed_step(1, 2)
+        assert torch.rand(1).item() == drawn[1, 2]
+        assert len(set(drawn.values())) == 4

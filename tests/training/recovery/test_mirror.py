@@ -1,0 +1,246 @@
+"""The mirror: a run goes on from it alone, it comes back after it was gone, and it is never another run's."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lexitrain.errors import InputError
+from lexitrain.recipe.schema import Recipe
+from lexitrain.recipe.yaml_file import load_recipe
+from lexitrain.runs.folder import Run
+from lexitrain.storage.lock import Lock
+from lexitrain.training import Silent, train
+from lexitrain.training.recovery.checkpoint_writer import Outcome
+from lexitrain.training.recovery.checkpoints import Checkpoints, read_checkpoint
+from lexitrain.training.recovery.mirror import Mirror
+from tests.training.test_train import assert_equal_runs, events
+
+RecipeOf = Callable[..., Recipe]
+FILES = {"adapter.bin": bytes(range(200)), "state.json": b"{}"}
+
+
+class Local:
+    """A run without training: what is written by hand is followed by a mirror."""
+
+    def __init__(self, folder: Path, retry_seconds: float = 0.02) -> None:
+        self.run = Run(folder / "local" / "run")
+        self.run.write_recipe(load_recipe("demo"))
+        self.run.append_event("started", 0, total_steps=9)
+        self.checkpoints = Checkpoints(self.run.checkpoints, keep=2)
+        self.root = folder / "drive"
+        self.mirror = Mirror(self.run, self.root, keep=1, retry_seconds=retry_seconds)
+
+    def save(self, step: int) -> None:
+        self.checkpoints.save_best(step, {"adapter.bin": b"best"}, {"validation_loss": 1 / step})
+        self.checkpoints.save(step, FILES)
+        self.mirror.wake()
+
+    def names(self) -> list[str]:
+        folder = self.mirror.run.checkpoints
+        return sorted(each.name for each in folder.iterdir()) if folder.exists() else []
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Any:
+    local = Local(tmp_path)
+    local.mirror.start()
+    yield local
+    local.mirror.stop()
+
+
+def wait_for(what: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def problems(outcomes: list[Outcome]) -> list[str | None]:
+    return [each.details["problem"] for each in outcomes]
+
+
+def test_the_mirror_is_a_run_folder_with_the_newest_of_everything(local: Local) -> None:
+    for step in (3, 6, 9):
+        local.save(step)
+    local.mirror.flush()
+    assert local.names() == ["best-000009", "step-000009"]
+    there = local.mirror.run
+    assert there.read_recipe() == local.run.read_recipe()
+    assert there.events() == local.run.events()
+    assert read_checkpoint(there.checkpoint(9)).files == FILES
+    local.run.append_event("finished", 9)
+    local.mirror.flush()
+    assert [each.event for each in there.events()] == ["started", "finished"]
+    assert problems(local.mirror.outcomes()) == []
+
+
+def test_a_slow_mirror_keeps_nobody_waiting_and_the_newest_wins(
+    local: Local, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocked, reached = threading.Event(), threading.Event()
+    save, saved = Checkpoints.save, list[int]()
+
+    def slow(checkpoints: Checkpoints, step: int, files: Any) -> Path:
+        if checkpoints.folder == local.mirror.run.checkpoints:
+            reached.set()
+            blocked.wait()
+            saved.append(step)
+        return save(checkpoints, step, files)
+
+    monkeypatch.setattr(Checkpoints, "save", slow)
+    local.save(1)
+    reached.wait()
+    for step in range(2, 9):
+        local.save(step)  # would never return if it waited for the mirror
+    assert local.run.checkpoint_steps() == [7, 8]
+    blocked.set()
+    local.mirror.flush()
+    assert saved == [1, 8]
+
+
+def test_a_mirror_that_vanishes_comes_back_and_catches_up(local: Local) -> None:
+    local.save(1)
+    local.mirror.flush()
+    local.root.rename(local.root.with_name("unplugged"))
+    local.save(2)
+    wait_for(lambda: local.mirror._problem is not None)
+    assert not local.root.exists()  # nothing is written where the drive was
+    local.save(3)
+    local.mirror.flush()
+    assert problems(local.mirror.outcomes()) == [
+        f"{local.mirror.run.path} cannot be written: {local.root} is gone"
+    ]
+    local.root.with_name("unplugged").rename(local.root)
+    wait_for(lambda: local.names() == ["best-000003", "step-000003"])
+    wait_for(lambda: local.mirror._problem is None)
+    assert problems(local.mirror.outcomes()) == [None]
+
+
+def test_a_copy_that_does_not_read_back_is_told(
+    local: Local, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = Checkpoints.save
+
+    def torn(checkpoints: Checkpoints, step: int, files: Any) -> Path:
+        path = save(checkpoints, step, files)
+        if checkpoints.folder == local.mirror.run.checkpoints:
+            os.truncate(path / "adapter.bin", 5)
+            tries.append(path)
+        return path
+
+    tries: list[Path] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", torn)
+        local.save(1)
+        wait_for(lambda: len(tries) > 2)  # it is not taken for a copy, and is told once
+        told = local.mirror.outcomes()
+    assert len(told) == 1
+    assert "adapter.bin has 5 bytes" in told[0].details["problem"]
+    wait_for(lambda: local.mirror._problem is None)
+    assert problems(local.mirror.outcomes()) == [None]
+    assert read_checkpoint(local.mirror.run.checkpoints / "step-000001").files == FILES
+
+
+def test_another_run_or_another_machine_in_the_mirror_is_left_alone(tmp_path: Path) -> None:
+    local = Local(tmp_path)
+    other = Run(local.mirror.run.path)
+    other.append_event("started", 0, total_steps=7)
+    local.mirror.start()
+    local.save(1)
+    local.mirror.flush()
+    assert "another run of this name" in local.mirror.outcomes()[0].details["problem"]
+    local.mirror.stop()
+    other.events_file.unlink()
+    with Lock(other.path):
+        local.mirror = Mirror(local.run, local.root, keep=1)
+        local.mirror.start()
+        local.mirror.flush()
+        assert "Another process" in local.mirror.outcomes()[0].details["problem"]
+        local.mirror.stop()
+    assert local.names() == []
+
+
+class LosingTheDisk(Silent):
+    """Deletes the run's folder at a step, as a machine that goes takes its disk with it; then ends the training."""
+
+    class MachineGone(BaseException):
+        """Nothing catches this."""
+
+    def __init__(self, run: Path, step: int) -> None:
+        self._run, self._step = run, step
+
+    def progress(self, progress: Any) -> None:
+        if progress.step == self._step:
+            shutil.rmtree(self._run)
+            raise self.MachineGone
+
+
+@pytest.mark.parametrize("lost_at", [13, 28])
+def test_a_run_goes_on_from_the_mirror_alone(
+    recipe_of: RecipeOf, data_dir: Path, tmp_path: Path, lost_at: int
+) -> None:
+    run, drive = tmp_path / "here" / "run", tmp_path / "drive"
+    train(recipe_of(), data_dir, tmp_path / "undisturbed")
+    train(recipe_of(), data_dir, run, mirror=drive, stop_after_step=lost_at - 1)
+    with pytest.raises(LosingTheDisk.MachineGone):
+        train(recipe_of(), data_dir, run, mirror=drive, observer=LosingTheDisk(run, lost_at))
+    assert not run.exists()
+
+    result = train(recipe_of(), data_dir, run, mirror=drive)
+
+    assert result.state == "finished"
+    assert "rescued" in events(run)
+    assert_equal_runs(run, tmp_path / "undisturbed")
+    for mirrored in (drive / "run").rglob("*"):
+        if mirrored.is_file() and mirrored.name != ".lock":
+            assert mirrored.read_bytes() == (run / mirrored.relative_to(drive / "run")).read_bytes()
+
+    shutil.rmtree(run)  # a finished run comes back too, with nothing left to do
+    again = train(recipe_of(), data_dir, run, mirror=drive)
+    assert again.reason == "already_finished"
+    assert_equal_runs(run, tmp_path / "undisturbed")
+
+
+def test_a_mirror_that_is_ahead_of_a_damaged_run_is_used(
+    recipe_of: RecipeOf, data_dir: Path, tmp_path: Path
+) -> None:
+    run, drive = tmp_path / "run", tmp_path / "drive"
+    short = recipe_of(["schedule.epochs=2"])
+    train(short, data_dir, tmp_path / "undisturbed")
+    train(short, data_dir, run, mirror=drive, stop_after_step=12)
+    for manifest in (run / "checkpoints").glob("*/MANIFEST.json"):
+        manifest.write_bytes(manifest.read_bytes()[:-9])
+    assert train(short, data_dir, run).state == "finished"  # the run remembers its mirror
+    assert "rescued" in events(run)
+    assert_equal_runs(run, tmp_path / "undisturbed")
+
+
+def test_a_name_that_is_taken_in_the_mirror_is_refused_and_fresh_moves_it_aside(
+    recipe_of: RecipeOf, data_dir: Path, tmp_path: Path
+) -> None:
+    drive = tmp_path / "drive"
+    short = recipe_of(["schedule.epochs=1"])
+    train(short, data_dir, tmp_path / "one" / "run", mirror=drive, stop_after_step=3)
+    train(short, data_dir, tmp_path / "two" / "run", stop_after_step=3)
+    with pytest.raises(InputError, match="another run of this name"):
+        train(short, data_dir, tmp_path / "two" / "run", mirror=drive)
+    fresh = tmp_path / "three" / "run"
+    train(short, data_dir, fresh, mirror=drive, stop_after_step=2, fresh=True)
+    assert Run(fresh).checkpoint_steps() == [2]
+    assert Run(drive / "run.old-1").checkpoint_steps() == [3]
+
+
+def test_each_task_has_its_own_mirror(recipe_of: RecipeOf, data_dir: Path, tmp_path: Path) -> None:
+    recipe = recipe_of(["data.adapters=per_task", "schedule.epochs=1"])
+    train(recipe, data_dir, tmp_path / "run", mirror=tmp_path / "drive")
+    shutil.rmtree(tmp_path / "run")
+    result = train(recipe, data_dir, tmp_path / "run", mirror=tmp_path / "drive")
+    assert {each.reason for each in result.parts.values()} == {"already_finished"}
