@@ -35,15 +35,41 @@ class LexiTrainError(Exception):
 
 
 class InputError(LexiTrainError):
-    """Wrong usage or bad input: nothing was written. Exit code 2."""
+    """Wrong usage or bad input: nothing was written. Exit code 2. Its children below tell the causes apart."""
 
     exit_code = 2
 
 
-class DoesNotFit(LexiTrainError):
-    """The work does not fit the limits that were given. Exit code 3."""
+class RecipeError(InputError):
+    """A recipe cannot be read, or its settings contradict each other or what they are used with."""
 
-    exit_code = 3
+
+class DataError(InputError):
+    """Records or a data folder cannot be read or used."""
+
+
+class TaskError(InputError):
+    """A task is unknown, cannot be loaded, or cannot do what is asked."""
+
+
+class ModelError(InputError):
+    """A base model, tokenizer or adapter cannot be had or used."""
+
+
+class DeviceError(InputError):
+    """A device is unknown, or cannot do what is asked of it."""
+
+
+class RunError(InputError):
+    """A folder is not that of a run, or the run in it cannot be used."""
+
+
+class RunChanged(RunError):
+    """A run would go on with another recipe or other data, and nobody has accepted that."""
+
+
+class RunInUse(RunError):
+    """Another process, or another machine, is training the run."""
 
 
 class Stopped(LexiTrainError):
