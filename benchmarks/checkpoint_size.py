@@ -27,11 +27,11 @@ from lexitrain.recipe.yaml_file import load_recipe
 from lexitrain.step import build_optimizer
 from lexitrain.training.recovery.checkpoint_content import (
     AdapterFiles,
-    Standing,
     checkpoint_files,
     restore,
 )
 from lexitrain.training.recovery.checkpoints import Checkpoints
+from lexitrain.training.recovery.state import TrainingState
 
 RESULT = Path(__file__).parent / "results" / "checkpoint_size.json"
 SHAPES: dict[str, dict[str, int]] = {
@@ -87,7 +87,7 @@ def measure(name: str) -> dict[str, Any]:
         every, seconds = recipe.checkpoints.every, 0.0
         for step in range(every, (recipe.checkpoints.keep + 3) * every, every):
             start = time.perf_counter()
-            state = Standing(step=step)
+            state = TrainingState(step=step)
             files = checkpoint_files(adapter, model, optimizer, state, Cursor(step, 0, step))
             checkpoints.save_best(step, adapter.contents(), {"validation_loss": 1 / step})
             checkpoints.save(step, files)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lexitrain.training.loss_spikes import LossWatch
+from lexitrain.training.metrics import LossWatch
 
 
 def reported(losses: list[float]) -> list[int]:

@@ -14,7 +14,7 @@ from lexitrain.errors import Stopped
 from lexitrain.recipe.schema import Recipe
 from lexitrain.runs.folder import Run
 from lexitrain.training import Progress, Silent, train
-from lexitrain.training.signals import Interrupt
+from lexitrain.training.stopping import Interrupt
 from tests.training.test_train import assert_equal_runs
 
 

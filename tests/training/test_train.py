@@ -337,7 +337,7 @@ def validation_losses(monkeypatch: pytest.MonkeyPatch, losses: Sequence[float]) 
     """Let the validations, the one before training included, give these losses, by step."""
 
     def measured(training: loop.Training, interrupt: Any) -> float:
-        return losses[training.standing.step // 5]
+        return losses[training.state.step // 5]
 
     monkeypatch.setattr(loop, "validation_loss", measured)
 

@@ -145,16 +145,6 @@ def data_differences(before: DataSummary, now: DataSummary) -> list[str]:
     return differences
 
 
-def other_data(differences: list[str], data_dir: Path) -> InputError:
-    """The refusal to go on with other data."""
-    return InputError(
-        f"The run was started with other data: {'; '.join(differences)}.",
-        where=data_dir,
-        fix="Give the data it was started with, another --run folder, --fresh to start anew, or --accept-changes to go "
-        "on with these from the newest checkpoint.",
-    )
-
-
 def file_differences(
     before: Mapping[str, Mapping[str, Any]], now: Mapping[str, Mapping[str, Any]]
 ) -> list[str]:

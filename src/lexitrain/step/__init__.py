@@ -8,6 +8,7 @@ from lexitrain.step.host_memory import keep_freed_memory
 from lexitrain.step.optimizers import build_optimizer, learning_rate_at
 from lexitrain.step.out_of_memory import StepOutOfMemory, attempt, release_memory
 from lexitrain.step.processes import Processes, joined_processes
+from lexitrain.step.seeding import seed_step
 from lexitrain.step.training_step import StepResult, TrainingStep
 
 __all__ = [
@@ -21,4 +22,5 @@ __all__ = [
     "keep_freed_memory",
     "learning_rate_at",
     "release_memory",
+    "seed_step",
 ]

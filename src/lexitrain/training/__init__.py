@@ -6,7 +6,7 @@ way (same machine, same versions).
 
 from __future__ import annotations
 
-from lexitrain.training.metrics import Observer, Progress, Silent
+from lexitrain.training.event_log import Observer, Progress, Silent
 from lexitrain.training.result import TrainingResult
 from lexitrain.training.start import train
 

@@ -2,67 +2,97 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lexitrain.batching.sample_order import SampleOrder
-from lexitrain.errors import InputError
-from lexitrain.models import attach_adapter, load_base, load_tokenizer
-from lexitrain.models.loading import compute_dtype
-from lexitrain.recipe.schema import Recipe
-from lexitrain.runs.folder import Run
-from lexitrain.samples.loading import Corpus, data_differences, load_corpus, other_data
-from lexitrain.step import Processes, TrainingStep, build_optimizer, keep_freed_memory
+from lexitrain.errors import RecipeError
+from lexitrain.models import attach_adapter, compute_dtype, load_base, load_tokenizer
+from lexitrain.samples.loading import load_corpus
+from lexitrain.step import TrainingStep, build_optimizer, keep_freed_memory
 from lexitrain.tasks import registry
 from lexitrain.training.environment import changes, environment, no_longer_exact
+from lexitrain.training.event_log import EventLog
 from lexitrain.training.loop import Training
-from lexitrain.training.metrics import Observer
-from lexitrain.training.recovery.accepted_changes import accepted
-from lexitrain.training.recovery.checkpoint_content import (
-    AdapterFiles,
-    Standing,
-    restore,
-    standing_of,
-)
+from lexitrain.training.recovery.accepted_changes import settle_data
+from lexitrain.training.recovery.checkpoint_content import AdapterFiles, restore, state_of
 from lexitrain.training.recovery.checkpoint_writer import Writer
 from lexitrain.training.recovery.checkpoints import Checkpoint, Checkpoints, read_checkpoint
-from lexitrain.training.recovery.crash_marker import StepMark
-from lexitrain.training.recovery.memory_ladder import apply_rungs, base_on_rung
+from lexitrain.training.recovery.memory_ladder import MemoryLadder, base_on_rung
 from lexitrain.training.recovery.mirror import Mirror
-from lexitrain.training.recovery.past_events import learn
+from lexitrain.training.recovery.non_finite import NonFiniteGuard
 from lexitrain.training.recovery.shortening import Shortener
-from lexitrain.training.run_plan import foresee
-from lexitrain.training.stopping import Limits
+from lexitrain.training.recovery.state import TrainingState
+from lexitrain.training.run_plan import RunPlan, plan_run
+from lexitrain.training.step_work import StepSource
+
+if TYPE_CHECKING:
+    from lexitrain.recipe.schema import Recipe
+    from lexitrain.runs.folder import DataSummary, Run
+    from lexitrain.samples.loading import Corpus
+    from lexitrain.step import Processes
+    from lexitrain.training.event_log import Observer
+    from lexitrain.training.recovery.crash_marker import StepMark
+    from lexitrain.training.stopping import Limits
 
 
-def build_training(
-    recipe: Recipe,
-    data_dir: Path,
-    run: Run,
-    observer: Observer,
-    limits: Limits,
-    mark: StepMark,
-    processes: Processes,
-    accept_changes: bool,
-) -> tuple[Training, Any, str | None]:
-    """All objects of the run, its tokenizer, and the name of the checkpoint it goes on from, if there is one.
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What is the same for all runs of one call of `train`.
+
+    Attributes:
+        data_dir: the prepared data.
+        limits: where the call stops before the end.
+        observer: is told what happens.
+        processes: those that train together.
+        accept: go on with another recipe or other data than the run was started with.
+    """
+
+    data_dir: Path
+    limits: Limits
+    observer: Observer
+    processes: Processes
+    accept: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltRun:
+    """A run, ready to train.
+
+    Attributes:
+        training: what the loop needs.
+        tokenizer: saved beside the adapter.
+        data: what the samples are.
+        plan: what was predicted.
+        resumed: name of the checkpoint that it goes on from, if there is one.
+    """
+
+    training: Training
+    tokenizer: Any
+    data: DataSummary
+    plan: RunPlan
+    resumed: str | None
+
+
+def build_run(recipe: Recipe, run: Run, call: Call, marker: StepMark) -> BuiltRun:
+    """All objects of the run.
 
     A new run's folder gets its first files here, when nothing can be wrong with recipe and data any more.
 
     Raises:
-        InputError: base, data or a setting cannot be used, or the run was started with other data.
+        InputError: base, data or a setting cannot be used.
+        RunChanged: the run was started with other data.
     """
+    processes, observer = call.processes, call.observer
     observer.stage("reading the data")
     tokenizer: Any = load_tokenizer(recipe.model.base, recipe.model.revision)
     tasks = registry(recipe.data.custom_tasks)
-    corpus = load_corpus(run, data_dir, recipe, tasks, tokenizer)
-    _settle_data(run, corpus, data_dir, observer, processes, accept_changes)
-    if recipe.schedule.early_stopping is not None and not len(corpus.validation):
-        raise InputError(
-            "Early stopping needs validation samples, and there are none.",
-            where="schedule.early_stopping",
-            fix="Prepare data with a validation.jsonl, or leave early stopping out.",
-        )
+    corpus = load_corpus(run, call.data_dir, recipe, tasks, tokenizer)
+    settle_data(
+        run, corpus.summary, call.data_dir, observer, accept=call.accept, write=processes.first
+    )
+    _require_validation(recipe, corpus)
     order = SampleOrder(
         corpus.train.tasks,
         recipe.seed,
@@ -72,56 +102,57 @@ def build_training(
     )
     checkpoints = Checkpoints(run.checkpoints, recipe.checkpoints.keep)
     newest = _newest(run, checkpoints, observer, processes)
-    standing = processes.from_first(lambda: _where_it_stands(run, newest))
+    state = processes.from_first(lambda: _state(run, newest))
+    log = EventLog(run, state, observer)
     observer.stage("planning the step")
     device = processes.device()
-    foresight = processes.from_first(
-        lambda: foresee(
+    plan = processes.from_first(
+        lambda: plan_run(
             run, recipe, corpus, device, processes=processes.count, goes_on=newest is not None
         )
     )
-    decided = foresight.recipe
     observer.stage("loading the model")
-    if device.type == "cpu":
-        keep_freed_memory()
-    dtype = compute_dtype(recipe.model.precision, device)
-    base = load_base(base_on_rung(decided.model, standing.rung), device=device, dtype=dtype)
-    model = attach_adapter(base, recipe.lora, recipe.seed, recipe.model.adapter)
-    optimizer = build_optimizer(model.parameters(), recipe.optimizer)
-    step = TrainingStep(
-        model,
-        optimizer,
-        decided.step,
-        max_length=recipe.data.max_length,
-        pad_id=tokenizer.pad_token_id,
-        clip=recipe.optimizer.clip,
-        processes=processes,
-    )
-    kept = recipe.checkpoints
-    folder = kept.mirror_folder
-    mirror = Mirror(run, folder, kept.keep) if folder and processes.first else None
+    step, adapter = _build_step(recipe, plan.recipe, state, processes, tokenizer.pad_token_id)
+    if newest is not None:
+        restore(newest, step.model, step.optimizer, step.loss_scale)
+    writer = _writer(run, recipe, checkpoints, processes)
+    source = StepSource(corpus.train, order, step)
+    shortener = Shortener(call.data_dir / "train.jsonl", tasks, tokenizer)
+    ladder = MemoryLadder(recipe, state, step, source, shortener, log)
+    ladder.apply()
+    guard = NonFiniteGuard(state, step, log, lambda: log.write_outcomes(writer.outcomes(wait=True)))
     training = Training(
-        run=run,
         recipe=recipe,
-        corpus=corpus,
+        validation=corpus.validation,
         order=order,
         step=step,
-        adapter=AdapterFiles(model, recipe.model.base, recipe.model.revision),
-        checkpoints=Writer(checkpoints, mirror, background=kept.background),
-        standing=standing,
-        observer=observer,
-        shortener=Shortener(data_dir / "train.jsonl", tasks, tokenizer),
-        mark=mark,
+        source=source,
+        ladder=ladder,
+        guard=guard,
+        adapter=adapter,
+        checkpoints=writer,
+        state=state,
+        log=log,
+        marker=marker,
+        limits=call.limits,
         saved_at=None if newest is None else newest.step,
-        limits=limits,
-        foresight=foresight,
     )
-    if newest is not None:
-        restore(newest, model, optimizer, step.loss_scale)
-    apply_rungs(training)
-    _write_first_files(training, environment(device, dtype, recipe.seed, processes.count))
-    run.cut_metrics(standing.logged_at)
-    return training, tokenizer, None if newest is None else newest.path.name
+    if processes.first:
+        _write_first_files(recipe, corpus, plan, log)
+        dtype = compute_dtype(recipe.model.precision, device)
+        _write_environment(log, environment(device, dtype, recipe.seed, processes.count))
+    run.cut_metrics(state.logged_at)
+    resumed = None if newest is None else newest.path.name
+    return BuiltRun(training, tokenizer, corpus.summary, plan, resumed)
+
+
+def _require_validation(recipe: Recipe, corpus: Corpus) -> None:
+    if recipe.schedule.early_stopping is not None and not len(corpus.validation):
+        raise RecipeError(
+            "Early stopping needs validation samples, and there are none.",
+            where="schedule.early_stopping",
+            fix="Prepare data with a validation.jsonl, or leave early stopping out.",
+        )
 
 
 def _newest(
@@ -141,46 +172,68 @@ def _newest(
     return found if found is not None or path is None else read_checkpoint(path)
 
 
-def _where_it_stands(run: Run, newest: Checkpoint | None) -> Standing:
-    standing = Standing() if newest is None else standing_of(newest)
-    learn(standing, run.events())
-    return standing
+def _state(run: Run, newest: Checkpoint | None) -> TrainingState:
+    """Where the run stands, by its newest checkpoint and what its events say beyond that."""
+    state = TrainingState() if newest is None else state_of(newest)
+    state.learn_from(run.events())
+    return state
 
 
-def _settle_data(
-    run: Run,
-    corpus: Corpus,
-    data_dir: Path,
-    observer: Observer,
-    processes: Processes,
-    accept: bool,
-) -> None:
-    """Refuse other data than the run was started with, or keep what they are from now on."""
-    if not run.data_file.is_file():
-        return
-    differences = data_differences(run.read_data(), corpus.summary)
-    if differences and not accept:
-        raise other_data(differences, data_dir)
-    if differences and processes.first:
-        accepted(run, observer, data=differences)
-        run.write_data(corpus.summary)
+def _build_step(
+    recipe: Recipe, decided: Recipe, state: TrainingState, processes: Processes, pad_id: int
+) -> tuple[TrainingStep, AdapterFiles]:
+    """The step with its model and optimizer as they are before the first step.
+
+    Args:
+        recipe: as the user gave it.
+        decided: with the automatic settings decided.
+        state: says on which rung of the memory ladder the base is loaded.
+        processes: those that train together.
+        pad_id: token put on padding.
+    """
+    device = processes.device()
+    if device.type == "cpu":
+        keep_freed_memory()
+    dtype = compute_dtype(recipe.model.precision, device)
+    base = load_base(base_on_rung(decided.model, state.rung), device=device, dtype=dtype)
+    model = attach_adapter(base, recipe.lora, recipe.seed, recipe.model.adapter)
+    step = TrainingStep(
+        model,
+        build_optimizer(model.parameters(), recipe.optimizer),
+        decided.step,
+        max_length=recipe.data.max_length,
+        pad_id=pad_id,
+        clip=recipe.optimizer.clip,
+        processes=processes,
+    )
+    return step, AdapterFiles(model, recipe.model.base, recipe.model.revision)
 
 
-def _write_first_files(training: Training, now: dict[str, Any]) -> None:
+def _writer(run: Run, recipe: Recipe, checkpoints: Checkpoints, processes: Processes) -> Writer:
+    saving = recipe.checkpoints
+    folder = saving.mirror_folder
+    mirror = Mirror(run, folder, saving.keep) if folder and processes.first else None
+    return Writer(checkpoints, mirror, background=saving.background)
+
+
+def _write_first_files(recipe: Recipe, corpus: Corpus, plan: RunPlan, log: EventLog) -> None:
     """Write what a run has from its start, as far as it is missing. The recipe comes first: it makes the run."""
-    run = training.run
-    if not training.step.processes.first:
-        return
+    run = log.run
     if not run.exists():
-        run.write_recipe(training.recipe)
+        run.write_recipe(recipe)
     if not run.data_file.is_file():
-        run.write_data(training.corpus.summary)
-    training.corpus.save_new(run)
+        run.write_data(corpus.summary)
+    corpus.save_new(run)
     if not run.plan_file.is_file():
-        run.write_plan(training.foresight.document)
-        training.event("planned", **training.foresight.summary())
+        run.write_plan(plan.document)
+        log.write("planned", **plan.summary())
+
+
+def _write_environment(log: EventLog, now: dict[str, Any]) -> None:
+    """Write what the run is trained with, or an event about what differs from its start."""
+    run = log.run
     if not run.environment_file.is_file():
         run.write_environment(now)
     elif differences := changes(run.read_environment(), now):
         inexact = no_longer_exact(differences)
-        training.event("environment", changes=differences, no_longer_exact=inexact)
+        log.write("environment", changes=differences, no_longer_exact=inexact)

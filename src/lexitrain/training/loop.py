@@ -1,8 +1,8 @@
 """The training loop: steps, and after each what is due: validation, a line of metrics, a checkpoint.
 
-It receives built objects and reads top to bottom. Every quantity that decides what comes next is in `Standing`, which
-each checkpoint holds; so a stop at any step, wanted or not, changes nothing in the weights that come out. Several
-processes run the same loop with the same standing; the first one writes.
+It receives built objects and reads top to bottom. Every quantity that decides what comes next is in `TrainingState`,
+which each checkpoint holds; so a stop at any step, wanted or not, changes nothing in the weights that come out. Several
+processes run the same loop with the same state; the first one writes.
 """
 
 from __future__ import annotations
@@ -12,36 +12,32 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from lexitrain.batching.sample_order import fixed_subset
-from lexitrain.runs.folder import Run
 from lexitrain.step import attempt, learning_rate_at
-from lexitrain.training.metrics import Observer, Progress, Speed, Window
-from lexitrain.training.prefetch import Prefetch
-from lexitrain.training.recovery.checkpoint_content import AdapterFiles, Standing, checkpoint_files
-from lexitrain.training.recovery.memory_ladder import (
-    NeedsFourBitBase,
-    OutOfRungs,
-    climb,
-    fitting_gradients,
-    fitting_loss,
-)
-from lexitrain.training.recovery.non_finite import GoBack, require_number
+from lexitrain.training.event_log import Progress
+from lexitrain.training.metrics import Speed, Window
+from lexitrain.training.recovery.checkpoint_content import AdapterFiles, checkpoint_files
+from lexitrain.training.recovery.memory_ladder import NeedsFourBitBase, OutOfRungs
+from lexitrain.training.recovery.state import ReturnToCheckpoint
+from lexitrain.training.step_work import Prefetch
 from lexitrain.training.stopping import Limits
 
 if TYPE_CHECKING:
-    from lexitrain.batching.layout import MicroBatch
     from lexitrain.batching.sample_order import SampleOrder
     from lexitrain.recipe.schema import Recipe
-    from lexitrain.samples.loading import Corpus
+    from lexitrain.runs.folder import Run
     from lexitrain.samples.rendering import Sample
-    from lexitrain.step import StepResult, TrainingStep
-    from lexitrain.training.recovery.checkpoint_writer import Outcome, Writer
+    from lexitrain.step import Processes, StepResult, TrainingStep
+    from lexitrain.training.event_log import EventLog
+    from lexitrain.training.recovery.checkpoint_writer import Writer
     from lexitrain.training.recovery.crash_marker import StepMark
-    from lexitrain.training.recovery.shortening import Shortener
-    from lexitrain.training.run_plan import Foresight
-    from lexitrain.training.signals import Interrupt
+    from lexitrain.training.recovery.memory_ladder import MemoryLadder
+    from lexitrain.training.recovery.non_finite import NonFiniteGuard
+    from lexitrain.training.recovery.state import TrainingState
+    from lexitrain.training.step_work import StepSource, StepWork
+    from lexitrain.training.stopping import Interrupt
 
 Ending = Literal["finished", "early_stopping", "stop_after_step", "time_limit", "signal"]
 
@@ -51,73 +47,65 @@ class Training:
     """The objects of one run, built.
 
     Attributes:
+        recipe: as the user gave it; the settings that it leaves open are decided in `step`.
+        validation: the validation samples.
+        order: which training samples a step takes.
+        step: gradients and updates.
+        source: the work of each step.
+        ladder: gets gradients and losses however little memory there is.
+        guard: watches for losses and gradients that are not numbers.
+        adapter: the adapter's files as they are now.
+        checkpoints: writes what is saved.
+        state: where the run stands.
+        log: its events.
+        marker: says on disk which step this process is in.
+        limits: where this call stops before the end.
+        speed: what steps, validations and checkpoints took.
         saved_at: step of the newest checkpoint, on the disk or on its way there.
     """
 
-    run: Run
     recipe: Recipe
-    corpus: Corpus
+    validation: Sequence[Sample]
     order: SampleOrder
     step: TrainingStep
+    source: StepSource
+    ladder: MemoryLadder
+    guard: NonFiniteGuard
     adapter: AdapterFiles
     checkpoints: Writer
-    standing: Standing
-    observer: Observer
-    shortener: Shortener
-    mark: StepMark
-    foresight: Foresight
-    saved_at: int | None = None
+    state: TrainingState
+    log: EventLog
+    marker: StepMark
     limits: Limits = field(default_factory=Limits)
     speed: Speed = field(default_factory=Speed)
-
-    def work(self, step: int) -> StepWork:
-        """What step number `step` needs, as the ladder stands; background workers call this too."""
-        rungs = self.rungs
-        samples = [self.corpus.train[index] for index in self.order.samples(step)]
-        return StepWork(samples, self.step.lay_out(samples), rungs)
+    saved_at: int | None = None
 
     @property
-    def rungs(self) -> tuple[int, int | None]:
-        """Where the ladder stands; work that was made when it stood elsewhere is made again."""
-        return self.standing.rung, self.standing.token_budget
+    def run(self) -> Run:
+        """The run's folder."""
+        return self.log.run
 
-    def event(self, event: str, **details: Any) -> None:
-        """Write an event of the present step and tell the observer."""
-        self.observer.event(self.run.append_event(event, self.standing.step, **details))
-
-    def tell(self, outcomes: Sequence[Outcome]) -> None:
-        """Write what happened behind the loop's back as events."""
-        for each in outcomes:
-            step = self.standing.step if each.step is None else each.step
-            self.observer.event(self.run.append_event(each.event, step, **each.details))
-            if each.event == "checkpoint":
-                self.speed.writes.append(each.details["seconds"])
-
-
-@dataclass(frozen=True, slots=True)
-class StepWork:
-    """What a background worker prepares for a step."""
-
-    samples: Sequence[Sample]
-    batches: Sequence[MicroBatch]
-    rungs: tuple[int, int | None]
+    @property
+    def processes(self) -> Processes:
+        """Those that train together."""
+        return self.step.processes
 
 
 def run_steps(training: Training, interrupt: Interrupt) -> Ending:
     """Train until the end, early stopping, a limit, or a signal. A checkpoint is there on return.
 
     Raises:
-        GoBack: the run is to be built again from its newest checkpoint.
+        ReturnToCheckpoint: the run is to be built again from its newest checkpoint.
         Stopped: a step does not fit in memory, or loss or gradient is not a number; what was trained is saved.
         OSError: the run folder cannot be written.
     """
-    standing, processes = training.standing, training.step.processes
+    state, processes = training.state, training.processes
     total, workers = training.order.total_steps, training.recipe.data.workers
 
     def failed(error: Exception) -> None:
-        training.event("worker", problem=f"{type(error).__name__}: {error}")
+        training.log.write("worker", problem=f"{type(error).__name__}: {error}")
 
-    with Prefetch(training.work, standing.step, total, workers, failed) as ahead:
+    with Prefetch(training.source.work, state.step, total, workers, failed) as ahead:
         try:
             _close_step(training, interrupt)  # what a stop right after this step left undone
             while not (_ended(training) or _limit_reached(training) or interrupt.agree(processes)):
@@ -125,26 +113,22 @@ def run_steps(training: Training, interrupt: Interrupt) -> Ending:
                 _close_step(training, interrupt)
         except (NeedsFourBitBase, OutOfRungs):
             _save_checkpoint(training)
-            training.tell(training.checkpoints.outcomes(wait=True))
+            collect_outcomes(training, wait=True)
             raise
     _save_checkpoint(training)
-    training.tell(training.checkpoints.outcomes(wait=True))
+    collect_outcomes(training, wait=True)
     if interrupt.agreed:
         return "signal"
-    if standing.step >= total:
+    if state.step >= total:
         return "finished"
     if _ended(training):
         return "early_stopping"
-    return "stop_after_step" if training.limits.step_reached(standing.step) else "time_limit"
+    return "stop_after_step" if training.limits.step_reached(state.step) else "time_limit"
 
 
 def validation_loss(training: Training, interrupt: Interrupt) -> float | None:
     """Mean token loss of the validation samples, nats. None: there are none, or a signal came in between."""
-    samples, recipe, processes = (
-        training.corpus.validation,
-        training.recipe,
-        training.step.processes,
-    )
+    samples, recipe, processes = training.validation, training.recipe, training.processes
     chosen = fixed_subset(len(samples), recipe.validation.limit, recipe.seed)
     size = recipe.step.effective_batch
     total, tokens = 0.0, 0
@@ -152,7 +136,7 @@ def validation_loss(training: Training, interrupt: Interrupt) -> float | None:
         if interrupt.noted:
             break
         part = [samples[index] for index in chosen[start : start + size]]
-        loss, supervised = fitting_loss(training, part)
+        loss, supervised = training.ladder.loss(part)
         total += loss
         tokens += supervised
     if interrupt.agree(processes):
@@ -162,30 +146,29 @@ def validation_loss(training: Training, interrupt: Interrupt) -> float | None:
 
 
 def _take_step(training: Training, ahead: Prefetch[StepWork]) -> None:
-    standing, recipe, window = training.standing, training.recipe, training.standing.window
+    state, recipe, window = training.state, training.recipe, training.state.window
     start = perf_counter()
-    training.mark.begin(standing.step)
+    training.marker.begin(state.step)
     work = ahead.next()
     waited = perf_counter() - start
-    if standing.step in standing.left_out:
-        standing.step += 1
+    if state.step in state.left_out:
+        state.step += 1
         return
-    if work.rungs != training.rungs:
-        work = training.work(standing.step)
+    work = training.source.current(work, state.step)
     rate = learning_rate_at(
-        standing.step,
+        state.step,
         training.order.total_steps,
         recipe.schedule,
         recipe.optimizer.learning_rate,
     )
-    result = fitting_gradients(training, work)
-    require_number(training, "loss", result.loss, work.samples)
+    result = training.ladder.gradients(work)
+    training.guard.require_finite("loss", result.loss, work.samples)
     norm = _update(training, rate, work.samples)
-    require_number(training, "gradient norm", norm, work.samples)
+    training.guard.require_finite("gradient norm", norm, work.samples)
     seconds = perf_counter() - start
 
-    standing.step += 1
-    standing.seconds += seconds
+    state.step += 1
+    state.seconds += seconds
     window.steps += 1
     window.samples += len(work.samples)
     window.loss_sum += result.loss * result.supervised_tokens
@@ -196,108 +179,125 @@ def _take_step(training: Training, ahead: Prefetch[StepWork]) -> None:
     window.learning_rate = rate
     window.grad_norm = norm
     training.speed.steps.append((seconds, result.layout_tokens))
-    limit = standing.losses.is_spike(result.loss)
+    limit = state.losses.is_spike(result.loss)
     if limit is not None:
         rows = sorted(sample.index for sample in work.samples)
-        training.event("spike", loss=result.loss, threshold=limit, rows=rows)
-    training.observer.progress(_progress(training, result))
+        training.log.write("spike", loss=result.loss, threshold=limit, rows=rows)
+    training.log.observer.progress(_progress(training, result))
 
 
 def _update(training: Training, rate: float, samples: Sequence[Sample]) -> float:
     """Step the optimizer. When that runs out of memory the weights may be moved in part: one rung up, and back."""
     norm, problem = attempt(lambda: training.step.update(rate))
-    if training.step.processes.any(problem is not None):
+    if training.processes.any(problem is not None):
         with suppress(NeedsFourBitBase):  # which would save the present weights
-            climb(training, samples, problem or "memory ran out in another process")
-        raise GoBack
+            training.ladder.climb(samples, problem or "memory ran out in another process")
+        raise ReturnToCheckpoint
     return cast(float, norm)
 
 
 def _close_step(training: Training, interrupt: Interrupt) -> None:
     """Do what is due after the present step and has not been done for it."""
-    training.tell(training.checkpoints.outcomes())
-    standing, step = training.standing, training.standing.step
+    collect_outcomes(training)
+    state, step = training.state, training.state.step
     if step == 0:
         return
-    validate = _due(training, _validation_every(training.recipe)) and standing.validated_at < step
+    validate = _due(training, _validation_every(training.recipe)) and state.validated_at < step
     if validate and not _validate(training, interrupt):
         return  # stopped by a signal: the checkpoint says what is still to do
-    measured = standing.validated_at == step and standing.validation_loss is not None
+    measured = state.validated_at == step and state.validation_loss is not None
     log = _due(training, training.recipe.log_every) or measured
-    if log and standing.logged_at < step and standing.window.steps:
-        loss = standing.validation_loss if measured else None
+    if log and state.logged_at < step and state.window.steps:
+        loss = state.validation_loss if measured else None
         epoch = step / training.order.steps_per_epoch
-        training.run.append_metrics(standing.window.metrics(step, epoch, loss))
-        standing.window, standing.logged_at = Window(), step
+        training.run.append_metrics(state.window.metrics(step, epoch, loss))
+        state.window, state.logged_at = Window(), step
     if _due(training, training.recipe.checkpoints.every):
         _save_checkpoint(training)
 
 
 def _validate(training: Training, interrupt: Interrupt) -> bool:
     """Measure the validation loss and keep the adapter if it is the best; False when a signal came in between."""
-    standing = training.standing
+    state = training.state
     start = perf_counter()
-    training.observer.stage("validating")
+    training.log.observer.stage("validating")
     loss = validation_loss(training, interrupt)
     if loss is None and interrupt.agreed:
         return False
-    standing.validated_at, standing.validation_loss = standing.step, loss
+    state.validated_at, state.validation_loss = state.step, loss
     training.speed.validations.append(perf_counter() - start)
     if loss is None:
         return True
-    if standing.best_loss is None or loss < standing.best_loss:
-        standing.best_step, standing.best_loss = standing.step, loss
-        standing.validations_without_gain = 0
-        if training.step.processes.first:
+    if state.best_loss is None or loss < state.best_loss:
+        state.best_step, state.best_loss = state.step, loss
+        state.validations_without_gain = 0
+        if training.processes.first:
             files = training.adapter.contents()
-            training.checkpoints.save_best(standing.step, files, {"validation_loss": loss})
+            training.checkpoints.save_best(state.step, files, {"validation_loss": loss})
     else:
-        standing.validations_without_gain += 1
+        state.validations_without_gain += 1
     return True
 
 
 def _save_checkpoint(training: Training) -> None:
     """Save the present step, unless it is saved already."""
-    standing = training.standing
-    if standing.step == training.saved_at:
+    state = training.state
+    if state.step == training.saved_at:
         return
-    training.saved_at = standing.step
-    if not training.step.processes.first:
+    training.saved_at = state.step
+    if not training.processes.first:
         return
     start = perf_counter()
     files = checkpoint_files(
         training.adapter,
         training.step.model,
         training.step.optimizer,
-        standing,
-        training.order.cursor(standing.step),
+        state,
+        training.order.cursor(state.step),
         training.step.loss_scale,
     )
-    training.checkpoints.save(standing.step, files, validation_loss=standing.validation_loss)
+    training.checkpoints.save(state.step, files, validation_loss=state.validation_loss)
     training.speed.checkpoints.append(perf_counter() - start)
 
 
 def _ended(training: Training) -> bool:
     patience = training.recipe.schedule.early_stopping
-    stale = training.standing.validations_without_gain
-    return training.standing.step >= training.order.total_steps or (
+    stale = training.state.validations_without_gain
+    return training.state.step >= training.order.total_steps or (
         patience is not None and stale >= patience
     )
 
 
 def _limit_reached(training: Training) -> bool:
-    step = training.standing.step
+    step = training.state.step
     validates = (step + 1) % _validation_every(training.recipe) == 0
     limits = training.limits
     if limits.step_reached(step) or not limits.timed:
         return limits.step_reached(step)
     validates = validates or step + 1 == training.order.total_steps
     # Clocks differ between processes; all stop at the same step.
-    return training.step.processes.any(limits.time_is_up(training.speed, validation_due=validates))
+    return training.processes.any(limits.time_is_up(training.speed, validation_due=validates))
+
+
+def collect_outcomes(training: Training, *, wait: bool = False) -> None:
+    """Write what the background threads have done as events, and remember how long writing took.
+
+    Args:
+        training: whose checkpoints are written.
+        wait: until all that was handed over is on the disk.
+
+    Raises:
+        OSError: a checkpoint could not be written.
+    """
+    outcomes = training.checkpoints.outcomes(wait=wait)
+    training.log.write_outcomes(outcomes)
+    training.speed.writes += [
+        each.details["seconds"] for each in outcomes if each.event == "checkpoint"
+    ]
 
 
 def _due(training: Training, every: int) -> bool:
-    step = training.standing.step
+    step = training.state.step
     return step % every == 0 or step == training.order.total_steps
 
 
@@ -306,14 +306,14 @@ def _validation_every(recipe: Recipe) -> int:
 
 
 def _progress(training: Training, result: StepResult) -> Progress:
-    standing, order, recipe = training.standing, training.order, training.recipe
-    left = order.total_steps - standing.step
+    state, order, recipe = training.state, training.order, training.recipe
+    left = order.total_steps - state.step
     return Progress(
-        step=standing.step,
+        step=state.step,
         total_steps=order.total_steps,
-        epoch=standing.step / order.steps_per_epoch,
+        epoch=state.step / order.steps_per_epoch,
         loss=result.loss,
-        validation_loss=standing.validation_loss,
+        validation_loss=state.validation_loss,
         tokens_per_second=training.speed.tokens_per_second,
         seconds_left=training.speed.seconds_left(
             left,

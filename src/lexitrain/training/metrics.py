@@ -1,7 +1,13 @@
-"""What a run says while it trains: the numbers of a metrics line, the speed, the time left.
+"""The numbers of a run while it trains: a metrics line, speed and time left, loss spikes, peak memory.
 
-The library prints nothing; an observer is told, and the command line shows it. Times are wall-clock seconds of the
-training steps alone: validation and checkpoints are timed apart and enter the time left with their own measured cost.
+Times are wall-clock seconds of the training steps alone: validation and checkpoints are timed apart and enter the time
+left with their own measured cost.
+
+A loss is a spike when it exceeds the median of the last 50 losses by more than 8 scaled median absolute deviations (the
+deviation times 1.4826 estimates the standard deviation of a normal distribution; Rousseeuw & Croux 1993). Median and
+deviation are not moved by the spikes themselves. A floor of 5 % of the median keeps a run whose losses hardly differ
+quiet. Spikes are reported and change nothing else. The losses are part of every checkpoint, so a resumed run reports
+what an undisturbed one does.
 """
 
 from __future__ import annotations
@@ -10,62 +16,21 @@ import resource
 import sys
 from collections import deque
 from dataclasses import dataclass, field
-from statistics import fmean
-from typing import Protocol
+from statistics import fmean, median
 
 import torch
 
-from lexitrain.runs.folder import Event, Metrics
+from lexitrain.runs.folder import Metrics
 
 _RECENT_STEPS = 50
+"""Steps whose mean speed tells the time left: enough to even out lengths, few enough to follow a slower machine."""
 
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """The state of a run after a step.
-
-    Attributes:
-        step, total_steps: optimizer steps done and planned.
-        epoch: passes over the data done, a fraction.
-        loss: mean token loss of the step, nats.
-        validation_loss: the last one measured.
-        tokens_per_second: layout tokens, over the last steps.
-        seconds_left: expected, from what was measured in this run; None before the first step.
-    """
-
-    step: int
-    total_steps: int
-    epoch: float
-    loss: float
-    validation_loss: float | None
-    tokens_per_second: float
-    seconds_left: float | None
-
-
-class Observer(Protocol):
-    """Is told what happens; whatever it does changes nothing in the training."""
-
-    def stage(self, text: str) -> None:
-        """A part of the work begins: loading, tokenizing, validating, ..."""
-
-    def progress(self, progress: Progress) -> None:
-        """A step is done."""
-
-    def event(self, event: Event) -> None:
-        """Something was written to events.jsonl."""
-
-
-class Silent:
-    """The observer that shows nothing."""
-
-    def stage(self, text: str) -> None:
-        """Ignored."""
-
-    def progress(self, progress: Progress) -> None:
-        """Ignored."""
-
-    def event(self, event: Event) -> None:
-        """Ignored."""
+_SPIKE_WINDOW = 50
+_SPIKE_NEEDED = 20
+"""Losses before the first spike can be told: the median of fewer is moved by each of them."""
+_SPIKE_DEVIATIONS = 8.0
+_TO_STANDARD_DEVIATION = 1.4826
+_SPIKE_FLOOR = 0.05
 
 
 @dataclass
@@ -133,6 +98,36 @@ class Speed:
             steps * fmean(seconds for seconds, _ in self.steps)
             + validations * _mean(self.validations)
             + checkpoints * _mean(self.checkpoints)
+        )
+
+
+@dataclass
+class LossWatch:
+    """The last losses of a run.
+
+    Attributes:
+        losses: of the last steps, nats a token.
+        high: whether the last one was a spike; a spike of several steps is reported once.
+    """
+
+    losses: list[float] = field(default_factory=list[float])
+    high: bool = False
+
+    def is_spike(self, loss: float) -> float | None:
+        """Take in the loss of a step; the threshold that it exceeded when a spike begins with it, else None."""
+        limit = self._limit()
+        begins = limit is not None and loss > limit and not self.high
+        self.high = limit is not None and loss > limit
+        self.losses = [*self.losses, loss][-_SPIKE_WINDOW:]
+        return limit if begins else None
+
+    def _limit(self) -> float | None:
+        if len(self.losses) < _SPIKE_NEEDED:
+            return None
+        middle = median(self.losses)
+        deviation = median(abs(each - middle) for each in self.losses)
+        return middle + _SPIKE_DEVIATIONS * max(
+            _TO_STANDARD_DEVIATION * deviation, _SPIKE_FLOOR * middle
         )
 
 

@@ -1,7 +1,8 @@
-"""One adapter a task (`data.adapters: per_task`): which tasks, and the recipe that each of them is trained by."""
+"""One adapter a task (`data.adapters: per_task`): which tasks, each one's recipe, and what came of all of them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from lexitrain.errors import InputError
 from lexitrain.records.record import iterate_split
 from lexitrain.samples.loading import file_facts
 from lexitrain.tasks import registry
+from lexitrain.training.result import TrainingResult
 
 if TYPE_CHECKING:
     from lexitrain.recipe.schema import Recipe
@@ -46,3 +48,26 @@ def recipe_of_task(recipe: Recipe, task: str) -> Recipe:
         update={"tasks": (task,), "adapters": "one", "task_weights": weights}
     )
     return recipe.model_copy(update={"data": data})
+
+
+def combined(run: Path, parts: dict[str, TrainingResult]) -> TrainingResult:
+    """The result of a folder with one run a task."""
+    results = list(parts.values())
+    stopped = [each for each in results if each.state == "stopped"]
+    return TrainingResult(
+        run=run,
+        state="stopped" if stopped else "finished",
+        reason=(stopped or results)[0].reason,
+        step=sum(each.step for each in results),
+        total_steps=sum(each.total_steps for each in results),
+        first_loss=_mean(each.first_loss for each in results),
+        validation_loss=_mean(each.validation_loss for each in results),
+        best_loss=_mean(each.best_loss for each in results),
+        seconds=sum(each.seconds for each in results),
+        parts=parts,
+    )
+
+
+def _mean(losses: Iterable[float | None]) -> float | None:
+    known = [loss for loss in losses if loss is not None]
+    return sum(known) / len(known) if known else None

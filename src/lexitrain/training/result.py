@@ -1,11 +1,16 @@
-"""How a call of `train` ended, of one run or of one run a task."""
+"""How a call of `train` ended."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from lexitrain.models.adapter import WEIGHTS_FILE
+
+if TYPE_CHECKING:
+    from lexitrain.runs.folder import Run
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,7 @@ class TrainingResult:
         best_step, best_loss: of the lowest validation loss.
         adapter: folder of the best adapter, when finished.
         seconds: spent in training steps, over all calls.
-        foresight: when finished, peak_gb, step_seconds and hours, each predicted and measured.
+        foresight: when finished, peak_gb, step_seconds and hours, each `predicted` and `measured`.
         parts: with one adapter per task, the result of each task; the numbers above are then sums and means.
         first: False in a process that is not the first of its run, and so has nothing to tell.
     """
@@ -44,24 +49,29 @@ class TrainingResult:
     first: bool = True
 
 
-def combined(run: Path, parts: dict[str, TrainingResult]) -> TrainingResult:
-    """The result of a folder with one run a task."""
-    results = list(parts.values())
-    stopped = [each for each in results if each.state == "stopped"]
+def finished_before(run: Run) -> TrainingResult | None:
+    """The result of a run that has reached its end before, and was not changed since; None for any other."""
+    ends = (each for each in reversed(run.events()) if each.event in {"finished", "accepted"})
+    last = next(ends, None)
+    if last is None or last.event == "accepted" or not (run.adapter / WEIGHTS_FILE).is_file():
+        return None
     return TrainingResult(
-        run=run,
-        state="stopped" if stopped else "finished",
-        reason=(stopped or results)[0].reason,
-        step=sum(each.step for each in results),
-        total_steps=sum(each.total_steps for each in results),
-        first_loss=_mean(each.first_loss for each in results),
-        validation_loss=_mean(each.validation_loss for each in results),
-        best_loss=_mean(each.best_loss for each in results),
-        seconds=sum(each.seconds for each in results),
-        parts=parts,
+        run=run.path,
+        state="finished",
+        reason="already_finished",
+        step=last.step,
+        total_steps=last.details["total_steps"],
+        first_loss=first_loss(run),
+        validation_loss=last.details["validation_loss"],
+        best_step=last.details["best_step"],
+        best_loss=last.details["best_loss"],
+        adapter=run.adapter,
+        seconds=last.details["seconds"],
+        foresight=last.details.get("foresight", {}),
     )
 
 
-def _mean(losses: Iterable[float | None]) -> float | None:
-    known = [loss for loss in losses if loss is not None]
-    return sum(known) / len(known) if known else None
+def first_loss(run: Run) -> float | None:
+    """Validation loss before training, nats a supervised token, as the run's first event tells it."""
+    started = next((each for each in run.events() if each.event == "started"), None)
+    return None if started is None else started.details["validation_loss"]

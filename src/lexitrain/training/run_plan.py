@@ -1,4 +1,4 @@
-"""What a run foresees before it begins, and takes from that: the settings that its recipe leaves to the memory.
+"""The plan of a run, made before it begins: what it will cost, and the settings that its recipe leaves to the memory.
 
 `quantization`, `gradient_checkpointing` and the cuts stand on `auto` so that memory is spent where it buys time: no
 4-bit base and no recomputation unless the rehearsed step would not fit. What was decided is in plan.json, and a run
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Foresight:
+class RunPlan:
     """The plan of a run.
 
     Attributes:
@@ -73,9 +73,9 @@ class Foresight:
         }
 
 
-def foresee(
+def plan_run(
     run: Run, recipe: Recipe, corpus: Corpus, device: torch.device, *, processes: int, goes_on: bool
-) -> Foresight:
+) -> RunPlan:
     """The plan of a run: that of its folder where it goes on, else a new one. Writes nothing.
 
     Args:
@@ -89,16 +89,16 @@ def foresee(
     before = peak_memory_gb()
     if run.plan_file.is_file():
         document = run.read_plan()
-        return Foresight(with_settings(recipe, document.get("choices", {})), document, before)
+        return RunPlan(with_settings(recipe, document.get("choices", {})), document, before)
     if goes_on:  # begun by a version that did not plan
-        return Foresight(recipe, {"choices": {}}, before)
+        return RunPlan(recipe, {"choices": {}}, before)
     limit, source = _limit(recipe, device, processes)
     try:
         plan = _planned(recipe, corpus, device, limit)
     except InputError as error:  # a base that trains but cannot be rehearsed
-        return Foresight(recipe, {"choices": {}, "not_foreseen": str(error)}, before)
+        return RunPlan(recipe, {"choices": {}, "not_foreseen": str(error)}, before)
     document = {**plan_json(plan), "memory_limit_from": source}
-    return Foresight(plan.recipe, document, before)
+    return RunPlan(plan.recipe, document, before)
 
 
 def _planned(recipe: Recipe, corpus: Corpus, device: torch.device, limit: float) -> Plan:

@@ -12,7 +12,8 @@ from lexitrain.models.architecture import architecture_of
 from lexitrain.planning.estimate.disk import disk_use
 from lexitrain.recipe.yaml_file import load_recipe
 from lexitrain.step import build_optimizer
-from lexitrain.training.recovery.checkpoint_content import AdapterFiles, Standing, checkpoint_files
+from lexitrain.training.recovery.checkpoint_content import AdapterFiles, checkpoint_files
+from lexitrain.training.recovery.state import TrainingState
 from tests.paths import ROOT
 from tests.tiny import tiny_model
 
@@ -36,7 +37,7 @@ def test_a_checkpoint_that_is_written(optimizer: str):
         AdapterFiles(model, "tiny"),
         model,
         build_optimizer(model.parameters(), recipe.optimizer),
-        Standing(),
+        TrainingState(),
         Cursor(0, 0, 0),
     )
     written = sum(map(len, files.values()))

@@ -24,7 +24,7 @@ from lexitrain.samples.loading import data_differences
 from lexitrain.synthetic import generate
 from lexitrain.training import train
 from lexitrain.training.environment import changes
-from lexitrain.training.recovery.checkpoint_content import STATE_FILE, standing_of
+from lexitrain.training.recovery.checkpoint_content import STATE_FILE, state_of
 from lexitrain.training.recovery.checkpoints import BrokenCheckpoint, canonical, read_checkpoint
 from tests.small_runs import write_data
 from tests.tiny import tiny_model, tiny_tokenizer
@@ -205,7 +205,7 @@ class Material:
         checkpoint = read_checkpoint(self._newest)
         checkpoint.files[STATE_FILE] = draw(mutated(checkpoint.files[STATE_FILE]))
         try:
-            standing_of(checkpoint)
+            state_of(checkpoint)
         except LexiTrainError as error:
             return type(error).__name__
         return "read"

@@ -1,9 +1,10 @@
-"""Optimizer state, adapter and random generators come back bit for bit."""
+"""Optimizer state and adapter come back bit for bit; random generators are not needed for it."""
 
 from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,20 @@ import torch
 
 from lexitrain.batching.sample_order import Cursor
 from lexitrain.models import attach_adapter
+from lexitrain.recipe.schema import Recipe
 from lexitrain.recipe.yaml_file import load_recipe
-from lexitrain.step import build_optimizer
+from lexitrain.step import build_optimizer, seed_step
+from lexitrain.training import train
+from lexitrain.training.metrics import Window
 from lexitrain.training.recovery.checkpoint_content import (
     AdapterFiles,
-    Standing,
-    Window,
     checkpoint_files,
     restore,
-    seed_step,
 )
 from lexitrain.training.recovery.checkpoints import Checkpoints, read_checkpoint
+from lexitrain.training.recovery.state import TrainingState
 from tests.tiny import tiny_model
+from tests.training.test_train import assert_equal_runs
 
 
 def built(optimizer: str, seed: int = 1) -> tuple[Any, Any]:
@@ -59,14 +62,12 @@ def test_state_of_an_optimizer_comes_back_and_goes_on_alike(name: str, tmp_path:
         pytest.importorskip("bitsandbytes")
     model, optimizer = built(name)
     move(optimizer, 3, seed=1)
-    standing = Standing(step=3, window=Window(steps=1, loss_sum=1 / 3), best_loss=0.1, rung=2)
-    files = checkpoint_files(
-        AdapterFiles(model, "nano"), model, optimizer, standing, Cursor(3, 1, 1)
-    )
+    state = TrainingState(step=3, window=Window(steps=1, loss_sum=1 / 3), best_loss=0.1, rung=2)
+    files = checkpoint_files(AdapterFiles(model, "nano"), model, optimizer, state, Cursor(3, 1, 1))
     path = Checkpoints(tmp_path, keep=1).save(3, files)
 
     other_model, other = built(name, seed=2)
-    assert restore(read_checkpoint(path), other_model, other) == standing
+    assert restore(read_checkpoint(path), other_model, other) == state
     assert_same_state(optimizer, other)
 
     move(optimizer, 2, seed=9)
@@ -79,7 +80,7 @@ def test_state_of_an_optimizer_comes_back_and_goes_on_alike(name: str, tmp_path:
 def test_a_checkpoint_names_parameters_and_holds_no_pickle(tmp_path: Path) -> None:
     model, optimizer = built("adamw")
     files = checkpoint_files(
-        AdapterFiles(model, "nano"), model, optimizer, Standing(), Cursor(0, 0, 0)
+        AdapterFiles(model, "nano"), model, optimizer, TrainingState(), Cursor(0, 0, 0)
     )
     assert sorted(files) == [
         "adapter_config.json",
@@ -96,22 +97,25 @@ def test_a_checkpoint_names_parameters_and_holds_no_pickle(tmp_path: Path) -> No
     assert state["standing"]["rung"] == 0
 
 
-def test_random_generators_go_on_where_they_were(tmp_path: Path) -> None:
-    model, optimizer = built("adamw")
-
-    def draw() -> tuple[float, float, list[float]]:
-        return random.random(), float(np.random.rand()), torch.rand(3).tolist()
-
-    with torch.random.fork_rng(devices=[]):
-        draw()
-        files = checkpoint_files(
-            AdapterFiles(model, "nano"), model, optimizer, Standing(), Cursor(0, 0, 0)
-        )
-        path = Checkpoints(tmp_path, keep=1).save(0, files)
-        expected = draw()
-        draw()
-        restore(read_checkpoint(path), model, optimizer)
-        assert draw() == expected
+def test_a_resumed_run_needs_no_state_of_a_random_generator_even_with_dropout(
+    recipe_of: Callable[..., Recipe], data_dir: Path, tmp_path: Path
+) -> None:
+    recipe = recipe_of(["lora.dropout=0.2", "model.precision=fp32"])
+    train(recipe, data_dir, tmp_path / "straight")
+    run = tmp_path / "stopped"
+    for step in (3, 11, 20, 32):
+        with torch.random.fork_rng(devices=[]):
+            # Whatever the process has drawn before, from any generator.
+            torch.manual_seed(step)
+            torch.rand(step)
+            random.seed(step)
+            np.random.seed(step)
+            train(recipe, data_dir, run, stop_after_step=step)
+    train(recipe, data_dir, run)
+    assert_equal_runs(tmp_path / "straight", run)
+    without = train(recipe_of(), data_dir, tmp_path / "without")
+    dropped = train(recipe, data_dir, tmp_path / "again")
+    assert without.validation_loss != dropped.validation_loss  # there was dropout to get wrong
 
 
 def test_the_seed_of_a_step_depends_on_seed_and_step_alone() -> None:

@@ -89,7 +89,7 @@ def test_a_stop_or_a_kill_in_between_changes_nothing(
     # As a kill right after the event leaves it: the checkpoints know nothing of the step to leave out.
     killed = tmp_path / "killed"
     with monkeypatch.context() as patch:
-        patch.setattr("lexitrain.training.start._course", stop_at_going_back(patch))
+        patch.setattr("lexitrain.training.start._build_and_train", stop_at_going_back(patch))
         with pytest.raises(KeyboardInterrupt):
             train(recipe, data_dir, killed)
     assert len(nans(killed)) == 1
@@ -101,10 +101,10 @@ def test_a_stop_or_a_kill_in_between_changes_nothing(
 def stop_at_going_back(patch: pytest.MonkeyPatch) -> Callable[..., Any]:
     from lexitrain.training import start
 
-    course = start._course
+    build_and_train = start._build_and_train
 
     def once(*args: Any) -> Any:
-        if course(*args) is None:
+        if build_and_train(*args) is None:
             raise KeyboardInterrupt
         return None
 

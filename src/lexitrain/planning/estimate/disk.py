@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 _NAME = 131
 """Bytes of a tensor's entry in the header of a safetensors file: name, type, shape and place."""
-_STATE_FILE = 66_000
-"""Cursor, random states, numbers of the optimizer, manifest, adapter configuration."""
+_STATE_FILE = 5_000
+"""Cursor, training state, manifest, adapter configuration."""
+_STEP_COUNT = 95
+"""A tensor's own count of steps in state.json, where bitsandbytes keeps one; PyTorch's AdamW keeps a tensor instead."""
 _SMALL = 4096
 """Tensors with fewer elements keep a 32-bit state in bitsandbytes' 8-bit optimizers (their `min_8bit_size`)."""
 _BLOCK = 256
@@ -65,7 +67,8 @@ def disk_use(config: Mapping[str, Any], recipe: Recipe, total_steps: int) -> Dis
     """
     tensors = adapter_tensors(config, recipe)
     adapter = sum(4 * count for count in tensors) + _NAME * len(tensors) + 1_000
-    each = adapter + _optimizer_bytes(tensors, recipe.optimizer.name) + _STATE_FILE
+    counts = 0 if recipe.optimizer.name == "adamw" else _STEP_COUNT * len(tensors)
+    each = adapter + _optimizer_bytes(tensors, recipe.optimizer.name) + counts + _STATE_FILE
     every, keep = recipe.checkpoints.every, recipe.checkpoints.keep
     saves = max(1, -(-total_steps // every))
     kept = min(keep, saves) * each + adapter

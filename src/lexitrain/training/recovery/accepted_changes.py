@@ -4,42 +4,44 @@ Without `--accept-changes` a run refuses what changes the weights that come out.
 changes in an event `accepted`, and keeps the new recipe or data summary, so that the next call finds nothing changed.
 The event is written first: a crash in between asks once more. What the saved state itself depends on cannot be
 accepted. Step numbers stay what they are; a run that had finished goes on when it now has more steps. A best validation
-loss that was measured on other data is forgotten.
+loss that was measured on other data is forgotten (`TrainingState.learn_from`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lexitrain.errors import InputError
+from lexitrain.errors import RunChanged, RunError
 from lexitrain.recipe.schema import training_differences
+from lexitrain.samples.loading import data_differences, file_differences, file_facts
 
 if TYPE_CHECKING:
     from lexitrain.recipe.schema import Recipe
-    from lexitrain.runs.folder import Run
-    from lexitrain.training.metrics import Observer
+    from lexitrain.runs.folder import DataSummary, Run
+    from lexitrain.training.event_log import Observer
 
-#: Fields that say what the saved adapter and optimizer state look like.
-_HELD = ("lora.rank", "lora.targets", "optimizer.name", "data.adapters")
+_SAVED_STATE_DEPENDS_ON = ("lora.rank", "lora.targets", "optimizer.name", "data.adapters")
 
 
 def recipe_changes(run: Run, recipe: Recipe, *, accept: bool) -> list[str]:
     """What differs from the run's recipe in a way that changes training.
 
     Raises:
-        InputError: something does, and it is not accepted or cannot be.
+        RunChanged: something does, and it is not accepted.
+        RunError: something does that cannot change within a run.
     """
     differences = training_differences(run.read_recipe(), recipe)
-    held = [each for each in differences if each.partition(":")[0] in _HELD]
+    held = [each for each in differences if each.partition(":")[0] in _SAVED_STATE_DEPENDS_ON]
     if held and accept:
-        raise InputError(
+        raise RunError(
             f"This cannot change within a run, whose saved state depends on it: {'; '.join(held)}.",
             where=run.path,
             fix="Give another --run folder, or --fresh to start anew.",
         )
     if differences and not accept:
-        raise InputError(
+        raise RunChanged(
             f"The run was started with another recipe: {'; '.join(differences)}.",
             where=run.path,
             fix="Give another --run folder, --fresh to move this run aside and start anew, or --accept-changes to go "
@@ -55,11 +57,64 @@ def keep_recipe(run: Run, recipe: Recipe, observer: Observer) -> None:
         return
     differences = training_differences(before, recipe)
     if differences:
-        accepted(run, observer, recipe=differences)
+        _write_accepted(run, observer, recipe=differences)
     run.write_recipe(recipe)
 
 
-def accepted(run: Run, observer: Observer, **changes: Sequence[str]) -> None:
+def other_files(run: Run, data_dir: Path, *, accept: bool) -> list[str]:
+    """Which files of the data folder are not those that the run was started with.
+
+    Raises:
+        RunChanged: some are not, and it is not accepted.
+    """
+    differences = file_differences(run.read_data().files, file_facts(data_dir))
+    if differences and not accept:
+        raise _other_data(differences, data_dir)
+    return differences
+
+
+def settle_data(
+    run: Run,
+    summary: DataSummary,
+    data_dir: Path,
+    observer: Observer,
+    *,
+    accept: bool,
+    write: bool,
+) -> None:
+    """Refuse other data than the run was started with, or keep what they are from now on.
+
+    Args:
+        run: the run; one without data.json is new.
+        summary: of the data that were given.
+        data_dir: where they lie.
+        observer: is told of accepted changes.
+        accept: go on with other data.
+        write: False in a process that leaves writing to another.
+
+    Raises:
+        RunChanged: they are others, and that is not accepted.
+    """
+    if not run.data_file.is_file():
+        return
+    differences = data_differences(run.read_data(), summary)
+    if differences and not accept:
+        raise _other_data(differences, data_dir)
+    if differences and write:
+        _write_accepted(run, observer, data=differences)
+        run.write_data(summary)
+
+
+def _other_data(differences: list[str], data_dir: Path) -> RunChanged:
+    return RunChanged(
+        f"The run was started with other data: {'; '.join(differences)}.",
+        where=data_dir,
+        fix="Give the data it was started with, another --run folder, --fresh to start anew, or --accept-changes to go "
+        "on with these from the newest checkpoint.",
+    )
+
+
+def _write_accepted(run: Run, observer: Observer, **changes: Sequence[str]) -> None:
     """Write down what was accepted, at the step it counts from, and tell it."""
     step = max(run.checkpoint_steps(), default=0)
     observer.event(run.append_event("accepted", step, **changes))

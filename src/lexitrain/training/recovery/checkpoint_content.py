@@ -2,22 +2,22 @@
 
     adapter_model.safetensors, adapter_config.json   the adapter, as PEFT writes it
     optimizer.safetensors                            tensors of the optimizer's state, `<parameter>/<key>`
-    state.json                                       the rest: cursor, best, RNG states, rung, loss scale, numbers
+    state.json                                       the rest: cursor, training state (`standing`), loss scale, numbers
                                                      of the optimizer
 
 No pickle: a checkpoint can be read by anyone and runs no code. Tensors come back bit for bit, whatever their dtype
-(8-bit state included). The learning rate is a function of the step, so the schedule's state is the step itself.
+(8-bit state included). The learning rate is a function of the step, so the schedule's state is the step itself. States
+of random generators are not needed: the order of samples and each step's dropout follow from the seed and the step
+(`seed_step`). Checkpoints of version 0.1 hold some (`rng`), which are not read.
 """
 
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from safetensors.torch import load, save
 
@@ -30,8 +30,8 @@ from lexitrain.models.adapter import (
     weights_file,
 )
 from lexitrain.step.loss_scale import LossScale
-from lexitrain.training.loss_spikes import LossWatch
-from lexitrain.training.metrics import Window
+from lexitrain.training.metrics import LossWatch, Window
+from lexitrain.training.recovery.state import TrainingState
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,40 +42,6 @@ if TYPE_CHECKING:
 
 OPTIMIZER_FILE = "optimizer.safetensors"
 STATE_FILE = "state.json"
-
-
-@dataclass
-class Standing:
-    """Where a run stands, apart from its tensors. Markers say what has been done for `step`, so that a stop between
-    a step and its validation loses neither.
-
-    Attributes:
-        step: optimizer steps done.
-        seconds: time spent in training steps, over all processes that worked on the run.
-        validated_at, logged_at: last step that was validated, and that was logged.
-        validation_loss: measured at `validated_at`.
-        best_step, best_loss: of the lowest validation loss.
-        validations_without_gain: since then.
-        rung: of the memory ladder; 0 as long as nothing was changed to save memory.
-        token_budget: most layout tokens in a cut, where the ladder has set one.
-        left_out: numbers of the steps, from 0, whose gradient is dropped because it is no number.
-        losses: the last steps' losses, to tell a spike.
-        window: the steps not yet logged.
-    """
-
-    step: int = 0
-    seconds: float = 0.0
-    validated_at: int = 0
-    logged_at: int = 0
-    validation_loss: float | None = None
-    best_step: int | None = None
-    best_loss: float | None = None
-    validations_without_gain: int = 0
-    rung: int = 0
-    token_budget: int | None = None
-    left_out: list[int] = field(default_factory=list[int])
-    losses: LossWatch = field(default_factory=LossWatch)
-    window: Window = field(default_factory=Window)
 
 
 class AdapterFiles:
@@ -99,25 +65,24 @@ def checkpoint_files(
     adapter: AdapterFiles,
     model: Any,
     optimizer: Optimizer,
-    standing: Standing,
+    state: TrainingState,
     cursor: Cursor,
     loss_scale: LossScale | None = None,
 ) -> dict[str, bytes]:
     """All files of a checkpoint of this moment."""
     tensors: dict[str, Tensor] = {}
     numbers: dict[str, dict[str, Any]] = {}
-    for name, state in _named_state(model, optimizer):
-        for key, value in state.items():
+    for name, moments in _named_state(model, optimizer):
+        for key, value in moments.items():
             if isinstance(value, torch.Tensor):
                 tensors[f"{name}/{key}"] = value.detach().cpu().contiguous()
             else:
                 numbers.setdefault(name, {})[key] = value
     content = {
         "cursor": asdict(cursor),
-        "standing": asdict(standing),
+        "standing": asdict(state),
         "optimizer": numbers,
         "loss_scale": asdict(loss_scale or LossScale()),
-        "rng": _rng_states(),
     }
     return {
         **adapter.contents(),
@@ -128,11 +93,11 @@ def checkpoint_files(
 
 def restore(
     checkpoint: Checkpoint, model: Any, optimizer: Optimizer, loss_scale: LossScale | None = None
-) -> Standing:
+) -> TrainingState:
     """Put a verified checkpoint into a model, an optimizer and a loss scale as they were built, and return where the
     run stands."""
     content: dict[str, Any] = json.loads(checkpoint.files[STATE_FILE])
-    standing = standing_of(checkpoint)
+    state = state_of(checkpoint)
     put_weights(model, load(checkpoint.files[WEIGHTS_FILE]), checkpoint.path / WEIGHTS_FILE)
     states = dict(_named_state(model, optimizer))
     for full_name, value in load(checkpoint.files[OPTIMIZER_FILE]).items():
@@ -143,11 +108,10 @@ def restore(
     if loss_scale is not None and loss_scale.used:
         loss_scale.factor = content["loss_scale"]["factor"]
         loss_scale.steady = content["loss_scale"]["steady"]
-    _set_rng_states(content["rng"])
-    return standing
+    return state
 
 
-def standing_of(checkpoint: Checkpoint) -> Standing:
+def state_of(checkpoint: Checkpoint) -> TrainingState:
     """Where the run stood at a verified checkpoint. Raises InputError for a state that this version does not write."""
     try:
         saved: dict[str, Any] = json.loads(checkpoint.files[STATE_FILE])["standing"]
@@ -155,23 +119,13 @@ def standing_of(checkpoint: Checkpoint) -> Standing:
             "window": Window(**saved["window"]),
             "losses": LossWatch(**saved.get("losses", {})),
         }
-        return Standing(**{**saved, **parts})
+        return TrainingState(**{**saved, **parts})
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"The state of this checkpoint cannot be used ({type(error).__name__}: {error}).",
             where=checkpoint.path,
             fix="It was written by another version, or by other means. Delete the folder to go on from the one before.",
         ) from error
-
-
-def seed_step(seed: int, step: int, rank: int = 0) -> None:
-    """Seed PyTorch for one step, so that its dropout depends on nothing that came before it.
-
-    Each further process (`rank` above 0) draws its own.
-    """
-    entropy = [seed, step, rank] if rank else [seed, step]
-    words = np.random.SeedSequence(entropy).generate_state(2)
-    torch.manual_seed(int(words[0]) << 31 ^ int(words[1]))
 
 
 def _named_state(model: Any, optimizer: Optimizer) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -200,32 +154,3 @@ def _without_sharing(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         separate[name] = tensor.clone() if place in seen else tensor
         seen.add(place)
     return separate
-
-
-def _rng_states() -> dict[str, Any]:
-    _, words, gauss = random.getstate()
-    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
-    return {
-        "torch": bytes(torch.get_rng_state().tolist()).hex(),
-        "cuda": [bytes(each.tolist()).hex() for each in _cuda_states()],
-        "numpy": [name, np.asarray(keys).tolist(), position, has_gauss, cached],
-        "python": [list(words), gauss],
-    }
-
-
-def _set_rng_states(states: dict[str, Any]) -> None:
-    torch.set_rng_state(_from_hex(states["torch"]))
-    if len(states["cuda"]) == len(_cuda_states()) > 0:
-        torch.cuda.set_rng_state_all([_from_hex(each) for each in states["cuda"]])
-    name, keys, position, has_gauss, cached = states["numpy"]
-    np.random.set_state((name, np.asarray(keys, np.uint32), position, has_gauss, cached))
-    words, gauss = states["python"]
-    random.setstate((random.getstate()[0], tuple(words), gauss))
-
-
-def _cuda_states() -> list[Tensor]:
-    return torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-
-
-def _from_hex(text: str) -> Tensor:
-    return torch.tensor(list(bytes.fromhex(text)), dtype=torch.uint8)

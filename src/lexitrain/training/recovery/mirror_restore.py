@@ -21,7 +21,7 @@ from lexitrain.training.recovery.mirror import copy_folder, require_same_run
 
 if TYPE_CHECKING:
     from lexitrain.recipe.schema import Recipe
-    from lexitrain.training.metrics import Observer
+    from lexitrain.training.event_log import Observer
 
 
 def bring_back(run: Run, recipe: Recipe, observer: Observer) -> None:

@@ -7,7 +7,7 @@ from time import sleep
 
 import pytest
 
-from lexitrain.training.prefetch import Prefetch
+from lexitrain.training.step_work import Prefetch
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
