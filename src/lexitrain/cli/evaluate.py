@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from lexitrain.cli.console import console, print_json
 from lexitrain.cli.progress import shown_progress
-from lexitrain.errors import InputError, nearest
-
-if TYPE_CHECKING:
-    from lexitrain.tasks import Task
+from lexitrain.errors import DataError
 
 
 def evaluate(
@@ -42,70 +38,21 @@ def evaluate(
 ) -> None:
     """Score a model on held-out records, with 95 % intervals, beside a trivial predictor."""
     if not data.exists():  # before torch is imported: the message should not take seconds
-        raise InputError("There is no such file or folder of records.", where=data)
+        raise DataError("There is no such file or folder of records.", where=data)
     with shown_progress() as progress:
         progress("loading", 0, 0)
-        from lexitrain import evaluation as evaluating
-        from lexitrain.tasks import registry
+        from lexitrain import evaluate as evaluate_model
 
-        subject = evaluating.locate(model)
-        tasks = registry(subject.custom_tasks)
-        held_out = evaluating.read_held_out(
-            data,
-            tasks,
-            task=None if task is None else short_name(task, tasks),
-            limit=limit,
-            run_data=subject.data,
+        report = evaluate_model(
+            model, data, task=task, limit=limit, batch_size=batch_size, progress=progress
         )
-        subject.require(sorted({record.task for _, record in held_out.records}))
-        loaded = evaluating.load(subject)
-        evaluation = evaluating.evaluate(
-            loaded.model,
-            loaded.tokenizer,
-            held_out.records,
-            tasks,
-            train_records=held_out.train,
-            max_length=subject.max_length,
-            batch_size=batch_size,
-            select=loaded.select,
-            progress=progress,
-        )
-    document = evaluating.document(subject, held_out, evaluation)
     # Minutes of work are shown before anything can go wrong with keeping them.
     if as_json:
-        print_json(document)
+        print_json(report.to_json())
     else:
         from lexitrain.cli.views.evaluation import print_evaluation
 
-        print_evaluation(console(), model, held_out, evaluation)
-    if subject.run is None:
-        return
-    try:
-        saved = evaluating.save(subject.run, held_out, document, evaluation)
-    except OSError as error:
-        raise InputError(
-            f"The evaluation cannot be saved: {error.strerror}.",
-            where=subject.run.evaluation,
-            fix="The scores above are complete; free space or permissions, then evaluate again to keep them.",
-        ) from error
-    if not as_json:
+        print_evaluation(console(), model, report)
+    saved = report.save()
+    if saved is not None and not as_json:
         console().print(f"Saved to {saved}, every answer beside it.", markup=False, soft_wrap=True)
-
-
-def short_name(name: str, tasks: Mapping[str, Task]) -> str:
-    """The task that the user means by its short name or its name in the prompt.
-
-    Raises:
-        InputError: there is none.
-    """
-    from lexitrain.tasks import aliases
-
-    known = aliases(tasks)
-    if name not in known:
-        close = nearest(name, known)
-        raise InputError(
-            f"There is no task {name}.",
-            where="--task",
-            fix=f"Did you mean {close}?" if close else f"Tasks: {', '.join(tasks)}.",
-        )
-    return known[name]

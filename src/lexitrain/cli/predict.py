@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lexitrain.cli.console import errors_console, print_json
-from lexitrain.cli.evaluate import short_name
 from lexitrain.errors import InputError
 
 if TYPE_CHECKING:
-    from lexitrain.evaluation import Loaded, Subject
-    from lexitrain.samples.rendering import Renderer
-    from lexitrain.tasks import Task
+    from lexitrain import Prediction
 
 _LINES = 32  # lines of a pipe that are answered together
 
@@ -46,35 +43,18 @@ def predict(
     """Print the model's answer to one text, or one a line of standard input."""
     if text is not None and not text.strip():
         raise InputError("The text is empty.", where="TEXT")
-    from lexitrain.evaluation import load, locate
-    from lexitrain.samples.rendering import Renderer
-    from lexitrain.tasks import registry
+    from lexitrain import Answerer
 
-    subject = locate(model)
-    tasks = registry(subject.custom_tasks)
-    chosen = tasks[short_name(task, tasks) if task else _only_task(subject)]
-    loaded = load(subject)
-    loaded.select(chosen.short)
-    renderer = Renderer(loaded.tokenizer, tasks, subject.max_length)
-    predictions: list[dict[str, Any]] = []
-    for lines in [[text]] if text is not None else _chunks():
-        for prediction in _answers(loaded, renderer, chosen, lines):
+    answerer = Answerer(model, task)
+    predictions: list[Prediction] = []
+    for texts in [[text]] if text is not None else _chunks():
+        for prediction in answerer.answer(texts):
             predictions.append(prediction)
             if not as_json:
                 _print(prediction)
     if as_json:
-        print_json(predictions[0] if text is not None else predictions)
-
-
-def _only_task(subject: Subject) -> str:
-    if len(subject.tasks) == 1:
-        return subject.tasks[0]
-    known = ", ".join(subject.tasks) or "fluency, vocabulary, grammar, dialogue, explanation"
-    raise InputError(
-        "The model knows several tasks, so say which.",
-        where="--task",
-        fix=f"One of: {known}.",
-    )
+        documents = [each.to_json() for each in predictions]
+        print_json(documents[0] if text is not None else documents)
 
 
 def _chunks() -> Iterator[list[str]]:
@@ -85,31 +65,10 @@ def _chunks() -> Iterator[list[str]]:
         yield chunk
 
 
-def _answers(
-    loaded: Loaded, renderer: Renderer, task: Task, lines: Sequence[str]
-) -> list[dict[str, Any]]:
-    from lexitrain.evaluation import ask
-    from lexitrain.records.record import Record
-
-    prompts = [renderer.prompt_ids(Record(task.short, line, None, {})) for line in lines]
-    texts = ask(loaded.model, renderer, task, prompts)
-    return [
-        {
-            "task": task.short,
-            "input": line,
-            "answer": task.parse(text),
-            "valid": task.parse(text) is not None,
-            "text": text,
-            "problem": task.invalid(text),
-        }
-        for line, text in zip(lines, texts, strict=True)
-    ]
-
-
-def _print(prediction: dict[str, Any]) -> None:
-    sys.stdout.write(prediction["text"].replace("\n", " ") + "\n")
+def _print(prediction: Prediction) -> None:
+    sys.stdout.write(prediction.text.replace("\n", " ") + "\n")
     sys.stdout.flush()
-    if not prediction["valid"]:
+    if not prediction.valid:
         errors_console().print(
-            f"not a valid answer: {prediction['problem']}", markup=False, soft_wrap=True
+            f"not a valid answer: {prediction.problem}", markup=False, soft_wrap=True
         )

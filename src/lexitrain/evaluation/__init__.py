@@ -5,24 +5,30 @@ Costs a generated answer a record; everything else is milliseconds.
 
 from __future__ import annotations
 
-from lexitrain.evaluation.document import document, save
-from lexitrain.evaluation.evaluation import Evaluation, TaskEvaluation, ask, evaluate
-from lexitrain.evaluation.generation import generate
+from lexitrain.evaluation.answering import Answerer, Prediction, answer
+from lexitrain.evaluation.evaluation import Evaluation, TaskEvaluation, evaluate_records
 from lexitrain.evaluation.held_out import HeldOut, read_held_out
-from lexitrain.evaluation.located_model import Loaded, Subject, load, locate
+from lexitrain.evaluation.located_model import (
+    LoadedModel,
+    LocatedModel,
+    load_model,
+    locate_model,
+)
+from lexitrain.evaluation.report import EvaluationReport, evaluate
 
 __all__ = [
+    "Answerer",
     "Evaluation",
+    "EvaluationReport",
     "HeldOut",
-    "Loaded",
-    "Subject",
+    "LoadedModel",
+    "LocatedModel",
+    "Prediction",
     "TaskEvaluation",
-    "ask",
-    "document",
+    "answer",
     "evaluate",
-    "generate",
-    "load",
-    "locate",
+    "evaluate_records",
+    "load_model",
+    "locate_model",
     "read_held_out",
-    "save",
 ]

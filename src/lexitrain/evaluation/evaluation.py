@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from lexitrain.errors import InputError
-from lexitrain.evaluation.generation import generate
+from lexitrain.evaluation.answering import ask
 from lexitrain.records.record import Record
 from lexitrain.samples.rendering import Ids, Renderer
 from lexitrain.tasks import Answer, Task
@@ -157,7 +157,7 @@ class _Question:
     prompt: Ids
 
 
-def evaluate(
+def evaluate_records(
     model: Any,
     tokenizer: Any,
     rows: Sequence[tuple[int, Record]],
@@ -209,30 +209,6 @@ def evaluate(
             task, asked, answers, trivials[task.short], perf_counter() - began
         )
     return Evaluation(tasks, unscored, perf_counter() - start)
-
-
-def ask(
-    model: Any,
-    renderer: Renderer,
-    task: Task,
-    prompts: Sequence[Ids],
-    *,
-    batch_size: int = 64,
-    progress: Callable[[int], None] | None = None,
-) -> list[str]:
-    """The model's answers to prompts of one task, as text."""
-    answers = generate(
-        model,
-        renderer.tokenizer,
-        prompts,
-        min(task.maximum_answer_tokens, renderer.max_length),
-        renderer.stop_ids,
-        batch_size=batch_size,
-        progress=progress,
-    )
-    return [
-        renderer.tokenizer.decode(answer, clean_up_tokenization_spaces=False) for answer in answers
-    ]
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""What is evaluated or asked: a run, an adapter in PEFT form, or a base model; found by its name and loaded.
+"""The model that is evaluated or asked: a run, an adapter in PEFT form, or a base model; found by its name and loaded.
 
 A run trained with one adapter a task (`data.adapters: per_task`) is a folder of runs; its model is loaded once and
 gets each task's adapter in turn. Loading costs what the base weighs.
@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from lexitrain.errors import InputError
+from lexitrain.errors import ModelError, RunError, TaskError
 from lexitrain.models import compute_dtype, load_adapter, load_base, load_tokenizer, restore_adapter
 from lexitrain.models.adapter import CONFIG_FILE
 from lexitrain.models.location import NANO
@@ -26,7 +26,7 @@ _WITHOUT_RECIPE_LENGTH = 4096  # tokens of a prompt when no recipe says how long
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class LocatedModel:
     """A model by its place.
 
     Attributes:
@@ -55,11 +55,11 @@ class Subject:
         """Nothing, when it can do these tasks.
 
         Raises:
-            InputError: every task has an adapter of its own, and one of these has none.
+            TaskError: every task has an adapter of its own, and one of these has none.
         """
         for task in tasks:
             if self.adapters and None not in self.adapters and task not in self.adapters:
-                raise InputError(
+                raise TaskError(
                     f"There is no adapter for the task {task}.",
                     where=self.name,
                     fix=f"It has adapters for: {', '.join(map(str, self.adapters))}; --task chooses one.",
@@ -67,39 +67,40 @@ class Subject:
 
 
 @dataclass(slots=True)
-class Loaded:
+class LoadedModel:
     """A model ready to generate. `select` puts a task's own adapter into it."""
 
     model: Any
     tokenizer: Any
-    subject: Subject
+    located: LocatedModel
     current: Path | None
 
     def select(self, task: str) -> None:
-        """Make the adapter for `task` the active one. Raises InputError like `Subject.require`."""
-        adapters = self.subject.adapters
+        """Make the adapter for `task` the active one. Raises TaskError like `LocatedModel.require`."""
+        adapters = self.located.adapters
         if not adapters or None in adapters:
             return
-        self.subject.require([task])
+        self.located.require([task])
         if self.current != adapters[task]:
             restore_adapter(self.model, adapters[task])
             self.current = adapters[task]
 
 
-def locate(run_or_model: str | Path) -> Subject:
+def locate_model(run_or_model: str | Path) -> LocatedModel:
     """Find out what a name means: a run folder, an adapter folder, a base (folder, `nano`, Hub id).
 
     Raises:
-        InputError: it is a path where nothing is, or a run that has no adapter yet.
+        ModelError: it is a path where nothing is, or a folder that is no model.
+        RunError: it is a run that has no adapter yet.
     """
     name = str(run_or_model)
     if name == NANO:  # even where a folder of this name lies about
-        return Subject(name, ModelSection(base=name), name)
+        return LocatedModel(name, ModelSection(base=name), name)
     path = user_path(name)
     run = Run(path)
     if run.exists():
         recipe = run.read_recipe()
-        return _subject(name, recipe, {None: _adapter(run)}, run)
+        return _located(name, recipe, {None: _adapter(run)}, run)
     if (path / CONFIG_FILE).is_file():
         return _of_adapter(name, path)
     if path.is_dir() and (parts := _parts(path)):
@@ -107,43 +108,43 @@ def locate(run_or_model: str | Path) -> Subject:
         adapters: dict[str | None, Path] = {t: _adapter(part) for t, part in parts.items()}
         first = next(iter(recipes.values()))
         data = first.data.model_copy(update={"tasks": tuple(parts)})
-        return _subject(name, first.model_copy(update={"data": data}), adapters, run)
+        return _located(name, first.model_copy(update={"data": data}), adapters, run)
     if path.is_dir() and not (path / "config.json").is_file():
-        raise InputError(
+        raise ModelError(
             "This folder is no run, no adapter and no model.",
             where=path,
             fix="Give the folder of a run, or one that holds adapter_config.json or config.json.",
         )
     if not path.exists() and len(path.parts) > 1 and path.parent.is_dir():
-        raise InputError(
+        raise RunError(
             "There is no such run or model.", where=path, fix="`lexitrain runs` lists the runs."
         )
-    return Subject(name, ModelSection(base=name), name)
+    return LocatedModel(name, ModelSection(base=name), name)
 
 
-def load(subject: Subject, device: torch.device | str | None = None) -> Loaded:
-    """The subject's model and tokenizer.
+def load_model(located: LocatedModel, device: torch.device | str | None = None) -> LoadedModel:
+    """The located model's model and tokenizer.
 
     Args:
         device: the GPU where there is one, by default.
 
     Raises:
-        InputError: base or adapter cannot be loaded.
+        ModelError: base or adapter cannot be loaded.
     """
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    dtype = compute_dtype(subject.model.precision, device)
-    tokenizer = load_tokenizer(subject.tokenizer, subject.model.revision)
-    model: Any = load_base(subject.model, device=device, dtype=dtype)
-    adapter = next(iter(subject.adapters.values()), None)
+    dtype = compute_dtype(located.model.precision, device)
+    tokenizer = load_tokenizer(located.tokenizer, located.model.revision)
+    model: Any = load_base(located.model, device=device, dtype=dtype)
+    adapter = next(iter(located.adapters.values()), None)
     if adapter is not None:
         model = load_adapter(model, adapter)
-    return Loaded(model, tokenizer, subject, adapter)
+    return LoadedModel(model, tokenizer, located, adapter)
 
 
-def _subject(name: str, recipe: Recipe, adapters: Mapping[str | None, Path], run: Run) -> Subject:
+def _located(name: str, recipe: Recipe, adapters: Mapping[str | None, Path], run: Run) -> LocatedModel:
     summary = _summary([run, *(Run(adapter.parent) for adapter in adapters.values())])
     trained = () if summary is None else tuple(summary.samples.get("train", {}))
-    return Subject(
+    return LocatedModel(
         name=name,
         model=recipe.model,
         tokenizer=recipe.model.base,
@@ -163,7 +164,7 @@ def _summary(runs: Sequence[Run]) -> DataSummary | None:
 
 def _adapter(run: Run) -> Path:
     if not (run.adapter / CONFIG_FILE).is_file():
-        raise InputError(
+        raise RunError(
             "This run has no adapter yet.",
             where=run.path,
             fix="Train it to its end first: lexitrain train",
@@ -181,16 +182,16 @@ def _parts(path: Path) -> dict[str, Run]:
     }
 
 
-def _of_adapter(name: str, path: Path) -> Subject:
+def _of_adapter(name: str, path: Path) -> LocatedModel:
     try:
         config = json.loads((path / CONFIG_FILE).read_text(encoding="utf-8"))
         base = str(config["base_model_name_or_path"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
+        raise ModelError(
             f"The adapter's settings cannot be read ({error}).", where=path / CONFIG_FILE
         ) from error
     run = Run(path.parent)
     if run.exists():  # the adapter of a run knows more than its own file says
-        return _subject(name, run.read_recipe(), {None: path}, run)
+        return _located(name, run.read_recipe(), {None: path}, run)
     beside = (path / "tokenizer_config.json").is_file()
-    return Subject(name, ModelSection(base=base), str(path) if beside else base, {None: path})
+    return LocatedModel(name, ModelSection(base=base), str(path) if beside else base, {None: path})

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from lexitrain.evaluation import Evaluation, HeldOut
+    from lexitrain import EvaluationReport, HeldOut
     from lexitrain.tasks.metrics.scores import Score
 
 
-def print_evaluation(out: Console, name: str, data: HeldOut, evaluation: Evaluation) -> None:
+def print_evaluation(out: Console, name: str, report: EvaluationReport) -> None:
     """Print the table and what one has to know to read it."""
+    data, evaluation = report.data, report.evaluation
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")

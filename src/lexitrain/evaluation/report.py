@@ -1,0 +1,141 @@
+"""`evaluate`: a model scored on held-out records, as a report that can be kept in the run's folder.
+
+Scores go to `evaluation/<name>.json`, answers to `evaluation/<name>.answers.jsonl`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lexitrain.errors import InputError
+from lexitrain.evaluation.evaluation import Evaluation, evaluate_records
+from lexitrain.evaluation.held_out import HeldOut, read_held_out
+from lexitrain.evaluation.located_model import LocatedModel, load_model, locate_model
+from lexitrain.runs.folder import Run
+from lexitrain.storage.atomic import write_file
+from lexitrain.tasks import find_task, registry
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationReport:
+    """What was evaluated, on what, and what came out.
+
+    Attributes:
+        model: that was evaluated.
+        data: the records, and those that the trivial predictor learnt from.
+        evaluation: scores and answers.
+    """
+
+    model: LocatedModel
+    data: HeldOut
+    evaluation: Evaluation
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as JSON, without the answers."""
+        return {
+            "model": self.model.name,
+            "base": self.model.model.base,
+            "data": {
+                "name": self.data.name,
+                "file": str(self.data.file),
+                "sha256": hashlib.sha256(self.data.file.read_bytes()).hexdigest(),
+            },
+            "trivial_from": str(self.data.train_file),
+            **self.evaluation.to_json(),
+        }
+
+    def save(self, run: Run | None = None) -> Path | None:
+        """Write scores and answers to a run's `evaluation/`; returns the scores' path.
+
+        A file of the same name with other records keeps its evaluation: the new one's name ends in the file's hash.
+
+        Args:
+            run: that of the model by default; where the model is none, nothing is written.
+
+        Raises:
+            InputError: the folder cannot be written to.
+        """
+        run = run or self.model.run
+        if run is None:
+            return None
+        content, name = self.to_json(), self.data.name
+        lines = [
+            json.dumps(answered.to_json(), ensure_ascii=False) + "\n"
+            for task in self.evaluation.tasks.values()
+            for answered in task.answers
+        ]
+        if _of_other_records(run, name, content):
+            name += f"-{content['data']['sha256'][:8]}"
+        try:
+            write_file(run.evaluation / f"{name}.answers.jsonl", "".join(lines).encode())
+            return run.write_evaluation(name, content)
+        except OSError as error:
+            raise InputError(
+                f"The evaluation cannot be saved: {error.strerror}.",
+                where=run.evaluation,
+                fix="The scores above are complete; free space or permissions, then evaluate again to keep them.",
+            ) from error
+
+
+def evaluate(
+    model: str | Path,
+    data: str | Path,
+    *,
+    task: str | None = None,
+    limit: int | None = None,
+    batch_size: int = 64,
+    progress: Progress | None = None,
+) -> EvaluationReport:
+    """Score a model on held-out records, with 95 % intervals, beside a trivial predictor. Nothing is written.
+
+    Args:
+        model: a run, an adapter folder, a base folder, `nano`, or a Hub id.
+        data: a file of records, or a folder that `prepare` wrote (its test.jsonl).
+        task: score this task alone; short name or name in the prompt.
+        limit: most records to score, spread evenly over the tasks.
+        batch_size: prompts answered together; fewer need less memory.
+        progress: called with what is being done, how much of it is done, and how much there is.
+
+    Raises:
+        DataError: there are no such records, or none that can be scored.
+        TaskError: there is no such task, or the model has no adapter for one of them.
+        ModelError: base or adapter cannot be loaded.
+        MissingExtra: a score needs a package that is not installed (known before anything is generated).
+    """
+    located = locate_model(model)
+    tasks = registry(located.custom_tasks)
+    held_out = read_held_out(
+        Path(data),
+        tasks,
+        task=None if task is None else find_task(task, tasks, where="--task").short,
+        limit=limit,
+        run_data=located.data,
+    )
+    located.require(sorted({record.task for _, record in held_out.records}))
+    loaded = load_model(located)
+    evaluation = evaluate_records(
+        loaded.model,
+        loaded.tokenizer,
+        held_out.records,
+        tasks,
+        train_records=held_out.train,
+        max_length=located.max_length,
+        batch_size=batch_size,
+        select=loaded.select,
+        progress=progress,
+    )
+    return EvaluationReport(located, held_out, evaluation)
+
+
+def _of_other_records(run: Run, name: str, content: dict[str, Any]) -> bool:
+    try:
+        return run.read_evaluation(name)["data"]["sha256"] != content["data"]["sha256"]
+    except (InputError, KeyError, TypeError):
+        return False  # there is none, or none that could be compared
