@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from lexitrain.cli.console import console, print_json
 from lexitrain.cli.progress import shown_progress
-from lexitrain.errors import InputError, nearest
-
-if TYPE_CHECKING:
-    from lexitrain.tasks import Task
+from lexitrain.errors import InputError
 
 
 def evaluate(
@@ -46,14 +42,14 @@ def evaluate(
     with shown_progress() as progress:
         progress("loading", 0, 0)
         from lexitrain import evaluation as evaluating
-        from lexitrain.tasks import registry
+        from lexitrain.tasks import find_task, registry
 
         subject = evaluating.locate(model)
         tasks = registry(subject.custom_tasks)
         held_out = evaluating.read_held_out(
             data,
             tasks,
-            task=None if task is None else short_name(task, tasks),
+            task=None if task is None else find_task(task, tasks, where="--task").short,
             limit=limit,
             run_data=subject.data,
         )
@@ -90,22 +86,3 @@ def evaluate(
         ) from error
     if not as_json:
         console().print(f"Saved to {saved}, every answer beside it.", markup=False, soft_wrap=True)
-
-
-def short_name(name: str, tasks: Mapping[str, Task]) -> str:
-    """The task that the user means by its short name or its name in the prompt.
-
-    Raises:
-        InputError: there is none.
-    """
-    from lexitrain.tasks import aliases
-
-    known = aliases(tasks)
-    if name not in known:
-        close = nearest(name, known)
-        raise InputError(
-            f"There is no task {name}.",
-            where="--task",
-            fix=f"Did you mean {close}?" if close else f"Tasks: {', '.join(tasks)}.",
-        )
-    return known[name]

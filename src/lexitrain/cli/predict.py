@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lexitrain.cli.console import errors_console, print_json
-from lexitrain.cli.evaluate import short_name
 from lexitrain.errors import InputError
 
 if TYPE_CHECKING:
@@ -48,11 +47,11 @@ def predict(
         raise InputError("The text is empty.", where="TEXT")
     from lexitrain.evaluation import load, locate
     from lexitrain.samples.rendering import Renderer
-    from lexitrain.tasks import registry
+    from lexitrain.tasks import find_task, registry
 
     subject = locate(model)
     tasks = registry(subject.custom_tasks)
-    chosen = tasks[short_name(task, tasks) if task else _only_task(subject)]
+    chosen = find_task(task, tasks, where="--task") if task else tasks[_only_task(subject)]
     loaded = load(subject)
     loaded.select(chosen.short)
     renderer = Renderer(loaded.tokenizer, tasks, subject.max_length)

@@ -10,6 +10,7 @@ from lexitrain.errors import InputError
 from lexitrain.models import attach_adapter, load_base, load_tokenizer
 from lexitrain.models.loading import compute_dtype
 from lexitrain.recipe.schema import Recipe
+from lexitrain.records.prepared import TRAIN, VALIDATION, file_name, split_file
 from lexitrain.runs.folder import Run
 from lexitrain.samples.loading import Corpus, data_differences, load_corpus, other_data
 from lexitrain.step import Processes, TrainingStep, build_optimizer, keep_freed_memory
@@ -61,7 +62,7 @@ def build_training(
         raise InputError(
             "Early stopping needs validation samples, and there are none.",
             where="schedule.early_stopping",
-            fix="Prepare data with a validation.jsonl, or leave early stopping out.",
+            fix=f"Prepare data with a {file_name(VALIDATION)}, or leave early stopping out.",
         )
     order = SampleOrder(
         corpus.train.tasks,
@@ -110,7 +111,7 @@ def build_training(
         checkpoints=Writer(checkpoints, mirror, background=kept.background),
         standing=standing,
         observer=observer,
-        shortener=Shortener(data_dir / "train.jsonl", tasks, tokenizer),
+        shortener=Shortener(split_file(data_dir, TRAIN), tasks, tokenizer),
         mark=mark,
         saved_at=None if newest is None else newest.step,
         limits=limits,

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lexitrain.errors import InputError
-from lexitrain.records.record import iterate_split
+from lexitrain.records.prepared import TRAIN, iterate_split, split_file
 from lexitrain.samples.loading import file_facts
-from lexitrain.tasks import registry
+from lexitrain.tasks import registry, unknown_task
 
 if TYPE_CHECKING:
     from lexitrain.recipe.schema import Recipe
@@ -23,12 +23,13 @@ def tasks_to_train(data_dir: Path, recipe: Recipe) -> list[str]:
     if recipe.data.tasks:
         return list(recipe.data.tasks)
     file_facts(data_dir)
-    path = data_dir / "train.jsonl"
+    path = split_file(data_dir, TRAIN)
     known = registry(recipe.data.custom_tasks)
     present = {record.task for record in iterate_split(path)}
     if unknown := sorted(present - known.keys()):
-        raise InputError(
-            f"There is no task '{unknown[0]}'.",
+        raise unknown_task(
+            unknown[0],
+            known,
             where=path,
             fix="Name the tasks to train with data.tasks, or their files with data.custom_tasks.",
         )

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lexitrain.errors import Stopped
+from lexitrain.records.prepared import TRAIN, file_name
 from lexitrain.step import attempt
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def require_number(training: Training, what: str, value: float, samples: Sequenc
     raise Stopped(
         f"The {what} of step {standing.step + 1} is {value}, after {MOST_TIMES} other steps were left out for that. "
         + (f"The checkpoint of step {saved[-1]} is intact. " if saved else "Nothing is saved yet. ")
-        + f"The step's samples are the rows {', '.join(map(str, suspects or rows))} of train.jsonl (from 0).",
+        + f"The step's samples are the rows {', '.join(map(str, suspects or rows))} of {file_name(TRAIN)} (from 0).",
         where=training.run.path,
         fix="Look at those rows first. Else a lower optimizer.learning_rate or model.precision=fp32 usually cures it: "
         "the same command with --set and --accept-changes goes on with it, --fresh starts anew.",
