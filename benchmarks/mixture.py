@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from random import Random
 
-from lexitrain.records.record import Record, read_split
+from lexitrain.records.prepared import read_split
+from lexitrain.records.record import Record
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "real"
 PROPORTIONS = {"grammar": 6657, "dialogue": 3805, "vocabulary": 2362, "fluency": 1426}

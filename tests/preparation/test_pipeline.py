@@ -2,49 +2,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
-import time
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 
-from lexitrain.errors import InputError, LexiTrainError, Stopped
+from lexitrain.errors import DataError, Stopped, TaskError
 from lexitrain.preparation.pipeline import prepare
-from lexitrain.preparation.scan import Intakes, Rules, workers_for
-from lexitrain.preparation.split import SPLITS
 from lexitrain.records.normalization import loose_words
-from lexitrain.records.record import Record, read_split
-from lexitrain.records.sources import chunks
+from lexitrain.records.prepared import SPLITS, read_split, split_file
+from lexitrain.records.record import Record
 from lexitrain.synthetic import generate
-from lexitrain.tasks.registry import aliases, registry
+from lexitrain.tasks.dialogue import Dialogue
 from tests.corpora import real_data
 from tests.disks import mounted
-from tests.paths import ROOT
 
-TASKS = registry()
-
-
-def reason_against(record: Record) -> str | None:
-    return TASKS[record.task].check(record)
-
-
-def die(record: Record) -> str | None:
-    os._exit(9)
-
-
-def worker_pid(record: Record) -> str | None:
-    return str(os.getpid())
-
-
-def asked(record: Record) -> tuple[str, str]:
-    return TASKS[record.task].asked(record)
-
-
-RULES = Rules(aliases(TASKS), reason_against, asked=asked)
+DIALOGUE = Dialogue()
 
 
 def grammar(text: str, corrected: str = "It is right.", **metadata: Any) -> dict[str, Any]:
@@ -73,23 +47,23 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def everything(folder: Path) -> list[Record]:
-    return [record for split in SPLITS for record in read_split(folder / f"{split}.jsonl")]
+    return [record for split in SPLITS for record in read_split(split_file(folder, split))]
 
 
 def test_same_input_and_seed_give_the_same_bytes_with_any_number_of_workers(tmp_path: Path) -> None:
     source = generated(tmp_path / "raw.jsonl", 4000)
     for name, workers in (("a", 0), ("b", 2)):
-        prepare([source], tmp_path / name, RULES, workers=workers)
+        prepare([source], tmp_path / name, workers=workers)
     assert content(tmp_path / "a") == content(tmp_path / "b")
-    prepare([source], tmp_path / "c", RULES, workers=0, seed=43)
+    prepare([source], tmp_path / "c", workers=0, seed=43)
     assert content(tmp_path / "a")["train.jsonl"] != content(tmp_path / "c")["train.jsonl"]
 
 
 def test_nothing_leaks_between_splits(tmp_path: Path) -> None:
-    report = prepare([generated(tmp_path / "raw.jsonl", 6000)], tmp_path / "out", RULES)
+    report = prepare([generated(tmp_path / "raw.jsonl", 6000)], tmp_path / "out")
     sides: dict[str, set[str]] = {}
     for split in SPLITS:
-        for record in read_split(tmp_path / "out" / f"{split}.jsonl"):
+        for record in read_split(split_file(tmp_path / "out", split)):
             for key in (f"g{record.metadata['group']}", "".join(loose_words(record.input))):
                 sides.setdefault(key, set()).add(split)
     assert all(len(found) == 1 for found in sides.values())
@@ -111,7 +85,7 @@ def test_the_report_adds_up_and_names_the_bytes_written(tmp_path: Path) -> None:
     source = tmp_path / "raw.jsonl"
     write(source, rows)
     source.write_text(source.read_text() + "{broken\n")
-    report = prepare([str(source)], tmp_path / "out", RULES)
+    report = prepare([str(source)], tmp_path / "out")
     assert report == json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["records"] == {"read": 307, "bad": 1, "dropped": 6, "kept": 300}
     dropped = report["tasks"]["grammar"]["dropped"]
@@ -124,7 +98,7 @@ def test_the_report_adds_up_and_names_the_bytes_written(tmp_path: Path) -> None:
     assert f"{source}:303" in report["examples_of_dropped"].values()
     assert report["inputs"][0]["sha256"] == hashlib.sha256(source.read_bytes()).hexdigest()
     for split, facts in report["splits"].items():
-        written = (tmp_path / "out" / f"{split}.jsonl").read_bytes()
+        written = (split_file(tmp_path / "out", split)).read_bytes()
         assert facts["sha256"] == hashlib.sha256(written).hexdigest()
         assert facts["bytes"] == len(written)
         assert facts["records"] == written.count(b"\n")
@@ -140,7 +114,7 @@ def test_long_texts_that_differ_in_case_or_a_word_are_near_duplicates_short_ones
     short = ["I like green tea.", "i like green tea!", "I like black tea."]
     rows = [grammar(text) for text in (" ".join(long), upper, other, *short)]
     rows.append(rows[0] | {"task": "fluency", "output": {"fluency_score": 1, "reasoning": "."}})
-    report = prepare([write(tmp_path / "raw.jsonl", rows)], tmp_path / "out", RULES)
+    report = prepare([write(tmp_path / "raw.jsonl", rows)], tmp_path / "out")
     assert report["tasks"]["grammar"]["dropped"] == {"near duplicate": 2}
     kept = {(record.task, record.input) for record in everything(tmp_path / "out")}
     assert kept == {("grammar", text) for text in (" ".join(long), *short)} | {
@@ -162,10 +136,10 @@ def test_records_that_share_a_text_or_a_group_stay_together(tmp_path: Path) -> N
     source = write(tmp_path / "raw.jsonl", chain + others)
     for seed in range(6):
         out = tmp_path / str(seed)
-        prepare([source], out, RULES, seed=seed)
+        prepare([source], out, seed=seed)
         inputs = {row["input"] for row in chain}
         sides = [
-            {record.input for record in read_split(out / f"{split}.jsonl")} & inputs
+            {record.input for record in read_split(split_file(out, split))} & inputs
             for split in SPLITS
         ]
         assert sorted(map(len, sides)) == [0, 0, 5]
@@ -175,32 +149,71 @@ def test_too_many_bad_records_write_nothing(tmp_path: Path) -> None:
     rows = [grammar(f"Text {n}") for n in range(97)]
     bad: list[Any] = [{"task": "grammar"}, {"task": "gramar", "input": "a", "output": "b"}, [1]]
     source = write(tmp_path / "raw.jsonl", rows + bad)
-    with pytest.raises(InputError, match="3 of 100 records are bad") as failed:
-        prepare([source], tmp_path / "deep" / "out", RULES)
+    with pytest.raises(DataError, match="3 of 100 records are bad") as failed:
+        prepare([source], tmp_path / "deep" / "out")
     assert f"{source}:99: unknown task 'gramar' (did you mean 'grammar'?)" in str(failed.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["raw.jsonl"]
-    assert prepare([source], tmp_path / "out", RULES, max_bad=0.03)["records"]["bad"] == 3
+    assert prepare([source], tmp_path / "out", max_bad=0.03)["records"]["bad"] == 3
+
+
+def test_a_task_that_is_not_known_is_reported_before_any_work(tmp_path: Path) -> None:
+    source = write(tmp_path / "raw.jsonl", [grammar("a")])
+    with pytest.raises(TaskError, match="Did you mean grammar") as caught:
+        prepare([source], tmp_path / "out", task="gramar")
+    assert caught.value.where == "--task"
+    with pytest.raises(TaskError, match="no such file of tasks"):
+        prepare([source], tmp_path / "out", custom_tasks=["missing.py"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_rows_without_a_task_get_the_one_given_by_either_of_its_names(tmp_path: Path) -> None:
+    rows = [
+        {key: value for key, value in grammar(f"Text {n}").items() if key != "task"}
+        for n in range(9)
+    ]
+    source = write(tmp_path / "raw.jsonl", rows)
+    for name in ("grammar", "grammar_correction"):
+        report = prepare([source], tmp_path / name, task=name, minimum_characters=5)
+        assert report["minimum_characters"] == 5
+        assert report["tasks"]["grammar"]["kept"] == 9
+    assert content(tmp_path / "grammar") == content(tmp_path / "grammar_correction")
+    with pytest.raises(DataError, match="input too short"):
+        prepare([source], tmp_path / "out", task="grammar", minimum_characters=9)
+
+
+def test_duplicates_keep_their_name_however_many_reasons_there_are(tmp_path: Path) -> None:
+    rows = [
+        {"task": "fluency", "input": f"A text {n}", "output": {"fluency_score": n, "reasoning": ""}}
+        for n in range(2, 300)
+    ]
+    source = write(tmp_path / "raw.jsonl", [*rows, grammar("Same"), grammar("Same")])
+    report = prepare([source], tmp_path / "out")
+    assert report["tasks"]["grammar"]["dropped"] == {"exact duplicate": 1}
+    dropped = report["tasks"]["fluency"]["dropped"]
+    assert len(dropped) == 201
+    assert dropped["invalid: other reasons"] == 98
+    assert report["records"]["dropped"] == 299
 
 
 def test_a_missing_source_is_reported_before_any_work(tmp_path: Path) -> None:
     source = write(tmp_path / "raw.jsonl", [grammar("a")])
-    with pytest.raises(InputError, match="no such file"):
-        prepare([source, str(tmp_path / "missing.jsonl")], tmp_path / "out", RULES)
+    with pytest.raises(DataError, match="no such file"):
+        prepare([source, str(tmp_path / "missing.jsonl")], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("rows", [[], [grammar("...")]])
 def test_nothing_left_is_an_error(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
-    with pytest.raises(InputError, match="No record is left"):
-        prepare([write(tmp_path / "raw.jsonl", rows)], tmp_path / "out", RULES)
+    with pytest.raises(DataError, match="No record is left"):
+        prepare([write(tmp_path / "raw.jsonl", rows)], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_preparing_a_prepared_file_into_its_own_folder_changes_no_record(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    prepare([generated(tmp_path / "raw.jsonl", 500)], out, RULES)
+    prepare([generated(tmp_path / "raw.jsonl", 500)], out)
     before = {record.to_json() for record in everything(out)}
-    prepare([str(out / f"{split}.jsonl") for split in SPLITS], out, RULES)
+    prepare([str(split_file(out, split)) for split in SPLITS], out)
     assert {record.to_json() for record in everything(out)} == before
 
 
@@ -208,58 +221,12 @@ def test_a_full_disk_stops_and_leaves_nothing(tmp_path: Path) -> None:
     source = generated(tmp_path / "raw.jsonl", 3000)
     with mounted(tmp_path / "small", "size=256k") as disk:
         with pytest.raises(Stopped, match="disk is full"):
-            prepare([source], disk / "out", RULES)
+            prepare([source], disk / "out")
         assert list(disk.iterdir()) == []
     with mounted(tmp_path / "small", "size=1600k") as disk:  # room for the first pass only
         with pytest.raises(Stopped, match="disk is full"):
-            prepare([source], disk / "out", RULES)
+            prepare([source], disk / "out")
         assert list(disk.iterdir()) == []
-
-
-def test_a_killed_worker_is_explained(tmp_path: Path) -> None:
-    source = write(tmp_path / "raw.jsonl", [grammar("a")])
-    with pytest.raises(LexiTrainError, match="worker process was killed"):
-        prepare([source], tmp_path / "out", Rules(RULES.aliases, die), workers=1)
-    assert not (tmp_path / "out").exists()
-
-
-def test_workers_end_when_the_main_process_is_killed(tmp_path: Path) -> None:
-    source = write(tmp_path / "raw.jsonl", [grammar("a")])
-    script = (
-        "import os, sys\n"
-        "from lexitrain.preparation.scan import Intakes, Rules\n"
-        "from lexitrain.records.sources import chunks\n"
-        "from tests.preparation.test_pipeline import worker_pid\n"
-        "if __name__ == '__main__':\n"
-        "    with Intakes(Rules({'grammar': 'grammar'}, worker_pid), 1) as intakes:\n"
-        "        [intake] = intakes.of(chunks(sys.argv[1]))\n"
-        "        print(list(intake.dropped)[0][1], flush=True)\n"
-        "        os.kill(os.getpid(), 9)\n"
-    )
-    program = tmp_path / "program.py"
-    program.write_text(script)
-    done = subprocess.run(
-        [sys.executable, program, source],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )
-    assert done.returncode == -9, done.stderr
-    worker = int(done.stdout.removeprefix("invalid: "))
-    deadline = time.monotonic() + 20
-    while is_running(worker):
-        assert time.monotonic() < deadline, "the worker still waits"
-        time.sleep(0.05)
-
-
-def is_running(process: int) -> bool:
-    try:
-        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
 
 
 def test_records_that_are_no_text_or_too_deep_are_bad(tmp_path: Path) -> None:
@@ -271,7 +238,7 @@ def test_records_that_are_no_text_or_too_deep_are_bad(tmp_path: Path) -> None:
     ]
     path = tmp_path / "raw.jsonl"
     path.write_text("\n".join(lines))
-    report = prepare([str(path)], tmp_path / "out", RULES, max_bad=0.9)
+    report = prepare([str(path)], tmp_path / "out", max_bad=0.9)
     assert [bad.rpartition(":")[0] for bad in report["bad_records"]] == [
         f"{path}:1: half a surrogate pair",
         f"{path}:2",
@@ -284,25 +251,10 @@ def test_records_that_are_no_text_or_too_deep_are_bad(tmp_path: Path) -> None:
     assert kept.metadata == {"score": None}
 
 
-def test_rules_that_cannot_be_sent_to_workers_are_applied_here(tmp_path: Path) -> None:
-    source = write(tmp_path / "raw.jsonl", [grammar("a"), grammar("b")])
-    seen: list[str] = []
-    rules = Rules(RULES.aliases, lambda record: seen.append(record.input))
-    with Intakes(rules, workers=2) as intakes:
-        [intake] = intakes.of(chunks(source))
-    assert len(intake.lengths) == 2
-    assert seen == ["a", "b"]
-
-
-def test_small_inputs_get_no_workers() -> None:
-    assert workers_for(1 << 20) == 0
-    assert 1 <= workers_for(1 << 30) <= 4
-
-
 def test_progress_ends_at_the_size_of_the_input(tmp_path: Path) -> None:
     source = write(tmp_path / "raw.jsonl", [grammar(f"Text {n}") for n in range(50)])
     told: list[tuple[str, int, int]] = []
-    prepare([source], tmp_path / "out", RULES, progress=lambda *step: told.append(step))
+    prepare([source], tmp_path / "out", progress=lambda *step: told.append(step))
     size = Path(source).stat().st_size
     assert ("reading", size, size) in told
     assert {stage for stage, _, _ in told} == {
@@ -313,7 +265,7 @@ def test_progress_ends_at_the_size_of_the_input(tmp_path: Path) -> None:
 @pytest.mark.real_data
 def test_the_real_corpora(tmp_path: Path) -> None:
     sources = [str(path) for path in sorted(real_data().glob("*.jsonl"))]
-    report = prepare(sources, tmp_path / "out", RULES, workers=0)
+    report = prepare(sources, tmp_path / "out", workers=0)
     assert report["records"]["read"] == 23_326
     assert report["records"]["bad"] == 0
     tasks = report["tasks"]
@@ -335,20 +287,20 @@ def test_a_dialogue_is_told_apart_by_what_was_said_before(tmp_path: Path) -> Non
     rows = [dialogue(f"Tutor: What is {n} plus {n}?") for n in range(12)]
     rows += [dialogue("Tutor: What is 1 plus 1?", requested_strategy="praise")]
     rows += [dialogue("Tutor: What is 3 plus 3?")]  # the only true repetition
-    report = prepare([write(tmp_path / "raw.jsonl", rows)], tmp_path / "out", RULES)
+    report = prepare([write(tmp_path / "raw.jsonl", rows)], tmp_path / "out")
     assert report["records"]["kept"] == 13
 
 
 def test_an_empty_group_ties_nothing_together(tmp_path: Path) -> None:
     rows = [grammar(f"Sentence number {n} stand alone.", group="") for n in range(60)]
-    prepare([write(tmp_path / "raw.jsonl", rows)], tmp_path / "out", RULES)
-    sizes = [len(read_split(tmp_path / "out" / f"{split}.jsonl")) for split in SPLITS]
+    prepare([write(tmp_path / "raw.jsonl", rows)], tmp_path / "out")
+    sizes = [len(read_split(split_file(tmp_path / "out", split))) for split in SPLITS]
     assert sizes == [48, 6, 6]
 
 
 def sides_of(folder: Path, inputs: set[str]) -> list[int]:
     """How many of the `inputs` each split holds, fewest first."""
-    found = (read_split(folder / f"{split}.jsonl") for split in SPLITS)
+    found = (read_split(split_file(folder, split)) for split in SPLITS)
     return sorted(len({record.input for record in records} & inputs) for records in found)
 
 
@@ -365,7 +317,7 @@ def test_a_dropped_duplicate_still_ties_its_group_to_the_record_it_repeats(tmp_p
     source = write(tmp_path / "raw.jsonl", chain + [grammar(f"Other {n}") for n in range(60)])
     kept = {"One text", "Another text", long, "A third text"}
     for seed in range(6):
-        prepare([source], tmp_path / str(seed), RULES, seed=seed)
+        prepare([source], tmp_path / str(seed), seed=seed)
         assert sides_of(tmp_path / str(seed), kept) == [0, 0, 4]
 
 
@@ -394,7 +346,7 @@ def test_a_conversation_stays_with_the_one_it_goes_on_from_and_a_greeting_ties_n
     source = write(tmp_path / "raw.jsonl", [talk(hello), *grown, *others])
     for seed in range(6):
         out = tmp_path / str(seed)
-        report = prepare([source], out, RULES, seed=seed)
+        report = prepare([source], out, seed=seed)
         assert sides_of(out, {record["input"] for record in grown}) == [0, 0, len(grown)]
         assert report["groups"] == {"count": 92, "largest": len(grown)}
 
@@ -402,12 +354,12 @@ def test_a_conversation_stays_with_the_one_it_goes_on_from_and_a_greeting_ties_n
 @pytest.mark.real_data
 def test_no_real_conversation_is_the_beginning_of_one_in_another_split(tmp_path: Path) -> None:
     sources = [str(path) for path in sorted(real_data().glob("dialogue_*.jsonl"))]
-    prepare(sources, tmp_path / "out", RULES, workers=0)
+    prepare(sources, tmp_path / "out", workers=0)
     whole: dict[tuple[str, ...], set[str]] = {}
     begun: dict[tuple[str, ...], set[str]] = {}
     for split in SPLITS:
-        for record in read_split(tmp_path / "out" / f"{split}.jsonl"):
-            turns = tuple(asked(record)[1].split("\n"))
+        for record in read_split(split_file(tmp_path / "out", split)):
+            turns = tuple(DIALOGUE.asked(record)[1].split("\n"))
             whole.setdefault(turns, set()).add(split)
             for length in range(1, len(turns)):
                 begun.setdefault(turns[:length], set()).add(split)

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 from lexitrain.records.m2 import m2_rows
+from lexitrain.records.record import Record
+from tests.records.examples import read, write
 
 FILE = """\
 S He go to school yesterday .
@@ -57,3 +61,11 @@ def test_a_malformed_block_is_a_reason_and_the_next_one_is_read() -> None:
     assert isinstance(rows[5][1], dict)
     out_of_range = list(m2_rows(["S a b", "A 1 9|||R|||y|||REQUIRED|||-NONE-|||0"]))
     assert "tokens 1:9 of a sentence of 2" in str(out_of_range[0][1])
+
+
+def test_a_file_of_blocks(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.m2", "S He go\nA 1 2|||V|||goes|||REQUIRED|||-NONE-|||0\n\nbroken\n")
+    good, bad = read(path)
+    assert isinstance(good, Record)
+    assert good.output == {"corrected": "He goes", "errors": [{"type": "V", "span": "go"}]}
+    assert str(bad) == f"{path}:4: an M2 block starts with an S line"

@@ -10,14 +10,13 @@ import pytest
 
 from lexitrain.errors import InputError
 from lexitrain.preparation.pipeline import prepare
-from lexitrain.preparation.scan import Rules
 from lexitrain.recipe.schema import Recipe
 from lexitrain.records.record import Record
 from lexitrain.runs.folder import Run
 from lexitrain.samples import loading as corpus_module
 from lexitrain.samples.loading import Corpus, data_differences, file_facts, load_corpus
 from lexitrain.synthetic import generate
-from lexitrain.tasks import aliases, registry
+from lexitrain.tasks import registry
 from tests.tiny import tiny_tokenizer
 
 RecipeOf = Callable[..., Recipe]
@@ -114,7 +113,7 @@ def test_files_that_their_report_does_not_describe_are_refused(tmp_path: Path, w
     folder = tmp_path / "data"
     source = tmp_path / "raw.jsonl"
     source.write_text("".join(record.to_json() + "\n" for record in generate(60, 1)))
-    prepare([str(source)], folder, Rules(aliases(registry()), lambda _: None))
+    prepare([str(source)], folder)
     (tmp_path / "data" / ".data.partial-elsewhere-7").mkdir()  # a leftover alone is no reason
     before = file_facts(folder)
     path = folder / "validation.jsonl"

@@ -4,13 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from lexitrain.errors import InputError
+from lexitrain.errors import TaskError
 from lexitrain.records.record import Record
-from lexitrain.tasks import aliases, registry
+from lexitrain.tasks import aliases, find_task, registry, unknown_task
 
 PARAPHRASE = """
-from lexitrain.tasks import Task
-from lexitrain.tasks.metrics.scores import mean
+from lexitrain.tasks import Task, mean
 
 class Paraphrase(Task):
     name = "paraphrase_writing"
@@ -36,6 +35,23 @@ def test_the_five_tasks_under_both_names():
     tasks = registry()
     assert list(tasks)[:5] == ["fluency", "vocabulary", "grammar", "dialogue", "explanation"]
     assert aliases(tasks)["grammar_correction"] == aliases(tasks)["grammar"] == "grammar"
+
+
+def test_a_task_is_found_by_either_name_and_a_near_one_is_proposed() -> None:
+    tasks = registry()
+    assert find_task("grammar", tasks) is find_task("grammar_correction", tasks) is tasks["grammar"]
+    for wrong in ("gramar", "grammar_corection"):
+        with pytest.raises(TaskError, match=f"There is no task '{wrong}'") as caught:
+            find_task(wrong, tasks, where="--task")
+        assert (caught.value.where, caught.value.fix) == ("--task", "Did you mean grammar?")
+    with pytest.raises(TaskError) as caught:
+        find_task("xyz", tasks)
+    assert caught.value.fix == "Tasks: fluency, vocabulary, grammar, dialogue, explanation."
+
+
+def test_a_name_that_only_the_prompt_has_leads_to_the_short_one() -> None:
+    error = unknown_task("grammar_correction", registry(), fix="Look at data.tasks.")
+    assert error.fix == "Did you mean grammar? Look at data.tasks."
 
 
 def test_a_file_of_the_users_own_is_a_task_like_the_others(paraphrase: Path):
@@ -77,7 +93,7 @@ def test_what_is_wrong_with_a_file_is_said(
     path = tmp_path / source
     if text is not None:
         path.write_text(text)
-    with pytest.raises(InputError, match=message) as caught:
+    with pytest.raises(TaskError, match=message) as caught:
         registry([str(path)])
     assert str(path) in str(caught.value)
 
@@ -92,7 +108,7 @@ def test_what_is_wrong_with_a_file_is_said(
     ],
 )
 def test_what_is_wrong_with_an_attribute_is_said(source: str, message: str):
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(TaskError, match=message):
         registry([source])
 
 
@@ -115,11 +131,11 @@ def test_a_schema_that_is_not_understood_is_refused(tmp_path: Path, schema: str,
         "    def trivial(self, train_records): return lambda record: {}\n"
     )
     (tmp_path / "odd.py").write_text(source)
-    with pytest.raises(InputError, match=reason):
+    with pytest.raises(TaskError, match=reason):
         registry([str(tmp_path / "odd.py")])
 
 
 def test_a_task_file_that_exits_is_told_of(tmp_path: Path):
     (tmp_path / "leaving.py").write_text("raise SystemExit(3)\n")
-    with pytest.raises(InputError, match="SystemExit"):
+    with pytest.raises(TaskError, match="SystemExit"):
         registry([str(tmp_path / "leaving.py")])

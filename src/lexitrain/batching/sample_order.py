@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexitrain.errors import InputError
+from lexitrain.records.prepared import TRAIN, file_name
 
 Indices = NDArray[np.int64]
 
@@ -62,7 +63,7 @@ class SampleOrder:
         if self.samples_per_epoch == 0:
             raise InputError(
                 "There is no sample to train on.",
-                where="data.task_weights" if len(names) else "train.jsonl",
+                where="data.task_weights" if len(names) else file_name(TRAIN),
                 fix="Check the data, data.tasks and data.task_weights.",
             )
         self._drawn: tuple[int, Indices] | None = None

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from lexitrain.cli.console import console, errors_console, print_json
-
-if TYPE_CHECKING:
-    from lexitrain.records.record import Record
-    from lexitrain.tasks.task import Task
 
 app = typer.Typer(
     name="data",
@@ -61,25 +56,19 @@ def prepare(
     as_json: Annotated[bool, _AS_JSON] = False,
 ) -> None:
     """Clean, deduplicate and split records into train, validation and test files."""
-    from functools import partial
-
     from lexitrain.preparation.pipeline import prepare as prepare_data
-    from lexitrain.preparation.scan import Rules
-    from lexitrain.tasks.registry import aliases
 
-    custom = tuple(custom_task or ())
-    default = None if task is None else _known_task(task, custom)
-    names = aliases(_tasks(custom))
-    rules = Rules(
-        names,
-        partial(_reason_against, custom),
-        default,
-        min_characters,
-        partial(_asked, custom),
-    )
     with _progress() as progress:
         report = prepare_data(
-            sources, out, rules, seed=seed, max_bad=max_bad, workers=workers, progress=progress
+            sources,
+            out,
+            task=task,
+            custom_tasks=custom_task or (),
+            minimum_characters=min_characters,
+            seed=seed,
+            max_bad=max_bad,
+            workers=workers,
+            progress=progress,
         )
     if as_json:
         print_json(report | {"out": str(out)})
@@ -106,8 +95,10 @@ def generate(
 
     from lexitrain.storage.at_once import file_at_once
     from lexitrain.synthetic import generate as generate_records
+    from lexitrain.tasks.registry import find_task, registry
 
-    tasks = [_known_task(name) for name in task or ()] or None
+    known = registry()
+    tasks = [find_task(name, known, where="--task").short for name in task or ()] or None
     counts: Counter[str] = Counter()
     with _progress() as progress, file_at_once(out) as file:
         for number, record in enumerate(generate_records(count, seed, tasks)):
@@ -169,39 +160,6 @@ def lengths(
             console().print(f"Plot: {plot}", markup=False)
 
 
-@lru_cache(maxsize=1)
-def _tasks(custom: tuple[str, ...]) -> Mapping[str, Task]:
-    from lexitrain.tasks.registry import registry
-
-    return registry(custom)
-
-
-def _reason_against(custom: tuple[str, ...], record: Record) -> str | None:
-    """Why a record's output is no answer to its task. At module level, so that worker processes can be given it."""
-    return _tasks(custom)[record.task].check(record)
-
-
-def _asked(custom: tuple[str, ...], record: Record) -> tuple[str, str]:
-    """What a record's prompt shows, see `Rules`; at module level for the same reason."""
-    return _tasks(custom)[record.task].asked(record)
-
-
-def _known_task(name: str, custom: tuple[str, ...] = ()) -> str:
-    """The short name of a task. Raises InputError naming the nearest one."""
-    from lexitrain.errors import InputError, nearest
-    from lexitrain.tasks.registry import aliases
-
-    names = aliases(_tasks(custom))
-    if name not in names:
-        close = nearest(name, names)
-        raise InputError(
-            f"There is no task {name!r}.",
-            where="--task",
-            fix=f"Did you mean {close}?" if close else f"Tasks: {', '.join(sorted(names))}.",
-        )
-    return names[name]
-
-
 @contextmanager
 def _progress() -> Generator[Callable[[str, int, int], None]]:
     """Shows what is being done: a bar in a terminal, a line every ten seconds elsewhere."""
@@ -238,9 +196,11 @@ def _progress() -> Generator[Callable[[str, int, int], None]]:
 def _print_preparation(report: dict[str, Any], out: Path) -> None:
     from rich.table import Table
 
+    from lexitrain.records.prepared import REPORT, SPLITS, file_name
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("task")
-    for heading in ("read", "dropped", "train", "validation", "test"):
+    for heading in ("read", "dropped", *SPLITS):
         table.add_column(heading, justify="right")
     for name, task in report["tasks"].items():
         numbers = (
@@ -264,9 +224,8 @@ def _print_preparation(report: dict[str, Any], out: Path) -> None:
     if left := report["not_read"]:
         named = ", ".join(left[:5]) + (", …" if len(left) > 5 else "")
         shown.print(f"not read, no records by their names: {named}", markup=False)
-    shown.print(
-        f"Written to {out}: train.jsonl, validation.jsonl, test.jsonl, report.json.", markup=False
-    )
+    written = ", ".join((*map(file_name, SPLITS), REPORT))
+    shown.print(f"Written to {out}: {written}.", markup=False)
 
 
 def _reasons(report: dict[str, Any]) -> dict[str, int]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lexitrain.cli.console import console
+from lexitrain.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,12 +32,15 @@ def measure(
 
     from lexitrain.batching.layout import step_tokens
     from lexitrain.models.loading import load_tokenizer
+    from lexitrain.records.drawing import draw_records
     from lexitrain.samples.lengths import length_report
     from lexitrain.samples.rendering import Renderer
     from lexitrain.tasks.registry import registry
 
     tasks = registry(recipe.data.custom_tasks)
-    records = _some_records(file, tasks, limit, recipe.seed)
+    records, _ = draw_records(_usable(file, tasks), limit, recipe.seed)
+    if not records:
+        raise InputError("There are no records to measure.", where=file)
     progress("tokenizing", 0, len(records))
     tokenizer = load_tokenizer(recipe.model.base, recipe.model.revision)
     whole = Renderer(tokenizer, tasks, _ANY_LENGTH).render_all(records)
@@ -79,20 +83,15 @@ def measure(
     return report, prompts + completions
 
 
-def _some_records(file: str, tasks: Mapping[str, Task], limit: int, seed: int) -> list[Record]:
-    """Up to `limit` records, every one as likely as any other (reservoir sampling)."""
-    from random import Random
-
-    from lexitrain.errors import InputError
+def _usable(file: str, tasks: Mapping[str, Task]) -> Iterator[Record]:
+    """The records to measure; raises InputError at the first one that cannot be used."""
+    from lexitrain.records.prepared import TRAIN, split_file
     from lexitrain.records.reading import read_records
     from lexitrain.records.record import BadRecord
     from lexitrain.tasks.registry import aliases
 
-    train = Path(file) / "train.jsonl"
-    names = aliases(tasks)
-    draw = Random(seed)
-    kept: list[Record] = []
-    found = read_records(train if train.is_file() else file, aliases=names)
+    train = split_file(Path(file), TRAIN)
+    found = read_records(train if train.is_file() else file, aliases=aliases(tasks))
     for number, record in enumerate(found, start=1):
         if isinstance(record, BadRecord):
             raise InputError(
@@ -102,14 +101,7 @@ def _some_records(file: str, tasks: Mapping[str, Task], limit: int, seed: int) -
             raise InputError(
                 f"Record {number} cannot be used: {reason}.", where=file, fix=_PREPARE_FIRST
             )
-        place = len(kept) if len(kept) < limit else draw.randrange(number)
-        if place == len(kept):
-            kept.append(record)
-        elif place < limit:
-            kept[place] = record
-    if not kept:
-        raise InputError("There are no records to measure.", where=file)
-    return kept
+        yield record
 
 
 def print_lengths(report: LengthReport, recipe: str) -> None:

@@ -21,7 +21,7 @@ from lexitrain.errors import InputError
 if TYPE_CHECKING:
     from lexitrain.evaluation import Evaluation, HeldOut, Subject
     from lexitrain.runs.folder import Run
-    from lexitrain.tasks.metrics.scores import Score
+    from lexitrain.tasks.metrics.bootstrap import Score
     from lexitrain.training import TrainingResult
 
 RECORDS = 10_000
@@ -99,16 +99,8 @@ def _generate(count: int, seed: int, out: Path) -> None:
 
 def _prepare(source: Path, out: Path, seed: int) -> None:
     from lexitrain.preparation.pipeline import prepare
-    from lexitrain.preparation.scan import Rules
-    from lexitrain.tasks import aliases, registry
 
-    tasks = registry()
-    rules = Rules(
-        aliases(tasks),
-        lambda record: tasks[record.task].check(record),
-        asked=lambda record: tasks[record.task].asked(record),
-    )
-    prepare([str(source)], out, rules, seed=seed, workers=0)
+    prepare([str(source)], out, seed=seed, workers=0)
 
 
 def _train(recipe: Any, data: Path, run: Run) -> TrainingResult:

@@ -19,7 +19,8 @@ from lexitrain.evaluation.answering import ask
 from lexitrain.records.record import Record
 from lexitrain.samples.rendering import Ids, Renderer
 from lexitrain.tasks import Answer, Task
-from lexitrain.tasks.metrics.scores import Score, bootstrap, mean
+from lexitrain.tasks.metrics.bootstrap import Score, bootstrap
+from lexitrain.tasks.metrics.scores import mean
 from lexitrain.tasks.task import Targets
 
 Progress = Callable[[str, int, int], None]

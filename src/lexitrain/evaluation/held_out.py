@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lexitrain.errors import InputError
+from lexitrain.records.prepared import TEST, TRAIN, split_file
 from lexitrain.records.reading import read_records
 from lexitrain.records.record import BadRecord, Record
 from lexitrain.tasks import Task, aliases
@@ -49,7 +50,7 @@ def read_held_out(
     Raises:
         InputError: no such file, a line that is no record, an unknown task, or nothing left to score.
     """
-    file = path / "test.jsonl" if path.is_dir() else path
+    file = split_file(path, TEST) if path.is_dir() else path
     if not file.is_file():
         raise InputError(
             "There is no such file to evaluate on.",
@@ -69,7 +70,8 @@ def read_held_out(
         )
     scored = rows if limit is None or limit >= len(rows) else _spread(rows, limit)
     folders = [file.parent, *([run_data] if run_data else [])]
-    found = next((f / "train.jsonl" for f in folders if (f / "train.jsonl").is_file()), file)
+    beside = (split_file(folder, TRAIN) for folder in folders)
+    found = next((path for path in beside if path.is_file()), file)
     train = [record for _, record in rows] if found == file else _read(found, registry)
     name = "-".join(
         [file.stem, *([task] if task else []), *([f"{len(scored)}"] if scored is not rows else [])]

@@ -19,22 +19,22 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-SIMILARITY = 0.9
-SHORTEST = 20  # words
+SIMILARITY = 0.9  # Jaccard similarity from which two texts are near duplicates
+SHORTEST = 20  # words of a text that is compared at all
 BANDS = 8
-_ROWS = 6
-_SHINGLE = 3
+_ROWS = 6  # minima a band
+_SHINGLE = 3  # words
 _AGREEING_BANDS = 2
-_NEIGHBOURS = (
-    4  # earlier members of the same bucket a text is compared with: keeps crowded buckets linear
-)
+# Earlier members of its bucket that a text is compared with: keeps crowded buckets linear.
+_NEIGHBOURS = 4
 
 Hashes = NDArray[np.uint64]
 
+# A hash function for each minimum: times an odd number (which loses no bit), plus an offset, modulo 2^64. The seed is
+# part of what decides which texts are compared, and so of the result: another one could find other near duplicates.
 _random = np.random.default_rng(20)
-_MULTIPLIERS = _random.integers(1, 2**63, BANDS * _ROWS, dtype=np.uint64) * np.uint64(
-    2
-) + np.uint64(1)
+_HALVES = _random.integers(1, 2**63, BANDS * _ROWS, dtype=np.uint64)
+_MULTIPLIERS = _HALVES * np.uint64(2) + np.uint64(1)
 _OFFSETS = _random.integers(0, 2**63, BANDS * _ROWS, dtype=np.uint64)
 
 
@@ -61,6 +61,7 @@ def band_keys(texts: Sequence[list[str]]) -> Hashes:
         (crc32(word.encode()) for text in texts for word in text), np.uint64, int(lengths.sum())
     )
     salted = mixed(words)
+    # The hash of a shingle takes its words in turn, each times another odd number, so that their order counts.
     shingles = salted.copy()
     for place in range(1, _SHINGLE):
         shingles[:-place] = mixed(shingles[:-place] + np.uint64(2 * place + 1) * salted[place:])

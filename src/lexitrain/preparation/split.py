@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexitrain.preparation.duplicates import mixed
+from lexitrain.records.prepared import SPLITS, TEST, VALIDATION
 
-SPLITS = ("train", "validation", "test")
+_VALIDATION, _TEST = SPLITS.index(VALIDATION), SPLITS.index(TEST)
 HELD_OUT = 0.1  # share of validation, and of test
 
 _SMALLEST = 3  # a stratum with fewer groups than splits only trains
@@ -57,8 +58,8 @@ def _draw(sizes: NDArray[np.int64], drawn: NDArray[np.uint64]) -> NDArray[np.uin
         _nearest(filled[test:], int(filled[test - 1]) + held_out), len(sizes) - 1 - test
     )
     split = np.zeros(len(sizes), np.uint8)
-    split[order[:test]] = 2
-    split[order[test:both]] = 1
+    split[order[:test]] = _TEST
+    split[order[test:both]] = _VALIDATION
     return split
 
 

@@ -8,9 +8,11 @@ every annotator a reference. Reading streams block by block.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 _NO_CHANGE = frozenset(("noop", "UNK"))
+"""Types of edits that change nothing: a sentence without errors, and an error that the annotator could not correct."""
 
 
 class Edit(NamedTuple):
@@ -20,6 +22,12 @@ class Edit(NamedTuple):
     end: int
     kind: str
     correction: list[str]
+
+
+def m2_file_rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    """The rows of a file, as `m2_rows`."""
+    with path.open(encoding="utf-8-sig") as file:
+        yield from m2_rows(file)
 
 
 def m2_rows(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, Any] | str]]:
@@ -81,9 +89,8 @@ def _edit(line: str, length: int) -> tuple[str, Edit | None]:
 
 def _apply(tokens: list[str], edits: list[Edit]) -> str:
     corrected = list(tokens)
-    for edit in sorted(
-        edits, key=lambda edit: edit[:2], reverse=True
-    ):  # from the right: places stay true
+    # From the right, so that the places of the edits that are still to come stay true.
+    for edit in sorted(edits, key=lambda edit: edit[:2], reverse=True):
         corrected[edit.start : edit.end] = edit.correction
     return " ".join(corrected)
 

@@ -1,7 +1,7 @@
 """Reading raw records one by one, from any source in any form.
 
-`data prepare` reads in bulk and in parallel (`data.intake`); everything else that accepts raw records reads them
-here, with the same parsing, the same tidying and the same reasons.
+`data prepare` reads in bulk and in parallel (`preparation/scan.py`); everything else that accepts raw records reads
+them here, with the same parsing, the same tidying and the same reasons.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def read_records(
         task: the task of rows that name none.
 
     Raises:
-        InputError: the source itself cannot be read.
+        DataError: the source itself cannot be read.
     """
     for chunk in chunks(str(source)):
         for line, row in chunk.parsed():

@@ -42,7 +42,8 @@ _FORM_KEYS = frozenset(
 )
 
 
-_WORDINGS = frozenset(("prompt", "instruction"))  # metadata where the row is of another form
+_WORDINGS = frozenset(("prompt", "instruction"))
+"""Keys of a form that are metadata where the row is of another form."""
 
 
 class BadRow(ValueError):
@@ -86,7 +87,7 @@ def _task(row: Row, aliases: Mapping[str, str] | None, default: str | None) -> s
     return short
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=256)  # one wrong name usually stands in many rows, and the search is slow
 def _unknown_task(name: str, known: tuple[str, ...]) -> str:
     closest = nearest(name, known)
     hint = f"did you mean {closest!r}?" if closest else f"known: {', '.join(sorted(known))}"

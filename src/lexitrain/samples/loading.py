@@ -18,20 +18,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import lexitrain.samples.rendering as rendering_module
-from lexitrain.errors import InputError, nearest
-from lexitrain.preparation.pipeline import REPORT
-from lexitrain.records.record import iterate_split
+from lexitrain.errors import InputError
+from lexitrain.records.prepared import (
+    REPORT,
+    TRAIN,
+    VALIDATION,
+    file_name,
+    iterate_split,
+    split_file,
+)
 from lexitrain.runs.folder import DataSummary, Run
 from lexitrain.samples.rendering import Renderer, Sample
 from lexitrain.samples.store import Samples, collect, read_saved
+from lexitrain.tasks.registry import unknown_task
 
 if TYPE_CHECKING:
     from lexitrain.recipe.schema import Recipe
     from lexitrain.records.record import Record
     from lexitrain.tasks.task import Task
 
-TRAIN = "train"
-VALIDATION = "validation"
 _BATCH = 2000
 
 
@@ -74,7 +79,7 @@ def load_corpus(
     splits: dict[str, Samples] = {}
     new: dict[str, str] = {}
     for split in (TRAIN, VALIDATION):
-        path = folder / f"{split}.jsonl"
+        path = split_file(folder, split)
         if path.name not in files:
             splits[split] = collect(())
             continue
@@ -87,7 +92,7 @@ def load_corpus(
     if not len(splits[TRAIN]):
         raise InputError(
             "There is no sample to train on.",
-            where=folder / "train.jsonl",
+            where=split_file(folder, TRAIN),
             fix="Check data.tasks and data.max_length.",
         )
     return Corpus(splits[TRAIN], splits[VALIDATION], _summary(folder, files, splits), new)
@@ -100,15 +105,17 @@ def file_facts(folder: Path) -> dict[str, dict[str, Any]]:
         InputError: the folder or its train.jsonl is missing, or a file is not the one that report.json beside it
             describes.
     """
-    if not (folder / "train.jsonl").is_file():
+    if not split_file(folder, TRAIN).is_file():
         raise InputError(
-            "There is no train.jsonl here." if folder.is_dir() else "There is no such data folder.",
+            f"There is no {file_name(TRAIN)} here."
+            if folder.is_dir()
+            else "There is no such data folder.",
             where=folder,
             fix="Make it with: lexitrain data prepare FILES --out DIR",
         )
     facts: dict[str, dict[str, Any]] = {}
     for split in (TRAIN, VALIDATION):
-        path = folder / f"{split}.jsonl"
+        path = split_file(folder, split)
         if path.is_file():
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -125,13 +132,13 @@ def _check_report(file: Path, facts: Mapping[str, Mapping[str, Any]]) -> None:
     except (OSError, ValueError, KeyError, TypeError):
         return  # no report, or not one of ours
     for split, digest in described.items():
-        found = facts.get(f"{split}.jsonl")
+        found = facts.get(file_name(split))
         if found is None or found["sha256"] != digest:
             raise InputError(
-                f"{split}.jsonl is {'gone' if found is None else 'not the file that report.json describes'}: it was "
+                f"{file_name(split)} is {'gone' if found is None else f'not the file that {REPORT} describes'}: it was "
                 "edited after it was prepared, or the folder was replaced or copied in part only.",
                 where=file.parent,
-                fix="Run `lexitrain data prepare` again; to train on edited files on purpose, delete report.json.",
+                fix=f"Run `lexitrain data prepare` again; to train on edited files on purpose, delete {REPORT}.",
             )
 
 
@@ -167,19 +174,14 @@ def _difference(before: Mapping[str, Any] | None, now: Mapping[str, Any] | None)
 
 
 def require_known_tasks(recipe: Recipe, registry: Mapping[str, Task]) -> None:
-    """Nothing, when every task that the recipe names is known. Raises InputError naming the nearest one."""
+    """Nothing, when every task that the recipe names is known. Raises TaskError naming the nearest one."""
     for field, names in (
         ("data.tasks", recipe.data.tasks),
         ("data.task_weights", recipe.data.task_weights),
     ):
         for name in names:
             if name not in registry:
-                close = nearest(name, registry)
-                raise InputError(
-                    f"There is no task '{name}'.",
-                    where=field,
-                    fix=f"Did you mean {close}?" if close else f"Tasks: {', '.join(registry)}.",
-                )
+                raise unknown_task(name, registry, where=field)
 
 
 def _rendered(path: Path, renderer: Renderer, tasks: tuple[str, ...]) -> Iterator[Sample | None]:

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lexitrain.errors import InputError, nearest
+from lexitrain.errors import InputError
+from lexitrain.tasks.registry import unknown_task
 
 if TYPE_CHECKING:
     from lexitrain.records.record import Record
@@ -168,16 +169,12 @@ class Renderer:
         """The record's task.
 
         Raises:
-            InputError: there is no such task.
+            TaskError: there is no such task.
         """
         try:
             return self.registry[record.task]
         except KeyError:
-            close = nearest(record.task, self.registry)
-            raise InputError(
-                f"There is no task {record.task!r}.",
-                fix=f"Did you mean {close}?" if close else f"Tasks: {', '.join(self.registry)}.",
-            ) from None
+            raise unknown_task(record.task, self.registry) from None
 
     # Text
 

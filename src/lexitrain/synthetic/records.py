@@ -14,7 +14,7 @@ from itertools import accumulate
 from random import Random
 from typing import Any
 
-from lexitrain.errors import InputError, nearest
+from lexitrain.errors import DataError, TaskError, nearest
 from lexitrain.records.record import Record
 from lexitrain.synthetic import dialogue, grammar, wording
 from lexitrain.synthetic.errors import Attempt, attempt
@@ -44,18 +44,19 @@ def generate(count: int, seed: int, tasks: Sequence[str] | None = None) -> Itera
     """``count`` records of ``tasks`` (short names; all five by default), shuffled over the tasks.
 
     Raises:
-        InputError: an unknown task, or a negative count.
+        TaskError: an unknown task.
+        DataError: a negative count.
     """
     names = tuple(PROPORTIONS) if tasks is None else tuple(dict.fromkeys(tasks))
     for name in names:
         if name not in PROPORTIONS:
             close = nearest(name, tuple(PROPORTIONS))
-            raise InputError(
+            raise TaskError(
                 f"The generator knows no task {name!r}.",
                 fix=f"Did you mean {close!r}?" if close else f"Use {', '.join(PROPORTIONS)}.",
             )
     if count < 0 or not names:
-        raise InputError(
+        raise DataError(
             "There is nothing to generate.", fix="Ask for at least one record and one task."
         )
     return _stream(count, seed, names)

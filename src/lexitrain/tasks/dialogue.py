@@ -16,8 +16,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from lexitrain.tasks.metrics.edits import tokenize
-from lexitrain.tasks.metrics.scores import Statistic, chrf, distinct, mean, most_frequent, texts
+from lexitrain.tasks.metrics.bootstrap import Statistic
+from lexitrain.tasks.metrics.scores import chrf, distinct, mean, most_frequent, texts
+from lexitrain.tasks.metrics.tokens import tokenize
 from lexitrain.tasks.schema import Schema
 from lexitrain.tasks.task import Answer, Predictor, Task, metadata_list
 

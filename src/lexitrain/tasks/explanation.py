@@ -13,7 +13,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from lexitrain.tasks.metrics.scores import Statistic, chrf, mean, most_frequent, texts
+from lexitrain.tasks.metrics.bootstrap import Statistic
+from lexitrain.tasks.metrics.scores import chrf, mean, most_frequent, texts
 from lexitrain.tasks.schema import Schema
 from lexitrain.tasks.task import Answer, Predictor, Task, metadata_list
 

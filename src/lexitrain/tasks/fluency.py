@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from lexitrain.tasks.metrics.scores import Statistic, mean, pearson
+from lexitrain.tasks.metrics.bootstrap import Statistic
+from lexitrain.tasks.metrics.scores import mean, pearson
 from lexitrain.tasks.schema import Schema
 from lexitrain.tasks.task import Answer, Predictor, Targets, Task
 

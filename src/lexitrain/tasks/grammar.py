@@ -1,8 +1,8 @@
 """Grammar: the corrected sentence and its errors.
 
 Scores: precision, recall and F0.5 of token edits with the best of the references, GLEU, and exact match with any of
-them (`tasks/edits.py` has the formulae). References are `metadata.references`, else the record's own correction. The
-list of errors is learnt and not scored: most corpora do not annotate it.
+them (`metrics/edits.py` and `metrics/gleu.py` have the formulae). References are `metadata.references`, else the
+record's own correction. The list of errors is learnt and not scored: most corpora do not annotate it.
 """
 
 from __future__ import annotations
@@ -12,16 +12,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from lexitrain.tasks.metrics.edits import (
-    count_edits,
-    f_score,
-    gleu,
-    gleu_counts,
-    precision,
-    recall,
-    tokenize,
-)
-from lexitrain.tasks.metrics.scores import Array, Statistic, Sums, mean
+from lexitrain.tasks.metrics.bootstrap import Array, Statistic
+from lexitrain.tasks.metrics.edits import count_edits, f_score, precision, recall
+from lexitrain.tasks.metrics.gleu import gleu, gleu_counts
+from lexitrain.tasks.metrics.scores import Sums, mean
+from lexitrain.tasks.metrics.tokens import tokenize
 from lexitrain.tasks.schema import Schema
 from lexitrain.tasks.task import Answer, Predictor, Targets, Task, metadata_list
 

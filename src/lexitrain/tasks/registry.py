@@ -1,7 +1,8 @@
 """Where tasks come from: the five built in, installed packages, and the user's own files.
 
 An installed package offers tasks under the entry point group `lexitrain.tasks`; a recipe names a file (`path.py`) or
-an attribute (`module:attribute`) in `data.custom_tasks`. A file brings every `Task` subclass that it defines.
+an attribute (`module:attribute`) in `data.custom_tasks`. A file brings every `Task` subclass that it defines. A task
+that the user or a record names is found here, and so is the error where there is none of that name.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import cast
 
-from lexitrain.errors import InputError
+from lexitrain.errors import TaskError, nearest
 from lexitrain.storage.user_paths import user_path
 from lexitrain.tasks.dialogue import Dialogue
 from lexitrain.tasks.explanation import Explanation
@@ -35,13 +36,13 @@ def registry(custom: Sequence[str] = ()) -> dict[str, Task]:
     """All tasks by their short name: built-in, then installed, then the `custom` ones, in that order.
 
     Raises:
-        InputError: a custom or installed task cannot be loaded, or two tasks share a name.
+        TaskError: a custom or installed task cannot be loaded, or two tasks share a name.
     """
     tasks: dict[str, Task] = {}
     for task, source in _all_tasks(custom):
         for other in tasks.values():
             if {task.name, task.short} & {other.name, other.short}:
-                raise InputError(
+                raise TaskError(
                     f"The task {task.short} ({task.name}) has the name of another one.",
                     where=source,
                     fix="Give it a name and a short name of its own.",
@@ -55,6 +56,38 @@ def aliases(tasks: Mapping[str, Task]) -> dict[str, str]:
     return {name: task.short for task in tasks.values() for name in (task.name, task.short)}
 
 
+def find_task(name: str, tasks: Mapping[str, Task], *, where: object | None = None) -> Task:
+    """The task of this short name or name in the prompt.
+
+    Args:
+        tasks: by short name, as `registry` gives them.
+        where: what named the task: an option, a field, a file.
+
+    Raises:
+        TaskError: there is none.
+    """
+    short = aliases(tasks).get(name)
+    if short is None:
+        raise unknown_task(name, tasks, where=where)
+    return tasks[short]
+
+
+def unknown_task(
+    name: str, tasks: Mapping[str, Task], *, where: object | None = None, fix: str = ""
+) -> TaskError:
+    """The error for a name that is no task's, or no short name where only those are accepted.
+
+    Args:
+        tasks, where: as of `find_task`.
+        fix: what the user can do besides mending the name.
+    """
+    names = aliases(tasks)
+    meant = names.get(name) or nearest(name, names)
+    # The short name is accepted everywhere, the name in the prompt is not.
+    hint = f"Did you mean {names[meant]}?" if meant else f"Tasks: {', '.join(tasks)}."
+    return TaskError(f"There is no task {name!r}.", where=where, fix=f"{hint} {fix}".rstrip())
+
+
 def _all_tasks(custom: Sequence[str]) -> Iterator[tuple[Task, str]]:
     for kind in BUILT_IN:
         yield kind(), "built in"
@@ -63,7 +96,7 @@ def _all_tasks(custom: Sequence[str]) -> Iterator[tuple[Task, str]]:
         try:
             found: object = point.load()
         except Exception as error:
-            raise InputError(f"It cannot be loaded: {_said(error)}", where=source) from error
+            raise TaskError(f"It cannot be loaded: {_said(error)}", where=source) from error
         yield _task(found, source), source
     for source in dict.fromkeys(custom):
         for found in _custom(source):
@@ -75,33 +108,33 @@ def _custom(source: str) -> list[object]:
         return _defined(_module_of_file(user_path(source)), source)
     module_name, _, attribute = source.partition(":")
     if not attribute:
-        raise InputError(
+        raise TaskError(
             "This names no task.", where=source, fix="Write path.py or module:attribute."
         )
     try:
         module = importlib.import_module(module_name)
     except Exception as error:
-        raise InputError(f"It cannot be imported: {_said(error)}", where=source) from error
+        raise TaskError(f"It cannot be imported: {_said(error)}", where=source) from error
     try:
         return [getattr(module, attribute)]
     except AttributeError:
-        raise InputError(f"{module_name} has no {attribute}.", where=source, fix=_FIX) from None
+        raise TaskError(f"{module_name} has no {attribute}.", where=source, fix=_FIX) from None
 
 
 def _module_of_file(path: Path) -> ModuleType:
     if not path.is_file():
-        raise InputError("There is no such file of tasks.", where=path)
+        raise TaskError("There is no such file of tasks.", where=path)
     name = f"lexitrain_task_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise InputError("This is no Python file.", where=path)
+        raise TaskError("This is no Python file.", where=path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and pickling look the module up by its name
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise InputError(f"It cannot be loaded: {_said(error)}", where=path) from error
+        raise TaskError(f"It cannot be loaded: {_said(error)}", where=path) from error
     return module
 
 
@@ -115,7 +148,7 @@ def _defined(module: ModuleType, source: str) -> list[object]:
         and not inspect.isabstract(value)
     ]
     if not found:
-        raise InputError("No task is defined here.", where=source, fix=_FIX)
+        raise TaskError("No task is defined here.", where=source, fix=_FIX)
     return found
 
 
@@ -123,17 +156,17 @@ def _task(found: object, source: str) -> Task:
     try:
         task = cast("type[Task]", found)() if inspect.isclass(found) else found
     except TypeError as error:
-        raise InputError(f"It is no task: {error}.", where=source, fix=_FIX) from error
+        raise TaskError(f"It is no task: {error}.", where=source, fix=_FIX) from error
     if not isinstance(task, Task):
-        raise InputError(f"It is no task but {type(task).__name__}.", where=source, fix=_FIX)
+        raise TaskError(f"It is no task but {type(task).__name__}.", where=source, fix=_FIX)
     for attribute in ("name", "short", "schema"):
         if not getattr(task, attribute, None):
-            raise InputError(f"{type(task).__name__} lacks `{attribute}`.", where=source, fix=_FIX)
+            raise TaskError(f"{type(task).__name__} lacks `{attribute}`.", where=source, fix=_FIX)
     reason = schema_problem(task.schema)
     if reason is None and task.schema["type"] != "object":
         reason = "schema.type is not object: an answer is one JSON object"
     if reason is not None:
-        raise InputError(f"The task {task.short} cannot be used: {reason}.", where=source)
+        raise TaskError(f"The task {task.short} cannot be used: {reason}.", where=source)
     return task
 
 

@@ -2,6 +2,8 @@
 
 A sixth task is one new file with a subclass of `Task`:
 
+    from lexitrain.tasks import Task, chrf, mean, texts
+
     class Paraphrase(Task):
         name = "paraphrase"                # in the prompt
         short = "paraphrase"               # in the records
@@ -26,8 +28,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
-from lexitrain.errors import InputError
-from lexitrain.tasks.metrics.scores import Statistic, point
+from lexitrain.errors import DataError
+from lexitrain.tasks.metrics.bootstrap import Statistic, point
 from lexitrain.tasks.schema import Schema, loads_strict, problem, project
 
 if TYPE_CHECKING:
@@ -124,13 +126,13 @@ class Task(ABC):
         """The completion: compact JSON, keys in schema order, the same bytes for the same output.
 
         Raises:
-            InputError: the record's output is no valid answer.
+            DataError: the record's output is no valid answer.
         """
         if reason := self.check(record):
-            raise InputError(f"The output is no answer to the task {self.short}: {reason}.")
+            raise DataError(f"The output is no answer to the task {self.short}: {reason}.")
         answer = self.reference(record)
         if answer is None:
-            raise InputError(f"The conversation holds no JSON answer to the task {self.short}.")
+            raise DataError(f"The conversation holds no JSON answer to the task {self.short}.")
         return self.format(answer)
 
     def format(self, answer: Mapping[str, Any]) -> str:
@@ -230,18 +232,18 @@ class Task(ABC):
         """A predictor that has learnt nothing but frequencies; what a model must beat.
 
         Raises:
-            InputError: there is no record with a reference.
+            DataError: there is no record with a reference.
         """
 
     def references(self, records: Sequence[Record]) -> list[Answer]:
         """The reference of each record that has one.
 
         Raises:
-            InputError: none has one.
+            DataError: none has one.
         """
         found = [answer for record in records if (answer := self.reference(record)) is not None]
         if not found:
-            raise InputError(f"No record of the task {self.short} holds a valid answer.")
+            raise DataError(f"No record of the task {self.short} holds a valid answer.")
         return found
 
 

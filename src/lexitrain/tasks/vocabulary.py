@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from lexitrain.tasks.metrics.scores import Statistic, macro_f1, mean, most_frequent
+from lexitrain.tasks.metrics.bootstrap import Statistic
+from lexitrain.tasks.metrics.scores import macro_f1, mean, most_frequent
 from lexitrain.tasks.schema import Schema
 from lexitrain.tasks.task import Answer, Predictor, Targets, Task
 

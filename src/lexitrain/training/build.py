@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lexitrain.batching.sample_order import SampleOrder
 from lexitrain.errors import RecipeError
 from lexitrain.models import attach_adapter, compute_dtype, load_base, load_tokenizer
+from lexitrain.records.prepared import TRAIN, VALIDATION, file_name, split_file
 from lexitrain.samples.loading import load_corpus
 from lexitrain.step import TrainingStep, build_optimizer, keep_freed_memory
 from lexitrain.tasks import registry
@@ -117,7 +118,7 @@ def build_run(recipe: Recipe, run: Run, call: Call, marker: StepMark) -> BuiltRu
         restore(newest, step.model, step.optimizer, step.loss_scale)
     writer = _writer(run, recipe, checkpoints, processes)
     source = StepSource(corpus.train, order, step)
-    shortener = Shortener(call.data_dir / "train.jsonl", tasks, tokenizer)
+    shortener = Shortener(split_file(call.data_dir, TRAIN), tasks, tokenizer)
     ladder = MemoryLadder(recipe, state, step, source, shortener, log)
     ladder.apply()
     guard = NonFiniteGuard(state, step, log, lambda: log.write_outcomes(writer.outcomes(wait=True)))
@@ -151,7 +152,7 @@ def _require_validation(recipe: Recipe, corpus: Corpus) -> None:
         raise RecipeError(
             "Early stopping needs validation samples, and there are none.",
             where="schedule.early_stopping",
-            fix="Prepare data with a validation.jsonl, or leave early stopping out.",
+            fix=f"Prepare data with a {file_name(VALIDATION)}, or leave early stopping out.",
         )
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lexitrain.errors import InputError
-from lexitrain.records.record import iterate_split
+from lexitrain.errors import DataError
+from lexitrain.records.prepared import TRAIN, iterate_split, split_file
 from lexitrain.samples.loading import file_facts
-from lexitrain.tasks import registry
+from lexitrain.tasks import registry, unknown_task
 from lexitrain.training.result import TrainingResult
 
 if TYPE_CHECKING:
@@ -20,22 +20,24 @@ def tasks_to_train(data_dir: Path, recipe: Recipe) -> list[str]:
     """The tasks that the recipe names, or those of the training records, in the registry's order.
 
     Raises:
-        InputError: the data are missing or empty, or hold a task that nobody knows.
+        DataError: the data are missing or empty.
+        TaskError: they hold a task that nobody knows.
     """
     if recipe.data.tasks:
         return list(recipe.data.tasks)
     file_facts(data_dir)
-    path = data_dir / "train.jsonl"
+    path = split_file(data_dir, TRAIN)
     known = registry(recipe.data.custom_tasks)
     present = {record.task for record in iterate_split(path)}
     if unknown := sorted(present - known.keys()):
-        raise InputError(
-            f"There is no task '{unknown[0]}'.",
+        raise unknown_task(
+            unknown[0],
+            known,
             where=path,
             fix="Name the tasks to train with data.tasks, or their files with data.custom_tasks.",
         )
     if not present:
-        raise InputError(
+        raise DataError(
             "There is no sample to train on.", where=path, fix="Prepare data that hold records."
         )
     return [task for task in known if task in present]

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from lexitrain import EvaluationReport, HeldOut
-    from lexitrain.tasks.metrics.scores import Score
+    from lexitrain.tasks.metrics.bootstrap import Score
 
 
 def print_evaluation(out: Console, name: str, report: EvaluationReport) -> None:
@@ -53,8 +53,10 @@ def print_evaluation(out: Console, name: str, report: EvaluationReport) -> None:
 
 
 def _train_source(data: HeldOut) -> str:
+    from lexitrain.records.prepared import TRAIN, file_name
+
     if data.train_file == data.file:
-        return f"{data.file} itself, as there is no train.jsonl beside it"
+        return f"{data.file} itself, as there is no {file_name(TRAIN)} beside it"
     return str(data.train_file)
 
 

@@ -6,7 +6,7 @@ Both go to standard error, so that standard output holds the result alone.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -169,13 +169,18 @@ def _nan(details: dict[str, Any]) -> str:
             f"; going back to step {details['gone_back_to']}, step {details['left_out']} is left out"
         )
     )
-    rows = ", ".join(map(str, details["suspects"] or details["rows"]))
-    return f"the {details['what']} is {details['value']}{where} (rows {rows} of train.jsonl)"
+    rows = _rows(details["suspects"] or details["rows"])
+    return f"the {details['what']} is {details['value']}{where} ({rows})"
 
 
 def _spike(details: dict[str, Any]) -> str:
-    rows = ", ".join(map(str, details["rows"]))
-    return f"the loss jumped to {details['loss']:.3f} (rows {rows} of train.jsonl)"
+    return f"the loss jumped to {details['loss']:.3f} ({_rows(details['rows'])})"
+
+
+def _rows(rows: Sequence[int]) -> str:
+    from lexitrain.records.prepared import TRAIN, file_name
+
+    return f"rows {', '.join(map(str, rows))} of {file_name(TRAIN)}"
 
 
 def _environment(details: dict[str, Any]) -> str:

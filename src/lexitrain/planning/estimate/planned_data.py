@@ -14,7 +14,6 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from random import Random
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,8 +23,10 @@ from lexitrain.models.location import NANO
 from lexitrain.planning.estimate.mixture import MIXTURE_SAMPLES, estimated_ids, profile_samples
 from lexitrain.planning.estimate.planned_steps import PlannedData
 from lexitrain.planning.estimate.step_costs import cache_folder
+from lexitrain.records.drawing import draw_records
+from lexitrain.records.prepared import TRAIN, VALIDATION, file_name, iterate_split, split_file
 from lexitrain.records.reading import read_records
-from lexitrain.records.record import BadRecord, iterate_split
+from lexitrain.records.record import BadRecord
 from lexitrain.samples.rendering import Renderer, Sample
 from lexitrain.tasks.registry import aliases, registry
 
@@ -149,17 +150,17 @@ def _repeated(samples: list[Sample], records: int) -> Sequence[Sample]:
 def _files(path: Path) -> dict[str, Path]:
     """Split -> file."""
     if path.is_dir():
-        found = {split: path / f"{split}.jsonl" for split in ("train", "validation")}
-        if not found["train"].is_file():
+        found = {split: split_file(path, split) for split in (TRAIN, VALIDATION)}
+        if not found[TRAIN].is_file():
             raise InputError(
-                "There is no train.jsonl here.",
+                f"There is no {file_name(TRAIN)} here.",
                 where=path,
                 fix="Make it with: lexitrain data prepare FILES --out DIR",
             )
         return {split: file for split, file in found.items() if file.is_file()}
     if not path.is_file():
         raise InputError("There is no such file or folder.", where=path, fix="Check --data.")
-    return {"train": path}
+    return {TRAIN: path}
 
 
 def _digest(files: Iterable[Path]) -> str:
@@ -202,27 +203,32 @@ def _render(files: Mapping[str, Path], recipe: Recipe, load_tokenizer: Load) -> 
             raise error
     limit = recipe.data.max_length
     renderer = Renderer(tokenizer, tasks, 1 << 20 if estimated else limit)
-    splits: dict[str, tuple[list[Sample], int]] = {"validation": ([], 0)}
+    splits: dict[str, tuple[list[Sample], int]] = {VALIDATION: ([], 0)}
     for split, path in files.items():
-        records, count = _some(_read(path, split, files, aliases(tasks)), recipe)
+        chosen = (
+            record
+            for record in _read(path, split, files, aliases(tasks))
+            if not recipe.data.tasks or record.task in recipe.data.tasks
+        )
+        records, count = draw_records(chosen, MOST, recipe.seed)
         samples = renderer.render_all(records, on_unfit=lambda _row, _reason: None)
         if estimated:
             samples = [short for each in samples if (short := _estimated(each, limit))]
         splits[split] = samples, count
-    if not splits["train"][0]:
+    if not splits[TRAIN][0]:
         raise InputError(
             "No record can be trained on.",
-            where=files["train"],
+            where=files[TRAIN],
             fix="Check data.tasks and data.max_length.",
         )
-    (train, records), (validation, validated) = splits["train"], splits["validation"]
+    (train, records), (validation, validated) = splits[TRAIN], splits[VALIDATION]
     return _Kept(train, validation, records, validated, estimated)
 
 
 def _read(
     path: Path, split: str, files: Mapping[str, Path], names: Mapping[str, str]
 ) -> Iterable[Record]:
-    if len(files) > 1 or path.name == f"{split}.jsonl":
+    if len(files) > 1 or path.name == file_name(split):
         yield from iterate_split(path)
         return
     for record in read_records(str(path), aliases=names):
@@ -233,22 +239,6 @@ def _read(
                 fix="Clean the records first: lexitrain data prepare",
             )
         yield record
-
-
-def _some(records: Iterable[Record], recipe: Recipe) -> tuple[list[Record], int]:
-    """Up to `MOST` records of the recipe's tasks, each as likely as any other, and how many there are."""
-    draw = Random(recipe.seed)
-    kept: list[Record] = []
-    count = 0
-    for record in records:
-        if recipe.data.tasks and record.task not in recipe.data.tasks:
-            continue
-        count += 1
-        if len(kept) < MOST:
-            kept.append(record)
-        elif (place := draw.randrange(count)) < MOST:
-            kept[place] = record
-    return kept, count
 
 
 def _estimated(sample: Sample, max_length: int) -> Sample | None:

@@ -1,8 +1,6 @@
-"""Scores and their bootstrap intervals.
+"""The scores that tasks are made of: mean, Pearson's r, macro-F1, distinct-n, chrF.
 
-A score is a `Statistic`: a function from record weights `[B, N]` to `B` values. A weight is how often a record occurs
-in a resample, so the score itself is the value at all ones, and the percentile bootstrap (Efron & Tibshirani 1993,
-ch. 13) is one matrix product for scores made of sums. 1,000 resamples of 1,000 records take some 10 ms a score.
+Each is a `Statistic` (or, as `chrf`, the values that `mean` makes one of), so that `bootstrap` can weigh its records.
 """
 
 from __future__ import annotations
@@ -17,47 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lexitrain.errors import MissingExtra
-
-Array = NDArray[np.float64]
-Statistic = Callable[[Array], Array]
-
-RESAMPLES = 1000
-_CHUNK = 100  # resamples weighed at once: keeps the weights of 100,000 records at 80 MB
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """A score with its 95 % bootstrap interval over `n` records."""
-
-    value: float
-    low: float
-    high: float
-    n: int
-
-
-def point(statistic: Statistic, n: int) -> float:
-    """The statistic on the `n` records themselves."""
-    return float(statistic(np.ones((1, n)))[0])
-
-
-def bootstrap(statistic: Statistic, n: int, *, seed: int = 0) -> Score:
-    """The statistic with the percentile interval of `RESAMPLES` resamples of its `n` records.
-
-    The same seed and `n` give the same resamples for every statistic, so that scores of one task can be compared.
-    """
-    generator = np.random.default_rng(seed)
-    uniform = np.full(n, 1 / n)
-    values = np.concatenate(
-        [
-            statistic(generator.multinomial(n, uniform, size=_CHUNK).astype(np.float64))
-            for _ in range(RESAMPLES // _CHUNK)
-        ]
-    )
-    value = point(statistic, n)
-    if getattr(statistic, "centred", False):
-        values = values - values.mean() + value
-    low, high = np.percentile(values, [2.5, 97.5])
-    return Score(value, float(low), float(high), n)
+from lexitrain.tasks.metrics.bootstrap import Array
+from lexitrain.tasks.metrics.tokens import ngrams
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,26 +33,6 @@ class Sums:
 
     def __call__(self, weights: Array) -> Array:
         return self.combine(np.tensordot(weights, self.columns, axes=1))
-
-
-@dataclass(frozen=True, slots=True)
-class Distinct:
-    """Distinct-n: unique n-grams over all n-grams of the answers (Li et al. 2016).
-
-    A resample repeats records, and a repeated record brings no new n-gram, so resampled values are too low: the
-    interval is centred on the value (`centred`), which keeps its width and takes away that bias.
-    """
-
-    records: NDArray[np.intp]  # the records of each n-gram, one n-gram after the other
-    starts: NDArray[np.intp]  # where each n-gram's records start
-    totals: Array  # [N], n-grams of each record, repeated ones counted
-    centred: bool = True
-
-    def __call__(self, weights: Array) -> Array:
-        if not len(self.starts):
-            return np.zeros(len(weights))
-        present = np.logical_or.reduceat(weights[:, self.records] > 0, self.starts, axis=1)
-        return ratio(present.sum(axis=1).astype(np.float64), weights @ self.totals)
 
 
 def ratio(numerator: Array, denominator: Array) -> Array:
@@ -151,6 +90,26 @@ def macro_f1(predicted: Sequence[str | None], actual: Sequence[str]) -> Sums:
     return Sums(columns, combine)
 
 
+@dataclass(frozen=True, slots=True)
+class Distinct:
+    """Distinct-n: unique n-grams over all n-grams of the answers (Li et al. 2016).
+
+    A resample repeats records, and a repeated record brings no new n-gram, so resampled values are too low: the
+    interval is centred on the value (`centred`), which keeps its width and takes away that bias.
+    """
+
+    records: NDArray[np.intp]  # the records of each n-gram, one n-gram after the other
+    starts: NDArray[np.intp]  # where each n-gram's records start
+    totals: Array  # [N], n-grams of each record, repeated ones counted
+    centred: bool = True
+
+    def __call__(self, weights: Array) -> Array:
+        if not len(self.starts):
+            return np.zeros(len(weights))
+        present = np.logical_or.reduceat(weights[:, self.records] > 0, self.starts, axis=1)
+        return ratio(present.sum(axis=1).astype(np.float64), weights @ self.totals)
+
+
 def distinct(answers: Sequence[Sequence[str]], order: int) -> Distinct:
     """Distinct-`order` of tokenized answers; an empty answer brings nothing."""
     counts = [Counter(ngrams(tokens, order)) for tokens in answers]
@@ -164,11 +123,6 @@ def distinct(answers: Sequence[Sequence[str]], order: int) -> Distinct:
         np.cumsum(lengths) - lengths,
         np.array([float(grams.total()) for grams in counts]),
     )
-
-
-def ngrams(tokens: Sequence[str], order: int) -> list[tuple[str, ...]]:
-    """All runs of `order` tokens."""
-    return [tuple(tokens[i : i + order]) for i in range(len(tokens) - order + 1)]
 
 
 def chrf(answers: Sequence[str | None], references: Sequence[Sequence[str]]) -> list[float]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lexitrain.records.record import iterate_split
+from lexitrain.records.prepared import iterate_split
 from lexitrain.samples.rendering import Renderer
 from lexitrain.samples.store import Samples, collect
 

@@ -1,0 +1,72 @@
+"""What is remembered of every record that is kept: one row of hashes and sizes, 56 bytes.
+
+Duplicates, groups and splits are decided on this table alone, while the texts wait on the disk. Conversations and long
+texts add a little: 8 bytes a turn, 72 bytes a text that is long enough to be compared for near duplicates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lexitrain.preparation.duplicates import BANDS, Hashes
+
+ROW = np.dtype(
+    [
+        ("length", np.int64),
+        ("task", np.int64),
+        ("key", np.uint64),
+        ("answer", np.uint64),
+        ("text", np.uint64),
+        ("group", np.uint64),
+        ("beginnings", np.int64),
+    ]
+)
+"""One kept record.
+
+    length: bytes of its line.
+    task: its task, as a place in the sorted short names.
+    key: hash of task and prompt: equal for exact duplicates.
+    answer: hash of what is learnt (output or assistant turns).
+    text: hash of the learner's words without case, spaces and punctuation, whatever the task.
+    group: hash of `metadata.group`, 0 without one.
+    beginnings: how many proper beginnings its text has: 0 but for texts of several lines.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordTable:
+    """The kept records in the order of the input.
+
+    Attributes:
+        rows: [records] of `ROW`.
+        beginnings: hash, as `text` is one, of every proper beginning of a text of several lines (the turns of a
+            conversation), shortest first, one text after the other; `rows["beginnings"]` says how many each text has.
+        long: [long] places in `rows` of the records that are compared for near duplicates.
+        bands: [long, BANDS] their buckets.
+    """
+
+    rows: NDArray[np.void]
+    beginnings: Hashes
+    long: NDArray[np.int64]
+    bands: Hashes
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """One table of all the rows, part after part. Needs twice their memory for a moment."""
+        before = np.cumsum([0, *(len(part.rows) for part in parts)])
+        return cls(
+            np.concatenate([np.empty(0, ROW), *(part.rows for part in parts)]),
+            np.concatenate([np.empty(0, np.uint64), *(part.beginnings for part in parts)]),
+            np.concatenate(
+                [
+                    np.empty(0, np.int64),
+                    *(part.long + first for part, first in zip(parts, before, strict=False)),
+                ]
+            ),
+            np.concatenate([np.empty((0, BANDS), np.uint64), *(part.bands for part in parts)]),
+        )

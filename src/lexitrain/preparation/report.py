@@ -1,0 +1,65 @@
+"""What `report.json` says of how a prepared folder came about: what went in, and what was dropped and why."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lexitrain.preparation.scan import Scan
+from lexitrain.records.prepared import SPLITS
+
+
+def fingerprint(source: str, size: int) -> dict[str, Any]:
+    """A source as it was read: its name, and of a file its size in bytes and SHA-256."""
+    path = Path(source)
+    if not path.is_file():
+        return {"name": source}
+    with path.open("rb") as file:
+        return {
+            "name": source,
+            "bytes": size,
+            "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
+        }
+
+
+def counts_of(
+    scan: Scan, tasks: NDArray[np.int64], sides: NDArray[np.uint8], names: Sequence[str]
+) -> dict[str, Any]:
+    """How many records were read, bad, dropped and kept, in all and for each task, with the reasons.
+
+    Args:
+        tasks: [kept by the scan] the task of each record, as a place in `names`.
+        sides: [kept by the scan] its split, as a place in `SPLITS`; anything above for one that repeats another.
+    """
+    losses = scan.losses
+    by_task: dict[str, Any] = {}
+    for number, task in enumerate(names):
+        dropped = {reason: count for (of, reason), count in losses.counts.items() if of == task}
+        in_split = np.bincount(sides[tasks == number], minlength=len(SPLITS))[: len(SPLITS)]
+        kept = int(in_split.sum())
+        if kept or dropped:
+            by_task[task] = {
+                "read": kept + sum(dropped.values()),
+                "dropped": dict(sorted(dropped.items())),
+                "kept": kept,
+                **{split: int(count) for split, count in zip(SPLITS, in_split, strict=True)},
+            }
+    kept = sum(task["kept"] for task in by_task.values())
+    return {
+        "records": {
+            "read": scan.rows,
+            "bad": scan.bad,
+            "dropped": losses.counts.total(),
+            "kept": kept,
+        },
+        "bad_records": [str(bad) for bad in scan.bad_places],
+        "examples_of_dropped": {
+            f"{task}: {reason}": at for (task, reason), at in losses.examples.items()
+        },
+        "tasks": by_task,
+    }
