@@ -104,7 +104,7 @@ def generate(
     """Write synthetic tutor records: learner errors, levels, replies, explanations."""
     from collections import Counter
 
-    from lexitrain.storage.at_once import file_at_once
+    from lexitrain.storage.atomic import file_at_once
     from lexitrain.synthetic import generate as generate_records
 
     tasks = [_known_task(name) for name in task or ()] or None

@@ -89,7 +89,7 @@ def _timed(seconds: dict[str, float], part: str, title: str) -> Generator[None]:
 
 
 def _generate(count: int, seed: int, out: Path) -> None:
-    from lexitrain.storage.at_once import file_at_once
+    from lexitrain.storage.atomic import file_at_once
     from lexitrain.synthetic import generate
 
     with file_at_once(out) as file:

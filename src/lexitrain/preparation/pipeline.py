@@ -33,7 +33,7 @@ from lexitrain.preparation.split import SPLITS, assign_splits
 from lexitrain.records.normalization import loose_words
 from lexitrain.records.record import BadRecord, prepared_record
 from lexitrain.records.sources import Chunk, chunks, expanded, source_bytes
-from lexitrain.storage.at_once import folder_at_once
+from lexitrain.storage.atomic import folder_at_once
 
 REPORT = "report.json"
 

@@ -22,7 +22,7 @@ from typing import Any, cast
 
 from lexitrain.errors import InputError, MissingExtra
 from lexitrain.records.m2 import m2_rows
-from lexitrain.storage.at_once import disk_errors
+from lexitrain.storage.disk_errors import disk_errors
 
 CHUNK_BYTES = 1 << 20
 _CHUNK_ROWS = 1024

@@ -10,6 +10,7 @@ from lexitrain.errors import InputError
 from lexitrain.models import attach_adapter, load_base, load_tokenizer
 from lexitrain.models.loading import compute_dtype
 from lexitrain.recipe.schema import Recipe
+from lexitrain.runs.checkpoint_names import step_of
 from lexitrain.runs.folder import Run
 from lexitrain.samples.loading import Corpus, data_differences, load_corpus, other_data
 from lexitrain.step import Processes, TrainingStep, build_optimizer, keep_freed_memory
@@ -130,7 +131,7 @@ def _newest(
     """The newest valid checkpoint; tells of each broken one."""
 
     def broken(path: Path, reason: str) -> None:
-        step = int(path.name.rpartition("-")[2])
+        step = step_of(path)
         observer.event(run.append_event("broken", step, checkpoint=path.name, reason=reason))
 
     found = None

@@ -37,8 +37,9 @@ if TYPE_CHECKING:
     from lexitrain.samples.loading import Corpus
     from lexitrain.samples.rendering import Sample
     from lexitrain.step import StepResult, TrainingStep
-    from lexitrain.training.recovery.checkpoint_writer import Outcome, Writer
+    from lexitrain.training.recovery.checkpoint_writer import Writer
     from lexitrain.training.recovery.crash_marker import StepMark
+    from lexitrain.training.recovery.outcome import Outcome
     from lexitrain.training.recovery.shortening import Shortener
     from lexitrain.training.run_plan import Foresight
     from lexitrain.training.signals import Interrupt

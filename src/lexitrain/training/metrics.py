@@ -15,7 +15,7 @@ from typing import Protocol
 
 import torch
 
-from lexitrain.runs.folder import Event, Metrics
+from lexitrain.runs.journals import Event, Metrics
 
 _RECENT_STEPS = 50
 

@@ -19,7 +19,7 @@ from lexitrain.models.adapter import CONFIG_FILE, WEIGHTS_FILE
 from lexitrain.recipe.schema import Recipe
 from lexitrain.runs.disk_errors import storage_errors
 from lexitrain.runs.folder import Run
-from lexitrain.runs.read_only import Witness
+from lexitrain.runs.read_only import ReadOnlyRun
 from lexitrain.samples.loading import file_differences, file_facts, other_data, require_known_tasks
 from lexitrain.step import Processes, joined_processes, release_memory
 from lexitrain.storage.atomic import remove_folder
@@ -77,7 +77,7 @@ def train(
     """
     limits = Limits(stop_after_step, stop_after, stop_at)
     with joined_processes() as processes:
-        run = (Run if processes.first else Witness)(run_dir)
+        run = (Run if processes.first else ReadOnlyRun)(run_dir)
         talking = observer if observer is not None and processes.first else Silent()
         call = _Call(Path(data_dir), limits, talking, processes, accept_changes)
         with storage_errors(run):

@@ -97,7 +97,7 @@ def test_another_start_of_the_machine_counts_anew(
 ) -> None:
     killed(folder, machine, 5)
     machine.count(9, 9)
-    monkeypatch.setattr(step_mark, "_boot", lambda: "another")
+    monkeypatch.setattr(step_mark, "boot_id", lambda: "another")
     assert crash_step(folder, machine) is None
 
 
@@ -122,14 +122,34 @@ def test_a_damaged_mark_tells_nothing(folder: Path, machine: Machine, content: b
 
 
 def test_a_folder_that_cannot_be_written_does_no_harm(machine: Machine, tmp_path: Path) -> None:
-    with StepMark(tmp_path / "missing", root=machine.root) as mark:
+    missing = tmp_path / "missing"
+    with StepMark(missing, root=machine.root) as mark:
         mark.begin(1)
+        assert not missing.exists()  # nor is it made
+        missing.mkdir()
         mark.begin(2)
+        assert list(missing.iterdir()) == []  # after a refusal nothing is tried again
+    assert crash_step(missing, machine) is None
 
 
-def test_the_counts_of_this_machine_can_be_read() -> None:
-    for count in memory_kills():
-        assert count is None or count >= 0
+def test_the_counts_are_those_of_the_kernels_files(machine: Machine, tmp_path: Path) -> None:
+    machine.count(3, 9)
+    assert memory_kills(machine.root) == (3, 9)
+    (machine.root / "proc/vmstat").write_text("nr_free_pages 5\noom_kill many\n")
+    assert memory_kills(machine.root) == (3, None)
+    (machine.root / "proc/self/cgroup").write_text("0::/elsewhere\n")
+    assert memory_kills(machine.root) == (None, None)
+    assert memory_kills(tmp_path / "nowhere") == (None, None)
+
+
+@pytest.mark.skipif(not Path("/proc/vmstat").is_file(), reason="not Linux")
+def test_the_count_of_this_machine_is_read() -> None:
+    counts = dict(line.split() for line in Path("/proc/vmstat").read_text().splitlines())
+    if "oom_kill" not in counts:
+        pytest.skip("this kernel does not count")
+    _, on_machine = memory_kills()
+    assert on_machine is not None
+    assert on_machine >= int(counts["oom_kill"])
 
 
 def test_a_crash_loop_climbs_one_rung_on_resume(

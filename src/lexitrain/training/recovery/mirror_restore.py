@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lexitrain.errors import InputError
+from lexitrain.errors import RunError
 from lexitrain.models.adapter import WEIGHTS_FILE
 from lexitrain.runs.folder import Run
 from lexitrain.storage.atomic import write_file
@@ -28,7 +28,7 @@ def bring_back(run: Run, recipe: Recipe, observer: Observer) -> None:
     """Copy the mirror's state of the run into the run's folder, where the mirror's is the newer one.
 
     Raises:
-        InputError: the mirror holds another run of this name, or another machine trains this one.
+        RunError: the mirror holds another run of this name, or another machine trains this one.
         OSError: the run's folder cannot be written.
     """
     folder = recipe.checkpoints.mirror_folder
@@ -81,14 +81,14 @@ def move_aside(run: Run) -> None:
     """Rename the folder of a run, or of a run a task, that starts anew.
 
     Raises:
-        InputError: some process trains it, or it is the folder of something else.
+        RunError: some process trains it, or it is the folder of something else.
     """
     if run.is_empty():
         return
     inside = [Run(each) for each in sorted(run.path.iterdir()) if each.is_dir()]
     runs = [each for each in (run, *inside) if each.exists()]
     if not runs:
-        raise InputError(
+        raise RunError(
             "This folder holds something else than a run, and is left alone.",
             where=run.path,
             fix="Give another --run folder; one that does not exist yet is made.",

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lexitrain.runs.folder import Event
+    from lexitrain.runs.journals import Event
     from lexitrain.training.recovery.checkpoint_content import Standing
 
 
