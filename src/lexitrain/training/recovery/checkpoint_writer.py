@@ -1,4 +1,4 @@
-"""Checkpoints written behind the training's back: the loop hands over bytes and takes the next step.
+"""Checkpoints written in the background: the loop hands over bytes and takes the next step.
 
 A checkpoint is serialized in the loop's thread, so that it is of one moment; hashing, writing, syncing, renaming and
 rotating happen in a thread of the writer. What belongs to one step (best adapter, checkpoint) travels together; the

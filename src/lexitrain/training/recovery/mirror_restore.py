@@ -42,7 +42,7 @@ def bring_back(run: Run, recipe: Recipe, observer: Observer) -> None:
 
 
 def _copy_back(run: Run, mirror: Run, keep: int) -> int | None:
-    """The step of the checkpoint that was brought back; None when there was nothing newer, or no mirror to be had."""
+    """The step of the checkpoint that was brought back; None: the mirror has nothing newer, or cannot be reached."""
     try:
         if not mirror.exists():
             return None
@@ -52,7 +52,7 @@ def _copy_back(run: Run, mirror: Run, keep: int) -> int | None:
             newest = there.newest_valid(_ignore)
             best = there.best(_ignore, None if newest is None else newest.step)
     except OSError:
-        return None  # the mirror says so itself once the run goes on
+        return None  # cannot be reached: the run reports that when it writes to the mirror
     step = 0 if newest is None else newest.step
     finished = (mirror.adapter / WEIGHTS_FILE).is_file()
     complete = not finished or (run.adapter / WEIGHTS_FILE).is_file()
@@ -103,7 +103,8 @@ def move_mirror_aside(run: Run, folder: Path | None) -> None:
     """Rename the run's mirror in `folder` as well, else the new run would go on from it. Raises like `move_aside`."""
     if folder is None:
         return
-    with suppress(OSError):  # the mirror says so itself: it holds another run then, or is gone
+    # A mirror that cannot be moved or reached is no reason to stop here: the run reports it when it writes to it.
+    with suppress(OSError):
         move_aside(Run(folder / run.path.name))
 
 
@@ -125,4 +126,4 @@ def _copy_files(mirror: Run, run: Run) -> None:
 
 
 def _ignore(path: Path, reason: str) -> None:
-    """A broken checkpoint of the mirror is no loss while an older one is whole."""
+    """Report nothing: a broken checkpoint of the mirror is no loss while an older one is whole."""

@@ -1,4 +1,4 @@
-"""What a thread behind the training loop has done or met, until the loop turns it into an event.
+"""What a background thread has done or met, until the training loop turns it into an event.
 
 Only the loop's thread writes events: the writer of checkpoints and the mirror hand theirs over in this form.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Something that was done, or went wrong, behind the loop's back: an event to be.
+    """Something that was done, or went wrong, in a background thread: an event to be.
 
     Attributes:
         event: its name.
