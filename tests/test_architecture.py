@@ -206,7 +206,9 @@ def test_a_file_is_small_named_and_introduced(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "folder", sorted({path.parent for path in FILES}), ids=lambda path: relative(path) or "lexitrain"
+    "folder",
+    sorted({path.parent for path in FILES}),
+    ids=lambda path: relative(path) or "lexitrain",
 )
 def test_a_folder_is_a_room_and_holds_a_dozen_modules_at_most(folder: Path) -> None:
     assert (folder / "__init__.py").is_file()

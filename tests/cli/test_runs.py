@@ -14,7 +14,7 @@ from lexitrain.cli.main import run as lexitrain
 from lexitrain.recipe.yaml_file import load_recipe
 from lexitrain.runs.folder import Run
 from lexitrain.training.recovery.checkpoints import Checkpoints
-from tests.runs.test_folder import metrics
+from tests.runs.test_journals import metrics
 
 
 def make_run(path: Path, *events: str, steps: int = 0) -> Run:

@@ -1,7 +1,7 @@
 """What version 0.1.0 wrote is resumed, evaluated, verified, planned and read.
 
-The folder `tests/fixtures/written_by_0.1.0` holds prepared data and two runs of 24 steps by that version's commands, with
-the same recipe: one that was stopped after step 16, one that finished and was evaluated.
+The folder `tests/fixtures/written_by_0.1.0` holds prepared data and two runs of 24 steps by that version's commands,
+with the same recipe: one that was stopped after step 16, one that finished and was evaluated.
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ def test_new_checkpoints_and_the_plan_keep_their_form(folder: Path, tmp_path: Pa
         return "number" if isinstance(value, int | float) else type(value).__name__
 
     assert form(new.read_plan()) == form(old.read_plan())
-    assert form(json.loads(new.data_file.read_text())) == form(json.loads(old.data_file.read_text()))
+    assert form(json.loads(new.data_file.read_text())) == form(
+        json.loads(old.data_file.read_text())
+    )
     for name in ("step-000024", "best-000024"):
         here, there = (each.checkpoints / name for each in (new, old))
         assert sorted(each.name for each in here.iterdir()) == sorted(
@@ -78,9 +80,7 @@ def test_new_checkpoints_and_the_plan_keep_their_form(folder: Path, tmp_path: Pa
         )
         manifests = [json.loads((each / "MANIFEST.json").read_text()) for each in (here, there)]
         assert form(manifests[0]) == form(manifests[1])
-    states = [
-        json.loads((each.checkpoint(24) / "state.json").read_text()) for each in (new, old)
-    ]
+    states = [json.loads((each.checkpoint(24) / "state.json").read_text()) for each in (new, old)]
     assert states[1].pop("rng")
     assert form(states[0]) == form(states[1])
     assert [each.event for each in new.events()] == [each.event for each in old.events()]
@@ -147,7 +147,7 @@ def test_its_data_are_planned_with(
 def test_the_same_records_are_prepared_to_the_same_bytes(folder: Path, tmp_path: Path) -> None:
     records = tmp_path / "records.jsonl"
     records.write_text("".join(record.to_json() + "\n" for record in generate(120, 7, None)))
-    report = prepare([str(records)], tmp_path / "data")
+    report = prepare([str(records)], tmp_path / "data", seed=42)
     old = json.loads((folder / "data" / "report.json").read_text())
     for name in ("train.jsonl", "validation.jsonl", "test.jsonl"):
         assert (tmp_path / "data" / name).read_bytes() == (folder / "data" / name).read_bytes()

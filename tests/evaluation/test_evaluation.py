@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from lexitrain.errors import InputError
-from lexitrain.evaluation import Evaluation, evaluate
+from lexitrain.evaluation import Evaluation, evaluate_records
 from lexitrain.records.record import Record
 from lexitrain.tasks import registry
 from tests.taught import RECORDS, taught_model
@@ -17,7 +17,7 @@ TASKS = registry()
 
 
 def evaluated(model: object, rows: tuple[tuple[int, Record], ...] = ROWS) -> Evaluation:
-    return evaluate(
+    return evaluate_records(
         model, tiny_tokenizer(), rows, TASKS, train_records=RECORDS, max_length=256, batch_size=2
     )
 
@@ -79,7 +79,7 @@ def test_what_cannot_be_scored_is_counted():
 def test_adapters_are_changed_before_each_task():
     seen: list[str] = []
     told: list[tuple[str, int, int]] = []
-    evaluate(
+    evaluate_records(
         taught_model(),
         tiny_tokenizer(),
         ROWS[:3],
@@ -94,7 +94,7 @@ def test_adapters_are_changed_before_each_task():
 
 
 def test_without_training_records_only_the_predictors_that_need_none_are_there():
-    result = evaluate(
+    result = evaluate_records(
         taught_model(), tiny_tokenizer(), ROWS[:5], TASKS, train_records=(), max_length=256
     )
     assert not result.tasks["vocabulary"].trivial

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lexitrain.errors import InputError
-from lexitrain.evaluation import load, locate
+from lexitrain.evaluation import load_model, locate_model
 from lexitrain.runs.folder import Run
 from tests.taught import save_run
 from tests.tiny import tiny_tokenizer
@@ -20,14 +20,14 @@ def logits(model: object) -> torch.Tensor:
 
 def test_a_run_gives_its_base_with_its_adapter(base: Path, tmp_path: Path):
     run = save_run(tmp_path / "run", base, tasks=("grammar",), scale=0.5)
-    subject = locate(run.path)
+    subject = locate_model(run.path)
     assert (subject.tasks, subject.max_length, subject.run is not None) == (("grammar",), 256, True)
-    loaded = load(subject)
+    loaded = load_model(subject)
     model, tokenizer = loaded.model, loaded.tokenizer
-    plain = load(locate(base)).model
+    plain = load_model(locate_model(base)).model
     assert not torch.allclose(logits(model), logits(plain))
     assert tokenizer.chat_template == tiny_tokenizer().chat_template
-    of_adapter = load(locate(run.adapter)).model
+    of_adapter = load_model(locate_model(run.adapter)).model
     assert torch.equal(logits(of_adapter), logits(model))
 
 
@@ -37,23 +37,23 @@ def test_an_adapter_folder_elsewhere_names_its_base(base: Path, tmp_path: Path):
     config = alone / "adapter_config.json"
     text = json.loads(config.read_text()) | {"base_model_name_or_path": str(base)}
     config.write_text(json.dumps(text))
-    model = load(locate(alone)).model
-    assert torch.equal(logits(model), logits(load(locate(base)).model))
-    assert locate(alone).run is None
+    model = load_model(locate_model(alone)).model
+    assert torch.equal(logits(model), logits(load_model(locate_model(base)).model))
+    assert locate_model(alone).run is None
     config.write_text("{")
     with pytest.raises(InputError, match="cannot be read"):
-        locate(alone)
+        locate_model(alone)
 
 
 def test_one_adapter_a_task_is_changed_in_place(base: Path, tmp_path: Path):
     save_run(tmp_path / "run/grammar", base, tasks=("grammar",), scale=0.5)
     save_run(tmp_path / "run/fluency", base, tasks=("fluency",), scale=-0.7)
-    loaded = load(locate(tmp_path / "run"))
+    loaded = load_model(locate_model(tmp_path / "run"))
     assert set(loaded.subject.tasks) == {"fluency", "grammar"}
     seen = {}
     for task in ("grammar", "fluency", "grammar"):
         loaded.select(task)
-        expected = load(locate(tmp_path / "run" / task)).model
+        expected = load_model(locate_model(tmp_path / "run" / task)).model
         seen[task] = logits(loaded.model)
         assert torch.equal(seen[task], logits(expected))
     assert not torch.equal(seen["grammar"], seen["fluency"])
@@ -63,29 +63,29 @@ def test_one_adapter_a_task_is_changed_in_place(base: Path, tmp_path: Path):
 
 def test_the_tasks_of_a_run_are_those_of_its_samples(base: Path, tmp_path: Path):
     run = save_run(tmp_path / "run", base)
-    assert locate(run.path).tasks == ()
+    assert locate_model(run.path).tasks == ()
     content = {
         **{"folder": "d", "files": {}, "samples": {"train": {"grammar": 3}}, "skipped": {}},
         **{"truncated": {}, "token_lengths": {}, "rendered_sha256": ""},
     }
     run.data_file.write_text(json.dumps(content))
-    subject = locate(run.path)
+    subject = locate_model(run.path)
     assert (subject.tasks, subject.data) == (("grammar",), Path("d"))
 
 
 def test_what_is_not_there_is_said(base: Path, tmp_path: Path):
     with pytest.raises(InputError, match="no such run or model"):
-        locate(tmp_path / "missing")
+        locate_model(tmp_path / "missing")
     with pytest.raises(InputError, match="no run, no adapter and no model"):
-        locate(tmp_path)
+        locate_model(tmp_path)
     run = save_run(tmp_path / "run", base)
     (run.adapter / "adapter_config.json").unlink()
     with pytest.raises(InputError, match="no adapter yet"):
-        locate(Run(run.path).path)
+        locate_model(Run(run.path).path)
 
 
 def test_a_name_is_a_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "nano").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert locate("nano").model.base == "nano"
-    assert locate("Qwen/Qwen2.5-0.5B-Instruct").adapters == {}
+    assert locate_model("nano").model.base == "nano"
+    assert locate_model("Qwen/Qwen2.5-0.5B-Instruct").adapters == {}

@@ -1,4 +1,4 @@
-"""The run folder: files that survive crashes, journals without torn lines."""
+"""The run folder: each file reads back, and the folder as a whole."""
 
 from __future__ import annotations
 
@@ -9,25 +9,8 @@ import pytest
 
 from lexitrain.errors import InputError
 from lexitrain.recipe.yaml_file import load_recipe
-from lexitrain.runs.folder import DataSummary, Metrics, Run
+from lexitrain.runs.folder import DataSummary, Run
 from lexitrain.storage.atomic import write_file
-
-
-def metrics(step: int, validation_loss: float | None = None) -> Metrics:
-    return Metrics(
-        step=step,
-        epoch=step / 10,
-        loss=1 / 3 + step,
-        learning_rate=1e-3,
-        grad_norm=0.5,
-        samples_per_second=10.0,
-        tokens_per_second=100.0,
-        supervised_tokens=12,
-        layout_tokens=40,
-        data_wait_seconds=0.0,
-        memory_gb=0.5,
-        validation_loss=validation_loss,
-    )
 
 
 def test_each_file_reads_back_what_was_written(tmp_path: Path) -> None:
@@ -49,51 +32,6 @@ def test_each_file_reads_back_what_was_written(tmp_path: Path) -> None:
     assert run.read_environment() == {"seed": 1}
     assert run.read_plan() == {"hours": 2.5}
     assert run.read_evaluation("test") == {"grammar": 0.5}
-
-
-def test_metrics_read_back_exactly_and_are_cut_after_a_step(tmp_path: Path) -> None:
-    run = Run(tmp_path)
-    lines = [metrics(10), metrics(20, 0.25), metrics(30)]
-    for line in lines[:2]:
-        run.append_metrics(line)
-    undisturbed = run.metrics_file.read_bytes()
-    run.append_metrics(lines[2])
-    assert run.metrics() == lines
-
-    run.cut_metrics(after_step=20)
-
-    assert run.metrics_file.read_bytes() == undisturbed
-
-
-@pytest.mark.parametrize("cut", [1, 2, 30])
-def test_a_torn_last_line_is_dropped_by_readers_and_by_the_next_append(
-    tmp_path: Path, cut: int
-) -> None:
-    run = Run(tmp_path)
-    run.append_metrics(metrics(10))
-    run.append_metrics(metrics(20))
-    os.truncate(run.metrics_file, run.metrics_file.stat().st_size - cut)
-
-    assert run.metrics() == [metrics(10)]
-    run.append_metrics(metrics(20))
-    assert run.metrics() == [metrics(10), metrics(20)]
-
-
-def test_a_broken_line_in_the_middle_is_named(tmp_path: Path) -> None:
-    run = Run(tmp_path)
-    run.metrics_file.write_text('{"step": 1, "loss"\n{"step": 2, "loss": 1}\n')
-    with pytest.raises(InputError, match=r"metrics\.jsonl:1"):
-        run.metrics()
-
-
-def test_events_keep_their_details_and_order(tmp_path: Path) -> None:
-    run = Run(tmp_path)
-    run.append_event("started", 0, total_steps=9)
-    run.append_event("finished", 9, reason="end")
-    assert [(e.event, e.step, e.details) for e in run.events()] == [
-        ("started", 0, {"total_steps": 9}),
-        ("finished", 9, {"reason": "end"}),
-    ]
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from lexitrain.recipe.yaml_file import load_recipe
 from lexitrain.runs.folder import DataSummary, Run
-from lexitrain.training import final_adapter as finish
 from lexitrain.training.final_adapter import CardFacts, model_card, portable_name, write_adapter
 from tests.tiny import tiny_tokenizer
 
@@ -64,13 +64,19 @@ def test_an_adapter_folder_is_whole_or_as_it_was(
     recipe = load_recipe("demo")
     write_adapter(run, {"weights": b"old"}, tiny_tokenizer(), recipe, DATA, FACTS)
 
-    def full(*_: object) -> str:
-        raise OSError(28, "No space left on device")
+    calls = 0
 
-    monkeypatch.setattr(finish, "model_card", full)
+    def full(descriptor: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:  # one file of the new folder is written then
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         write_adapter(run, {"weights": b"new"}, tiny_tokenizer(), recipe, DATA, FACTS)
     monkeypatch.undo()
+    assert calls == 2
     assert (run.adapter / "weights").read_bytes() == b"old"
     assert [each.name for each in tmp_path.iterdir()] == ["adapter"]
 

@@ -17,7 +17,8 @@ from safetensors.torch import load_file
 from lexitrain.errors import InputError
 from lexitrain.models import load_adapter
 from lexitrain.recipe.schema import Recipe
-from lexitrain.runs.folder import Metrics, Run
+from lexitrain.runs.folder import Run
+from lexitrain.runs.journals import Metrics
 from lexitrain.training import Silent, TrainingResult, loop, train
 from tests.small_runs import write_data
 from tests.tiny import tiny_model

@@ -93,7 +93,7 @@ def generate(
     """Write synthetic tutor records: learner errors, levels, replies, explanations."""
     from collections import Counter
 
-    from lexitrain.storage.at_once import file_at_once
+    from lexitrain.storage.atomic import file_at_once
     from lexitrain.synthetic import generate as generate_records
     from lexitrain.tasks.registry import find_task, registry
 

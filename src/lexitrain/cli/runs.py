@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,42 +10,11 @@ import typer
 from typer.core import TyperGroup
 
 from lexitrain.cli.console import console, errors_console, print_json
-from lexitrain.errors import InputError
+from lexitrain.errors import InputError, RunError
 
 if TYPE_CHECKING:
-    from lexitrain.runs.folder import Event, Run
-
-#: Events that a run's state follows from; others may come at any time.
-_TURNS = {"started", "resumed", "stopped", "finished"}
-
-
-@dataclass(frozen=True, slots=True)
-class RunSummary:
-    """One line of the table.
-
-    Attributes:
-        path: the run's folder.
-        recipe: name of its recipe.
-        state: finished, running, stopped (by its own will, resumable), interrupted (by a crash or kill, resumable) or
-            broken (cannot be read).
-        step, total_steps: optimizer steps done and planned.
-        loss: last logged training loss, nats a supervised token.
-        best_validation_loss: the lowest one measured.
-        checkpoint_step: of the newest checkpoint.
-        checkpoint_age_seconds: since it was written.
-        next: the command to give next, or why there is none.
-    """
-
-    path: str
-    recipe: str | None
-    state: str
-    step: int = 0
-    total_steps: int | None = None
-    loss: float | None = None
-    best_validation_loss: float | None = None
-    checkpoint_step: int | None = None
-    checkpoint_age_seconds: float | None = None
-    next: str = ""
+    from lexitrain.runs.folder import Run
+    from lexitrain.runs.listing import RunSummary
 
 
 class _Runs(TyperGroup):
@@ -76,6 +45,8 @@ def list_runs(
     as_json: Annotated[bool, _AS_JSON] = False,
 ) -> None:
     """List runs: state, step, losses, age of the last checkpoint, and how to go on."""
+    from lexitrain.runs.listing import run_folders, summarize
+
     if not folder.is_dir():
         raise InputError("There is no such folder.", where=folder, fix="Give the folder of runs.")
     found = [summarize(path) for path in run_folders(folder)]
@@ -115,7 +86,7 @@ def verify(
         for name, reason in reasons.items():
             console().print(f"{name}: {reason or 'intact'}", markup=False, soft_wrap=True)
     if broken:
-        raise InputError(
+        raise RunError(
             f"Broken: {', '.join(broken)}.",
             where=run,
             fix="Training goes on from the newest intact one by itself; `lexitrain runs prune` deletes broken ones.",
@@ -149,73 +120,12 @@ def prune(
 
 
 def _open(path: Path) -> Run:
-    """The run at `path`. Raises InputError where there is none."""
+    """The run at `path`. Raises RunError where there is none."""
     from lexitrain.runs.folder import Run
 
     run = Run(path)
     run.read_recipe()
     return run
-
-
-def run_folders(folder: Path) -> list[Path]:
-    """The folder itself and those at most two levels below it that hold a run, by name."""
-    candidates = [folder, *sorted(folder.glob("*/")), *sorted(folder.glob("*/*/"))]
-    return sorted({path for path in candidates if (path / "recipe.yaml").is_file()})
-
-
-def summarize(path: Path) -> RunSummary:
-    """What became of one run."""
-    from lexitrain.runs.folder import Run
-
-    run = Run(path)
-    try:
-        return _summarize(run)
-    except InputError as error:
-        return RunSummary(str(path), None, "broken", next=str(error))
-
-
-def _summarize(run: Run) -> RunSummary:
-    import time
-
-    recipe, events, metrics = run.read_recipe(), run.events(), run.metrics()
-    steps = run.checkpoint_steps()
-    losses = [line.validation_loss for line in metrics if line.validation_loss is not None]
-    totals = [each.details["total_steps"] for each in events if "total_steps" in each.details]
-    state = _state(run, events)
-    age = None
-    if steps:
-        age = time.time() - (run.checkpoint(steps[-1]) / "MANIFEST.json").stat().st_mtime
-    return RunSummary(
-        path=str(run.path),
-        recipe=recipe.name,
-        state=state,
-        step=max(
-            [*steps, *(line.step for line in metrics), *(each.step for each in events)], default=0
-        ),
-        total_steps=totals[-1] if totals else None,
-        loss=metrics[-1].loss if metrics else None,
-        best_validation_loss=min(losses, default=None),
-        checkpoint_step=steps[-1] if steps else None,
-        checkpoint_age_seconds=None if age is None else round(age, 1),
-        next=_next(run, state, events),
-    )
-
-
-def _state(run: Run, events: list[Event]) -> str:
-    if run.is_locked():
-        return "running"
-    turns = [each.event for each in events if each.event in _TURNS]
-    return turns[-1] if turns and turns[-1] in {"finished", "stopped"} else "interrupted"
-
-
-def _next(run: Run, state: str, events: list[Event]) -> str:
-    if state == "finished":
-        return f"adapter in {run.adapter}"
-    if state == "running":
-        return "wait for it"
-    folders = [each.details.get("data") for each in events if each.event == "started"]
-    data = folders[0] if folders else "DIR"
-    return f"lexitrain train --recipe {run.recipe_file} --data {data} --run {run.path}"
 
 
 def _print_table(found: list[RunSummary], folder: Path) -> None:

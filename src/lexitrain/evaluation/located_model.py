@@ -141,7 +141,9 @@ def load_model(located: LocatedModel, device: torch.device | str | None = None) 
     return LoadedModel(model, tokenizer, located, adapter)
 
 
-def _located(name: str, recipe: Recipe, adapters: Mapping[str | None, Path], run: Run) -> LocatedModel:
+def _located(
+    name: str, recipe: Recipe, adapters: Mapping[str | None, Path], run: Run
+) -> LocatedModel:
     summary = _summary([run, *(Run(adapter.parent) for adapter in adapters.values())])
     trained = () if summary is None else tuple(summary.samples.get("train", {}))
     return LocatedModel(

@@ -51,35 +51,40 @@ class EvaluationReport:
             **self.evaluation.to_json(),
         }
 
-    def save(self, run: Run | None = None) -> Path | None:
+    def save(self, run: str | Path | None = None, *, name: str | None = None) -> Path | None:
         """Write scores and answers to a run's `evaluation/`; returns the scores' path.
 
         A file of the same name with other records keeps its evaluation: the new one's name ends in the file's hash.
 
         Args:
-            run: that of the model by default; where the model is none, nothing is written.
+            run: folder of the run; that of the model by default. Where the model is no run, nothing is written.
+            name: of the files; that of the data by default.
 
         Raises:
             InputError: the folder cannot be written to.
         """
-        run = run or self.model.run
-        if run is None:
+        folder = self.model.run if run is None else Run(run)
+        if folder is None:
             return None
-        content, name = self.to_json(), self.data.name
+        content = self.to_json()
+        if name is None:
+            name = self.data.name
+        else:
+            content["data"]["name"] = name
         lines = [
             json.dumps(answered.to_json(), ensure_ascii=False) + "\n"
             for task in self.evaluation.tasks.values()
             for answered in task.answers
         ]
-        if _of_other_records(run, name, content):
+        if _of_other_records(folder, name, content):
             name += f"-{content['data']['sha256'][:8]}"
         try:
-            write_file(run.evaluation / f"{name}.answers.jsonl", "".join(lines).encode())
-            return run.write_evaluation(name, content)
+            write_file(folder.evaluation / f"{name}.answers.jsonl", "".join(lines).encode())
+            return folder.write_evaluation(name, content)
         except OSError as error:
             raise InputError(
                 f"The evaluation cannot be saved: {error.strerror}.",
-                where=run.evaluation,
+                where=folder.evaluation,
                 fix="The scores above are complete; free space or permissions, then evaluate again to keep them.",
             ) from error
 

@@ -34,7 +34,7 @@ from lexitrain.preparation.workers import ScanPool, workers_for
 from lexitrain.records.chunk import Chunk
 from lexitrain.records.prepared import REPORT, SPLITS, prepared_record, split_file
 from lexitrain.records.sources import chunks, expanded, source_bytes
-from lexitrain.storage.at_once import folder_at_once
+from lexitrain.storage.atomic import folder_at_once
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is (0: unknown)."""

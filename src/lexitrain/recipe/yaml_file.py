@@ -15,7 +15,7 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from lexitrain.errors import InputError, nearest
+from lexitrain.errors import RecipeError, nearest
 from lexitrain.recipe.schema import Recipe, recipe_fields
 from lexitrain.storage.user_paths import user_path
 
@@ -40,7 +40,7 @@ class _Settings:
         for depth, key in enumerate(keys[:-1], start=1):
             level = cast("dict[str, Any]", level).setdefault(key, {})
             if not isinstance(level, dict):
-                raise InputError(
+                raise RecipeError(
                     f"{'.'.join(keys[:depth])} is a value, not a section with fields.",
                     where=place,
                     fix=_DEFAULT_FIX,
@@ -71,7 +71,7 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
         overrides: `section.field=value` strings, applied last, in order.
 
     Raises:
-        InputError: unknown recipe, unreadable YAML, unknown or contradictory key, value out of its limits.
+        RecipeError: unknown recipe, unreadable YAML, unknown or contradictory key, value out of its limits.
     """
     settings = _Settings()
     _read_into(settings, _find(str(name_or_path)), ())
@@ -105,7 +105,7 @@ def _find(name_or_path: str, beside: Path | None = None) -> Path:
         return path
     close = nearest(name_or_path, recipe_names())
     hint = f"Did you mean {close}? " if close else ""
-    raise InputError(
+    raise RecipeError(
         f"There is no recipe '{name_or_path}'.",
         fix=f"{hint}Shipped recipes: {', '.join(recipe_names())}; or give the path of a YAML file.",
     )
@@ -114,13 +114,13 @@ def _find(name_or_path: str, beside: Path | None = None) -> Path:
 def _read_into(settings: _Settings, path: Path, seen: tuple[Path, ...]) -> None:
     if path.resolve() in seen:
         chain = " -> ".join(p.name for p in (*seen, path))
-        raise InputError(
+        raise RecipeError(
             f"The recipe extends itself: {chain}.", where=path, fix="Remove one of these `extends`."
         )
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
+        raise RecipeError(
             f"The recipe cannot be read: {error}.",
             where=path,
             fix="It must be a text file in UTF-8.",
@@ -128,7 +128,7 @@ def _read_into(settings: _Settings, path: Path, seen: tuple[Path, ...]) -> None:
     own = _Settings()
     _collect(own, text, str(path))
     if not own.values:
-        raise InputError(
+        raise RecipeError(
             "The recipe is empty.",
             where=path,
             fix="Give at least one field, such as `extends: fast`.",
@@ -136,7 +136,7 @@ def _read_into(settings: _Settings, path: Path, seen: tuple[Path, ...]) -> None:
     parent = own.values.pop("extends", None)
     if parent is not None:
         if not isinstance(parent, str):
-            raise InputError(
+            raise RecipeError(
                 "extends takes the name of one recipe.",
                 where=own.place(("extends",)) or path,
                 fix=f"One of {', '.join(recipe_names())}, or the path of a YAML file.",
@@ -164,7 +164,7 @@ def _collect(settings: _Settings, text: str, where: str) -> None:
         if root is None:
             return
         if not isinstance(root, yaml.MappingNode):
-            raise InputError(
+            raise RecipeError(
                 "A recipe is a mapping of sections and fields.",
                 where=f"{where}:1",
                 fix=_DEFAULT_FIX,
@@ -175,11 +175,11 @@ def _collect(settings: _Settings, text: str, where: str) -> None:
         mark = getattr(error, "problem_mark", None)
         line = f"{where}:{mark.line + 1}" if mark else where
         problem = getattr(error, "problem", None) or "it cannot be parsed"
-        raise InputError(
+        raise RecipeError(
             f"This is not valid YAML: {problem}.", where=line, fix="Mend the file at this place."
         ) from error
     except (RecursionError, ValueError) as error:
-        raise InputError(
+        raise RecipeError(
             f"This is not a usable recipe: {error}.", where=where, fix=_DEFAULT_FIX
         ) from error
 
@@ -188,14 +188,14 @@ def _walk(settings: _Settings, node: yaml.MappingNode, above: Keys, where: str) 
     for key_node, value_node in node.value:
         place = f"{where}:{key_node.start_mark.line + 1}"
         if not isinstance(key_node, yaml.ScalarNode) or key_node.tag not in _WORDS:
-            raise InputError(
+            raise RecipeError(
                 "A key of a recipe is one word: no number, no null, no list.",
                 where=place,
                 fix=_DEFAULT_FIX,
             )
         keys = (*above, str(key_node.value))
         if keys in settings.places:
-            raise InputError(
+            raise RecipeError(
                 f"{'.'.join(keys)} is given twice.", where=place, fix="Keep one of the two."
             )
         settings.places[keys] = place
@@ -207,13 +207,13 @@ def _override(settings: _Settings, text: str) -> None:
     name, equals, raw = text.partition("=")
     name = name.strip()
     if not equals or not name:
-        raise InputError(
+        raise RecipeError(
             f"--set takes section.field=value, not '{text}'.", fix="Example: --set lora.rank=8"
         )
     try:
         value = yaml.safe_load(raw)
     except (yaml.YAMLError, ValueError) as error:
-        raise InputError(
+        raise RecipeError(
             f"The value of --set {name} is not valid YAML.",
             where="--set",
             fix="Quote it, or check its brackets.",
@@ -228,7 +228,7 @@ def _build(settings: _Settings) -> Recipe:
         raise _explain(settings, error.errors(include_url=False)) from None
 
 
-def _explain(settings: _Settings, problems: Sequence[ErrorDetails]) -> InputError:
+def _explain(settings: _Settings, problems: Sequence[ErrorDetails]) -> RecipeError:
     """One error for the first problem, naming how many more there are."""
     problem = problems[0]
     keys = _key_path(problem["loc"])
@@ -238,12 +238,12 @@ def _explain(settings: _Settings, problems: Sequence[ErrorDetails]) -> InputErro
     if problem["type"] == "extra_forbidden":
         close = _nearest_field(keys)
         fix = f"Did you mean {close}? " if close else ""
-        return InputError(f"Unknown key {dotted}.{more}", where=where, fix=fix + _DEFAULT_FIX)
+        return RecipeError(f"Unknown key {dotted}.{more}", where=where, fix=fix + _DEFAULT_FIX)
     # A field of several types reports one problem for each of them: they are one message.
     messages = [_message(each) for each in problems if _key_path(each["loc"]) == keys]
     given = "" if isinstance(problem["input"], dict) else f" (given: {problem['input']!r})"
     text = f"{dotted or 'the recipe'}: {' or '.join(messages)}{given}"
-    return InputError(text, where=where, fix=_DEFAULT_FIX)
+    return RecipeError(text, where=where, fix=_DEFAULT_FIX)
 
 
 def _message(problem: ErrorDetails) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lexitrain.errors import InputError, MissingExtra
 from lexitrain.samples.lengths import MULTIPLE, LengthReport
-from lexitrain.storage.at_once import file_at_once
+from lexitrain.storage.atomic import file_at_once
 
 
 def check_plot(path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lexitrain.errors import InputError, MissingExtra
-from lexitrain.storage.at_once import file_at_once
+from lexitrain.storage.atomic import file_at_once
 
 if TYPE_CHECKING:
     from lexitrain.planning.estimate.plan import Plan

@@ -7,21 +7,13 @@ the command, with exit code 2.
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lexitrain.errors import InputError, LexiTrainError, Stopped
+from lexitrain.errors import InputError, LexiTrainError, RunError, Stopped
 from lexitrain.runs.folder import Run
-
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
-_NO_FOLDER = {errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.EISDIR, errno.ELOOP}
-_AWAY = {
-    errno.EIO, errno.ENXIO, errno.ENODEV, errno.ENOTCONN, errno.ESTALE, errno.ETIMEDOUT, errno.ENOENT,
-    errno.ENOTDIR, errno.ECONNABORTED, errno.EHOSTDOWN, errno.EREMOTEIO,
-}  # fmt: skip
+from lexitrain.storage.disk_errors import AWAY, FORBIDDEN, FULL, NO_SUCH_PLACE
 
 
 @contextmanager
@@ -34,7 +26,8 @@ def storage_errors(run: Run, *, training: bool = False) -> Generator[None]:
 
     Raises:
         Stopped: the disk is full, or the folder was lost while training.
-        InputError: the folder may not be written.
+        RunError: the folder may not be written.
+        InputError: something else may not be read or written.
     """
     try:
         yield
@@ -49,22 +42,22 @@ def _explained(run: Run, error: OSError, training: bool) -> LexiTrainError | Non
     where = Path(str(error.filename)) if error.filename else run.path
     inside = where == run.path or run.path in where.parents
     reason = error.strerror or str(error)
-    if error.errno in _FULL:
+    if error.errno in FULL:
         return Stopped(
             f"The disk is full. {_saved(run)} Nothing half-written is left.",
             where=run.path,
             fix="Make room, then run the same command again: it goes on from there.",
         )
-    if error.errno in _READ_ONLY and not inside:
+    if error.errno in FORBIDDEN and not inside:
         return InputError(f"This cannot be used: {reason}.", where=where)
-    if training and inside and error.errno in _READ_ONLY | _AWAY:
+    if training and inside and error.errno in FORBIDDEN | AWAY:
         return Stopped(
             f"The run's folder can no longer be written ({reason}). {_saved(run)}",
             where=where,
             fix="Once it can be written again (permission, mount, connection), the same command goes on from there.",
         )
-    if error.errno in _READ_ONLY | _NO_FOLDER:
-        return InputError(
+    if error.errno in FORBIDDEN | NO_SUCH_PLACE:
+        return RunError(
             f"The run's folder cannot be written ({reason}).",
             where=run.path,
             fix="Give a --run folder that you may write to.",

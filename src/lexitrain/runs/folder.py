@@ -1,8 +1,8 @@
 """The run folder: one typed path and one typed read and write for each file in it.
 
-A run must survive a kill, a power cut and a full disk at any moment: every write goes through `files.py`, where a file
+A run must survive a kill, a power cut and a full disk at any moment: every write goes through `storage`, where a file
 is replaced at once and a journal (metrics, events) gains whole lines only. Reading imports nothing heavy, so that
-`lexitrain runs` is quick.
+`lexitrain runs` is quick. The names of the folders below `checkpoints/` are those of `checkpoint_names.py`.
 """
 
 from __future__ import annotations
@@ -10,82 +10,31 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, fields
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lexitrain.errors import InputError
+from lexitrain.errors import RunError
 from lexitrain.recipe.schema import Recipe
 from lexitrain.recipe.yaml_file import recipe_from_yaml, recipe_to_yaml
-from lexitrain.storage.atomic import (
-    append_to_journal,
-    make_folder,
-    whole_lines,
-    write_file,
-    write_json,
+from lexitrain.runs.checkpoint_names import (
+    MANIFEST,
+    checkpoint_folders,
+    checkpoint_name,
+    step_of,
 )
+from lexitrain.runs.journals import (
+    Event,
+    Metrics,
+    append_event,
+    append_metrics,
+    cut_metrics,
+    event_now,
+    read_events,
+    read_metrics,
+)
+from lexitrain.storage.atomic import make_folder, write_file, write_json
 from lexitrain.storage.lock import Lock, is_held
-
-MANIFEST = "MANIFEST.json"
-_STEP_PREFIX = "step-"
-
-#: JSON types of what a journal's line must have, by its key.
-Kinds = Mapping[str, tuple[type, ...]]
-_EVENT: Kinds = {"event": (str,), "step": (int,), "time": (str,)}
-
-
-@dataclass(frozen=True, slots=True)
-class Metrics:
-    """One line of metrics.jsonl: the steps since the line before it.
-
-    Attributes:
-        step: optimizer steps done.
-        epoch: passes over the data done, a fraction.
-        loss: mean loss of a supervised token, nats.
-        learning_rate: of the step, before which it was set.
-        grad_norm: global gradient norm of the step before clipping.
-        samples_per_second, tokens_per_second: over wall-clock time, `layout_tokens` being counted.
-        supervised_tokens, layout_tokens: sums over the line's steps.
-        data_wait_seconds: time the device waited for samples and layouts.
-        memory_gb: peak so far, in 10^9 bytes: of the GPU's allocator, or of the process on a CPU.
-        validation_loss: mean loss of a supervised token of the validation samples, where measured at this step.
-    """
-
-    step: int
-    epoch: float
-    loss: float
-    learning_rate: float
-    grad_norm: float
-    samples_per_second: float
-    tokens_per_second: float
-    supervised_tokens: int
-    layout_tokens: int
-    data_wait_seconds: float
-    memory_gb: float
-    validation_loss: float | None = None
-
-
-_METRICS: Kinds = {each.name: (int, float) for each in fields(Metrics)}
-_REQUIRED_METRICS: Kinds = {k: v for k, v in _METRICS.items() if k != "validation_loss"}
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One line of events.jsonl.
-
-    Attributes:
-        event: planned, started, resumed, rescued, checkpoint, rung, signal, stopped, mirror, warning, environment, nan,
-            broken or finished.
-        step: optimizer steps done when it happened.
-        time: UTC, ISO 8601.
-        details: whatever tells the reader more.
-    """
-
-    event: str
-    step: int
-    time: str
-    details: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +76,6 @@ class Run:
         self.adapter = self.path / "adapter"
         self.cache = self.path / "cache"
         self.evaluation = self.path / "evaluation"
-        self.export = self.path / "export"
-        self.plots = self.path / "plots"
-        self.report_file = self.path / "report.html"
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
@@ -147,7 +93,7 @@ class Run:
     # One read and one write for each file.
 
     def read_recipe(self) -> Recipe:
-        """Raises InputError when the folder holds no run, or its recipe is unreadable."""
+        """Raises RunError when the folder holds no run, RecipeError when its recipe cannot be used."""
         return recipe_from_yaml(self._read(self.recipe_file), str(self.recipe_file))
 
     def write_recipe(self, recipe: Recipe) -> None:
@@ -158,7 +104,7 @@ class Run:
         """Versions, device, cores, seed and commit that the run was started with."""
         content = self._read_object(self.environment_file)
         if not isinstance(content.get("versions", {}), dict):
-            raise InputError("This does not describe an environment.", where=self.environment_file)
+            raise RunError("This does not describe an environment.", where=self.environment_file)
         return content
 
     def write_environment(self, environment: Mapping[str, Any]) -> None:
@@ -166,14 +112,14 @@ class Run:
         write_json(self.environment_file, environment)
 
     def read_data(self) -> DataSummary:
-        """Raises InputError when data.json is missing or not one that this version writes."""
+        """Raises RunError when data.json is missing or not one that this version writes."""
         content = self._read_object(self.data_file)
         text = {"folder", "rendered_sha256"}
         sound = all(isinstance(v, str if k in text else dict) for k, v in content.items())
         if sound and all(isinstance(each, dict) for each in content.get("files", {}).values()):
             with suppress(TypeError):
                 return DataSummary(**content)
-        raise InputError("This is not a data summary.", where=self.data_file)
+        raise RunError("This is not a data summary.", where=self.data_file)
 
     def write_data(self, data: DataSummary) -> None:
         """Write data.json."""
@@ -200,63 +146,40 @@ class Run:
     # The two journals.
 
     def metrics(self) -> list[Metrics]:
-        """All logged lines, oldest first; a torn last line is left out."""
-        return [
-            Metrics(**{key: value for key, value in line.items() if key in _METRICS})
-            for line in _read_lines(self.metrics_file, _REQUIRED_METRICS)
-        ]
+        """All logged lines, oldest first; a torn last line is left out. Raises RunError for another broken one."""
+        return read_metrics(self.metrics_file)
 
     def append_metrics(self, metrics: Metrics) -> None:
         """Append one line, durably."""
-        line = asdict(metrics)
-        if metrics.validation_loss is None:
-            del line["validation_loss"]
-        append_to_journal(self.metrics_file, _encode(line))
+        append_metrics(self.metrics_file, metrics)
 
     def cut_metrics(self, after_step: int) -> None:
         """Drop the lines of steps after `after_step`, which a resumed run does again."""
-        if not self.metrics_file.exists():
-            return
-        lines = _read_lines(self.metrics_file, {"step": (int,)})
-        kept = [line for line in lines if line["step"] <= after_step]
-        content = b"".join(_encode(line) for line in kept)
-        if content != self.metrics_file.read_bytes():
-            write_file(self.metrics_file, content)
+        cut_metrics(self.metrics_file, after_step)
 
     def events(self) -> list[Event]:
-        """All events, oldest first; a torn last line is left out."""
-        return [
-            Event(
-                line["event"],
-                line["step"],
-                line["time"],
-                {k: v for k, v in line.items() if k not in {"event", "step", "time"}},
-            )
-            for line in _read_lines(self.events_file, _EVENT)
-        ]
+        """All events, oldest first; a torn last line is left out. Raises RunError for another broken one."""
+        return read_events(self.events_file)
 
     def append_event(self, event: str, step: int, **details: Any) -> Event:
         """Append one event with the present time, durably, and return it."""
-        time = datetime.now(UTC).isoformat(timespec="milliseconds")
-        line = {"event": event, "step": step, "time": time, **details}
-        append_to_journal(self.events_file, _encode(line))
-        return Event(event, step, time, details)
+        happened = event_now(event, step, details)
+        append_event(self.events_file, happened)
+        return happened
 
     # The folder as a whole.
 
     def checkpoint_steps(self) -> list[int]:
         """Steps of the checkpoints that have a manifest, ascending. Nothing is verified here."""
-        if not self.checkpoints.is_dir():
-            return []
-        return sorted(
-            int(each.name.removeprefix(_STEP_PREFIX))
-            for each in self.checkpoints.iterdir()
-            if each.name.removeprefix(_STEP_PREFIX).isdecimal() and (each / MANIFEST).is_file()
-        )
+        return [
+            step_of(each)
+            for each in reversed(checkpoint_folders(self.checkpoints))
+            if (each / MANIFEST).is_file()
+        ]
 
     def checkpoint(self, step: int) -> Path:
         """Folder of the checkpoint after `step` optimizer steps."""
-        return self.checkpoints / f"{_STEP_PREFIX}{step:06d}"
+        return self.checkpoints / checkpoint_name(step)
 
     def move_aside(self) -> Path:
         """Rename the folder to the first free `<name>.old-1`, `.old-2`, ...; nothing is deleted."""
@@ -268,9 +191,10 @@ class Run:
 
     @contextmanager
     def lock(self) -> Generator[None]:
-        """Hold the run while it trains. Raises InputError when another process holds it.
+        """Hold the run while it trains. Raises RunInUse when another process holds it.
 
-        A dead process holds nothing, see `lock.py`. A folder to which nothing was written meanwhile is removed again.
+        A dead process holds nothing, see `storage/lock.py`. A folder to which nothing was written meanwhile is removed
+        again.
         """
         make_folder(self.path)
         with Lock(self.path) as lock:
@@ -289,38 +213,17 @@ class Run:
         try:
             return path.read_text(encoding="utf-8")
         except FileNotFoundError as error:
-            raise InputError(
+            raise RunError(
                 f"There is no {path.name}: this is not the folder of a run.", where=self.path
             ) from error
         except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"The file cannot be read: {error}.", where=path) from error
+            raise RunError(f"The file cannot be read: {error}.", where=path) from error
 
     def _read_object(self, path: Path) -> dict[str, Any]:
         try:
             content = json.loads(self._read(path))
         except ValueError as error:
-            raise InputError(f"This is not valid JSON: {error}.", where=path) from error
+            raise RunError(f"This is not valid JSON: {error}.", where=path) from error
         if not isinstance(content, dict):
-            raise InputError("A JSON object was expected.", where=path)
+            raise RunError("A JSON object was expected.", where=path)
         return content  # pyright: ignore[reportUnknownVariableType]
-
-
-def _encode(line: Mapping[str, Any]) -> bytes:
-    return (json.dumps(line, ensure_ascii=False) + "\n").encode()
-
-
-def _read_lines(path: Path, required: Kinds) -> list[dict[str, Any]]:
-    """The journal's objects. Raises InputError for a broken line that is not the torn last one."""
-    lines: list[dict[str, Any]] = []
-    for number, raw in enumerate(whole_lines(path), start=1):
-        try:
-            line = json.loads(raw)
-        except ValueError as error:
-            raise InputError(f"Not valid JSON: {error}.", where=f"{path}:{number}") from error
-        if not isinstance(line, dict) or not all(
-            isinstance(line.get(key), kinds)  # pyright: ignore[reportUnknownMemberType]
-            for key, kinds in required.items()
-        ):
-            raise InputError("This is not a line of this journal.", where=f"{path}:{number}")
-        lines.append(line)  # pyright: ignore[reportUnknownArgumentType]
-    return lines

@@ -1,20 +1,20 @@
-"""The run folder as a process sees it that does not write: all is read, nothing is changed.
+"""The run folder of a process that only reads it.
 
-Of several processes the first one writes. The others pass through the same code with this in place of the run, so that
-the loop does not ask at every line who it is.
+Where several processes train one run, the first one writes. The others go through the same code with this class in
+place of the run, so that the code need not ask at every line which process it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any
 
-from lexitrain.runs.folder import Event, Metrics, Run
+from lexitrain.runs.folder import Run
+from lexitrain.runs.journals import Event, Metrics, event_now
 
 
-class Witness(Run):
+class ReadOnlyRun(Run):
     """A run whose writes do nothing."""
 
     def append_metrics(self, metrics: Metrics) -> None:
@@ -25,7 +25,7 @@ class Witness(Run):
 
     def append_event(self, event: str, step: int, **details: Any) -> Event:
         """The event, not written."""
-        return Event(event, step, datetime.now(UTC).isoformat(timespec="milliseconds"), details)
+        return event_now(event, step, details)
 
     @contextmanager
     def lock(self) -> Generator[None]:

@@ -2,8 +2,8 @@
 
 The file `.lock` is locked by the system where it can (`flock`): such a lock ends with its process. Some mounted drives
 have no locks, and a drive that two machines have mounted knows nothing of the other machine's. So the file also says
-who holds it (machine, process) and is renewed every 30 seconds. On the same machine the process is looked up; of
-another machine the last sign of life counts, and after two minutes without one the lock is free.
+who holds it (machine, process) and is renewed every 30 seconds. A process of this machine is looked up. One of another
+machine cannot be: there the last renewal counts, and two minutes after it the lock is free.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from lexitrain.errors import InputError
+from lexitrain.errors import RunInUse
+from lexitrain.storage.processes import boot_id, is_running, process_start
 
 BEAT_SECONDS = 30.0
 STALE_SECONDS = 120.0
@@ -39,11 +40,13 @@ class Lock:
         self._ended = threading.Event()
 
     def __enter__(self) -> Self:
-        """Raises InputError when another process holds it, OSError when the folder cannot be written."""
+        """Raises RunInUse when another process holds it, OSError when the folder cannot be written."""
         descriptor = os.open(self.path, _FLAGS, 0o666)
         try:
             locked = _try_lock(descriptor) if self._system else None
             holder = _read(self.path)
+            # The system's lock, once given, proves that no process of this machine holds it, whatever the file says. It
+            # says nothing of other machines.
             if locked is False or (_lives(holder) and not (locked and _is_here(holder))):
                 raise _refusal(self.path.parent, holder)
             self._descriptor = descriptor
@@ -102,23 +105,10 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _here() -> dict[str, Any]:
     """This machine since its start, and this process beyond its reusable number."""
-    return {"machine": f"{platform.node()} {_boot()}", "born": _born(os.getpid())}
-
-
-def _boot() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
-
-
-def _born(process: int) -> str | None:
-    """When a process of this machine started, in the system's own ticks; None where that cannot be known."""
-    try:
-        fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2]
-        return fields.split()[19]
-    except (OSError, IndexError):
-        return None
+    return {
+        "machine": f"{platform.node()} {boot_id() or ''}",
+        "born": process_start(os.getpid()),
+    }
 
 
 def _is_here(holder: dict[str, Any]) -> bool:
@@ -130,30 +120,22 @@ def _lives(holder: dict[str, Any]) -> bool:
         return False
     if not _is_here(holder):
         return abs(time.time() - holder["time"]) < STALE_SECONDS
-    if os.name != "posix":  # signal 0 asks on POSIX, and kills elsewhere
-        return abs(time.time() - holder["time"]) < STALE_SECONDS
     process = holder["pid"]
-    if not isinstance(process, int) or process <= 0:
+    if not isinstance(process, int) or not is_running(process):
         return False
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        pass  # another user's
-    return holder.get("born") == _born(process)
+    return holder.get("born") == process_start(process)
 
 
-def _refusal(folder: Path, holder: dict[str, Any]) -> InputError:
+def _refusal(folder: Path, holder: dict[str, Any]) -> RunInUse:
     if holder and not _is_here(holder):
         quiet = max(0.0, time.time() - holder["time"])
-        return InputError(
+        return RunInUse(
             f"Another machine is training this run (last sign of life {quiet:.0f} s ago).",
             where=folder,
             fix=f"If that machine is gone, try again in {max(1.0, STALE_SECONDS - quiet):.0f} s; "
             "else stop it, or give another --run folder.",
         )
-    return InputError(
+    return RunInUse(
         "Another process is training this run.",
         where=folder,
         fix="Wait for it, stop it, or give another --run folder.",

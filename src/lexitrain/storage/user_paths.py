@@ -1,10 +1,14 @@
-"""Paths as users write them."""
+"""Paths of the user: as they are written, and the folders that the system keeps for them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from platformdirs import user_cache_path, user_config_path
+
 from lexitrain.errors import InputError
+
+_NAME = "lexitrain"
 
 
 def user_path(text: str | Path) -> Path:
@@ -21,3 +25,20 @@ def user_path(text: str | Path) -> Path:
             where=text,
             fix="Write the folder out; a name that begins with ~ is given as ./~name.",
         ) from None
+
+
+def cache_folder(what: str) -> Path:
+    """The user's folder for `what` can be made again, such as `rehearsals`; nothing is made here.
+
+    On Linux `$XDG_CACHE_HOME/lexitrain/<what>`, by default below `~/.cache`.
+    """
+    return user_cache_path(_NAME, appauthor=False) / what
+
+
+def configuration_folder(what: str) -> Path:
+    """The user's folder for `what` is to stay, such as measured `devices`; nothing is made here.
+
+    On Linux `$XDG_CONFIG_HOME/lexitrain/<what>`, by default below `~/.config`.
+    """
+    # Roaming: on Windows the settings of a user, which follow to other machines of the domain.
+    return user_config_path(_NAME, appauthor=False, roaming=True) / what

@@ -10,6 +10,7 @@ from lexitrain.batching.sample_order import SampleOrder
 from lexitrain.errors import RecipeError
 from lexitrain.models import attach_adapter, compute_dtype, load_base, load_tokenizer
 from lexitrain.records.prepared import TRAIN, VALIDATION, file_name, split_file
+from lexitrain.runs.checkpoint_names import step_of
 from lexitrain.samples.loading import load_corpus
 from lexitrain.step import TrainingStep, build_optimizer, keep_freed_memory
 from lexitrain.tasks import registry
@@ -18,7 +19,7 @@ from lexitrain.training.event_log import EventLog
 from lexitrain.training.loop import Training
 from lexitrain.training.recovery.accepted_changes import settle_data
 from lexitrain.training.recovery.checkpoint_content import AdapterFiles, restore, state_of
-from lexitrain.training.recovery.checkpoint_writer import Writer
+from lexitrain.training.recovery.checkpoint_writer import CheckpointWriter
 from lexitrain.training.recovery.checkpoints import Checkpoint, Checkpoints, read_checkpoint
 from lexitrain.training.recovery.memory_ladder import MemoryLadder, base_on_rung
 from lexitrain.training.recovery.mirror import Mirror
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from lexitrain.samples.loading import Corpus
     from lexitrain.step import Processes
     from lexitrain.training.event_log import Observer
-    from lexitrain.training.recovery.crash_marker import StepMark
+    from lexitrain.training.recovery.crash_marker import CrashMarker
     from lexitrain.training.stopping import Limits
 
 
@@ -76,7 +77,7 @@ class BuiltRun:
     resumed: str | None
 
 
-def build_run(recipe: Recipe, run: Run, call: Call, marker: StepMark) -> BuiltRun:
+def build_run(recipe: Recipe, run: Run, call: Call, marker: CrashMarker) -> BuiltRun:
     """All objects of the run.
 
     A new run's folder gets its first files here, when nothing can be wrong with recipe and data any more.
@@ -162,7 +163,7 @@ def _newest(
     """The newest valid checkpoint; tells of each broken one."""
 
     def broken(path: Path, reason: str) -> None:
-        step = int(path.name.rpartition("-")[2])
+        step = step_of(path)
         observer.event(run.append_event("broken", step, checkpoint=path.name, reason=reason))
 
     found = None
@@ -210,11 +211,13 @@ def _build_step(
     return step, AdapterFiles(model, recipe.model.base, recipe.model.revision)
 
 
-def _writer(run: Run, recipe: Recipe, checkpoints: Checkpoints, processes: Processes) -> Writer:
+def _writer(
+    run: Run, recipe: Recipe, checkpoints: Checkpoints, processes: Processes
+) -> CheckpointWriter:
     saving = recipe.checkpoints
     folder = saving.mirror_folder
     mirror = Mirror(run, folder, saving.keep) if folder and processes.first else None
-    return Writer(checkpoints, mirror, background=saving.background)
+    return CheckpointWriter(checkpoints, mirror, background=saving.background)
 
 
 def _write_first_files(recipe: Recipe, corpus: Corpus, plan: RunPlan, log: EventLog) -> None:

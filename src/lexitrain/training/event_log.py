@@ -6,12 +6,12 @@ The library prints nothing; the command line is an observer that shows what it i
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from lexitrain.runs.folder import Event, Run
-    from lexitrain.training.recovery.checkpoint_writer import Outcome
+    from lexitrain.runs.folder import Run
+    from lexitrain.runs.journals import Event
     from lexitrain.training.recovery.state import TrainingState
 
 
@@ -61,6 +61,21 @@ class Silent:
 
     def event(self, event: Event) -> None:
         """Ignored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Something that was done, or went wrong, in a background thread: an event to be.
+
+    Attributes:
+        event: its name.
+        step: that it is about; None: whatever step the run is at.
+        details: whatever tells the reader more.
+    """
+
+    event: str
+    step: int | None = None
+    details: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,21 +1,21 @@
 """The end of a run: the best adapter in PEFT form, with its tokenizer and a model card.
 
-The folder is made under a temporary name and renamed, so an adapter folder is whole or not there. The card names the
-base as others know it, and holds no path of this machine.
+The folder is written at once, so an adapter folder is whole or not there. The card names the base as others know it,
+and holds no path of this machine.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from lexitrain.recipe.yaml_file import recipe_to_yaml
 from lexitrain.runs.folder import DataSummary, Run
-from lexitrain.storage.atomic import make_folder, remove_folder, sync_folder, write_synced
+from lexitrain.storage.atomic import write_folder
 from lexitrain.storage.user_paths import user_path
 
 if TYPE_CHECKING:
@@ -52,28 +52,31 @@ def write_adapter(
     data: DataSummary,
     facts: CardFacts,
 ) -> Path:
-    """Write `adapter/` at once and return its path. An older one is replaced."""
-    temporary = run.path / ".adapter.tmp"
-    if temporary.exists():
-        remove_folder(temporary)
-    try:
-        make_folder(temporary)
-        tokenizer.save_pretrained(temporary)
-        for each in sorted(temporary.iterdir()):
-            write_synced(each, each.read_bytes())
-        for name, content in files.items():
-            write_synced(temporary / name, content)
-        write_synced(temporary / CARD, model_card(recipe, data, facts).encode())
-        sync_folder(temporary)
-        if run.adapter.exists():
-            remove_folder(run.adapter)
-        temporary.rename(run.adapter)
-    except BaseException:
-        with suppress(OSError):
-            remove_folder(temporary)
-        raise
-    sync_folder(run.path)
+    """Write `adapter/` at once and return its path. An older one is replaced.
+
+    Args:
+        run: whose adapter it is.
+        files: of the adapter in PEFT form, name -> content.
+        tokenizer: with its chat template.
+        recipe, data, facts: what the card tells.
+
+    Raises:
+        OSError: no space, and so on; nothing half-written is left.
+    """
+    card = model_card(recipe, data, facts).encode()
+    write_folder(run.adapter, {**_tokenizer_files(tokenizer), **files, CARD: card})
     return run.adapter
+
+
+def _tokenizer_files(tokenizer: Any) -> dict[str, bytes]:
+    """Name -> content of what `save_pretrained` writes, which writes to a folder only, and unsynced.
+
+    Folders in it (chat templates beside the one that is used) are left out.
+    """
+    with TemporaryDirectory() as folder:
+        tokenizer.save_pretrained(folder)
+        files = sorted(each for each in Path(folder).iterdir() if each.is_file())
+        return {each.name: each.read_bytes() for each in files}
 
 
 def portable_name(base: str) -> str:

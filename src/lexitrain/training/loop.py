@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from lexitrain.samples.rendering import Sample
     from lexitrain.step import Processes, StepResult, TrainingStep
     from lexitrain.training.event_log import EventLog
-    from lexitrain.training.recovery.checkpoint_writer import Writer
-    from lexitrain.training.recovery.crash_marker import StepMark
+    from lexitrain.training.recovery.checkpoint_writer import CheckpointWriter
+    from lexitrain.training.recovery.crash_marker import CrashMarker
     from lexitrain.training.recovery.memory_ladder import MemoryLadder
     from lexitrain.training.recovery.non_finite import NonFiniteGuard
     from lexitrain.training.recovery.state import TrainingState
@@ -72,10 +72,10 @@ class Training:
     ladder: MemoryLadder
     guard: NonFiniteGuard
     adapter: AdapterFiles
-    checkpoints: Writer
+    checkpoints: CheckpointWriter
     state: TrainingState
     log: EventLog
-    marker: StepMark
+    marker: CrashMarker
     limits: Limits = field(default_factory=Limits)
     speed: Speed = field(default_factory=Speed)
     saved_at: int | None = None

@@ -18,7 +18,7 @@ from lexitrain.errors import RunError, Stopped
 from lexitrain.models.adapter import CONFIG_FILE, WEIGHTS_FILE
 from lexitrain.runs.disk_errors import storage_errors
 from lexitrain.runs.folder import Run
-from lexitrain.runs.read_only import Witness
+from lexitrain.runs.read_only import ReadOnlyRun
 from lexitrain.samples.loading import file_facts, require_known_tasks
 from lexitrain.step import joined_processes, release_memory
 from lexitrain.storage.atomic import remove_folder
@@ -30,7 +30,7 @@ from lexitrain.training.loop import Ending, Training, collect_outcomes, run_step
 from lexitrain.training.metrics import peak_memory_gb
 from lexitrain.training.per_task import combined, recipe_of_task, tasks_to_train
 from lexitrain.training.recovery.accepted_changes import keep_recipe, other_files, recipe_changes
-from lexitrain.training.recovery.crash_marker import StepMark
+from lexitrain.training.recovery.crash_marker import CrashMarker
 from lexitrain.training.recovery.mirror_restore import bring_back, move_aside, move_mirror_aside
 from lexitrain.training.recovery.notebook_machine import machine_warning, mirrored, with_mirror
 from lexitrain.training.recovery.state import ReturnToCheckpoint
@@ -81,7 +81,7 @@ def train(
     """
     limits = Limits(stop_after_step, stop_after, stop_at)
     with joined_processes() as processes:
-        run = (Run if processes.first else Witness)(run_dir)
+        run = (Run if processes.first else ReadOnlyRun)(run_dir)
         talking = observer if observer is not None and processes.first else Silent()
         call = Call(Path(data_dir), limits, talking, processes, accept_changes)
         with storage_errors(run):
@@ -132,7 +132,7 @@ def _train_one(recipe: Recipe, run: Run, call: Call) -> TrainingResult:
         return done
     with (
         run.lock(),
-        StepMark(run.path, write=call.processes.first) as marker,
+        CrashMarker(run.path, write=call.processes.first) as marker,
         Interrupt(call.observer.stage) as interrupt,
     ):
         if call.processes.first and run.exists():
@@ -165,7 +165,7 @@ def _check(recipe: Recipe, run: Run, call: Call) -> TrainingResult | None:
 
 
 def _build_and_train(
-    recipe: Recipe, run: Run, call: Call, marker: StepMark, interrupt: Interrupt
+    recipe: Recipe, run: Run, call: Call, marker: CrashMarker, interrupt: Interrupt
 ) -> TrainingResult | None:
     """Build the run in its newest state and train; None when it has to be built again."""
     built = build_run(recipe, run, call, marker)

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from lexitrain.cli.views.training import TrainingProgress
-from lexitrain.runs.folder import Event
+from lexitrain.runs.journals import Event
 from lexitrain.training import Progress
 
 

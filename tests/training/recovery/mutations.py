@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from lexitrain.cli.main import run as lexitrain
 from lexitrain.errors import LexiTrainError
 from lexitrain.recipe.yaml_file import load_recipe, recipe_to_yaml
-from lexitrain.runs.folder import MANIFEST, Run
+from lexitrain.runs.checkpoint_names import MANIFEST
+from lexitrain.runs.folder import Run
 from lexitrain.samples.loading import data_differences
 from lexitrain.synthetic import generate
 from lexitrain.training import train

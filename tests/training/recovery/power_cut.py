@@ -4,8 +4,7 @@ cut after any of them could leave.
 While a `Recorder` is entered, the operations that `os` makes below a folder are noted and made. What a cut leaves
 follows the weakest promise that file systems give: a file's bytes are safe once the file is synced, a name once its
 folder is, and everything else may be there, missing or torn, whatever came before or after. The operations that are
-not seen are those of `open()`: of the lock, whose content means nothing after a cut, and of the tokenizer's own files,
-which are written again, synced, before they count.
+not seen are those of `open()`: of the lock, whose content means nothing after a cut.
 """
 
 from __future__ import annotations

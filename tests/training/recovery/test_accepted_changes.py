@@ -11,7 +11,8 @@ import pytest
 
 from lexitrain.errors import InputError, Stopped
 from lexitrain.recipe.schema import Recipe
-from lexitrain.runs.folder import Event, Run
+from lexitrain.runs.folder import Run
+from lexitrain.runs.journals import Event
 from lexitrain.training import train
 from lexitrain.training.environment import changes, no_longer_exact
 from tests.small_runs import write_data

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lexitrain.runs.folder import MANIFEST, Run
+from lexitrain.runs.checkpoint_names import MANIFEST
+from lexitrain.runs.folder import Run
 from lexitrain.training.recovery.checkpoints import BrokenCheckpoint, Checkpoints, read_checkpoint
 
 FILES = {"adapter.bin": bytes(range(200)), "state.json": b'{"step": 1}', "empty": b""}

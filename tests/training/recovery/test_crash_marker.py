@@ -12,7 +12,7 @@ from lexitrain.recipe.schema import Recipe
 from lexitrain.runs.folder import Run
 from lexitrain.training import train
 from lexitrain.training.recovery import crash_marker as step_mark
-from lexitrain.training.recovery.crash_marker import StepMark, memory_kills
+from lexitrain.training.recovery.crash_marker import CrashMarker, memory_kills
 
 
 class Machine:
@@ -45,13 +45,13 @@ def folder(tmp_path: Path) -> Path:
 
 def killed(folder: Path, machine: Machine, *steps: int) -> None:
     """A process that began these steps and ended without a word."""
-    mark = StepMark(folder, root=machine.root)
+    mark = CrashMarker(folder, root=machine.root)
     for step in steps:
         mark.begin(step)
 
 
 def crash_step(folder: Path, machine: Machine) -> int | None:
-    crash = StepMark(folder, root=machine.root).crash
+    crash = CrashMarker(folder, root=machine.root).crash
     return None if crash is None else crash.step
 
 
@@ -97,13 +97,13 @@ def test_another_start_of_the_machine_counts_anew(
 ) -> None:
     killed(folder, machine, 5)
     machine.count(9, 9)
-    monkeypatch.setattr(step_mark, "_boot", lambda: "another")
+    monkeypatch.setattr(step_mark, "boot_id", lambda: "another")
     assert crash_step(folder, machine) is None
 
 
 def test_any_end_but_a_kill_leaves_nothing(folder: Path, machine: Machine) -> None:
     def interrupted() -> None:
-        with StepMark(folder, root=machine.root) as mark:
+        with CrashMarker(folder, root=machine.root) as mark:
             mark.begin(1)
             assert len(list(folder.iterdir())) == 1
             raise KeyboardInterrupt
@@ -122,14 +122,34 @@ def test_a_damaged_mark_tells_nothing(folder: Path, machine: Machine, content: b
 
 
 def test_a_folder_that_cannot_be_written_does_no_harm(machine: Machine, tmp_path: Path) -> None:
-    with StepMark(tmp_path / "missing", root=machine.root) as mark:
+    missing = tmp_path / "missing"
+    with CrashMarker(missing, root=machine.root) as mark:
         mark.begin(1)
+        assert not missing.exists()  # nor is it made
+        missing.mkdir()
         mark.begin(2)
+        assert list(missing.iterdir()) == []  # after a refusal nothing is tried again
+    assert crash_step(missing, machine) is None
 
 
-def test_the_counts_of_this_machine_can_be_read() -> None:
-    for count in memory_kills():
-        assert count is None or count >= 0
+def test_the_counts_are_those_of_the_kernels_files(machine: Machine, tmp_path: Path) -> None:
+    machine.count(3, 9)
+    assert memory_kills(machine.root) == (3, 9)
+    (machine.root / "proc/vmstat").write_text("nr_free_pages 5\noom_kill many\n")
+    assert memory_kills(machine.root) == (3, None)
+    (machine.root / "proc/self/cgroup").write_text("0::/elsewhere\n")
+    assert memory_kills(machine.root) == (None, None)
+    assert memory_kills(tmp_path / "nowhere") == (None, None)
+
+
+@pytest.mark.skipif(not Path("/proc/vmstat").is_file(), reason="not Linux")
+def test_the_count_of_this_machine_is_read() -> None:
+    counts = dict(line.split() for line in Path("/proc/vmstat").read_text().splitlines())
+    if "oom_kill" not in counts:
+        pytest.skip("this kernel does not count")
+    _, on_machine = memory_kills()
+    assert on_machine is not None
+    assert on_machine >= int(counts["oom_kill"])
 
 
 def test_a_crash_loop_climbs_one_rung_on_resume(
@@ -138,7 +158,7 @@ def test_a_crash_loop_climbs_one_rung_on_resume(
     run = tmp_path / "run"
     train(recipe_of(), data_dir, run, stop_after_step=5)
     for _ in range(3):
-        StepMark(run).begin(6)
+        CrashMarker(run).begin(6)
     train(recipe_of(), data_dir, run, stop_after_step=8)
     climbed = [each for each in Run(run).events() if each.event == "rung"]
     assert [each.details["rung"] for each in climbed] == [1]

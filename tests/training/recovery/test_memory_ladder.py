@@ -18,7 +18,8 @@ from lexitrain.errors import Stopped
 from lexitrain.recipe.schema import Recipe
 from lexitrain.recipe.yaml_file import load_recipe
 from lexitrain.records.record import Record
-from lexitrain.runs.folder import Event, Run
+from lexitrain.runs.folder import Run
+from lexitrain.runs.journals import Event
 from lexitrain.step import TrainingStep
 from lexitrain.step.out_of_memory import attempt, is_out_of_memory
 from lexitrain.training import Silent, train

@@ -18,7 +18,7 @@ from lexitrain.recipe.yaml_file import load_recipe
 from lexitrain.runs.folder import Run
 from lexitrain.storage.lock import Lock
 from lexitrain.training import Silent, train
-from lexitrain.training.recovery.checkpoint_writer import Outcome
+from lexitrain.training.event_log import Outcome
 from lexitrain.training.recovery.checkpoints import Checkpoints, read_checkpoint
 from lexitrain.training.recovery.mirror import Mirror
 from tests.training.test_train import assert_equal_runs, events

@@ -12,7 +12,8 @@ import pytest
 
 from lexitrain.errors import Stopped
 from lexitrain.recipe.schema import Recipe
-from lexitrain.runs.folder import Event, Run
+from lexitrain.runs.folder import Run
+from lexitrain.runs.journals import Event
 from lexitrain.samples.rendering import Sample
 from lexitrain.step import StepResult, TrainingStep
 from lexitrain.training import train

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from lexitrain.cli.console import errors_console
 
 if TYPE_CHECKING:
-    from lexitrain.runs.folder import Event
+    from lexitrain.runs.journals import Event
     from lexitrain.training import Progress
 
 _SECONDS_BETWEEN_LINES = 15.0

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from lexitrain.planning.devices.catalogue import named_like
 from lexitrain.planning.devices.rates import Curve, Rates
 from lexitrain.storage.atomic import write_json
+from lexitrain.storage.user_paths import configuration_folder
 
 if TYPE_CHECKING:
     from lexitrain.planning.devices.catalogue import Gpu
@@ -74,11 +75,7 @@ class Calibration:
 
 def calibration_folder() -> Path:
     """Where measurements are kept: the platform's folder for a user's settings."""
-    if os.name == "nt":
-        root = Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming")
-    else:
-        root = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    return root / "lexitrain" / "devices"
+    return configuration_folder("devices")
 
 
 def save_calibration(calibration: Calibration) -> Path:

@@ -22,12 +22,12 @@ from lexitrain.errors import InputError
 from lexitrain.models.location import NANO
 from lexitrain.planning.estimate.mixture import MIXTURE_SAMPLES, estimated_ids, profile_samples
 from lexitrain.planning.estimate.planned_steps import PlannedData
-from lexitrain.planning.estimate.step_costs import cache_folder
 from lexitrain.records.drawing import draw_records
 from lexitrain.records.prepared import TRAIN, VALIDATION, file_name, iterate_split, split_file
 from lexitrain.records.reading import read_records
 from lexitrain.records.record import BadRecord
 from lexitrain.samples.rendering import Renderer, Sample
+from lexitrain.storage.user_paths import cache_folder
 from lexitrain.tasks.registry import aliases, registry
 
 if TYPE_CHECKING:
@@ -256,7 +256,7 @@ def _estimated(sample: Sample, max_length: int) -> Sample | None:
 
 
 def _cache_file(key: str) -> Path:
-    return cache_folder().parent / "samples" / f"{key}.npz"
+    return cache_folder("samples") / f"{key}.npz"
 
 
 def _arrays(samples: Sequence[Sample]) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -26,6 +26,8 @@ import lexitrain
 from lexitrain.planning.estimate.disk import adapter_tensors
 from lexitrain.planning.rehearsal.cost import CutShape, Memory, Target, Work
 from lexitrain.planning.rehearsal.optimizer_state import update_work
+from lexitrain.storage.atomic import write_file
+from lexitrain.storage.user_paths import cache_folder
 
 if TYPE_CHECKING:
     from lexitrain.models.architecture import Architecture
@@ -197,12 +199,6 @@ def _sizes(architecture: Architecture, recipe: Recipe, trainable: int) -> list[i
 # The cache
 
 
-def cache_folder() -> Path:
-    """Where rehearsals are kept."""
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return root / "lexitrain" / "rehearsals"
-
-
 def _key(
     what: str,
     architecture: Architecture,
@@ -246,16 +242,11 @@ def _code() -> str:
 
 def _cached(key: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """The content kept under `key`, made and kept where it is not there. A cache that cannot be used is no error."""
-    path = cache_folder() / f"{key}.json"
+    path = cache_folder("rehearsals") / f"{key}.json"
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         content = make()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}")
-        partial.write_text(json.dumps(content), encoding="utf-8")
-        partial.replace(path)
-    except OSError:
-        pass
+    with suppress(OSError):
+        write_file(path, json.dumps(content).encode())
     return json.loads(json.dumps(content))

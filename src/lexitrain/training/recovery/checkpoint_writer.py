@@ -1,4 +1,4 @@
-"""Checkpoints written behind the training's back: the loop hands over bytes and takes the next step.
+"""Checkpoints written in the background: the loop hands over bytes and takes the next step.
 
 A checkpoint is serialized in the loop's thread, so that it is of one moment; hashing, writing, syncing, renaming and
 rotating happen in a thread of the writer. What belongs to one step (best adapter, checkpoint) travels together; the
@@ -12,32 +12,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+
+from lexitrain.training.event_log import Outcome
 
 if TYPE_CHECKING:
     from lexitrain.training.recovery.checkpoints import Checkpoint, Checkpoints, ReportBroken
     from lexitrain.training.recovery.mirror import Mirror
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """Something that was done, or went wrong, behind the loop's back: an event to be.
-
-    Attributes:
-        event: its name.
-        step: that it is about; None: whatever step the run is at.
-        details: whatever tells the reader more.
-    """
-
-    event: str
-    step: int | None = None
-    details: dict[str, Any] = field(default_factory=dict[str, Any])
-
-
-class Writer:
+class CheckpointWriter:
     """Writes a run's checkpoints, and lets the mirror follow. Enter it to train.
 
     Args:
@@ -100,19 +86,10 @@ class Writer:
 
         self._submit(step, write)
 
-    def newest_valid(self, report: ReportBroken) -> Checkpoint | None:
-        """`Checkpoints.newest_valid`, after all that was handed over is written."""
-        self._collect(wait=True)
-        return self._checkpoints.newest_valid(report)
-
     def best(self, report: ReportBroken, step: int | None = None) -> Checkpoint | None:
         """`Checkpoints.best`, after all that was handed over is written."""
         self._collect(wait=True)
         return self._checkpoints.best(report, step)
-
-    def remove_leftovers(self) -> None:
-        """Delete what interrupted writes left under temporary names."""
-        self._checkpoints.remove_leftovers()
 
     def outcomes(self, *, wait: bool = False) -> list[Outcome]:
         """What has happened since the last call.

@@ -3,31 +3,35 @@
 A checkpoint is a folder `step-000150/` of files and a MANIFEST.json with the size and SHA-256 of each, written last. It
 is built under a temporary name, every file is synced, and the folder is renamed; so a crash at any moment leaves the
 checkpoints before it untouched. What is read back is checked against the manifest, and the manifest against its own
-canonical form, so that one missing byte or one flipped bit anywhere is found. The adapter with the best validation
-loss is kept beside them as `best-000150/`, without optimizer state; the one that the newest checkpoint knows as the
-best goes only when a newer checkpoint is there. Costs: one hash and one synced write of each byte.
+canonical form, so that one missing byte or one flipped bit anywhere is found.
 
-Nothing here knows what the files mean; `state.py` does.
+The adapter with the best validation loss is kept beside the checkpoints as `best-000150/`, without optimizer state. A
+checkpoint remembers which adapter was the best when it was written, and a run that goes on from it needs that one: so
+an adapter that was surpassed is deleted only after the next checkpoint is on the disk.
+
+Costs: one hash and one synced write of each byte. What the files mean is the matter of `checkpoint_content.py`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lexitrain.runs.folder import MANIFEST
-from lexitrain.storage.atomic import make_folder, remove_folder, sync_folder, write_synced
+from lexitrain.runs.checkpoint_names import (
+    MANIFEST,
+    best_folders,
+    best_name,
+    checkpoint_folders,
+    checkpoint_name,
+    step_of,
+)
+from lexitrain.storage.atomic import UNFINISHED, remove_folder, write_folder
 
 FORMAT = 1
-_CHECKPOINT = "step-"
-_BEST = "best-"
-_TEMPORARY = ".tmp-"
 
 #: Called with the folder and the reason for each checkpoint that cannot be used.
 ReportBroken = Callable[[Path, str], None]
@@ -76,18 +80,18 @@ class Checkpoints:
         Raises:
             OSError: no space, read-only, ...; the checkpoints before are then untouched, nothing half-written is left.
         """
-        target = self._write(f"{_CHECKPOINT}{step:06d}", step, files, {})
+        target = self._write(checkpoint_name(step), step, files, {})
         self._rotate(step)
         self._rotate_bests(step, {step})
         return target
 
     def save_best(self, step: int, files: Mapping[str, bytes], note: Mapping[str, Any]) -> Path:
-        """Write the best adapter so far. What the newest checkpoint knows as the best stays until the next `save`.
+        """Write the best adapter so far. The one before stays until the next `save`: the newest checkpoint needs it.
 
         Raises OSError like `save`.
         """
-        target = self._write(f"{_BEST}{step:06d}", step, files, note)
-        known = [_step_of(path) for path in self._folders(_CHECKPOINT)]
+        target = self._write(best_name(step), step, files, note)
+        known = [step_of(path) for path in self.steps()]
         self._rotate_bests(step, {step, *(each for each in known if each <= step)})
         return target
 
@@ -96,27 +100,28 @@ class Checkpoints:
         return self._first_valid(self.steps(), report)
 
     def best(self, report: ReportBroken, step: int | None = None) -> Checkpoint | None:
-        """The best adapter of a run that knows `step` as its best one.
+        """The best adapter that verifies, for a run whose best step is `step` (None: not known).
 
-        Newer ones, which a crash left before a checkpoint knew of them, are taken only where no other is whole.
+        A crash between `save_best` and `save` leaves a newer best that no checkpoint knows of. Such a one is taken only
+        where no other is whole.
         """
         folders = self.bests()
         if step is not None:
-            folders.sort(key=lambda path: _step_of(path) > step)
+            folders.sort(key=lambda path: step_of(path) > step)
         return self._first_valid(folders, report)
 
     def steps(self) -> list[Path]:
         """Folders of the checkpoints, the newest first. Nothing is verified."""
-        return reversed_by_step(self._folders(_CHECKPOINT))
+        return checkpoint_folders(self.folder)
 
     def bests(self) -> list[Path]:
         """Folders of the best adapters, the newest first. Nothing is verified."""
-        return reversed_by_step(self._folders(_BEST))
+        return best_folders(self.folder)
 
     def remove_leftovers(self) -> None:
         """Delete what interrupted writes left under temporary names."""
         if self.folder.is_dir():
-            for path in sorted(self.folder.glob(f"{_TEMPORARY}*")):
+            for path in sorted(self.folder.glob(f"{UNFINISHED}*")):
                 remove_folder(path)
 
     def prune(self) -> list[Path]:
@@ -129,7 +134,7 @@ class Checkpoints:
             return []
         kept = set(whole[: self._keep])
         bests = [path for path in self.bests() if _verifies(path)]
-        kept.update([path for path in bests if _step_of(path) <= _step_of(whole[0])][:1])
+        kept.update([path for path in bests if step_of(path) <= step_of(whole[0])][:1])
         gone = [path for path in (*self.steps(), *self.bests()) if path not in kept]
         for path in gone:
             self._remove(path)
@@ -144,26 +149,12 @@ class Checkpoints:
         self, name: str, step: int, files: Mapping[str, bytes], note: Mapping[str, Any]
     ) -> Path:
         target = self.folder / name
-        temporary = self.folder / f"{_TEMPORARY}{name}-{os.getpid()}"
         manifest = _manifest(step, files, note)
-        if _is_there(target, manifest):
-            return target  # written before the crash that this run goes on from
-        try:
-            make_folder(self.folder)
-            temporary.mkdir()
-            for each, content in files.items():
-                write_synced(temporary / each, content)
-            write_synced(temporary / MANIFEST, manifest)
-            sync_folder(temporary)
-            if target.exists():
-                # Of a course of this run that was given up, or broken since: this one replaces it.
-                self._remove(target)
-            temporary.rename(target)
-        except BaseException:
-            with suppress(OSError):
-                remove_folder(temporary)
-            raise
-        sync_folder(self.folder)
+        # It may have been written before the crash that this run goes on from. Another one of this name is of a course
+        # of the run that was given up, or broken since, and is replaced.
+        if not _is_there(target, manifest):
+            content = {**files, MANIFEST: manifest}
+            write_folder(target, content, last=MANIFEST, truncate=self._truncate)
         return target
 
     def _first_valid(self, folders: list[Path], report: ReportBroken) -> Checkpoint | None:
@@ -178,7 +169,7 @@ class Checkpoints:
         """Keep the checkpoint just written and those before it, up to `keep`; broken ones do not count."""
         kept = 0
         for path in self.steps():
-            if _step_of(path) > newest:
+            if step_of(path) > newest:
                 continue
             if kept < self._keep and _looks_whole(path):
                 kept += 1
@@ -186,27 +177,20 @@ class Checkpoints:
                 self._remove(path)
 
     def _rotate_bests(self, newest: int, known_at: set[int]) -> None:
-        """Of the best adapters up to step `newest`, keep those that were the best at one of the steps `known_at`."""
-        bests = [path for path in self.bests() if _step_of(path) <= newest]
-        kept = {
-            max((_step_of(p) for p in bests if _step_of(p) <= at), default=0) for at in known_at
-        }
+        """Of the best adapters up to step `newest`, keep those that were the best at one of the steps `known_at`.
+
+        The best adapter at a step is the newest one that was written up to it. Those after `newest` are of a course of
+        the run that was given up; they are replaced when the run comes there again.
+        """
+        bests = [path for path in self.bests() if step_of(path) <= newest]
+        kept = {max((step_of(p) for p in bests if step_of(p) <= at), default=0) for at in known_at}
         for path in bests:
-            if _step_of(path) not in kept:
+            if step_of(path) not in kept:
                 self._remove(path)
 
     def _remove(self, path: Path) -> None:
         """Delete a folder, its manifest first: a crash in between leaves nothing that looks complete."""
         remove_folder(path, first=MANIFEST, truncate=self._truncate)
-
-    def _folders(self, prefix: str) -> list[Path]:
-        if not self.folder.is_dir():
-            return []
-        return [
-            each
-            for each in self.folder.iterdir()
-            if each.name.startswith(prefix) and each.name.removeprefix(prefix).isdecimal()
-        ]
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -230,15 +214,6 @@ def read_checkpoint(path: Path) -> Checkpoint:
             raise BrokenCheckpoint(f"the content of {name} has changed (its SHA-256 differs)")
         files[name] = content
     return Checkpoint(path, manifest["step"], files, manifest["note"])
-
-
-def reversed_by_step(folders: list[Path]) -> list[Path]:
-    """Checkpoint folders, the newest first."""
-    return sorted(folders, key=_step_of, reverse=True)
-
-
-def _step_of(path: Path) -> int:
-    return int(path.name.rpartition("-")[2])
 
 
 def _manifest(step: int, files: Mapping[str, bytes], note: Mapping[str, Any]) -> bytes:
@@ -270,7 +245,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         raise BrokenCheckpoint(f"{MANIFEST} is damaged or incomplete")
     if manifest.get("format") != FORMAT:
         raise BrokenCheckpoint(f"{MANIFEST} has format {manifest.get('format')}, not {FORMAT}")
-    if manifest.get("step") != _step_of(path):
+    if manifest.get("step") != step_of(path):
         raise BrokenCheckpoint(f"{MANIFEST} is of step {manifest.get('step')}, not of this folder")
     _check_entries(manifest.get("files"), manifest.get("note"))
     return manifest

@@ -3,8 +3,8 @@
 The memory killer of Linux leaves no word behind. What it leaves is a run that ended without one, in some step, and a
 count of its kills that has grown. So a process writes the number of each step it begins into a hidden file of the run
 folder, without waiting for the disk (the kernel keeps it when only the process dies), and removes the file when it ends
-in any other way than being killed. A process that starts and finds the file knows that one before it was killed, and
-takes it for a matter of memory when
+in any other way than being killed. A process that starts and finds the file knows that the one before it was killed,
+and concludes that memory was the reason when
 
 - the kernel has counted a kill for memory in this process's control group since that process began, or
 - the kernel has counted one on the machine, and it is the second process in a row that was killed in the very same
@@ -25,17 +25,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from lexitrain.storage.processes import boot_id
+
 _FILE = ".in-step"
 _WIDTH = 160
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class StepMark:
     """What the file holds.
 
     Attributes:
         step: number of the step that was begun, from 0.
-        kills: how many processes in a row were killed in this step.
+        kills: how many processes in a row, before this one, were killed in this step.
         in_group, on_machine: the kernel's counts of kills for memory when the process began; None: not known.
         boot: identifies the kernel's run that counted.
     """
@@ -55,7 +57,7 @@ class Crash:
     reason: str
 
 
-class StepMark:
+class CrashMarker:
     """While entered, the file says which step this process is in.
 
     Attributes:
@@ -71,7 +73,7 @@ class StepMark:
         self._path = folder / _FILE
         self._write = write
         self._file: int | None = None
-        self._now = Mark(-1, 0, *memory_kills(root), _boot())
+        self._now = StepMark(-1, 0, *memory_kills(root), boot_id())
         self._before = _read(self._path)
         self.crash = _judge(self._before, self._now)
 
@@ -107,6 +109,7 @@ class StepMark:
         try:
             if self._file is None:
                 self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o644)
+            # Overwritten in place and always of one length: no reader finds the end of a longer line before it.
             os.pwrite(self._file, line, 0)
         except OSError:
             self._write = False  # no room, no right: the run says so where it needs to write
@@ -138,24 +141,17 @@ def _count(path: Path) -> int | None:
     return int(value) if value.isdecimal() else None
 
 
-def _boot() -> str | None:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return None
-
-
-def _read(path: Path) -> Mark | None:
+def _read(path: Path) -> StepMark | None:
     try:
         content: dict[str, Any] = json.loads(path.read_bytes())
-        mark = Mark(**content)
+        mark = StepMark(**content)
     except (OSError, ValueError, TypeError):
         return None
     sound = isinstance(mark.step, int) and isinstance(mark.kills, int) and mark.step >= 0
     return mark if sound else None
 
 
-def _judge(before: Mark | None, now: Mark) -> Crash | None:
+def _judge(before: StepMark | None, now: StepMark) -> Crash | None:
     if before is None:
         return None
     kills, same = before.kills + 1, before.boot == now.boot

@@ -1,35 +1,32 @@
 """A copy of the run in another folder, such as a mounted drive that outlives the machine.
 
-The mirror is a run folder itself: recipe, data summary, environment, journals, the newest checkpoint, the best adapter,
-and `adapter/` at the end. So a run whose own folder is gone goes on from it, bit for bit. A thread brings the mirror up
-to date whenever something was written; it copies what is newest then, so that a slow drive leaves checkpoints out and
-never keeps a step waiting. Each copy is made like a checkpoint (temporary name, synced, renamed), read back and
-verified, journals before the checkpoint that needs them, the adapter before the journal that tells of it; old files are
-emptied before they are deleted, because a drive's trash counts against its quota. A mirror that cannot be reached is
-told and does not stop the run; it is tried again every half minute, and then catches up. What reading back cannot
-prove: that a drive's own upload is finished. Costs a read of each checkpoint here, a write and a read there.
+The mirror is a run folder itself: recipe, data summary, environment, plan, journals, the newest checkpoint, the best
+adapter, and `adapter/` at the end. So a run whose own folder is gone goes on from it, bit for bit.
+
+A thread brings the mirror up to date whenever something was written. It copies what is newest at that moment: where the
+drive is slow, checkpoints in between are never copied, and no training step waits. Each copy is made like a checkpoint
+(temporary name, synced, renamed), then read back and verified. The order makes a crash in between harmless: journals
+come before the checkpoint that needs them, the adapter before the journal that tells of it. Old files are emptied
+before they are deleted, because a drive's trash counts against its quota.
+
+A mirror that cannot be reached is reported and does not stop the run; it is tried again every half minute, and then
+catches up. Reading back cannot prove one thing: that a drive has finished its own upload. Costs a read of each
+checkpoint here, a write and a read there.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lexitrain.errors import InputError
-from lexitrain.runs.folder import MANIFEST, Run
-from lexitrain.storage.atomic import (
-    append_to_journal,
-    make_folder,
-    remove_folder,
-    sync_folder,
-    whole_lines,
-    write_file,
-    write_synced,
-)
+from lexitrain.errors import InputError, RunError
+from lexitrain.runs.checkpoint_names import MANIFEST, is_best
+from lexitrain.runs.folder import Run
+from lexitrain.storage.atomic import make_folder, remove_folder, write_file, write_folder
+from lexitrain.storage.journal import append_to_journal, whole_lines
 from lexitrain.storage.lock import Lock
-from lexitrain.training.recovery.checkpoint_writer import Outcome
+from lexitrain.training.event_log import Outcome
 from lexitrain.training.recovery.checkpoints import BrokenCheckpoint, Checkpoints, read_checkpoint
 
 if TYPE_CHECKING:
@@ -119,21 +116,26 @@ class Mirror:
         Raises:
             OSError: it cannot be written.
             BrokenCheckpoint: a copy does not read back as it was written.
-            InputError: it holds another run, or another machine writes to it.
+            RunError: it holds another run, or another machine writes to it.
         """
         if not self._source.events_file.is_file():
             return  # the run has not begun
         self._reach()
-        # Chosen first: the journals and the best then cover it.
+        # The run goes on meanwhile, so the order matters. The checkpoint is chosen first: the journals, read after it,
+        # hold all that led to it, and the best adapter, looked up last, is no older than the one it remembers.
         checkpoints = self._here.steps()[:1]
         metrics, events = _journal(self._source.metrics_file), _journal(self._source.events_file)
-        for name in ("recipe.yaml", "data.json", "environment.json", "plan.json"):
-            _copy_file(self._source.path / name, self.run.path / name)
-        # Where the journal, read before, says that the run has finished, the adapter is there, and is there first.
-        if self._source.adapter.is_dir():
-            copy_folder(self._source.adapter, self.run.adapter)
-        _write_journal(metrics, self.run.metrics_file)
-        _write_journal(events, self.run.events_file)
+        here, there = self._source, self.run
+        _copy_file(here.recipe_file, there.recipe_file)
+        _copy_file(here.data_file, there.data_file)
+        _copy_file(here.environment_file, there.environment_file)
+        _copy_file(here.plan_file, there.plan_file)
+        # The run writes its adapter before the event `finished`. Copied after the journal was read and before the
+        # journal is written, it is in the mirror whenever the mirror's journal says that the run has finished.
+        if here.adapter.is_dir():
+            copy_folder(here.adapter, there.adapter)
+        _write_journal(metrics, there.metrics_file)
+        _write_journal(events, there.events_file)
         self._copy_checkpoints([*self._here.bests()[:1], *checkpoints])
 
     def _reach(self) -> None:
@@ -141,7 +143,8 @@ class Mirror:
         if self._own_disk is None:
             make_folder(self._root)
             self._own_disk = _disk(self._root) != _disk(self._source.path)
-        # Where a drive was mounted, an empty folder of this machine may be left: nothing may be written there.
+        # A drive that was unmounted may leave an empty folder on this machine's own disk. Nothing may be written there:
+        # it would hide below the drive when that is back.
         elif not self._root.is_dir() or (
             self._own_disk and _disk(self._root) == _disk(self._source.path)
         ):
@@ -167,15 +170,16 @@ class Mirror:
             except BrokenCheckpoint:
                 if (here / MANIFEST).exists():
                     raise
-                return  # rotated meanwhile: a newer one is on its way
-            if here.name.startswith("best-"):
+                return  # deleted meanwhile, because a newer one was written: that one wakes this thread again
+            if is_best(here):
                 copied = self._there.save_best(content.step, content.files, content.note)
             else:
                 copied = self._there.save(content.step, content.files)
             try:
                 read_checkpoint(copied)
             except BrokenCheckpoint:
-                remove_folder(copied, truncate=True)  # or the next try would take it for a copy
+                # Else the next try, which compares manifests only, would take it for a sound copy.
+                remove_folder(copied, truncate=True)
                 raise
 
     def _work(self) -> None:
@@ -219,10 +223,10 @@ class Mirror:
 
 
 def require_same_run(run: Run, mirror: Run) -> None:
-    """Raises InputError when the mirror holds another run of this name: the first events differ."""
+    """Raises RunError when the mirror holds another run of this name: the first events differ."""
     ours, theirs = _first_event(run), _first_event(mirror)
     if ours and theirs and ours != theirs:
-        raise InputError(
+        raise RunError(
             "The mirror holds another run of this name.",
             where=mirror.path,
             fix="Give another --mirror folder or --run name, or --fresh to move both aside.",
@@ -264,17 +268,7 @@ def copy_folder(here: Path, there: Path) -> None:
     contents = _contents(here)
     if there.is_dir() and _contents(there) == contents:
         return
-    temporary = there.with_name(f".{there.name}.tmp-{os.getpid()}")
-    if temporary.exists():
-        remove_folder(temporary, truncate=True)
-    make_folder(temporary)
-    for name, content in contents.items():
-        write_synced(temporary / name, content)
-    sync_folder(temporary)
-    if there.exists():
-        remove_folder(there, truncate=True)
-    temporary.rename(there)
-    sync_folder(there.parent)
+    write_folder(there, contents, truncate=True)
 
 
 def _contents(folder: Path) -> dict[str, bytes]:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lexitrain.errors import InputError
+from lexitrain.errors import RunError
 from lexitrain.models.adapter import WEIGHTS_FILE
 from lexitrain.runs.folder import Run
 from lexitrain.storage.atomic import write_file
@@ -28,7 +28,7 @@ def bring_back(run: Run, recipe: Recipe, observer: Observer) -> None:
     """Copy the mirror's state of the run into the run's folder, where the mirror's is the newer one.
 
     Raises:
-        InputError: the mirror holds another run of this name, or another machine trains this one.
+        RunError: the mirror holds another run of this name, or another machine trains this one.
         OSError: the run's folder cannot be written.
     """
     folder = recipe.checkpoints.mirror_folder
@@ -42,7 +42,7 @@ def bring_back(run: Run, recipe: Recipe, observer: Observer) -> None:
 
 
 def _copy_back(run: Run, mirror: Run, keep: int) -> int | None:
-    """The step of the checkpoint that was brought back; None when there was nothing newer, or no mirror to be had."""
+    """The step of the checkpoint that was brought back; None: the mirror has nothing newer, or cannot be reached."""
     try:
         if not mirror.exists():
             return None
@@ -52,7 +52,7 @@ def _copy_back(run: Run, mirror: Run, keep: int) -> int | None:
             newest = there.newest_valid(_ignore)
             best = there.best(_ignore, None if newest is None else newest.step)
     except OSError:
-        return None  # the mirror says so itself once the run goes on
+        return None  # cannot be reached: the run reports that when it writes to the mirror
     step = 0 if newest is None else newest.step
     finished = (mirror.adapter / WEIGHTS_FILE).is_file()
     complete = not finished or (run.adapter / WEIGHTS_FILE).is_file()
@@ -81,14 +81,14 @@ def move_aside(run: Run) -> None:
     """Rename the folder of a run, or of a run a task, that starts anew.
 
     Raises:
-        InputError: some process trains it, or it is the folder of something else.
+        RunError: some process trains it, or it is the folder of something else.
     """
     if run.is_empty():
         return
     inside = [Run(each) for each in sorted(run.path.iterdir()) if each.is_dir()]
     runs = [each for each in (run, *inside) if each.exists()]
     if not runs:
-        raise InputError(
+        raise RunError(
             "This folder holds something else than a run, and is left alone.",
             where=run.path,
             fix="Give another --run folder; one that does not exist yet is made.",
@@ -103,7 +103,8 @@ def move_mirror_aside(run: Run, folder: Path | None) -> None:
     """Rename the run's mirror in `folder` as well, else the new run would go on from it. Raises like `move_aside`."""
     if folder is None:
         return
-    with suppress(OSError):  # the mirror says so itself: it holds another run then, or is gone
+    # A mirror that cannot be moved or reached is no reason to stop here: the run reports it when it writes to it.
+    with suppress(OSError):
         move_aside(Run(folder / run.path.name))
 
 
@@ -125,4 +126,4 @@ def _copy_files(mirror: Run, run: Run) -> None:
 
 
 def _ignore(path: Path, reason: str) -> None:
-    """A broken checkpoint of the mirror is no loss while an older one is whole."""
+    """Report nothing: a broken checkpoint of the mirror is no loss while an older one is whole."""

@@ -90,7 +90,8 @@ class NonFiniteGuard:
                 if saved
                 else "Nothing is saved yet. "
             )
-            + f"The step's samples are the rows {', '.join(map(str, suspects or rows))} of {file_name(TRAIN)} (from 0).",
+            + f"The step's samples are the rows {', '.join(map(str, suspects or rows))} of "
+            f"{file_name(TRAIN)} (from 0).",
             where=run.path,
             fix="Look at those rows first. Else a lower optimizer.learning_rate or model.precision=fp32 usually cures "
             "it: the same command with --set and --accept-changes goes on with it, --fresh starts anew.",

@@ -1,8 +1,8 @@
 """Free notebook machines: what of their disk outlives them.
 
 A Colab machine is deleted with everything on it after at most 12 hours; what lies in a mounted Google Drive stays. Of a
-Kaggle machine only `/kaggle/working` can be kept (persistence "Files only" or a saved version). A run folder that dies
-with its machine is told, with the exact fix, before hours are spent.
+Kaggle machine only `/kaggle/working` can be kept (persistence "Files only" or a saved version). Where a run's folder
+would be deleted with its machine, the user is warned before hours are spent, with what to do about it.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from lexitrain.training.metrics import LossWatch, Window
 
 if TYPE_CHECKING:
-    from lexitrain.runs.folder import Event
+    from lexitrain.runs.journals import Event
 
 
 class ReturnToCheckpoint(Exception):

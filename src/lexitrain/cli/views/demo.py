@@ -1,0 +1,75 @@
+"""How `lexitrain demo` ends: the scores before and after, where everything lies, what to try."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lexitrain.cli.console import console
+
+if TYPE_CHECKING:
+    from lexitrain import EvaluationReport, Score, TrainingResult
+
+
+def print_scores(before_report: EvaluationReport, after_report: EvaluationReport) -> None:
+    """The scores of the base beside those of the trained adapter."""
+    from rich.table import Table
+
+    before, after = before_report.evaluation, after_report.evaluation
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("task", "score"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("trivial", "before", "after", "95 % interval", "n"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for task in after.tasks.values():
+        first = before.tasks[task.task]
+        n = str(task.validity.n)
+        table.add_row(task.task, "JSON validity", "", *_values(first.validity, task.validity), n)
+        for name, score in task.scores.items():
+            trivial = task.trivial.get(name)
+            table.add_row(
+                "",
+                name.replace("_", " "),
+                "–" if trivial is None else f"{trivial.value:.3f}",
+                *_values(first.scores[name], score),
+            )
+    out = console()
+    out.print()
+    out.print(table)
+    out.print(
+        f"\nJSON validity over all tasks: {before.validity:.3f} before, {after.validity:.3f} after. Scored on records "
+        "that training never saw. Trivial: most frequent level, mean score, unchanged sentence, most frequent reply."
+    )
+
+
+def _values(before: Score, after: Score) -> tuple[str, str, str]:
+    return (
+        f"{before.value:.3f}",
+        f"[bold]{after.value:.3f}[/]",
+        f"{after.low:.3f} – {after.high:.3f}",
+    )
+
+
+def print_places(
+    folder: Path, after: EvaluationReport, result: TrainingResult, seconds: float
+) -> None:
+    """Where everything lies, and what to try next."""
+    out = console()
+    run = result.run
+    out.print(
+        f"\nIn {seconds:.0f} s, {result.step} steps. Everything lies in {folder}:", markup=False
+    )
+    for place, what in (
+        (folder / "records.jsonl", "the generated records"),
+        (after.data.file.parent, "train, validation and test files, and how they came about"),
+        (run, "recipe, metrics, events, checkpoints"),
+        (result.adapter, "the adapter, in PEFT form with tokenizer and model card"),
+        (run / "evaluation", "scores and every answer, before and after"),
+    ):
+        out.print(f"  {place}  {what}", markup=False, soft_wrap=True)
+    out.print("\nTry it:")
+    out.print(
+        f'  lexitrain predict {run} --task grammar "She go to school every day."',
+        markup=False,
+        soft_wrap=True,
+    )

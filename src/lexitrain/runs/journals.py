@@ -1,0 +1,148 @@
+"""The lines of a run's two journals, metrics.jsonl and events.jsonl, and how they are written and read.
+
+A journal is a file of JSON objects, one a line. A last line that a crash has torn is left out; a broken line anywhere
+else is an error, because something else than this package has written there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from lexitrain.errors import RunError
+from lexitrain.storage.atomic import write_file
+from lexitrain.storage.journal import append_to_journal, whole_lines
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """One line of metrics.jsonl: the steps since the line before it.
+
+    Attributes:
+        step: optimizer steps done.
+        epoch: passes over the data done, a fraction.
+        loss: mean loss of a supervised token, nats.
+        learning_rate: of the step, before which it was set.
+        grad_norm: global gradient norm of the step before clipping.
+        samples_per_second, tokens_per_second: over wall-clock time, `layout_tokens` being counted.
+        supervised_tokens, layout_tokens: sums over the line's steps.
+        data_wait_seconds: time the device waited for samples and layouts.
+        memory_gb: peak so far, in 10^9 bytes: of the GPU's allocator, or of the process on a CPU.
+        validation_loss: mean loss of a supervised token of the validation samples, where measured at this step.
+    """
+
+    step: int
+    epoch: float
+    loss: float
+    learning_rate: float
+    grad_norm: float
+    samples_per_second: float
+    tokens_per_second: float
+    supervised_tokens: int
+    layout_tokens: int
+    data_wait_seconds: float
+    memory_gb: float
+    validation_loss: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of events.jsonl.
+
+    Attributes:
+        event: planned, started, resumed, rescued, checkpoint, rung, signal, stopped, mirror, warning, environment, nan,
+            broken, accepted or finished.
+        step: optimizer steps done when it happened.
+        time: UTC, ISO 8601.
+        details: whatever tells the reader more.
+    """
+
+    event: str
+    step: int
+    time: str
+    details: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+#: What a line must have: key -> JSON types.
+_Required = Mapping[str, tuple[type, ...]]
+
+_METRICS: _Required = {each.name: (int, float) for each in fields(Metrics)}
+_REQUIRED_METRICS: _Required = {k: v for k, v in _METRICS.items() if k != "validation_loss"}
+_REQUIRED_EVENT: _Required = {"event": (str,), "step": (int,), "time": (str,)}
+
+
+def read_metrics(path: Path) -> list[Metrics]:
+    """All lines, oldest first. Raises RunError for a broken line; a torn last one is left out."""
+    return [
+        # Keys that another version has written are passed over.
+        Metrics(**{key: value for key, value in line.items() if key in _METRICS})
+        for line in _read_lines(path, _REQUIRED_METRICS)
+    ]
+
+
+def append_metrics(path: Path, metrics: Metrics) -> None:
+    """Append one line, durably. Raises OSError: no space, and so on."""
+    line = asdict(metrics)
+    if metrics.validation_loss is None:
+        del line["validation_loss"]
+    append_to_journal(path, _encode(line))
+
+
+def cut_metrics(path: Path, after_step: int) -> None:
+    """Drop the lines of steps after `after_step`. Raises RunError for a broken line."""
+    if not path.exists():
+        return
+    lines = _read_lines(path, {"step": (int,)})
+    content = b"".join(_encode(line) for line in lines if line["step"] <= after_step)
+    if content != path.read_bytes():
+        write_file(path, content)
+
+
+def read_events(path: Path) -> list[Event]:
+    """All events, oldest first. Raises RunError for a broken line; a torn last one is left out."""
+    return [
+        Event(
+            line["event"],
+            line["step"],
+            line["time"],
+            {key: value for key, value in line.items() if key not in _REQUIRED_EVENT},
+        )
+        for line in _read_lines(path, _REQUIRED_EVENT)
+    ]
+
+
+def event_now(event: str, step: int, details: Mapping[str, Any]) -> Event:
+    """An event that happens at this moment."""
+    time = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return Event(event, step, time, dict(details))
+
+
+def append_event(path: Path, event: Event) -> None:
+    """Append one event, durably. Raises OSError: no space, and so on."""
+    line = {"event": event.event, "step": event.step, "time": event.time, **event.details}
+    append_to_journal(path, _encode(line))
+
+
+def _encode(line: Mapping[str, Any]) -> bytes:
+    return (json.dumps(line, ensure_ascii=False) + "\n").encode()
+
+
+def _read_lines(path: Path, required: _Required) -> list[dict[str, Any]]:
+    """The journal's objects. Raises RunError for a broken line that is not the torn last one."""
+    lines: list[dict[str, Any]] = []
+    for number, raw in enumerate(whole_lines(path), start=1):
+        try:
+            line = json.loads(raw)
+        except ValueError as error:
+            raise RunError(f"Not valid JSON: {error}.", where=f"{path}:{number}") from error
+        if not isinstance(line, dict) or not all(
+            isinstance(line.get(key), kinds)  # pyright: ignore[reportUnknownMemberType]
+            for key, kinds in required.items()
+        ):
+            raise RunError("This is not a line of this journal.", where=f"{path}:{number}")
+        lines.append(line)  # pyright: ignore[reportUnknownArgumentType]
+    return lines

@@ -1,0 +1,107 @@
+"""What became of the runs in a folder: state, progress, losses, and the command to go on with.
+
+All is read from the runs' own files, without torch; some milliseconds a run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lexitrain.errors import InputError
+from lexitrain.runs.checkpoint_names import MANIFEST
+from lexitrain.runs.folder import Run
+from lexitrain.runs.journals import Event
+
+#: Events that a run's state follows from; others may come at any time.
+_TURNS = {"started", "resumed", "stopped", "finished"}
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """What became of one run.
+
+    Attributes:
+        path: the run's folder.
+        recipe: name of its recipe.
+        state: finished, running, stopped (by its own will, resumable), interrupted (by a crash or kill, resumable) or
+            broken (cannot be read).
+        step, total_steps: optimizer steps done and planned.
+        loss: last logged training loss, nats a supervised token.
+        best_validation_loss: the lowest one measured.
+        checkpoint_step: of the newest checkpoint.
+        checkpoint_age_seconds: since it was written.
+        next: the command to give next, or why there is none.
+    """
+
+    path: str
+    recipe: str | None
+    state: str
+    step: int = 0
+    total_steps: int | None = None
+    loss: float | None = None
+    best_validation_loss: float | None = None
+    checkpoint_step: int | None = None
+    checkpoint_age_seconds: float | None = None
+    next: str = ""
+
+
+def run_folders(folder: Path) -> list[Path]:
+    """The folder itself and those at most two levels below it that hold a run, by name.
+
+    Two levels, because a run with one adapter a task is a folder of runs.
+    """
+    candidates = [folder, *sorted(folder.glob("*/")), *sorted(folder.glob("*/*/"))]
+    return sorted({path for path in candidates if Run(path).exists()})
+
+
+def summarize(path: Path) -> RunSummary:
+    """What became of the run in the folder `path`; a run that cannot be read is `broken`."""
+    try:
+        return _summarize(Run(path))
+    except InputError as error:
+        return RunSummary(str(path), None, "broken", next=str(error))
+
+
+def _summarize(run: Run) -> RunSummary:
+    recipe, events, metrics = run.read_recipe(), run.events(), run.metrics()
+    steps = run.checkpoint_steps()
+    losses = [line.validation_loss for line in metrics if line.validation_loss is not None]
+    totals = [each.details["total_steps"] for each in events if "total_steps" in each.details]
+    state = _state(run, events)
+    age = None
+    if steps:
+        age = time.time() - (run.checkpoint(steps[-1]) / MANIFEST).stat().st_mtime
+    return RunSummary(
+        path=str(run.path),
+        recipe=recipe.name,
+        state=state,
+        step=max(
+            [*steps, *(line.step for line in metrics), *(each.step for each in events)], default=0
+        ),
+        total_steps=totals[-1] if totals else None,
+        loss=metrics[-1].loss if metrics else None,
+        best_validation_loss=min(losses, default=None),
+        checkpoint_step=steps[-1] if steps else None,
+        checkpoint_age_seconds=None if age is None else round(age, 1),
+        next=_next(run, state, events),
+    )
+
+
+def _state(run: Run, events: Sequence[Event]) -> str:
+    if run.is_locked():
+        return "running"
+    turns = [each.event for each in events if each.event in _TURNS]
+    return turns[-1] if turns and turns[-1] in {"finished", "stopped"} else "interrupted"
+
+
+def _next(run: Run, state: str, events: Sequence[Event]) -> str:
+    if state == "finished":
+        return f"adapter in {run.adapter}"
+    if state == "running":
+        return "wait for it"
+    folders = [each.details.get("data") for each in events if each.event == "started"]
+    data = folders[0] if folders else "DIR"
+    return f"lexitrain train --recipe {run.recipe_file} --data {data} --run {run.path}"

@@ -1,0 +1,50 @@
+"""What became of runs, read from their own files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lexitrain.recipe.yaml_file import load_recipe
+from lexitrain.runs.folder import Run
+from lexitrain.runs.listing import run_folders, summarize
+from tests.runs.test_journals import metrics
+
+
+def make_run(path: Path, *events: str) -> Run:
+    run = Run(path)
+    run.write_recipe(load_recipe("demo"))
+    for event in events:
+        run.append_event(event, 0)
+    return run
+
+
+def test_runs_are_found_two_levels_below_and_no_deeper(tmp_path: Path) -> None:
+    for place in ("b", "a/grammar", "a/fluency", "a/fluency/deeper"):
+        make_run(tmp_path / place)
+    (tmp_path / "empty").mkdir()
+    found = [str(path.relative_to(tmp_path)) for path in run_folders(tmp_path)]
+    assert found == ["a/fluency", "a/grammar", "b"]
+    assert run_folders(tmp_path / "b") == [tmp_path / "b"]
+
+
+def test_the_last_turn_of_a_run_is_its_state(tmp_path: Path) -> None:
+    for events, state in (
+        ((), "interrupted"),
+        (("started", "warning"), "interrupted"),
+        (("started", "stopped", "checkpoint"), "stopped"),
+        (("started", "stopped", "resumed"), "interrupted"),
+        (("started", "finished", "mirror"), "finished"),
+    ):
+        run = make_run(tmp_path / "-".join(["run", *events]), *events)
+        assert summarize(run.path).state == state
+        with run.lock():
+            assert summarize(run.path).state == "running"
+
+
+def test_a_run_that_cannot_be_read_is_broken_and_says_why(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    run.append_metrics(metrics(10))
+    run.metrics_file.write_bytes(b"{\n" + run.metrics_file.read_bytes())
+    summary = summarize(run.path)
+    assert (summary.state, summary.recipe) == ("broken", None)
+    assert "metrics.jsonl:1" in summary.next
