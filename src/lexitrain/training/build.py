@@ -11,7 +11,8 @@ from lexitrain.models import attach_adapter, load_base, load_tokenizer
 from lexitrain.models.loading import compute_dtype
 from lexitrain.recipe.schema import Recipe
 from lexitrain.runs.folder import Run
-from lexitrain.samples.loading import Corpus, data_differences, load_corpus, other_data
+from lexitrain.samples.data_files import data_differences, other_data
+from lexitrain.samples.loading import RunSamples, load_samples
 from lexitrain.step import Processes, TrainingStep, build_optimizer, keep_freed_memory
 from lexitrain.tasks import registry
 from lexitrain.training.environment import changes, environment, no_longer_exact
@@ -55,7 +56,7 @@ def build_training(
     observer.stage("reading the data")
     tokenizer: Any = load_tokenizer(recipe.model.base, recipe.model.revision)
     tasks = registry(recipe.data.custom_tasks)
-    corpus = load_corpus(run, data_dir, recipe, tasks, tokenizer)
+    corpus = load_samples(run, data_dir, recipe, tasks, tokenizer)
     _settle_data(run, corpus, data_dir, observer, processes, accept_changes)
     if recipe.schedule.early_stopping is not None and not len(corpus.validation):
         raise InputError(
@@ -149,7 +150,7 @@ def _where_it_stands(run: Run, newest: Checkpoint | None) -> Standing:
 
 def _settle_data(
     run: Run,
-    corpus: Corpus,
+    corpus: RunSamples,
     data_dir: Path,
     observer: Observer,
     processes: Processes,

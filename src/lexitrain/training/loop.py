@@ -31,11 +31,11 @@ from lexitrain.training.recovery.non_finite import GoBack, require_number
 from lexitrain.training.stopping import Limits
 
 if TYPE_CHECKING:
-    from lexitrain.batching.layout import MicroBatch
+    from lexitrain.batching.micro_batch import MicroBatch
     from lexitrain.batching.sample_order import SampleOrder
     from lexitrain.recipe.schema import Recipe
-    from lexitrain.samples.loading import Corpus
-    from lexitrain.samples.rendering import Sample
+    from lexitrain.samples.loading import RunSamples
+    from lexitrain.samples.sample import Sample
     from lexitrain.step import StepResult, TrainingStep
     from lexitrain.training.recovery.checkpoint_writer import Outcome, Writer
     from lexitrain.training.recovery.crash_marker import StepMark
@@ -56,7 +56,7 @@ class Training:
 
     run: Run
     recipe: Recipe
-    corpus: Corpus
+    corpus: RunSamples
     order: SampleOrder
     step: TrainingStep
     adapter: AdapterFiles

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lexitrain.errors import InputError
 from lexitrain.records.record import iterate_split
-from lexitrain.samples.loading import file_facts
+from lexitrain.samples.data_files import file_facts
 from lexitrain.tasks import registry
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from lexitrain.training.metrics import peak_memory_gb
 if TYPE_CHECKING:
     from lexitrain.recipe.schema import Recipe
     from lexitrain.runs.folder import Run
-    from lexitrain.samples.loading import Corpus
+    from lexitrain.samples.loading import RunSamples
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,13 @@ class Foresight:
 
 
 def foresee(
-    run: Run, recipe: Recipe, corpus: Corpus, device: torch.device, *, processes: int, goes_on: bool
+    run: Run,
+    recipe: Recipe,
+    corpus: RunSamples,
+    device: torch.device,
+    *,
+    processes: int,
+    goes_on: bool,
 ) -> Foresight:
     """The plan of a run: that of its folder where it goes on, else a new one. Writes nothing.
 
@@ -101,7 +107,7 @@ def foresee(
     return Foresight(plan.recipe, document, before)
 
 
-def _planned(recipe: Recipe, corpus: Corpus, device: torch.device, limit: float) -> Plan:
+def _planned(recipe: Recipe, corpus: RunSamples, device: torch.device, limit: float) -> Plan:
     if find_spec("bitsandbytes") is None and recipe.model.quantization == "auto":
         recipe = with_settings(recipe, {"model.quantization": "none"})
     data = PlannedData(

@@ -20,7 +20,8 @@ from lexitrain.recipe.schema import Recipe
 from lexitrain.runs.disk_errors import storage_errors
 from lexitrain.runs.folder import Run
 from lexitrain.runs.read_only import Witness
-from lexitrain.samples.loading import file_differences, file_facts, other_data, require_known_tasks
+from lexitrain.samples.data_files import file_differences, file_facts, other_data
+from lexitrain.samples.loading import require_known_tasks
 from lexitrain.step import Processes, joined_processes, release_memory
 from lexitrain.storage.atomic import remove_folder
 from lexitrain.tasks import registry

@@ -20,7 +20,7 @@ from lexitrain.cli.main import run as lexitrain
 from lexitrain.errors import LexiTrainError
 from lexitrain.recipe.yaml_file import load_recipe, recipe_to_yaml
 from lexitrain.runs.folder import MANIFEST, Run
-from lexitrain.samples.loading import data_differences
+from lexitrain.samples.data_files import data_differences
 from lexitrain.synthetic import generate
 from lexitrain.training import train
 from lexitrain.training.environment import changes

@@ -13,7 +13,7 @@ import pytest
 from lexitrain.errors import Stopped
 from lexitrain.recipe.schema import Recipe
 from lexitrain.runs.folder import Event, Run
-from lexitrain.samples.rendering import Sample
+from lexitrain.samples.sample import Sample
 from lexitrain.step import StepResult, TrainingStep
 from lexitrain.training import train
 from tests.training.test_train import adapter_bytes, assert_equal_runs

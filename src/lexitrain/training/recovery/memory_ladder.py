@@ -32,9 +32,9 @@ from lexitrain.training.recovery.checkpoint_content import seed_step
 from lexitrain.training.recovery.non_finite import GoBack
 
 if TYPE_CHECKING:
-    from lexitrain.batching.layout import MicroBatch
+    from lexitrain.batching.micro_batch import MicroBatch
     from lexitrain.recipe.schema import ModelSection
-    from lexitrain.samples.rendering import Sample
+    from lexitrain.samples.sample import Sample
     from lexitrain.step import StepResult
     from lexitrain.training.loop import StepWork, Training
 
@@ -127,7 +127,9 @@ def climb(training: Training, samples: Sequence[Sample], cause: str) -> None:
     standing.rung = max(standing.rung, int(rung))
     details: dict[str, object] = {}
     if rung is Rung.SMALLER_CUTS:
-        standing.token_budget = _smaller_budget(step.lay_out(samples), step.token_budget)
+        standing.token_budget = _smaller_budget(
+            step.lay_out(samples), step.step_layout.token_budget
+        )
         details["token_budget"] = standing.token_budget
     elif rung is Rung.SHORTER_SAMPLES:
         details["max_length"] = SHORT
@@ -148,11 +150,11 @@ def apply_rungs(training: Training, details: dict[str, object] | None = None) ->
         step.recompute()
     if standing.token_budget is not None:
         step.limit_cuts(standing.token_budget)
-    if standing.rung >= Rung.SHORTER_SAMPLES and step.max_length > SHORT:
+    if standing.rung >= Rung.SHORTER_SAMPLES and step.step_layout.max_length > SHORT:
         corpus = training.corpus
         train, shortened, left = training.shortener.shortened(corpus.train, SHORT)
         training.corpus = corpus.with_train(train)
-        step.max_length = SHORT
+        step.shorten_rows(SHORT)
         if details is not None:
             details |= {"shortened": shortened, "still_longer": left}
 
@@ -168,10 +170,10 @@ def _next_rung(training: Training, samples: Sequence[Sample]) -> Rung | None:
     step, model = training.step, training.recipe.model
     if not step.recomputes and _may_recompute(training):
         return Rung.RECOMPUTATION
-    if _smaller_budget(step.lay_out(samples), step.token_budget) is not None:
+    if _smaller_budget(step.lay_out(samples), step.step_layout.token_budget) is not None:
         return Rung.SMALLER_CUTS
     padded = step.settings.layout == "padded"
-    if step.max_length > SHORT and (padded or max(map(len, samples)) > SHORT):
+    if step.step_layout.max_length > SHORT and (padded or max(map(len, samples)) > SHORT):
         return Rung.SHORTER_SAMPLES
     four_bit = training.standing.rung >= Rung.FOUR_BIT_BASE or step.quantized
     if not four_bit and model.quantization == "auto" and find_spec("bitsandbytes") is not None:

@@ -21,7 +21,7 @@ from lexitrain.errors import Stopped
 from lexitrain.step import attempt
 
 if TYPE_CHECKING:
-    from lexitrain.samples.rendering import Sample
+    from lexitrain.samples.sample import Sample
     from lexitrain.training.loop import Training
 
 #: How often a run goes back because of numbers that are none.
