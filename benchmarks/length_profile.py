@@ -23,7 +23,8 @@ from benchmarks.step_flops import instruction_lengths, lengths_of
 from lexitrain.batching.layout import lay_out
 from lexitrain.models import load_tokenizer
 from lexitrain.planning.estimate.mixture import PROFILE, profile_samples
-from lexitrain.samples.rendering import Renderer, Sample
+from lexitrain.samples.rendering import Renderer
+from lexitrain.samples.sample import Sample
 from lexitrain.tasks import registry
 
 ANY_LENGTH = 1 << 20

@@ -23,7 +23,7 @@ from benchmarks.workload import (
     step_samples,
     with_shared_prompt,
 )
-from lexitrain.samples.rendering import Sample
+from lexitrain.samples.sample import Sample
 
 RESULT = RESULTS / "shared_prompt.json"
 EXTRA = (0, 256, 512)

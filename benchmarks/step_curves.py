@@ -26,7 +26,7 @@ from benchmarks.workload import (
     rendered_samples,
     step_samples,
 )
-from lexitrain.samples.rendering import Sample
+from lexitrain.samples.sample import Sample
 
 RESULT = RESULTS / "step_curves.json"
 CURVE_SHAPE = replace(CPU_SHAPE, layers=4)

@@ -34,12 +34,13 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from benchmarks.mixture import benchmark_mixture
 from benchmarks.qwen_vocabulary import qwen_tokenizer
-from lexitrain.batching.layout import MicroBatch
+from lexitrain.batching.micro_batch import MicroBatch
 from lexitrain.models import attach_adapter
 from lexitrain.planning.rehearsal.kernels import CPU_ATTENTION_FLOPS
 from lexitrain.recipe.schema import Recipe
 from lexitrain.recipe.yaml_file import load_recipe
-from lexitrain.samples.rendering import Renderer, Sample
+from lexitrain.samples.rendering import Renderer
+from lexitrain.samples.sample import Sample
 from lexitrain.step import TrainingStep
 from lexitrain.tasks import registry
 
@@ -107,7 +108,7 @@ def blank(rows: int, length: int, scored: int) -> MicroBatch:
     """A micro-batch of which only the shape matters."""
     grid = np.zeros((rows, length), dtype=np.int64)
     flat = np.zeros(scored, dtype=np.int64)
-    return MicroBatch(grid, grid, grid, flat, flat, flat, rows * length)
+    return MicroBatch(grid, grid, grid, flat, flat, flat)
 
 
 @dataclass(frozen=True)

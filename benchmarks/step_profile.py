@@ -28,9 +28,9 @@ from benchmarks.workload import (
     rendered_samples,
     step_samples,
 )
-from lexitrain.batching.layout import MicroBatch
+from lexitrain.batching.micro_batch import MicroBatch
 from lexitrain.recipe.yaml_file import load_recipe
-from lexitrain.samples.rendering import Sample
+from lexitrain.samples.sample import Sample
 from lexitrain.step import TrainingStep
 
 RESULT = RESULTS / "step_profile.json"

@@ -12,7 +12,7 @@ from benchmarks.compare.competitors import EQUAL
 from benchmarks.workload import PAD, SEED, Shape, build_base
 from lexitrain.models import attach_adapter
 from lexitrain.recipe.yaml_file import load_recipe
-from lexitrain.samples.rendering import Sample
+from lexitrain.samples.sample import Sample
 from lexitrain.step import TrainingStep, build_optimizer, keep_freed_memory
 
 

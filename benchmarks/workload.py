@@ -22,7 +22,8 @@ import numpy as np
 
 from benchmarks.mixture import REAL_DATA, benchmark_mixture
 from benchmarks.qwen_vocabulary import qwen_tokenizer
-from lexitrain.samples.rendering import Renderer, Sample
+from lexitrain.samples.rendering import Renderer
+from lexitrain.samples.sample import Sample
 from lexitrain.synthetic import generate
 from lexitrain.tasks import registry
 

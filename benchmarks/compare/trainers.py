@@ -27,11 +27,11 @@ from benchmarks.compare.competitors import Competitor
 from benchmarks.compare.turns import Turns
 from benchmarks.compare.work import SHAPES, Work
 from benchmarks.workload import PAD, SEED, STEP_SAMPLES
-from lexitrain.batching.layout import IGNORED
+from lexitrain.batching.micro_batch import IGNORED
 from lexitrain.models import attach_adapter
 from lexitrain.models.adapter import adapter_weights
 from lexitrain.recipe.schema import Recipe
-from lexitrain.samples.rendering import Sample
+from lexitrain.samples.sample import Sample
 
 Row = dict[str, list[int]]
 _PER_ROW = 4  # samples in a packed row of 512; a longer prompt makes the rows longer, not emptier

@@ -9,7 +9,7 @@ from benchmarks import workload
 from benchmarks.compare.competitors import EQUAL, Competitor
 from lexitrain.recipe.schema import Recipe
 from lexitrain.recipe.yaml_file import load_recipe
-from lexitrain.samples.rendering import Sample
+from lexitrain.samples.sample import Sample
 
 if TYPE_CHECKING:
     import torch

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lexitrain.batching.cuts import CutCost
-from lexitrain.batching.layout import MicroBatch, lay_out
+from lexitrain.batching.layout import lay_out
+from lexitrain.batching.micro_batch import MicroBatch
 from lexitrain.batching.shares import cuts_for, deal
 from tests.step.test_equality import random_samples
 
@@ -25,7 +26,7 @@ def price(length: int) -> float:
 def batch_of(length: int) -> MicroBatch:
     row = np.zeros((1, length), dtype=np.int64)
     flat = np.zeros(1, dtype=np.int64)
-    return MicroBatch(row, row, row, flat, flat, flat, length)
+    return MicroBatch(row, row, row, flat, flat, flat)
 
 
 @given(st.lists(st.integers(1, 900), max_size=12), st.integers(1, 5))

@@ -9,14 +9,13 @@ from typing import Any
 import pytest
 
 from lexitrain.errors import InputError
-from lexitrain.preparation.pipeline import prepare
 from lexitrain.recipe.schema import Recipe
 from lexitrain.records.record import Record
 from lexitrain.runs.folder import Run
-from lexitrain.samples import loading as corpus_module
-from lexitrain.samples.loading import Corpus, data_differences, file_facts, load_corpus
-from lexitrain.synthetic import generate
+from lexitrain.samples import loading as loading_module
+from lexitrain.samples.loading import RunSamples, load_samples
 from lexitrain.tasks import registry
+from lexitrain.training.recovery.accepted_changes import data_differences
 from tests.tiny import tiny_tokenizer
 
 RecipeOf = Callable[..., Recipe]
@@ -38,12 +37,12 @@ class Echo(Task):
 
 
 @pytest.fixture
-def load(recipe_of: RecipeOf, data_dir: Path, tmp_path: Path) -> Callable[..., Corpus]:
-    def loaded(*settings: str, tokenizer: Any = None) -> Corpus:
+def load(recipe_of: RecipeOf, data_dir: Path, tmp_path: Path) -> Callable[..., RunSamples]:
+    def loaded(*settings: str, tokenizer: Any = None) -> RunSamples:
         recipe = recipe_of(settings)
         tasks = registry(recipe.data.custom_tasks)
         run = Run(tmp_path / "run")
-        found = load_corpus(run, data_dir, recipe, tasks, tokenizer or tiny_tokenizer())
+        found = load_samples(run, data_dir, recipe, tasks, tokenizer or tiny_tokenizer())
         found.save_new(run)
         return found
 
@@ -51,24 +50,24 @@ def load(recipe_of: RecipeOf, data_dir: Path, tmp_path: Path) -> Callable[..., C
 
 
 def test_the_second_time_samples_come_from_the_run(
-    load: Callable[..., Corpus], monkeypatch: pytest.MonkeyPatch
+    load: Callable[..., RunSamples], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = load()
     assert set(first.new) == {"train", "validation"}
-    monkeypatch.setattr(corpus_module, "_rendered", None)
+    monkeypatch.setattr(loading_module, "_rendered", None)
     second = load()
     assert second.new == {}
     assert second.summary == first.summary
     assert first.summary.samples["validation"] == {"fluency": 2, "grammar": 6}
 
 
-def test_rows_are_those_of_the_file_when_tasks_are_chosen(load: Callable[..., Corpus]) -> None:
+def test_rows_are_those_of_the_file_when_tasks_are_chosen(load: Callable[..., RunSamples]) -> None:
     chosen = load("data.tasks=[fluency]")
     assert [sample.index for sample in chosen.train] == list(range(0, 40, 3))
     assert {sample.task for sample in chosen.train} == {"fluency"}
 
 
-def test_what_does_not_fit_is_counted(load: Callable[..., Corpus], data_dir: Path) -> None:
+def test_what_does_not_fit_is_counted(load: Callable[..., RunSamples], data_dir: Path) -> None:
     long = Record("grammar", "short", {"corrected": "word " * 300, "errors": []}, {})
     cut = Record("fluency", "word " * 300, {"fluency_score": 0.5, "reasoning": "ok"}, {})
     with (data_dir / "train.jsonl").open("a") as file:
@@ -80,13 +79,13 @@ def test_what_does_not_fit_is_counted(load: Callable[..., Corpus], data_dir: Pat
     assert summary.token_lengths["train"]["max"] == 256
 
 
-def test_when_nothing_fits_the_reason_is_told(load: Callable[..., Corpus]) -> None:
+def test_when_nothing_fits_the_reason_is_told(load: Callable[..., RunSamples]) -> None:
     with pytest.raises(InputError, match=r"None of the records can be used.*tokens"):
         load("data.max_length=40")
 
 
 def test_a_change_of_template_length_or_task_code_is_seen(
-    load: Callable[..., Corpus], tmp_path: Path
+    load: Callable[..., RunSamples], tmp_path: Path
 ) -> None:
     plain = load()
     tokenizer = tiny_tokenizer().__class__(tokenizer_object=tiny_tokenizer().backend_tokenizer)
@@ -106,23 +105,3 @@ def test_a_change_of_template_length_or_task_code_is_seen(
     assert not load(f"data.custom_tasks=[{task}]").new
     task.write_text(CUSTOM_TASK + "\n# changed\n")
     assert load(f"data.custom_tasks=[{task}]").new
-
-
-@pytest.mark.parametrize("wrong", ["edited", "gone", "cut"])
-def test_files_that_their_report_does_not_describe_are_refused(tmp_path: Path, wrong: str) -> None:
-    folder = tmp_path / "data"
-    source = tmp_path / "raw.jsonl"
-    source.write_text("".join(record.to_json() + "\n" for record in generate(60, 1)))
-    prepare([str(source)], folder)
-    (tmp_path / "data" / ".data.partial-elsewhere-7").mkdir()  # a leftover alone is no reason
-    before = file_facts(folder)
-    path = folder / "validation.jsonl"
-    if wrong == "gone":
-        path.unlink()
-    else:
-        path.write_bytes(path.read_bytes()[:-1] if wrong == "cut" else b"")
-    with pytest.raises(InputError, match=r"validation\.jsonl is .*edited.*in part") as caught:
-        file_facts(folder)
-    assert "delete report.json" in str(caught.value)
-    (folder / "report.json").unlink()
-    assert file_facts(folder) != before

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from lexitrain.errors import InputError
 from lexitrain.records.record import Record
-from lexitrain.samples.rendering import Renderer, Sample
+from lexitrain.samples.rendering import Renderer
+from lexitrain.samples.sample import Sample
 from lexitrain.tasks import registry
 from tests.tiny import CHAT_TEMPLATE, tiny_tokenizer
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lexitrain.samples.rendering import Sample
+from lexitrain.samples.sample import Sample
 from lexitrain.samples.store import Samples, collect, read_saved
 
 
@@ -56,8 +56,8 @@ def test_the_file_gives_the_same_samples_under_the_same_key(
     samples.save(path, "key")
     found = read_saved(path, "key")
     assert found is not None
-    assert found.sha256 == samples.sha256
-    assert all(same(one, other) for one, other in zip(found, MADE, strict=True))
+    assert found.samples.sha256 == samples.sha256
+    assert all(same(one, other) for one, other in zip(found.samples, MADE, strict=True))
     assert read_saved(path, "other key") is None
     assert read_saved(tmp_path / "missing", "key") is None
 
@@ -70,7 +70,7 @@ def test_a_damaged_file_is_not_used(samples: Samples, tmp_path: Path) -> None:
         path.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
         found = read_saved(path, "key")
         # A flip in the JSON header may leave its meaning as it was; what is read is then what was saved.
-        assert found is None or found.sha256 == samples.sha256
+        assert found is None or found.samples.sha256 == samples.sha256
     path.write_bytes(content[:-1])
     assert read_saved(path, "key") is None
 
@@ -85,3 +85,20 @@ def test_the_hash_sees_every_part(samples: Samples) -> None:
     ):
         hashes.add(other.sha256)
     assert len(hashes) == 5
+
+
+def test_facts_are_kept_with_samples_and_guarded_like_them(
+    samples: Samples, tmp_path: Path
+) -> None:
+    path = tmp_path / "cache.safetensors"
+    samples.save(path, "key", {"records": "40", "why": "“no network”"})
+    found = read_saved(path, "key")
+    assert found is not None
+    assert found.about == {"records": "40", "why": "“no network”"}
+    assert found.samples.sha256 == samples.sha256
+    path.write_bytes(path.read_bytes().replace(b'\\"40\\"', b'\\"41\\"'))
+    assert read_saved(path, "key") is None
+    samples.save(path, "key")
+    plain = read_saved(path, "key")
+    assert plain is not None
+    assert plain.about == {}

@@ -6,6 +6,7 @@ relative 1e-5.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -15,10 +16,11 @@ import torch
 
 from lexitrain.batching import query_blocks as blocks_module
 from lexitrain.batching.cuts import CutCost
-from lexitrain.batching.layout import IGNORED, lay_out
+from lexitrain.batching.layout import lay_out
+from lexitrain.batching.micro_batch import IGNORED
 from lexitrain.models import attach_adapter, load_base
 from lexitrain.recipe.schema import LoraSection, ModelSection, OptimizerSection, StepSection
-from lexitrain.samples.rendering import Sample
+from lexitrain.samples.sample import Sample
 from lexitrain.step import TrainingStep, build_optimizer
 from tests.tiny import tiny_model
 
@@ -67,7 +69,8 @@ def training_step(model, **settings) -> TrainingStep:
         pad_id=PAD,
         clip=1.0,
     )
-    step.cut_cost = CutCost(pair=0, floor=0)  # as few cuts as the budget allows
+    as_few_as_the_budget_allows = CutCost(pair=0, floor=0)
+    step.step_layout = replace(step.step_layout, cost=as_few_as_the_budget_allows)
     return step
 
 
@@ -221,7 +224,7 @@ def test_buckets_change_nothing():
         token_budget=128,
         bucket=64,
     )
-    assert any(batch.real_tokens < batch.layout_tokens for batch in batches)
+    assert any((batch.tokens == PAD).any() for batch in batches)  # no sample holds that token
     result = step.gradients(samples, batches)
     loss, plain = plain_step(0, "completion")
     assert result.loss == pytest.approx(loss, rel=1e-5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lexitrain.batching.layout import IGNORED
+from lexitrain.batching.micro_batch import IGNORED
 from lexitrain.errors import InputError
 from lexitrain.models import attach_adapter
 from lexitrain.recipe.schema import LoraSection, OptimizerSection, StepSection

@@ -82,7 +82,7 @@ def test_what_fits_gives_nothing_up(
         "model.quantization": "none",
         "step.gradient_checkpointing": "never",
     }
-    assert [(s.recomputes, s.quantized, s.token_budget) for s in real(steps)] == [
+    assert [(s.recomputes, s.quantized, s.step_layout.token_budget) for s in real(steps)] == [
         (False, False, None)
     ]
     assert set(result.foresight) == {"peak_gb", "step_seconds", "hours"}

@@ -8,11 +8,15 @@ the cheapest; but its activations take the most memory, and so the shortest cuts
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lexitrain.batching.query_blocks import Integers
+
+if TYPE_CHECKING:
+    from lexitrain.batching.decoder_shape import DecoderShape
 
 _SHORT_CUTS = (576, 768, 1024, 1536)
 """Lengths of cuts to try for their memory, tokens. Shorter ones lose speed: more, smaller matrix products."""
@@ -40,11 +44,9 @@ class CutCost:
     floor: float = 256.0
 
     @classmethod
-    def of_shape(
-        cls, *, attention_width: int, weights_per_layer: int, floor: float = 256.0
-    ) -> CutCost:
-        """The cost for a decoder: `attention_width` = heads x head dimension."""
-        return cls(pair=14 * attention_width / (4 * weights_per_layer), floor=floor)
+    def of_shape(cls, shape: DecoderShape) -> CutCost:
+        """The cost for a decoder."""
+        return cls(pair=14 * shape.attention_width / (4 * shape.weights_per_layer))
 
     def of(self, lengths: NDArray[np.float64], cells: NDArray[np.float64]) -> NDArray[np.float64]:
         """Cost of cuts with the given lengths (positions) and cells."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from lexitrain.errors import InputError
+from lexitrain.errors import DataError
 from lexitrain.records.prepared import TRAIN, file_name
 
 Indices = NDArray[np.int64]
@@ -42,7 +42,7 @@ class SampleOrder:
         weights: task -> how often its samples appear in an epoch; 1 where not given.
 
     Raises:
-        InputError: no sample is left to train on.
+        DataError: no sample is left to train on.
     """
 
     tasks: Sequence[str]
@@ -61,7 +61,7 @@ class SampleOrder:
         ]
         self.samples_per_epoch = sum(count for _, count in self._groups)
         if self.samples_per_epoch == 0:
-            raise InputError(
+            raise DataError(
                 "There is no sample to train on.",
                 where="data.task_weights" if len(names) else file_name(TRAIN),
                 fix="Check the data, data.tasks and data.task_weights.",

@@ -2,8 +2,9 @@
 
 The cuts for one process may be too few, or too uneven, for several: the step lasts as long as its busiest process. So
 shorter cuts under a few token budgets are tried, never longer ones, which would need more memory than foreseen. Each
-set is dealt out (the dearest cut first, to whoever has least), and the set whose busiest process has least to do is
-taken. Dealing is a function of the cuts alone, so every process comes to the same shares without a word. Only numpy.
+set is dealt out (the dearest cut first, to the process with the least so far: Graham's LPT rule, 1969), and the set
+whose busiest process has the least to do is taken. Shares depend on the cuts alone: every process computes them for
+itself, and they are the same in all, so that none has to be sent. Only numpy.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from lexitrain.batching.cuts import CutCost
-from lexitrain.batching.layout import MicroBatch
+from lexitrain.batching.micro_batch import MicroBatch
 
-#: Cuts per process that are tried besides those for one process.
 _CUTS_EACH = (1, 2, 3)
+"""Cuts per process that are tried besides those for one process. More of them even out better, but repeat more."""
 
 
 def deal(batches: Sequence[MicroBatch], cost: CutCost, count: int) -> list[list[MicroBatch]]:

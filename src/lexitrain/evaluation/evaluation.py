@@ -17,7 +17,8 @@ import numpy as np
 from lexitrain.errors import InputError
 from lexitrain.evaluation.answering import ask
 from lexitrain.records.record import Record
-from lexitrain.samples.rendering import Ids, Renderer
+from lexitrain.samples.rendering import Renderer
+from lexitrain.samples.sample import Ids
 from lexitrain.tasks import Answer, Task
 from lexitrain.tasks.metrics.bootstrap import Score, bootstrap
 from lexitrain.tasks.metrics.scores import mean

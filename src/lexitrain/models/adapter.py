@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lexitrain.errors import InputError
+from lexitrain.errors import ModelError
 from lexitrain.models.projection import use_fused_projections
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def attach_adapter(
         start: folder of an adapter in PEFT form whose weights to start from.
 
     Raises:
-        InputError: the base has none of the targets, or `start` does not hold an adapter of this shape.
+        ModelError: the base has none of the targets, or `start` does not hold an adapter of this shape.
     """
     from peft import LoraConfig, TaskType, get_peft_model
 
@@ -79,7 +79,7 @@ def load_adapter(model: PreTrainedModel, folder: str | Path) -> PeftModel:
     """A saved adapter on `model`, frozen, for inference.
 
     Raises:
-        InputError: the folder holds no adapter in PEFT form, or one of another base.
+        ModelError: the folder holds no adapter in PEFT form, or one of another base.
     """
     from peft import PeftModel
 
@@ -141,7 +141,7 @@ def restore_adapter(model: PeftModel, folder: str | Path) -> None:
     """Put saved weights into the adapter that `model` already carries.
 
     Raises:
-        InputError: the file is missing, damaged, or of an adapter of another shape.
+        ModelError: the file is missing, damaged, or of an adapter of another shape.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -150,7 +150,7 @@ def restore_adapter(model: PeftModel, folder: str | Path) -> None:
     try:
         weights = load_file(file)
     except (OSError, SafetensorError) as error:
-        raise InputError(
+        raise ModelError(
             f"The adapter weights cannot be read: {error}",
             where=file,
             fix="Give a folder with an adapter in PEFT form, saved as safetensors.",
@@ -162,13 +162,13 @@ def put_weights(model: PeftModel, weights: dict[str, Tensor], file: Path) -> Non
     """Put the tensors of an adapter file into the adapter that `model` carries.
 
     Raises:
-        InputError: they are those of an adapter of another shape.
+        ModelError: they are those of an adapter of another shape.
     """
     from peft import set_peft_model_state_dict
 
     shapes = {name: tensor.shape for name, tensor in adapter_weights(model).items()}
     if shapes != {name: tensor.shape for name, tensor in weights.items()}:
-        raise InputError(
+        raise ModelError(
             "The adapter's tensors are not those this base and these LoRA settings need.",
             where=file,
             fix="Use the base it was trained on, with the same rank and targets.",
@@ -204,7 +204,7 @@ def _check_targets(model: PreTrainedModel, targets: tuple[str, ...]) -> None:
     present = {name.rpartition(".")[2] for name, _ in model.named_modules()}
     missing = [target for target in targets if target not in present]
     if missing:
-        raise InputError(
+        raise ModelError(
             f"The base model has no projection called {', '.join(missing)}.",
             where="lora.targets",
             fix="Name modules that the base's decoder layers have.",
@@ -219,7 +219,7 @@ def _read_config(folder: Path) -> LoraConfig:
     except (OSError, ValueError, TypeError):
         config = None
     if not isinstance(config, LoraConfig):
-        raise InputError(
+        raise ModelError(
             "There is no LoRA adapter in PEFT form here.",
             where=folder,
             fix=f"Give a folder that holds {CONFIG_FILE} and {WEIGHTS_FILE}.",
@@ -233,14 +233,14 @@ def _check_same_shape(saved: LoraConfig, wanted: LoraConfig, folder: str | Path)
         if field == "target_modules":
             has, needs = sorted(has), sorted(needs)
         if has != needs:
-            raise InputError(
+            raise ModelError(
                 f"The adapter to start from has lora.{key} {has}, the recipe {needs}.",
                 where=folder,
                 fix=f"Set lora.{key} to what the adapter has, or start a new adapter.",
             )
     for field in ("use_rslora", "use_dora", "rank_pattern", "alpha_pattern"):
         if getattr(saved, field, None):
-            raise InputError(
+            raise ModelError(
                 f"The adapter to start from has {field}, which is not trained here.",
                 where=folder,
                 fix="Start from a plain LoRA adapter, or start a new one.",

@@ -18,7 +18,8 @@ from urllib.request import Request, urlopen
 
 import yaml
 
-from lexitrain.errors import InputError, nearest
+from lexitrain.batching.decoder_shape import DecoderShape
+from lexitrain.errors import ModelError, nearest
 from lexitrain.models.location import NANO, resolve_base
 
 _HUB_SECONDS = 10.0
@@ -42,14 +43,13 @@ class Architecture:
         return int(self.config["num_hidden_layers"])
 
     @property
-    def hidden_size(self) -> int:
-        """Width of the hidden states."""
-        return int(self.config["hidden_size"])
+    def decoder(self) -> DecoderShape:
+        """Widths of the decoder.
 
-    @property
-    def vocabulary(self) -> int:
-        """Rows of the embedding and of the output head."""
-        return int(self.config["vocab_size"])
+        Raises:
+            ModelError: the configuration does not state one that a decoder such as Llama's has.
+        """
+        return DecoderShape.of_config(self.config)
 
     @property
     def fingerprint(self) -> str:
@@ -60,7 +60,7 @@ class Architecture:
         """The configuration that transformers builds the model from, `layers` deep instead of its own depth.
 
         Raises:
-            InputError: transformers does not know this kind of model.
+            ModelError: transformers does not know this kind of model.
         """
         from transformers import AutoConfig
 
@@ -73,14 +73,14 @@ class Architecture:
         try:
             return AutoConfig.for_model(kind, **content)
         except ValueError as error:
-            raise InputError(
+            raise ModelError(
                 f"The kind of model '{kind}' is not known.", where=self.name
             ) from error
 
 
 def built_in() -> tuple[str, ...]:
     """Hub ids whose shapes are built in; each also with `-Instruct`."""
-    return tuple(_facts())
+    return tuple(_built_in_configs())
 
 
 def architecture_of(base: str, revision: str | None = None) -> Architecture:
@@ -91,25 +91,18 @@ def architecture_of(base: str, revision: str | None = None) -> Architecture:
         revision: branch, tag or commit on the Hub, for an id that is not built in.
 
     Raises:
-        InputError: there is no such folder, its config.json is missing or unreadable, or the id is not built in and
+        ModelError: there is no such folder, its config.json is missing or unreadable, or the id is not built in and
             the Hub cannot be asked.
     """
     source = resolve_base(base)
     if base == NANO or Path(source).is_dir():
         return Architecture(base, _read_config(Path(source) / "config.json"))
-    facts = _facts().get(base.removesuffix("-Instruct"))
-    if facts is not None:
-        return Architecture(base, facts["config"])
-    return Architecture(base, _from_hub(base, revision))
-
-
-def published_parameters(name: str) -> int:
-    """Parameters of a built-in model, as published; a tied output head is counted once."""
-    return int(_facts()[name]["parameters"])
+    config = _built_in_configs().get(base.removesuffix("-Instruct"))
+    return Architecture(base, _from_hub(base, revision) if config is None else config)
 
 
 @cache
-def _facts() -> dict[str, dict[str, Any]]:
+def _built_in_configs() -> dict[str, dict[str, Any]]:
     text = files("lexitrain.models").joinpath("architectures.yaml").read_text(encoding="utf-8")
     return yaml.safe_load(text)
 
@@ -118,11 +111,11 @@ def _read_config(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise InputError(
+        raise ModelError(
             "There is no config.json, which says what shape the model has.", where=path.parent
         ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"The file cannot be read: {error}.", where=path) from error
+        raise ModelError(f"The file cannot be read: {error}.", where=path) from error
     return _checked_config(text, path)
 
 
@@ -130,11 +123,11 @@ def _checked_config(text: str, where: object) -> dict[str, Any]:
     try:
         content = json.loads(text)
     except ValueError as error:
-        raise InputError(f"This is not valid JSON: {error}.", where=where) from error
+        raise ModelError(f"This is not valid JSON: {error}.", where=where) from error
     needed = {"model_type", "num_hidden_layers", "hidden_size", "vocab_size"}
     missing = needed - set(content) if isinstance(content, dict) else needed
     if missing:
-        raise InputError(
+        raise ModelError(
             f"This configuration does not say {', '.join(sorted(missing))}.", where=where
         )
     return content
@@ -169,7 +162,7 @@ def _asked_for(base: str, revision: str | None) -> str:
     except (OSError, ValueError) as error:
         instructed = (f"{name}-Instruct" for name in built_in())
         close = nearest(base, [*built_in(), *instructed])
-        raise InputError(
+        raise ModelError(
             f"The shape of {base} is not built in, and the Hub did not give it: {error}.",
             where="model.base",
             fix=(f"Did you mean {close}? " if close else "")

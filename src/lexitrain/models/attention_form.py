@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
-from lexitrain.errors import InputError
+from lexitrain.errors import DeviceError, ModelError
+from lexitrain.models.precision import is_ampere_or_later
 
 AttentionKind = Literal["dense", "blocks", "flex"]
-
-_FLEX_FROM = (8, 0)
 
 
 def attention_kind(
@@ -22,23 +21,25 @@ def attention_kind(
         dropout: share of attention weights that the base drops in training; only `dense` can.
 
     Raises:
-        InputError: `flex` on a CPU, where PyTorch has no backward pass for it, or on a GPU before capability 8.0;
-            `blocks` on a GPU; either of them for a base that drops attention weights.
+        DeviceError: `flex` on a CPU, where PyTorch has no backward pass for it, or on a GPU before compute capability
+            8.0; `blocks` on a GPU.
+        ModelError: either of them for a base that drops attention weights.
     """
-    modern = capability is not None and capability >= _FLEX_FROM
-    refusal = None
+    modern = is_ampere_or_later(capability)
+    advice: dict[str, str] = {"where": "step.attention", "fix": "Use step.attention=auto."}
     if wanted == "flex" and not modern:
-        refusal = "FlexAttention trains on GPUs of compute capability 8.0 and later only."
-    elif wanted == "blocks" and capability is not None:
-        refusal = "Attention by blocks uses a kernel that only a CPU has."
-    elif wanted in {"blocks", "flex"} and dropout:
-        refusal = (
-            f"This base drops attention weights (attention_dropout={dropout}); {wanted} cannot."
+        raise DeviceError(
+            "FlexAttention trains on GPUs of compute capability 8.0 and later only.", **advice
         )
-    if refusal:
-        raise InputError(refusal, where="step.attention", fix="Use step.attention=auto.")
+    if wanted == "blocks" and capability is not None:
+        raise DeviceError("Attention by blocks uses a kernel that only a CPU has.", **advice)
+    if wanted in {"blocks", "flex"} and dropout:
+        raise ModelError(
+            f"This base drops attention weights (attention_dropout={dropout}); {wanted} cannot.",
+            **advice,
+        )
     if wanted != "auto":
-        return wanted  # pyright: ignore[reportReturnType]
+        return cast("AttentionKind", wanted)
     if dropout:
         return "dense"
     if capability is None:

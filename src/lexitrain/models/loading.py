@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from lexitrain.errors import InputError, MissingExtra
+from lexitrain.errors import MissingExtra, ModelError
 from lexitrain.models.location import resolve_base
+from lexitrain.models.precision import compute_precision, torch_dtype
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -30,7 +31,7 @@ def load_tokenizer(base: str, revision: str | None = None) -> PreTrainedTokenize
     learn to stop.
 
     Raises:
-        InputError: the tokenizer cannot be had, has no chat template, or has no token to pad with.
+        ModelError: the tokenizer cannot be had, has no chat template, or has no token to pad with.
     """
     from transformers import AutoTokenizer
 
@@ -40,7 +41,7 @@ def load_tokenizer(base: str, revision: str | None = None) -> PreTrainedTokenize
             source, revision=revision, trust_remote_code=False
         )
     if tokenizer.chat_template is None:
-        raise InputError(
+        raise ModelError(
             f"The tokenizer of {base} has no chat template.",
             where="model.base",
             fix="Use an instruction-tuned base, such as Qwen/Qwen2.5-0.5B-Instruct.",
@@ -55,7 +56,7 @@ def _pad_token(tokenizer: Any, base: str) -> str:
     for token in ("<|endoftext|>", "<pad>", "[PAD]", tokenizer.unk_token, tokenizer.bos_token):
         if token in tokenizer.get_vocab() and token != tokenizer.eos_token:
             return str(token)
-    raise InputError(
+    raise ModelError(
         f"The tokenizer of {base} has no token to pad with besides its end of turn.",
         where="model.base",
         fix="Set pad_token in its tokenizer_config.json to a special token that text never holds.",
@@ -63,17 +64,10 @@ def _pad_token(tokenizer: Any, base: str) -> str:
 
 
 def compute_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """The dtype for a recipe's `model.precision` on a device.
-
-    `auto` decides by compute capability, not by `torch.cuda.is_bf16_supported()`, which says yes on cards that only
-    emulate bf16: bf16 from 8.0, fp16 below, fp32 on a CPU.
-    """
-    named = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-    if precision != "auto":
-        return named[precision]
-    if device.type != "cuda":
-        return torch.float32
-    return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
+    """The dtype for a recipe's `model.precision` on a device, see `compute_precision`."""
+    on_gpu = device.type == "cuda"
+    capability = torch.cuda.get_device_capability(device) if on_gpu else None
+    return torch_dtype(compute_precision(precision, capability))
 
 
 def load_base(
@@ -87,7 +81,7 @@ def load_base(
         dtype: of the weights and of the computation, see `compute_dtype`.
 
     Raises:
-        InputError: the model cannot be had or is of a kind transformers does not know.
+        ModelError: the model cannot be had or is of a kind transformers does not know.
         MissingExtra: `nf4` without bitsandbytes.
     """
     from transformers import AutoModelForCausalLM
@@ -143,7 +137,7 @@ def _had_from(base: str) -> Iterator[None]:
         yield
     except (OSError, ValueError) as error:  # the Hub's errors are OSErrors
         reason = str(error).strip().partition("\n")[0]
-        raise InputError(
+        raise ModelError(
             f"The base model {base} cannot be loaded: {reason}",
             where="model.base",
             fix="If a folder or a run was meant, there is none of this name. Without a network, give a local folder "

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lexitrain.errors import InputError
+from lexitrain.errors import ModelError
 from lexitrain.storage.user_paths import user_path
 
 NANO = "nano"
@@ -18,7 +18,7 @@ def resolve_base(base: str) -> str:
     """What transformers can load for `base`: the packaged folder for `nano`, an existing folder, or a Hub id.
 
     Raises:
-        InputError: `base` is written as a path and no such folder exists.
+        ModelError: `base` is written as a path and no such folder exists.
     """
     if base == NANO:
         return str(Path(__file__).parent / NANO)
@@ -26,7 +26,7 @@ def resolve_base(base: str) -> str:
     if folder.is_dir():
         return str(folder)
     if base.startswith((".", "/", "~")) or "\\" in base or base.count("/") > 1:
-        raise InputError(
+        raise ModelError(
             f"There is no base model at {base}.",
             where="model.base",
             fix="Give a folder that holds config.json, a Hub id such as Qwen/Qwen2.5-0.5B-Instruct, or nano.",

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lexitrain.errors import InputError
+from lexitrain.errors import DataError
 
 Counts = NDArray[np.int64]
 
@@ -120,15 +120,15 @@ def length_report(
         unfit: how many samples no step can hold.
 
     Raises:
-        InputError: there are no samples.
+        DataError: there are no samples, or none that a step can hold.
     """
     totals = prompts + completions
     if not len(totals):
-        raise InputError(
+        raise DataError(
             "There are no samples to measure.", fix="Bring records: lexitrain data prepare"
         )
     if not steps:
-        raise InputError(
+        raise DataError(
             f"No sample fits {max_length} tokens, even without the learner's text.",
             where="data.max_length",
             fix=f"The longest sample has {int(totals.max())} tokens.",

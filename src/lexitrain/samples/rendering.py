@@ -17,42 +17,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lexitrain.errors import InputError
+from lexitrain.errors import DataError, InputError, ModelError
+from lexitrain.samples.sample import Ids, Sample
 from lexitrain.tasks.registry import unknown_task
 
 if TYPE_CHECKING:
     from lexitrain.records.record import Record
     from lexitrain.tasks.task import Message, Task
 
-Ids = NDArray[np.int32]
 _BATCH = 1000  # samples tokenized in one call
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """A record as the model sees it.
-
-    Attributes:
-        prompt_ids: int32 [P], P >= 1; the last one ends the assistant header.
-        completion_ids: int32 [C], C >= 1; the answer and the end of turn. Of a conversation: all that follows the
-            first assistant header, up to the last end of turn.
-        supervised: bool [C]; where the completion token is a target: everywhere, but for the other side's turns.
-        task: short name.
-        index: row of the record in its file.
-        truncated: whether the learner's text was shortened.
-    """
-
-    prompt_ids: Ids
-    completion_ids: Ids
-    supervised: NDArray[np.bool_]
-    task: str
-    index: int
-    truncated: bool = False
-
-    def __len__(self) -> int:
-        return len(self.prompt_ids) + len(self.completion_ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +49,7 @@ class Renderer:
         max_length: tokens a sample may have, prompt and completion together.
 
     Raises:
-        InputError: the tokenizer has no chat template, no pad token of its own, or no end-of-turn token.
+        ModelError: the tokenizer has no chat template, no pad token of its own, or no end-of-turn token.
     """
 
     def __init__(self, tokenizer: Any, registry: Mapping[str, Task], max_length: int) -> None:
@@ -88,7 +62,7 @@ class Renderer:
         self._special_pattern = re.compile("|".join(map(re.escape, self._special)) or r"(?!)")
         name = tokenizer.name_or_path or type(tokenizer).__name__
         if not tokenizer.chat_template:
-            raise InputError(
+            raise ModelError(
                 "The tokenizer has no chat template.",
                 where=name,
                 fix="Take an instruct model, or add chat_template to tokenizer_config.json.",
@@ -96,7 +70,7 @@ class Renderer:
         self.end_of_turn = self._find_end_of_turn(name)
         self.end_of_turn_id: int = tokenizer.convert_tokens_to_ids(self.end_of_turn)
         if tokenizer.pad_token_id in (None, self.end_of_turn_id, tokenizer.eos_token_id):
-            raise InputError(
+            raise ModelError(
                 f"The pad token ({tokenizer.pad_token}) must be a token of its own: where it also "
                 "ends a turn, a model that ignores padding never learns to stop.",
                 where=name,
@@ -112,7 +86,9 @@ class Renderer:
         """The sample of a record with its answer.
 
         Raises:
-            InputError: unknown task, invalid output, or instruction and answer alone exceed `max_length`.
+            TaskError: there is no such task, or the answer is none of its schema's.
+            DataError: instruction and answer alone exceed `max_length`.
+            ModelError: the chat template does not let an answer be told from its prompt.
         """
         return self.render_all([record], first_index=index)[0]
 
@@ -131,7 +107,7 @@ class Renderer:
                 Without it such a record is an error.
 
         Raises:
-            InputError: see `render`.
+            InputError: see `render`; which of its children depends on the record.
         """
         samples: list[Sample] = []
         for start in range(0, len(records), _BATCH):
@@ -181,7 +157,7 @@ class Renderer:
     def _text(self, record: Record) -> _Text:
         task = self.task(record)
         if record.messages is not None and (reason := task.check(record)):
-            raise InputError(f"The record is no {task.short} conversation: {reason}.")
+            raise DataError(f"The record is no {task.short} conversation: {reason}.")
         turns = self._clean(task.messages(record))
         pieces: list[tuple[str, bool]] = []
         prompt, done = "", ""
@@ -191,7 +167,7 @@ class Renderer:
             header = self._template(turns[:end], add_generation_prompt=True)
             full = self._template(turns[: end + 1])
             if not (header.startswith(done) and full.startswith(header)):
-                raise InputError(
+                raise ModelError(
                     "The chat template changes earlier turns when a turn is added, so an answer "
                     "cannot be told from its prompt.",
                     where=self.tokenizer.name_or_path,
@@ -228,7 +204,7 @@ class Renderer:
         after = self._template(probe).rpartition("#answer#")[2].lstrip()
         found = [token for token in self._special if after.startswith(token)]
         if not found:
-            raise InputError(
+            raise ModelError(
                 "The chat template ends an answer with no special token, so a model cannot learn "
                 "where to stop.",
                 where=name,
@@ -277,8 +253,8 @@ class Renderer:
             raise self._too_long(self.max_length + excess)
         return task.with_learner_text(record, part)
 
-    def _too_long(self, tokens: int) -> InputError:
-        return InputError(
+    def _too_long(self, tokens: int) -> DataError:
+        return DataError(
             f"Without the learner's text the sample still has more than {self.max_length} tokens "
             f"(about {tokens}).",
             fix="Raise data.max_length.",

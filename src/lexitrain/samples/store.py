@@ -1,15 +1,15 @@
-"""Tokenized samples in a few flat arrays, kept in a file of the run folder.
+"""Tokenized samples in a few flat arrays, kept in a file: in a run's folder, and in the cache of plans.
 
 Rendering and tokenizing 14,000 records takes seconds, a million minutes; a resumed run reads the arrays instead. They
-take 5 bytes a token and 13 a sample, in memory and on disk. The file carries the key of what it was made from (data,
-tokenizer, template, tasks' code, length) and a hash of its arrays; a file of another key or a damaged one is made anew.
+take 5 bytes a token and 13 a sample, in memory and on disk. The file carries the key of what it was made from
+(`fingerprint.py`) and a hash of its content; a file of another key or a damaged one is made anew.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from lexitrain.samples.rendering import Sample
+from lexitrain.samples.sample import Sample
 from lexitrain.storage.atomic import write_file
 
 _FORMAT = "1"
@@ -101,16 +101,40 @@ class Samples(Sequence[Sample]):
             "cut": self.cut,
         }
 
-    def save(self, path: Path, key: str) -> None:
-        """Write the arrays as safetensors under the key of what they were made from."""
-        about = {
+    def save(self, path: Path, key: str, about: Mapping[str, str] | None = None) -> None:
+        """Write the arrays as safetensors under the key of what they were made from.
+
+        Args:
+            path: of the file.
+            key: without which `read_saved` does not give them back.
+            about: facts to keep with them.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        header = {
             "format": _FORMAT,
             "key": key,
-            "sha256": self.sha256,
+            "sha256": _content_sha256(self, about or {}),
             "tasks": json.dumps(self.task_names),
             "skipped": str(self.skipped),
         }
-        write_file(path, save(self._arrays(), metadata=about))
+        if about:
+            header["about"] = json.dumps(dict(about), sort_keys=True)
+        write_file(path, save(self._arrays(), metadata=header))
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What a file of samples holds.
+
+    Attributes:
+        samples: as they were saved.
+        about: the facts that were kept with them.
+    """
+
+    samples: Samples
+    about: Mapping[str, str]
 
 
 def collect(samples: Iterable[Sample | None]) -> Samples:
@@ -144,17 +168,28 @@ def collect(samples: Iterable[Sample | None]) -> Samples:
     )
 
 
-def read_saved(path: Path, key: str) -> Samples | None:
-    """The saved samples, or None when there are none, they are of another key, or the file is damaged."""
+def read_saved(path: Path, key: str) -> Saved | None:
+    """What was saved, or None when nothing was, it is of another key, or the file is damaged."""
     try:
-        with safe_open(path, framework="numpy") as file:
-            about: dict[str, str] = file.metadata() or {}
-            if (about.get("format"), about.get("key")) != (_FORMAT, key):
+        opened: Any = safe_open(path, framework="numpy")  # it has no types
+        with opened as file:
+            header: dict[str, str] = file.metadata() or {}
+            if (header.get("format"), header.get("key")) != (_FORMAT, key):
                 return None
             arrays: dict[str, Any] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         samples = Samples(
-            task_names=tuple(json.loads(about["tasks"])), skipped=int(about["skipped"]), **arrays
+            task_names=tuple(json.loads(header["tasks"])), skipped=int(header["skipped"]), **arrays
         )
-        return samples if samples.sha256 == about["sha256"] else None
+        about: dict[str, str] = json.loads(header.get("about", "{}"))
+        whole = _content_sha256(samples, about) == header["sha256"]
+        return Saved(samples, about) if whole else None
     except (OSError, SafetensorError, ValueError, KeyError, TypeError):
         return None
+
+
+def _content_sha256(samples: Samples, about: Mapping[str, str]) -> str:
+    """Of all that a file holds; without facts that of the samples alone, as files had it that knew no others."""
+    if not about:
+        return samples.sha256
+    facts = json.dumps(dict(about), sort_keys=True)
+    return hashlib.sha256(f"{samples.sha256} {facts}".encode()).hexdigest()

@@ -104,7 +104,7 @@ class BlockAttention(torch.autograd.Function):
             if mask is not None:
                 out.copy_(found)
                 logs[:, :, queries] = log
-            else:
+            else:  # the trunk, which comes last: every later query has its own half by now
                 own = logs[:, :, queries]
                 share = torch.sigmoid(log - own).unsqueeze(-1)
                 out.lerp_(found, share.to(out.dtype))

@@ -53,7 +53,7 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """True for the process that writes and talks."""
+        """True for the process that writes files and reports."""
         return self.rank == 0
 
     def device(self) -> torch.device:

@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lexitrain.batching.cuts import CutCost
-from lexitrain.batching.layout import MicroBatch, lay_out
-from lexitrain.batching.shares import cuts_for, deal
-from lexitrain.errors import InputError
+from lexitrain.batching.decoder_shape import DecoderShape
+from lexitrain.batching.micro_batch import MicroBatch
+from lexitrain.batching.shares import deal
+from lexitrain.batching.step_layout import StepLayout
+from lexitrain.errors import ModelError
 from lexitrain.models.attention_form import AttentionKind, attention_kind
 from lexitrain.step.attention import attention_inputs, use_attention
 from lexitrain.step.loss_scale import FIRST, LossScale
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from lexitrain.recipe.schema import StepSection
-    from lexitrain.samples.rendering import Sample
+    from lexitrain.samples.sample import Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ class TrainingStep:
     """Gradients, update and validation loss of one model. Built once a run.
 
     Attributes:
+        step_layout: how steps are laid out and cut. It is replaced as a whole, never changed, because background
+            workers read it.
         grad_norm: global norm of the gradient that `gradients` left, before clipping.
         loss_scale: of fp16; part of a run's state.
 
@@ -64,7 +67,8 @@ class TrainingStep:
         processes: those that train together.
 
     Raises:
-        InputError: the model's output head is not a plain frozen matrix.
+        ModelError: the model's output head is not a plain frozen matrix, or the base is no decoder such as Llama's.
+        DeviceError: the device does not compute attention as the recipe asks.
     """
 
     def __init__(
@@ -81,10 +85,6 @@ class TrainingStep:
         self.model = model
         self.optimizer = optimizer
         self.settings = settings
-        self.max_length = max_length
-        self.token_budget = None if settings.token_budget == "auto" else settings.token_budget
-        self.micro_batch = None if settings.micro_batch == "auto" else settings.micro_batch
-        self.pad_id = pad_id
         self.clip = clip
         self.processes = processes or Processes()
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -100,8 +100,14 @@ class TrainingStep:
             getattr(base.config, "attention_dropout", None) or 0.0,  # not every base has it
         )
         use_attention(base, self.attention)
-        self.bucket = _bucket(settings, device, self.attention)
-        self.cut_cost = cut_cost(base.config)
+        self.step_layout = StepLayout.of_recipe(
+            settings,
+            DecoderShape.of_config(base.config),
+            max_length=max_length,
+            pad_id=pad_id,
+            attention=self.attention,
+            device=device.type,
+        )
         self.quantized: bool = getattr(base, "is_quantized", False)
         self.recomputes = settings.gradient_checkpointing == "always"
         set_gradient_checkpointing(base, self.recomputes)
@@ -114,14 +120,18 @@ class TrainingStep:
 
     def limit_cuts(self, token_budget: int) -> None:
         """Cut steps by this token budget from now on, whatever the recipe says. The gradient stays the same."""
-        self.token_budget, self.micro_batch = token_budget, None
+        self.step_layout = replace(self.step_layout, token_budget=token_budget, micro_batch=None)
+
+    def shorten_rows(self, max_length: int) -> None:
+        """Pad the rows of the `padded` layout to so many tokens from now on."""
+        self.step_layout = replace(self.step_layout, max_length=max_length)
 
     def lay_out(self, samples: Sequence[Sample]) -> list[MicroBatch]:
         """The micro-batches of a step, those of all processes, cut so that together they finish first.
 
         Numpy only, so a background worker can do it ahead of time.
         """
-        return self._cuts(samples, self.processes.count)
+        return self.step_layout.lay_out(samples, self.processes.count)
 
     def gradients(
         self, samples: Sequence[Sample], batches: Sequence[MicroBatch] | None = None
@@ -139,7 +149,8 @@ class TrainingStep:
         if batches is None:
             batches = self.lay_out(samples)
         supervised = sum(batch.supervised_tokens for batch in batches)
-        own = deal(batches, self.cut_cost, self.processes.count)[self.processes.rank]
+        shares = deal(batches, self.step_layout.cost, self.processes.count)
+        own = shares[self.processes.rank]
         while True:
             total = self._accumulate_together(own, supervised)
             loss, self.grad_norm = self._read(total / supervised)
@@ -215,30 +226,11 @@ class TrainingStep:
         This process computes all of it.
         """
         self._set_mode(training=False)
-        batches = self._cuts(samples, 1)
+        batches = self.step_layout.lay_out(samples)
         total = torch.zeros((), dtype=torch.float32, device=self._head.device)
         for batch in batches:
             total += self._sum_of_losses(batch)
         return total.item(), sum(batch.supervised_tokens for batch in batches)
-
-    def _cuts(self, samples: Sequence[Sample], processes: int) -> list[MicroBatch]:
-        settings = self.settings
-
-        def under(token_budget: int | None) -> list[MicroBatch]:
-            return lay_out(
-                samples,
-                layout=settings.layout,
-                loss=settings.loss,
-                max_length=max([self.max_length, *map(len, samples)]),
-                pad_id=self.pad_id,
-                token_budget=token_budget,
-                micro_batch=self.micro_batch,
-                cost=self.cut_cost,
-                bucket=self.bucket,
-                blocks=self.attention == "blocks",
-            )
-
-        return cuts_for(under, self.token_budget, self.cut_cost, processes)
 
     def _sum_of_losses(self, batch: MicroBatch) -> Tensor:
         columns = [block.columns for block in batch.blocks]
@@ -268,35 +260,12 @@ def _multiply(tensors: list[Tensor], factor: float) -> None:
 
 
 def _on_device(arrays: Sequence[NDArray[np.int64]], device: torch.device) -> list[Tensor]:
-    """The arrays as tensors; to a GPU in one transfer that nobody waits for."""
+    """The arrays as tensors; to a GPU in one transfer, during which the host goes on."""
     if device.type != "cuda":
         return [torch.from_numpy(array).to(device) for array in arrays]
     packed = torch.from_numpy(np.concatenate([array.ravel() for array in arrays]))
     parts = packed.pin_memory().to(device, non_blocking=True).split([each.size for each in arrays])
     return [part.view(array.shape) for part, array in zip(parts, arrays, strict=True)]
-
-
-def _bucket(settings: StepSection, device: torch.device, attention: AttentionKind) -> int:
-    """What row lengths are rounded up to. Fused kernels want masks of a multiple of 8; compiled ones few lengths."""
-    if settings.bucket != "auto":
-        return settings.bucket
-    if device.type == "cpu":
-        return 1
-    return 64 if attention == "flex" else 16
-
-
-def cut_cost(config: Any) -> CutCost:
-    """The cost of cuts for a decoder of the given transformers configuration."""
-    hidden = config.hidden_size
-    heads = config.num_attention_heads
-    head_dimension = getattr(config, "head_dim", None) or hidden // heads
-    attention_width = heads * head_dimension
-    key_value_width = config.num_key_value_heads * head_dimension
-    return CutCost.of_shape(
-        attention_width=attention_width,
-        weights_per_layer=hidden
-        * (2 * attention_width + 2 * key_value_width + 3 * config.intermediate_size),
-    )
 
 
 def set_gradient_checkpointing(base: Any, on: bool) -> None:
@@ -312,19 +281,20 @@ def set_gradient_checkpointing(base: Any, on: bool) -> None:
 
 def _frozen_head(base: Any) -> Tensor:
     head = base.get_output_embeddings()
+    # Fields by which Gemma, Cohere and Granite change the logits after the head; the loss here would leave that out.
     scaled = [
         name
         for name in ("final_logit_softcapping", "logit_scale", "logits_scaling")
         if getattr(base.config, name, None) not in (None, 1, 1.0)
     ]
     if not isinstance(head, torch.nn.Linear) or head.bias is not None or scaled:
-        raise InputError(
+        raise ModelError(
             "The base model's output head is not a plain matrix, which the loss needs.",
             where="model.base",
             fix="Use a base such as Qwen2.5, Llama or SmolLM2.",
         )
     if head.weight.requires_grad:
-        raise InputError(
+        raise ModelError(
             "The output head is trainable, but only projections of the decoder layers can be.",
             where="lora.targets",
             fix="Leave lm_head and embed_tokens out of lora.targets.",

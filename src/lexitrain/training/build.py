@@ -11,7 +11,7 @@ from lexitrain.errors import RecipeError
 from lexitrain.models import attach_adapter, compute_dtype, load_base, load_tokenizer
 from lexitrain.records.prepared import TRAIN, VALIDATION, file_name, split_file
 from lexitrain.runs.checkpoint_names import step_of
-from lexitrain.samples.loading import load_corpus
+from lexitrain.samples.loading import load_samples
 from lexitrain.step import TrainingStep, build_optimizer, keep_freed_memory
 from lexitrain.tasks import registry
 from lexitrain.training.environment import changes, environment, no_longer_exact
@@ -32,7 +32,7 @@ from lexitrain.training.step_work import StepSource
 if TYPE_CHECKING:
     from lexitrain.recipe.schema import Recipe
     from lexitrain.runs.folder import DataSummary, Run
-    from lexitrain.samples.loading import Corpus
+    from lexitrain.samples.loading import RunSamples
     from lexitrain.step import Processes
     from lexitrain.training.event_log import Observer
     from lexitrain.training.recovery.crash_marker import CrashMarker
@@ -90,13 +90,13 @@ def build_run(recipe: Recipe, run: Run, call: Call, marker: CrashMarker) -> Buil
     observer.stage("reading the data")
     tokenizer: Any = load_tokenizer(recipe.model.base, recipe.model.revision)
     tasks = registry(recipe.data.custom_tasks)
-    corpus = load_corpus(run, call.data_dir, recipe, tasks, tokenizer)
+    samples = load_samples(run, call.data_dir, recipe, tasks, tokenizer)
     settle_data(
-        run, corpus.summary, call.data_dir, observer, accept=call.accept, write=processes.first
+        run, samples.summary, call.data_dir, observer, accept=call.accept, write=processes.first
     )
-    _require_validation(recipe, corpus)
+    _require_validation(recipe, samples)
     order = SampleOrder(
-        corpus.train.tasks,
+        samples.train.tasks,
         recipe.seed,
         recipe.step.effective_batch,
         recipe.schedule.epochs,
@@ -110,7 +110,7 @@ def build_run(recipe: Recipe, run: Run, call: Call, marker: CrashMarker) -> Buil
     device = processes.device()
     plan = processes.from_first(
         lambda: plan_run(
-            run, recipe, corpus, device, processes=processes.count, goes_on=newest is not None
+            run, recipe, samples, device, processes=processes.count, goes_on=newest is not None
         )
     )
     observer.stage("loading the model")
@@ -118,14 +118,14 @@ def build_run(recipe: Recipe, run: Run, call: Call, marker: CrashMarker) -> Buil
     if newest is not None:
         restore(newest, step.model, step.optimizer, step.loss_scale)
     writer = _writer(run, recipe, checkpoints, processes)
-    source = StepSource(corpus.train, order, step)
+    source = StepSource(samples.train, order, step)
     shortener = Shortener(split_file(call.data_dir, TRAIN), tasks, tokenizer)
     ladder = MemoryLadder(recipe, state, step, source, shortener, log)
     ladder.apply()
     guard = NonFiniteGuard(state, step, log, lambda: log.write_outcomes(writer.outcomes(wait=True)))
     training = Training(
         recipe=recipe,
-        validation=corpus.validation,
+        validation=samples.validation,
         order=order,
         step=step,
         source=source,
@@ -140,16 +140,16 @@ def build_run(recipe: Recipe, run: Run, call: Call, marker: CrashMarker) -> Buil
         saved_at=None if newest is None else newest.step,
     )
     if processes.first:
-        _write_first_files(recipe, corpus, plan, log)
+        _write_first_files(recipe, samples, plan, log)
         dtype = compute_dtype(recipe.model.precision, device)
         _write_environment(log, environment(device, dtype, recipe.seed, processes.count))
     run.cut_metrics(state.logged_at)
     resumed = None if newest is None else newest.path.name
-    return BuiltRun(training, tokenizer, corpus.summary, plan, resumed)
+    return BuiltRun(training, tokenizer, samples.summary, plan, resumed)
 
 
-def _require_validation(recipe: Recipe, corpus: Corpus) -> None:
-    if recipe.schedule.early_stopping is not None and not len(corpus.validation):
+def _require_validation(recipe: Recipe, samples: RunSamples) -> None:
+    if recipe.schedule.early_stopping is not None and not len(samples.validation):
         raise RecipeError(
             "Early stopping needs validation samples, and there are none.",
             where="schedule.early_stopping",
@@ -220,14 +220,14 @@ def _writer(
     return CheckpointWriter(checkpoints, mirror, background=saving.background)
 
 
-def _write_first_files(recipe: Recipe, corpus: Corpus, plan: RunPlan, log: EventLog) -> None:
+def _write_first_files(recipe: Recipe, samples: RunSamples, plan: RunPlan, log: EventLog) -> None:
     """Write what a run has from its start, as far as it is missing. The recipe comes first: it makes the run."""
     run = log.run
     if not run.exists():
         run.write_recipe(recipe)
     if not run.data_file.is_file():
-        run.write_data(corpus.summary)
-    corpus.save_new(run)
+        run.write_data(samples.summary)
+    samples.save_new(run)
     if not run.plan_file.is_file():
         run.write_plan(plan.document)
         log.write("planned", **plan.summary())

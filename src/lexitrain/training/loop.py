@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from lexitrain.batching.sample_order import SampleOrder
     from lexitrain.recipe.schema import Recipe
     from lexitrain.runs.folder import Run
-    from lexitrain.samples.rendering import Sample
+    from lexitrain.samples.sample import Sample
     from lexitrain.step import Processes, StepResult, TrainingStep
     from lexitrain.training.event_log import EventLog
     from lexitrain.training.recovery.checkpoint_writer import CheckpointWriter

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lexitrain.errors import DataError
 from lexitrain.records.prepared import TRAIN, iterate_split, split_file
-from lexitrain.samples.loading import file_facts
+from lexitrain.samples.data_files import file_facts
 from lexitrain.tasks import registry, unknown_task
 from lexitrain.training.result import TrainingResult
 

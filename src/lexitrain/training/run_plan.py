@@ -26,7 +26,7 @@ from lexitrain.training.metrics import peak_memory_gb
 if TYPE_CHECKING:
     from lexitrain.recipe.schema import Recipe
     from lexitrain.runs.folder import Run
-    from lexitrain.samples.loading import Corpus
+    from lexitrain.samples.loading import RunSamples
 
 
 @dataclass(frozen=True)
@@ -74,14 +74,20 @@ class RunPlan:
 
 
 def plan_run(
-    run: Run, recipe: Recipe, corpus: Corpus, device: torch.device, *, processes: int, goes_on: bool
+    run: Run,
+    recipe: Recipe,
+    samples: RunSamples,
+    device: torch.device,
+    *,
+    processes: int,
+    goes_on: bool,
 ) -> RunPlan:
     """The plan of a run: that of its folder where it goes on, else a new one. Writes nothing.
 
     Args:
         run: its folder.
         recipe: as the user gave it.
-        corpus: its samples.
+        samples: its samples.
         device: what it is trained on.
         processes: that share the machine's memory where there is no GPU.
         goes_on: whether there is a checkpoint to go on from.
@@ -94,23 +100,23 @@ def plan_run(
         return RunPlan(recipe, {"choices": {}}, before)
     limit, source = _limit(recipe, device, processes)
     try:
-        plan = _planned(recipe, corpus, device, limit)
+        plan = _planned(recipe, samples, device, limit)
     except InputError as error:  # a base that trains but cannot be rehearsed
         return RunPlan(recipe, {"choices": {}, "not_foreseen": str(error)}, before)
     document = {**plan_json(plan), "memory_limit_from": source}
     return RunPlan(plan.recipe, document, before)
 
 
-def _planned(recipe: Recipe, corpus: Corpus, device: torch.device, limit: float) -> Plan:
+def _planned(recipe: Recipe, samples: RunSamples, device: torch.device, limit: float) -> Plan:
     if find_spec("bitsandbytes") is None and recipe.model.quantization == "auto":
         recipe = with_settings(recipe, {"model.quantization": "none"})
     data = PlannedData(
-        train=corpus.train,
-        validation=corpus.validation,
-        source=corpus.summary.folder,
+        train=samples.train,
+        validation=samples.validation,
+        source=samples.summary.folder,
         exact=True,
-        key=corpus.summary.rendered_sha256,
-        skipped=corpus.summary.skipped.get("train", 0),
+        key=samples.summary.rendered_sha256,
+        skipped=samples.summary.skipped.get("train", 0),
     )
     return make_plan(recipe, device_at_hand(device), lambda _: data, memory_limit=limit)
 

@@ -19,7 +19,8 @@ from lexitrain.models.adapter import CONFIG_FILE, WEIGHTS_FILE
 from lexitrain.runs.disk_errors import storage_errors
 from lexitrain.runs.folder import Run
 from lexitrain.runs.read_only import ReadOnlyRun
-from lexitrain.samples.loading import file_facts, require_known_tasks
+from lexitrain.samples.data_files import file_facts
+from lexitrain.samples.loading import require_known_tasks
 from lexitrain.step import joined_processes, release_memory
 from lexitrain.storage.atomic import remove_folder
 from lexitrain.tasks import registry

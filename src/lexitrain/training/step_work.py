@@ -18,9 +18,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 if TYPE_CHECKING:
-    from lexitrain.batching.layout import MicroBatch
+    from lexitrain.batching.micro_batch import MicroBatch
     from lexitrain.batching.sample_order import SampleOrder
-    from lexitrain.samples.rendering import Sample
+    from lexitrain.samples.sample import Sample
     from lexitrain.samples.store import Samples
     from lexitrain.step import TrainingStep
 

@@ -67,3 +67,28 @@ def test_what_is_not_there_is_named(tmp_path: Path):
         own_data(tmp_path, loader)
     with pytest.raises(InputError, match="no such file"):
         own_data(tmp_path / "x.jsonl", loader)
+
+
+def test_a_cache_that_is_damaged_is_made_anew(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    first = own_data(folder, loader)(NANO)
+    (file,) = tmp_path.rglob("*.safetensors")
+    file.write_bytes(file.read_bytes()[:-1])
+    again = own_data(folder, loader)(NANO)
+    assert (len(again.train), again.key) == (len(first.train), first.key)
+    assert len(own_data(folder, forbidden)(NANO).train) == len(first.train)
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    (tmp_path / "lexitrain").write_text("in the way")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert len(own_data(folder, loader)(NANO).train) == 50
+
+
+def test_estimated_lengths_stay_marked_when_they_come_from_the_cache(folder: Path):
+    first, again = own_data(folder, loader)(HUB), own_data(folder, forbidden)(HUB)
+    assert (again.exact, again.source) == (first.exact, first.source) == (False, first.source)

@@ -2,25 +2,68 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from lexitrain.batching.layout import lay_out
+from lexitrain.batching.sample_order import SampleOrder
 from lexitrain.errors import InputError
-from lexitrain.models.architecture import Architecture, architecture_of
+from lexitrain.models import attach_adapter
+from lexitrain.models.architecture import architecture_of
 from lexitrain.planning.estimate.mixture import MIXTURE_SAMPLES, estimated_ids, profile_samples
-from lexitrain.planning.estimate.planned_steps import PlannedData, cut_cost_of, laid_out, plan_steps
+from lexitrain.planning.estimate.planned_steps import PlannedData, PlannedSteps, plan_steps
+from lexitrain.planning.rehearsal.cost import Target, shapes_of
+from lexitrain.recipe.schema import Recipe
 from lexitrain.recipe.yaml_file import load_recipe
-from lexitrain.step.training_step import cut_cost
+from lexitrain.step import TrainingStep, build_optimizer
 from tests.tiny import tiny_model
 
 SAMPLES = profile_samples(500, max_length=512)
 DATA = PlannedData(SAMPLES, SAMPLES[:50], "test", exact=False, key="test")
 
 
-def test_a_cut_costs_what_training_thinks():
-    config = tiny_model().config
-    assert cut_cost_of(Architecture("tiny", config.to_dict())) == cut_cost(config)
+T4, A100 = (7, 5), (8, 0)
+
+
+def steps_of(recipe: Recipe, capability: tuple[int, int] | None = None) -> PlannedSteps:
+    target = Target.of(recipe.model.precision, capability, recipe.step.attention)
+    return plan_steps(recipe, DATA, architecture_of(recipe.model.base), target)
+
+
+@pytest.mark.parametrize("settings", [[], ["step.token_budget=600"], ["step.layout=packed"]])
+def test_a_step_is_laid_out_as_training_would(settings: list[str], tmp_path: Path):
+    """One step of the plan against the product's own step, on the same base and samples."""
+    tiny_model().save_pretrained(tmp_path)
+    recipe = load_recipe("fast", [f"model.base={tmp_path}", "optimizer.name=adamw", *settings])
+    model = attach_adapter(tiny_model(), recipe.lora, 1)
+    step = TrainingStep(
+        model,
+        build_optimizer(model.parameters(), recipe.optimizer),
+        recipe.step,
+        max_length=recipe.data.max_length,
+        pad_id=1,
+        clip=1.0,
+    )
+    data = PlannedData(SAMPLES[:24], [], "test", exact=False, key="24")
+    target = Target.of("auto", None, recipe.step.attention)
+    planned = plan_steps(recipe, data, architecture_of(str(tmp_path)), target)
+    order = SampleOrder([s.task for s in data.train], recipe.seed, 24, recipe.schedule.epochs)
+    first = [data.train[index] for index in order.samples(0)]
+    assert planned.spread[0] == shapes_of(step.lay_out(first))
+
+
+@pytest.mark.parametrize(("capability", "bucket"), [(None, 1), (T4, 16), (A100, 64)])
+def test_rows_are_padded_to_the_buckets_of_the_device(
+    capability: tuple[int, int] | None, bucket: int
+):
+    lengths = {
+        cut.length for step in steps_of(load_recipe("fast"), capability).spread for cut in step
+    }
+    assert all(length % bucket == 0 for length in lengths)
+    assert any(length % (2 * bucket) for length in lengths)
+    given = steps_of(load_recipe("fast", ["step.bucket=96"]), capability)
+    assert all(cut.length % 96 == 0 for step in given.spread for cut in step)
 
 
 def test_the_mixture_keeps_its_proportions():
@@ -42,7 +85,7 @@ def test_no_sample_is_longer_than_the_limit():
 
 def test_steps_are_counted_and_laid_out_as_in_training():
     recipe = load_recipe("fast")
-    steps = plan_steps(recipe, DATA, architecture_of(recipe.model.base))
+    steps = steps_of(recipe, T4)
     assert steps.steps_per_epoch == -(-500 // 24)
     assert steps.total_steps == 4 * steps.steps_per_epoch
     assert steps.validation_batches == 3
@@ -55,7 +98,7 @@ def test_steps_are_counted_and_laid_out_as_in_training():
 
 def test_by_blocks_the_longest_micro_batch_is_among_the_heaviest():
     recipe = load_recipe("fast")
-    steps = plan_steps(recipe, DATA, architecture_of(recipe.model.base), blocks=True)
+    steps = steps_of(recipe)
     longest = max(cut.positions for step in steps.heaviest for cut in step)
     assert longest >= max(cut.positions for step in steps.spread for cut in step)
     assert longest >= max(map(len, DATA.train))
@@ -63,22 +106,19 @@ def test_by_blocks_the_longest_micro_batch_is_among_the_heaviest():
 
 def test_padding_computes_every_row_in_full():
     recipe = load_recipe("notebook")
-    steps = plan_steps(recipe, DATA, architecture_of(recipe.model.base))
+    steps = steps_of(recipe, T4)
     full = [step for step in steps.spread if len(step) == 6]
     assert full
     assert all(cut.rows == 4 and cut.length == 512 for step in full for cut in step)
 
 
 def test_a_budget_makes_smaller_cuts():
-    recipe = load_recipe("fast", ["step.token_budget=512"])
-    cost = cut_cost_of(architecture_of(recipe.model.base))
-    cuts = laid_out(SAMPLES[:24], recipe, cost)
-    assert max(cut.layout_tokens for cut in cuts) <= 512
-    free = laid_out(SAMPLES[:24], load_recipe("fast"), cost)
-    plain = lay_out(
-        SAMPLES[:24], layout="tree", loss="completion", max_length=512, pad_id=0, cost=cost
+    cuts, free = (
+        [cut for step in steps_of(load_recipe("fast", settings), T4).spread for cut in step]
+        for settings in (["step.token_budget=512"], [])
     )
-    assert [cut.layout_tokens for cut in free] == [cut.layout_tokens for cut in plain]
+    assert max(cut.positions for cut in cuts) <= 512 < max(cut.positions for cut in free)
+    assert len(cuts) > len(free)
 
 
 def test_estimated_tokens_share_what_the_real_ones_share():

@@ -14,7 +14,7 @@ from lexitrain.errors import Stopped
 from lexitrain.recipe.schema import Recipe
 from lexitrain.runs.folder import Run
 from lexitrain.runs.journals import Event
-from lexitrain.samples.rendering import Sample
+from lexitrain.samples.sample import Sample
 from lexitrain.step import StepResult, TrainingStep
 from lexitrain.training import train
 from tests.training.test_train import adapter_bytes, assert_equal_runs

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import yaml
 
 from lexitrain.errors import InputError, nearest
+from lexitrain.models.precision import compute_precision
 
 Status = Literal["measured", "fitted", "catalogue"]
 
@@ -168,7 +169,7 @@ def _own(text: str) -> Gpu:
     half = _positive(given, "tflops")
     capability = _capability(given.get("capability", "8.0"))
     precisions = {"fp16": half, "fp32": _positive(given, "fp32", half / 4)}
-    if capability >= (8, 0):
+    if compute_precision("auto", capability) == "bf16":
         precisions["bf16"] = half
     return replace(
         like,

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch.nn.functional import linear, scaled_dot_product_attention
 
-from lexitrain.batching.layout import MicroBatch
+from lexitrain.batching.micro_batch import MicroBatch
 from lexitrain.batching.query_blocks import Block
 from lexitrain.models import attach_adapter, compute_dtype
 from lexitrain.models.architecture import Architecture
@@ -330,7 +330,6 @@ def blank_cut(cut: CutShape) -> MicroBatch:
         predict=flat,
         labels=np.full(cut.scored, 5, dtype=np.int64),
         sample=np.zeros(cut.scored, dtype=np.int64),
-        real_tokens=cut.positions,
         blocks=tuple(
             Block(start, end, np.arange(end - keys, end, dtype=np.int64))
             for start, end, keys in cut.block_bounds

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lexitrain.batching.decoder_shape import DecoderShape
+
 if TYPE_CHECKING:
     from lexitrain.recipe.schema import Recipe
 
@@ -65,7 +67,7 @@ def disk_use(config: Mapping[str, Any], recipe: Recipe, total_steps: int) -> Dis
         recipe: adapter, optimizer and checkpoints count.
         total_steps: of the whole run.
     """
-    tensors = adapter_tensors(config, recipe)
+    tensors = DecoderShape.of_config(config).adapter_sizes(recipe.lora.rank, recipe.lora.targets)
     adapter = sum(4 * count for count in tensors) + _NAME * len(tensors) + 1_000
     counts = 0 if recipe.optimizer.name == "adamw" else _STEP_COUNT * len(tensors)
     each = adapter + _optimizer_bytes(tensors, recipe.optimizer.name) + counts + _STATE_FILE
@@ -80,27 +82,6 @@ def disk_use(config: Mapping[str, Any], recipe: Recipe, total_steps: int) -> Dis
         most=kept + each,
         saves=saves,
     )
-
-
-def adapter_tensors(config: Mapping[str, Any], recipe: Recipe) -> list[int]:
-    """Elements of each adapter matrix, for decoders whose projections are named as Llama's and Qwen's."""
-    hidden, heads = int(config["hidden_size"]), int(config["num_attention_heads"])
-    size = int(config.get("head_dim") or hidden // heads)
-    queries = heads * size
-    keys = int(config.get("num_key_value_heads") or heads) * size
-    inner = int(config["intermediate_size"])
-    shapes = {
-        "q_proj": (hidden, queries),
-        "k_proj": (hidden, keys),
-        "v_proj": (hidden, keys),
-        "o_proj": (queries, hidden),
-        "gate_proj": (hidden, inner),
-        "up_proj": (hidden, inner),
-        "down_proj": (inner, hidden),
-    }
-    rank = recipe.lora.rank
-    layer = [rank * width for target in recipe.lora.targets for width in shapes.get(target, (0, 0))]
-    return layer * int(config["num_hidden_layers"])
 
 
 def _optimizer_bytes(tensors: list[int], name: str) -> int:

@@ -152,7 +152,7 @@ def make_plan(
     data = data_for(recipe)
 
     def steps_of(each: Recipe) -> PlannedSteps:
-        return plan_steps(each, data, architecture, blocks=target.attention == "blocks")
+        return plan_steps(each, data, architecture, target)
 
     decided = decide(recipe, architecture, target, limit, steps_of)
     steps = steps_of(decided.recipe)

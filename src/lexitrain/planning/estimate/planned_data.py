@@ -8,17 +8,15 @@ tokenizer nor torch. Some 0.15 ms a record the first time.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lexitrain.errors import InputError
+from lexitrain.errors import DataError, InputError
 from lexitrain.models.location import NANO
 from lexitrain.planning.estimate.mixture import MIXTURE_SAMPLES, estimated_ids, profile_samples
 from lexitrain.planning.estimate.planned_steps import PlannedData
@@ -26,13 +24,18 @@ from lexitrain.records.drawing import draw_records
 from lexitrain.records.prepared import TRAIN, VALIDATION, file_name, iterate_split, split_file
 from lexitrain.records.reading import read_records
 from lexitrain.records.record import BadRecord
-from lexitrain.samples.rendering import Renderer, Sample
+from lexitrain.samples.data_files import file_sha256
+from lexitrain.samples.fingerprint import base_fingerprint, hash_of, samples_key
+from lexitrain.samples.rendering import Renderer
+from lexitrain.samples.store import collect, read_saved
 from lexitrain.storage.user_paths import cache_folder
 from lexitrain.tasks.registry import aliases, registry
 
 if TYPE_CHECKING:
     from lexitrain.recipe.schema import Recipe
     from lexitrain.records.record import Record
+    from lexitrain.samples.sample import Sample
+    from lexitrain.tasks.task import Task
 
 Load = Callable[["Recipe"], Any]
 
@@ -72,19 +75,23 @@ def own_data(path: Path, load_tokenizer: Load) -> Callable[[Recipe], PlannedData
         path: folder or file.
         load_tokenizer: gives a recipe's tokenizer; raises InputError where it cannot be had.
     """
-    known: dict[str, PlannedData] = {}
+    known: dict[Any, PlannedData] = {}
     files = _files(path)
-    digest = _digest(files.values())
+    digest = hash_of(*(file_sha256(file) for file in files.values()))
 
     def data_for(recipe: Recipe) -> PlannedData:
-        key = _key(digest, recipe)
-        if key not in known:
+        model, data = recipe.model, recipe.data
+        asked = (model.base, model.revision, data.max_length, data.tasks, data.custom_tasks)
+        if asked not in known:
+            tasks = registry(data.custom_tasks)
+            # The base's name stands for its tokenizer, which is loaded only where there is something to render.
+            key = samples_key(digest, base_fingerprint(model), data, tasks)
             kept = _Kept.read(key)
             if kept is None:
-                kept = _render(files, recipe, load_tokenizer)
+                kept = _render(files, recipe, tasks, load_tokenizer)
                 kept.save(key)
-            known[key] = kept.planned(path, key)
-        return known[key]
+            known[asked] = kept.planned(path, key)
+        return known[asked]
 
     return data_for
 
@@ -114,29 +121,30 @@ class _Kept:
         )
 
     def save(self, key: str) -> None:
-        """Keep the arrays; a cache that cannot be written is no error."""
-        path = _cache_file(key)
-        about = json.dumps(
-            [len(self.train), self.train_records, self.validation_records, self.estimated]
-        )
-        partial = path.with_suffix(f".{os.getpid()}")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as file:
-                np.savez(file, about=np.array(about), **_arrays([*self.train, *self.validation]))
-            partial.replace(path)
-        except OSError:
-            partial.unlink(missing_ok=True)
+        """Keep them; a cache that cannot be written is no error."""
+        about = {
+            "train": str(len(self.train)),
+            "train_records": str(self.train_records),
+            "validation_records": str(self.validation_records),
+            "estimated": self.estimated,
+        }
+        with suppress(OSError):
+            collect([*self.train, *self.validation]).save(_cache_file(key), key, about)
 
     @classmethod
     def read(cls, key: str) -> _Kept | None:
-        """What was kept; None where nothing is, or it cannot be read."""
-        try:
-            with np.load(_cache_file(key), allow_pickle=False) as arrays:
-                train, records, validated, estimated = json.loads(str(arrays["about"]))
-                samples = _from_arrays(arrays)
-        except (OSError, ValueError, KeyError):
+        """What was kept; None where nothing is, or it cannot be used."""
+        saved = read_saved(_cache_file(key), key)
+        if saved is None:
             return None
+        try:
+            train, records, validated = (
+                int(saved.about[name]) for name in ("train", "train_records", "validation_records")
+            )
+            estimated = saved.about["estimated"]
+        except KeyError:  # kept by a version that needed other facts
+            return None
+        samples = list(saved.samples)
         return cls(samples[:train], samples[train:], records, validated, estimated)
 
 
@@ -152,45 +160,20 @@ def _files(path: Path) -> dict[str, Path]:
     if path.is_dir():
         found = {split: split_file(path, split) for split in (TRAIN, VALIDATION)}
         if not found[TRAIN].is_file():
-            raise InputError(
+            raise DataError(
                 f"There is no {file_name(TRAIN)} here.",
                 where=path,
                 fix="Make it with: lexitrain data prepare FILES --out DIR",
             )
         return {split: file for split, file in found.items() if file.is_file()}
     if not path.is_file():
-        raise InputError("There is no such file or folder.", where=path, fix="Check --data.")
+        raise DataError("There is no such file or folder.", where=path, fix="Check --data.")
     return {TRAIN: path}
 
 
-def _digest(files: Iterable[Path]) -> str:
-    digest = hashlib.sha256()
-    for path in files:
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
-
-
-def _key(digest: str, recipe: Recipe) -> str:
-    """Hash of what the samples are made from, apart from the tokenizer's own files, which a base's name stands for."""
-    data = recipe.data
-    parts = [digest, recipe.model.base, recipe.model.revision, data.max_length, data.tasks]
-    custom = [_custom_source(each) for each in data.custom_tasks]
-    rooms = Path(__file__).parents[2]
-    code = hashlib.sha256()
-    for file in (rooms / "samples" / "rendering.py", *sorted((rooms / "tasks").rglob("*.py"))):
-        code.update(file.read_bytes())
-    text = json.dumps([parts, custom, code.hexdigest()], default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def _custom_source(task: str) -> str:
-    path = Path(task)
-    return path.read_text(encoding="utf-8") if path.is_file() else task
-
-
-def _render(files: Mapping[str, Path], recipe: Recipe, load_tokenizer: Load) -> _Kept:
-    tasks = registry(recipe.data.custom_tasks)
+def _render(
+    files: Mapping[str, Path], recipe: Recipe, tasks: Mapping[str, Task], load_tokenizer: Load
+) -> _Kept:
     estimated = ""
     try:
         tokenizer = load_tokenizer(recipe)
@@ -216,7 +199,7 @@ def _render(files: Mapping[str, Path], recipe: Recipe, load_tokenizer: Load) -> 
             samples = [short for each in samples if (short := _estimated(each, limit))]
         splits[split] = samples, count
     if not splits[TRAIN][0]:
-        raise InputError(
+        raise DataError(
             "No record can be trained on.",
             where=files[TRAIN],
             fix="Check data.tasks and data.max_length.",
@@ -233,7 +216,7 @@ def _read(
         return
     for record in read_records(str(path), aliases=names):
         if isinstance(record, BadRecord):
-            raise InputError(
+            raise DataError(
                 record.reason,
                 where=f"{record.file}:{record.line}",
                 fix="Clean the records first: lexitrain data prepare",
@@ -256,38 +239,4 @@ def _estimated(sample: Sample, max_length: int) -> Sample | None:
 
 
 def _cache_file(key: str) -> Path:
-    return cache_folder("samples") / f"{key}.npz"
-
-
-def _arrays(samples: Sequence[Sample]) -> dict[str, Any]:
-    names = sorted({sample.task for sample in samples})
-    parts = [part for sample in samples for part in (sample.prompt_ids, sample.completion_ids)]
-    return {
-        "tokens": np.concatenate([*parts, np.empty(0, np.int32)]).astype(np.int32),
-        "supervised": np.concatenate([*(s.supervised for s in samples), np.empty(0, np.bool_)]),
-        "prompts": np.array([len(sample.prompt_ids) for sample in samples], dtype=np.int64),
-        "completions": np.array([len(sample.completion_ids) for sample in samples], dtype=np.int64),
-        "task": np.array([names.index(sample.task) for sample in samples], dtype=np.int64),
-        "names": np.array(json.dumps(names)),
-    }
-
-
-def _from_arrays(arrays: Any) -> list[Sample]:
-    names = json.loads(str(arrays["names"]))
-    tokens, supervised = arrays["tokens"], arrays["supervised"]
-    samples: list[Sample] = []
-    at = scored = 0
-    rows = zip(arrays["prompts"], arrays["completions"], arrays["task"], strict=True)
-    for index, (prompt, completion, task) in enumerate(rows):
-        middle, end = at + int(prompt), at + int(prompt) + int(completion)
-        samples.append(
-            Sample(
-                prompt_ids=tokens[at:middle],
-                completion_ids=tokens[middle:end],
-                supervised=supervised[scored : scored + int(completion)],
-                task=names[task],
-                index=index,
-            )
-        )
-        at, scored = end, scored + int(completion)
-    return samples
+    return cache_folder("samples") / f"{key}.safetensors"

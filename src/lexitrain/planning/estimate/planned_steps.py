@@ -7,23 +7,22 @@ mean stands for all, and the heaviest of the run, which decide the memory. Some 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lexitrain.batching.cuts import CutCost
-from lexitrain.batching.layout import MicroBatch, lay_out
 from lexitrain.batching.sample_order import SampleOrder, fixed_subset
+from lexitrain.batching.step_layout import StepLayout
 from lexitrain.planning.rehearsal.cost import CutShape, shapes_of
 
 if TYPE_CHECKING:
     from lexitrain.models.architecture import Architecture
+    from lexitrain.planning.rehearsal.cost import Target
     from lexitrain.recipe.schema import Recipe
-    from lexitrain.samples.rendering import Sample
+    from lexitrain.samples.sample import Sample
 
 SPREAD = 60
 """Steps whose mean stands for all; the mean is then known to about one percent."""
@@ -90,7 +89,7 @@ class PlannedSteps:
 
 
 def plan_steps(
-    recipe: Recipe, data: PlannedData, architecture: Architecture, *, blocks: bool = False
+    recipe: Recipe, data: PlannedData, architecture: Architecture, target: Target
 ) -> PlannedSteps:
     """Lay out the run of a recipe.
 
@@ -98,21 +97,27 @@ def plan_steps(
         recipe: its cuts are fixed: where `token_budget` is `auto` there is none.
         data: rendered for the recipe's max_length.
         architecture: decides what a cut costs, as in training.
-        blocks: whether attention goes by blocks.
+        target: its device and attention decide the layout, as in training.
     """
-    step, schedule = recipe.step, recipe.schedule
+    layout = StepLayout.of_recipe(
+        recipe.step,
+        architecture.decoder,
+        max_length=recipe.data.max_length,
+        pad_id=0,  # only shapes are wanted
+        attention=target.attention,
+        device=target.device,
+    )
     # Recipes that are compared often differ in nothing that the layout depends on.
     key = repr(
         (
-            (data.key, recipe.data.max_length, recipe.data.task_weights, recipe.seed),
-            (step.effective_batch, step.layout, step.loss, step.micro_batch, step.token_budget),
-            (schedule.epochs, recipe.validation.limit, cut_cost_of(architecture), blocks),
+            (data.key, recipe.data.task_weights, recipe.seed, recipe.step.effective_batch),
+            (recipe.schedule.epochs, recipe.validation.limit, layout),
         )
     )
     if key not in _laid_out:
         if len(_laid_out) == _MOST_LAID_OUT:
             del _laid_out[next(iter(_laid_out))]
-        _laid_out[key] = _plan_steps(recipe, data, architecture, blocks)
+        _laid_out[key] = _plan_steps(recipe, data, layout)
     return _laid_out[key]
 
 
@@ -120,9 +125,7 @@ _laid_out: dict[str, PlannedSteps] = {}
 _MOST_LAID_OUT = 16
 
 
-def _plan_steps(
-    recipe: Recipe, data: PlannedData, architecture: Architecture, blocks: bool
-) -> PlannedSteps:
+def _plan_steps(recipe: Recipe, data: PlannedData, layout: StepLayout) -> PlannedSteps:
     order = SampleOrder(
         [sample.task for sample in data.train],
         recipe.seed,
@@ -130,16 +133,17 @@ def _plan_steps(
         recipe.schedule.epochs,
         recipe.data.task_weights,
     )
-    lay = partial(laid_out, recipe=recipe, cost=cut_cost_of(architecture), blocks=blocks)
     chosen = np.unique(np.linspace(0, order.total_steps - 1, SPREAD).round().astype(int))
     indices = [order.samples(int(step)) for step in chosen]
-    batches = [lay([data.train[i] for i in step]) for step in indices]
+    batches = [layout.lay_out([data.train[i] for i in step]) for step in indices]
     spread = tuple(shapes_of(step) for step in batches)
     longest = max(spread, key=lambda step: max(cut.positions for cut in step))
     return PlannedSteps(
         spread=spread,
-        heaviest=(*_heaviest(order, data.train, lay), longest),
-        validation=tuple(shapes_of(lay(part)) for part in _validation_parts(recipe, data)),
+        heaviest=(*_heaviest(order, data.train, layout), longest),
+        validation=tuple(
+            shapes_of(layout.lay_out(part)) for part in _validation_parts(recipe, data)
+        ),
         total_steps=order.total_steps,
         steps_per_epoch=order.steps_per_epoch,
         samples=order.samples_per_epoch,
@@ -149,41 +153,8 @@ def _plan_steps(
     )
 
 
-def laid_out(
-    samples: Sequence[Sample], recipe: Recipe, cost: CutCost, *, blocks: bool = False
-) -> list[MicroBatch]:
-    """The micro-batches of a step, as `TrainingStep.lay_out` makes them."""
-    step = recipe.step
-    return lay_out(
-        samples,
-        layout=step.layout,
-        loss=step.loss,
-        max_length=recipe.data.max_length,
-        pad_id=0,
-        token_budget=None if step.token_budget == "auto" else step.token_budget,
-        micro_batch=None if step.micro_batch == "auto" else step.micro_batch,
-        cost=cost,
-        blocks=blocks,
-    )
-
-
-def cut_cost_of(architecture: Architecture) -> CutCost:
-    """What a cut costs, from the shape alone; the same as `lexitrain.step.training_step.cut_cost`."""
-    config = architecture.config
-    hidden, heads = int(config["hidden_size"]), int(config["num_attention_heads"])
-    size = int(config.get("head_dim") or hidden // heads)
-    attention, keys = heads * size, int(config.get("num_key_value_heads") or heads) * size
-    return CutCost.of_shape(
-        attention_width=attention,
-        weights_per_layer=hidden
-        * (2 * attention + 2 * keys + 3 * int(config["intermediate_size"])),
-    )
-
-
 def _heaviest(
-    order: SampleOrder,
-    samples: Sequence[Sample],
-    lay: Callable[[Sequence[Sample]], list[MicroBatch]],
+    order: SampleOrder, samples: Sequence[Sample], layout: StepLayout
 ) -> tuple[StepShape, ...]:
     """The steps with most tokens and that with the longest sample, of the first epochs; later ones are drawn alike."""
     lengths: NDArray[np.int64] = np.array([len(sample) for sample in samples], dtype=np.int64)
@@ -192,7 +163,10 @@ def _heaviest(
     totals = np.array([each.sum() for each in held])
     longest = int(np.argmax([each.max() for each in held]))
     found = {longest, *np.argsort(totals, kind="stable")[-HEAVIEST:].tolist()}
-    return tuple(shapes_of(lay([samples[i] for i in order.samples(s)])) for s in sorted(found))
+    return tuple(
+        shapes_of(layout.lay_out([samples[i] for i in order.samples(step)]))
+        for step in sorted(found)
+    )
 
 
 def _validated(recipe: Recipe, data: PlannedData) -> int:

@@ -23,7 +23,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 import lexitrain
-from lexitrain.planning.estimate.disk import adapter_tensors
 from lexitrain.planning.rehearsal.cost import CutShape, Memory, Target, Work
 from lexitrain.planning.rehearsal.optimizer_state import update_work
 from lexitrain.storage.atomic import write_file
@@ -192,7 +191,7 @@ def _fitted(architecture: Architecture, recipe: Recipe, target: Target) -> dict[
 
 def _sizes(architecture: Architecture, recipe: Recipe, trainable: int) -> list[int]:
     """Elements of each trained tensor; of a base with other projections only their sum is known."""
-    sizes = adapter_tensors(architecture.config, recipe)
+    sizes = architecture.decoder.adapter_sizes(recipe.lora.rank, recipe.lora.targets)
     return sizes if sum(sizes) == trainable else [trainable]
 
 

@@ -11,13 +11,14 @@ from dataclasses import asdict, dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Literal
 
+from lexitrain.batching.query_blocks import attention_cells
 from lexitrain.models.attention_form import AttentionKind, attention_kind
+from lexitrain.models.precision import Precision, compute_precision
 
 if TYPE_CHECKING:
-    from lexitrain.batching.layout import MicroBatch
+    from lexitrain.batching.micro_batch import MicroBatch
 
 DeviceKind = Literal["cpu", "cuda"]
-Dtype = Literal["fp32", "bf16", "fp16"]
 Phase = Literal["forward", "backward", "update"]
 Kind = Literal[
     "matmul",
@@ -49,7 +50,7 @@ class Target:
     """
 
     device: DeviceKind
-    dtype: Dtype
+    dtype: Precision
     attention: AttentionKind
 
     @classmethod
@@ -69,14 +70,11 @@ class Target:
             dropout: share of attention weights that the base drops.
 
         Raises:
-            InputError: the device cannot compute attention in that form, so that training would refuse.
+            DeviceError, ModelError: attention cannot be computed in that form, so that training would refuse.
         """
-        modern = capability is not None and capability >= (8, 0)
-        automatic: Dtype = "fp32" if capability is None else "bf16" if modern else "fp16"
-        named: dict[str, Dtype] = {"fp32": "fp32", "bf16": "bf16", "fp16": "fp16"}
         return cls(
             "cpu" if capability is None else "cuda",
-            named.get(precision, automatic),
+            compute_precision(precision, capability),
             attention_kind(attention, capability, dropout),
         )
 
@@ -113,10 +111,7 @@ class CutShape:
     @property
     def cells(self) -> int:
         """Cells of the attention matrix that are computed, for one head."""
-        if self.blocks:
-            own = sum(queries * keys for queries, keys in self.blocks)
-            return own + self.trunk * self.after_trunk
-        return self.rows * self.length**2
+        return attention_cells(self.rows, self.length, self.blocks, self.trunk)
 
     @property
     def block_bounds(self) -> tuple[tuple[int, int, int], ...]:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from lexitrain.batching.layout import MicroBatch
+from lexitrain.batching.micro_batch import MicroBatch
 from lexitrain.batching.query_blocks import Block
 from lexitrain.models import attach_adapter
+from lexitrain.models.precision import torch_dtype
 from lexitrain.planning.rehearsal.cost import CutShape, Target
 from lexitrain.planning.rehearsal.kernels import device_kernels, quantize
 from lexitrain.planning.rehearsal.recorder import Recorder, Recording
@@ -26,8 +27,6 @@ from lexitrain.step.training_step import set_gradient_checkpointing
 if TYPE_CHECKING:
     from lexitrain.models.architecture import Architecture
     from lexitrain.recipe.schema import Recipe
-
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ def build_fake_step(
     config = architecture.transformers_config(layers)
     with torch.device("meta"):
         base: Any = AutoModelForCausalLM.from_config(
-            config, dtype=_DTYPES[target.dtype], attn_implementation="sdpa"
+            config, dtype=torch_dtype(target.dtype), attn_implementation="sdpa"
         )
         base.requires_grad_(False).eval()
         parameters = sum(each.numel() for each in base.parameters())
@@ -118,4 +117,4 @@ def blank(cut: CutShape) -> MicroBatch:
     blocks = tuple(
         Block(start, end, np.zeros(keys, dtype=np.int64)) for start, end, keys in cut.block_bounds
     )
-    return MicroBatch(grid, grid, grid, flat, flat, flat, cut.positions, blocks, cut.trunk)
+    return MicroBatch(grid, grid, grid, flat, flat, flat, blocks, cut.trunk)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lexitrain.batching.layout import MicroBatch
+from lexitrain.batching.micro_batch import MicroBatch
 from lexitrain.planning.rehearsal.allocator import overhead_bytes, reserved_bytes, workspace_bytes
 from lexitrain.planning.rehearsal.cost import CutShape, Memory, Rehearsal, Target, Work
 from lexitrain.planning.rehearsal.fake_step import FakeStep, build_fake_step

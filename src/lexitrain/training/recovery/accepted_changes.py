@@ -9,13 +9,13 @@ loss that was measured on other data is forgotten (`TrainingState.learn_from`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lexitrain.errors import RunChanged, RunError
 from lexitrain.recipe.schema import training_differences
-from lexitrain.samples.loading import data_differences, file_differences, file_facts
+from lexitrain.samples.data_files import file_facts
 
 if TYPE_CHECKING:
     from lexitrain.recipe.schema import Recipe
@@ -67,7 +67,7 @@ def other_files(run: Run, data_dir: Path, *, accept: bool) -> list[str]:
     Raises:
         RunChanged: some are not, and it is not accepted.
     """
-    differences = file_differences(run.read_data().files, file_facts(data_dir))
+    differences = _file_differences(run.read_data().files, file_facts(data_dir))
     if differences and not accept:
         raise _other_data(differences, data_dir)
     return differences
@@ -103,6 +103,33 @@ def settle_data(
     if differences and write:
         _write_accepted(run, observer, data=differences)
         run.write_data(summary)
+
+
+def data_differences(before: DataSummary, now: DataSummary) -> list[str]:
+    """What differs in a way that changes training, as sentences. Where the folder lies does not matter."""
+    differences = _file_differences(before.files, now.files)
+    if not differences and before.rendered_sha256 != now.rendered_sha256:
+        differences.append(
+            "the same records give other tokens (tokenizer, chat template, or a task's code changed)"
+        )
+    return differences
+
+
+def _file_differences(
+    before: Mapping[str, Mapping[str, Any]], now: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    """Files that are not those of before, with what differs."""
+    return [
+        f"{name} {_difference(before.get(name), now.get(name))}"
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name)
+    ]
+
+
+def _difference(before: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> str:
+    if before is None or now is None:
+        return "was not there before" if before is None else "is gone"
+    return f"changed ({before.get('bytes')} bytes before, {now.get('bytes')} now, other SHA-256)"
 
 
 def _other_data(differences: list[str], data_dir: Path) -> RunChanged:

@@ -32,7 +32,7 @@ from lexitrain.training.recovery.state import ReturnToCheckpoint
 
 if TYPE_CHECKING:
     from lexitrain.recipe.schema import ModelSection, Recipe
-    from lexitrain.samples.rendering import Sample
+    from lexitrain.samples.sample import Sample
     from lexitrain.step import StepResult, TrainingStep
     from lexitrain.training.event_log import EventLog
     from lexitrain.training.recovery.shortening import Shortener
@@ -175,10 +175,10 @@ class MemoryLadder:
             step.recompute()
         if state.token_budget is not None:
             step.limit_cuts(state.token_budget)
-        if state.rung >= Rung.SHORTER_SAMPLES and step.max_length > SHORT:
+        if state.rung >= Rung.SHORTER_SAMPLES and step.step_layout.max_length > SHORT:
             found = self._shortener.shortened(self._source.samples, SHORT)
             self._source.samples, shortened, left = found
-            step.max_length = SHORT
+            step.shorten_rows(SHORT)
             if details is not None:
                 details |= {"shortened": shortened, "still_longer": left}
         self._source.settings_changed()
@@ -190,7 +190,7 @@ class MemoryLadder:
         if self._smaller_budget(samples) is not None:
             return Rung.SMALLER_CUTS
         padded = step.settings.layout == "padded"
-        if step.max_length > SHORT and (padded or max(map(len, samples)) > SHORT):
+        if step.step_layout.max_length > SHORT and (padded or max(map(len, samples)) > SHORT):
             return Rung.SHORTER_SAMPLES
         four_bit = self._state.rung >= Rung.FOUR_BIT_BASE or step.quantized
         if not four_bit and self._quantization == "auto" and find_spec("bitsandbytes") is not None:
@@ -203,7 +203,7 @@ class MemoryLadder:
         several = [each.layout_tokens for each in batches if len(np.unique(each.sample)) > 1]
         if not several:
             return None
-        budget = self._step.token_budget
+        budget = self._step.step_layout.token_budget
         return max(1, min(max(several), budget or max(several)) // 2)
 
     def _out_of_rungs(self, cause: str) -> OutOfRungs:

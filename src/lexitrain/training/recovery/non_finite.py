@@ -21,7 +21,7 @@ from lexitrain.step import attempt
 from lexitrain.training.recovery.state import ReturnToCheckpoint
 
 if TYPE_CHECKING:
-    from lexitrain.samples.rendering import Sample
+    from lexitrain.samples.sample import Sample
     from lexitrain.step import TrainingStep
     from lexitrain.training.event_log import EventLog
     from lexitrain.training.recovery.state import TrainingState

@@ -17,7 +17,7 @@ from lexitrain.samples.store import Samples, collect
 
 if TYPE_CHECKING:
     from lexitrain.records.record import Record
-    from lexitrain.samples.rendering import Sample
+    from lexitrain.samples.sample import Sample
     from lexitrain.tasks.task import Task
 
 
