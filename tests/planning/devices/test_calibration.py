@@ -10,15 +10,15 @@ from lexitrain.planning.devices.calibration import (
     Calibration,
     calibration_folder,
     find_calibration,
-    processor,
     save_calibration,
 )
 from lexitrain.planning.devices.catalogue import find_gpu
 from lexitrain.planning.devices.measurement import fit_factors
+from lexitrain.planning.devices.processor import processor
 from lexitrain.planning.devices.rates import Curve, Rates
 from lexitrain.planning.estimate.plan import make_plan
 from lexitrain.planning.estimate.planned_data import mixture_data
-from lexitrain.planning.rehearsal.cost import Work
+from lexitrain.planning.rehearsal.rehearsed_step import Work
 from lexitrain.recipe.yaml_file import load_recipe
 
 RATES = Rates(Curve(((1.0, 1e10),)), Curve(((1.0, 5e9),)), Curve(((1.0, 1e10),)), 1e-5, False)
@@ -61,8 +61,6 @@ def test_a_gpu_is_found_by_its_name_and_precision():
     save_calibration(measured("Tesla T4", "cuda", "fp16"))
     found = find_calibration(gpu, "fp16")
     assert found == measured("Tesla T4", "cuda", "fp16")
-    assert found is not None
-    assert found.worst_error == pytest.approx(0.1)
     assert find_calibration(gpu, "fp32") is None
     assert find_calibration(find_gpu("L4"), "fp16") is None
 

@@ -10,13 +10,14 @@ import pytest
 from lexitrain.errors import InputError
 from lexitrain.models.architecture import architecture_of
 from lexitrain.planning.devices.catalogue import Gpu, find_gpu
-from lexitrain.planning.estimate.plan import Plan, make_plan, plan_json
+from lexitrain.planning.estimate.plan import Plan, make_plan
 from lexitrain.planning.estimate.planned_data import mixture_data
 from lexitrain.planning.estimate.step_costs import step_costs
-from lexitrain.planning.estimate.versus import compare_plans
-from lexitrain.planning.estimate.warnings import notes
-from lexitrain.planning.rehearsal.cost import CutShape, Target
+from lexitrain.planning.estimate.warnings import warnings_of
+from lexitrain.planning.rehearsal.cut_shape import CutShape
 from lexitrain.planning.rehearsal.rehearse import rehearse
+from lexitrain.planning.rehearsal.target import Target
+from lexitrain.planning.versus.comparison import compare_plans
 from lexitrain.recipe.schema import Recipe
 from lexitrain.recipe.yaml_file import load_recipe
 
@@ -35,7 +36,7 @@ def planned(
 
 def test_parts_sum_to_the_peak_and_to_the_hours():
     plan = planned("fast")
-    document = plan_json(plan)
+    document = plan.to_json()
     memory = document["memory_gb"]
     parts = ("weights", "adapter", "gradients", "optimizer", "activations", "logits", "workspace")
     assert sum(plan.memory.parts()[part] for part in parts) == plan.memory.peak
@@ -47,7 +48,7 @@ def test_parts_sum_to_the_peak_and_to_the_hours():
 
 
 def test_a_plan_says_at_least_what_the_design_promises():
-    document = plan_json(planned("fast"))
+    document = planned("fast").to_json()
     assert set(document) >= {
         "recipe", "gpu", "samples", "steps", "step_seconds", "hours", "memory_gb", "checkpoint_mb", "fits",
         "trainable_parameters", "flops_per_step", "layout_tokens_per_step",
@@ -133,7 +134,7 @@ def test_what_fits_is_neither_recomputed_nor_quantized_and_a_limit_is_kept(tmp_p
     assert tight.choices != free.choices
     none = planned("fast", limit=1e6)
     assert not none.fits
-    assert any("It needs" in note for note in notes(none, tmp_path))
+    assert any("It needs" in note for note in warnings_of(none, tmp_path))
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from lexitrain.batching.cuts import CutCost
 from lexitrain.batching.layout import MicroBatch, lay_out
 from lexitrain.batching.sample_order import SampleOrder, fixed_subset
-from lexitrain.planning.rehearsal.cost import CutShape, shapes_of
+from lexitrain.planning.rehearsal.cut_shape import CutShape, shapes_of
 
 if TYPE_CHECKING:
     from lexitrain.models.architecture import Architecture

@@ -21,16 +21,19 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry, shape_wrapper
 
-from lexitrain.planning.rehearsal.cost import Kind, Phase, Target
 from lexitrain.planning.rehearsal.kernels import CPU_ATTENTION_FLOPS
+from lexitrain.planning.rehearsal.rehearsed_step import ARITHMETIC, Kind, Phase
+from lexitrain.planning.rehearsal.target import Target
 
 _CUDA_BLOCK = 512
 """PyTorch's CUDA allocator rounds every request up to this many bytes (c10/cuda/CUDACachingAllocator.cpp)."""
 
+# Names of PyTorch's operators (aten), by what they do.
 _LOOKUPS = {"embedding", "index_select", "gather"}
 _GATHERS = {*_LOOKUPS, "index_add", "scatter_add_"}
 _PRODUCTS = {"mm", "addmm", "bmm", "baddbmm"}
 PARTS = ("activations", "logits", "gradients", "workspace")
+"""What recorded storages are for; the columns of `Recording.parts`."""
 
 _FLOPS = {
     **flop_registry,
@@ -116,9 +119,8 @@ class Recorder(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        return (
-            False  # nothing here is ever compiled, and keeping dynamo out costs at every operation
-        )
+        # Nothing here is ever compiled, and keeping dynamo out would cost time at every operation.
+        return False
 
     def recording(self) -> Recording:
         """What was seen. Storages that are still alive live to the end."""
@@ -145,11 +147,12 @@ class Recorder(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
+        # Autograd numbers its running backward pass; -1 while there is none.
         if self._phase == "forward" and torch._C._current_graph_task_id() >= 0:
             self._end_forward()
         if func not in _passing:
             _passing[func] = func.is_view or func.namespace in {"profiler", "prim"}
-        if _passing[func]:  # brings no storage and does nothing
+        if _passing[func]:  # allocates nothing and computes nothing
             return func(*args, **kwargs)
         call = _Call(func, args, kwargs)
         result = call.result()
@@ -202,6 +205,7 @@ class Recorder(TorchDispatchMode):
         self._storages.append(_Storage(size, number, wide, self._phase == "forward"))
         self._numbers[key] = number
 
+        # The storage's address is its key, and a later storage may get the same one: it is forgotten at once.
         def freed(_: Any) -> None:
             self._storages[number].dies = len(self._storages)
             del self._numbers[key]
@@ -213,7 +217,11 @@ class Recorder(TorchDispatchMode):
     # Work
 
     def _count(self, call: _Call, result: Any, taken: list[Tensor]) -> None:
-        """Add the operation to its line of work. Equal calls on equal kinds of tensors are worked out once."""
+        """Add the operation to its line of work.
+
+        Equal calls on tensors of equal shapes and roles are worked out once. The cache lives as long as this recorder:
+        what an operation is for depends on the model's vocabulary.
+        """
         keys = [_key(each) for each in call.given]
         roles = tuple(self._role(key) for key in keys)
         known = None if call.form is None else (call.func, call.form, roles)
@@ -249,7 +257,7 @@ class Recorder(TorchDispatchMode):
         kind = self._kind(name, given, taken, set(roles))
         if kind is None:
             return None, np.zeros(3)
-        if kind in {"matmul", "adapter", "head", "attention"} and func.overloadpacket in _FLOPS:
+        if kind in ARITHMETIC and func.overloadpacket in _FLOPS:
             flops = _FLOPS[func.overloadpacket](*call.args, **call.kwargs, out_val=result)
         else:
             flops = max((each.numel() for each in taken), default=0)
@@ -289,9 +297,11 @@ class Recorder(TorchDispatchMode):
 
 
 _passing: dict[Any, bool] = {torch.ops.aten.detach.default: True}
-"""Whether an operation gives a view, or is none."""
+"""Operator -> whether it only gives a view, or is no operation of the device. Asked at every operation, and PyTorch
+works `is_view` out anew each time, from the operator's schema."""
 _results: dict[Any, Any] = {}
-"""What operations gave for arguments of these shapes, in this process; see `_Call.result`."""
+"""Operator and form of its arguments -> how to make its result anew, see `_Call.result`. Kept for the whole process,
+without a bound: an entry holds sizes and types, no tensor, and a rehearsal adds some hundreds."""
 
 
 class _Call:
@@ -316,9 +326,10 @@ class _Call:
     def result(self) -> Any:
         """What the operation gives.
 
-        PyTorch works most shapes out in Python, which takes longer than all else of a rehearsal, and the layers of a
-        model ask the same again and again. So what an operation gave is made anew where the arguments have the same
-        shapes, strides and types. Operations in place and whatever gave a storage back that it was given go through.
+        PyTorch works most shapes out in Python. That takes longer than everything else in a rehearsal, and the layers
+        of a model ask the same again and again. So where the arguments have shapes, strides and types that were seen
+        before, an empty tensor of the known size takes the place of the call. The call itself is made for operations
+        in place, and for those whose result shares a storage with an argument.
         """
         func = self.func
         if self.form is None or func._schema.is_mutable:
