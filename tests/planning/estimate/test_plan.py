@@ -17,7 +17,6 @@ from lexitrain.planning.estimate.warnings import warnings_of
 from lexitrain.planning.rehearsal.cut_shape import CutShape
 from lexitrain.planning.rehearsal.rehearse import rehearse
 from lexitrain.planning.rehearsal.target import Target
-from lexitrain.planning.versus.comparison import compare_plans
 from lexitrain.recipe.schema import Recipe
 from lexitrain.recipe.yaml_file import load_recipe
 
@@ -135,27 +134,6 @@ def test_what_fits_is_neither_recomputed_nor_quantized_and_a_limit_is_kept(tmp_p
     none = planned("fast", limit=1e6)
     assert not none.fits
     assert any("It needs" in note for note in warnings_of(none, tmp_path))
-
-
-@pytest.mark.slow
-def test_versus_tells_what_each_change_does():
-    old = load_recipe("slow", ON_NANO)
-    new = load_recipe("notebook", ON_NANO)
-    found = compare_plans(old, new, planned)
-    document = found.to_json()
-    saved = found.a.hours.expected - found.b.hours.expected
-    assert sum(each.hours for each in found.levers) == pytest.approx(saved)
-    memory = (found.a.memory.peak - found.b.memory.peak) / 1e9
-    assert sum(each.memory_gb for each in found.levers) == pytest.approx(memory, abs=1e-9)
-    rows = {row["what"]: row for row in document["improvement"]["table"]}
-    assert list(rows) == [
-        "model", "sequence length", "LoRA rank", "batch", "accumulation", "epochs", "optimizer",
-        "training time", "GPU memory", "checkpoints",
-    ]  # fmt: skip
-    assert rows["epochs"]["holds"] is True
-    assert rows["LoRA rank"]["holds"] is False
-    assert "frozen base" in rows["LoRA rank"]["why"]
-    assert rows["model"]["claim"] == ""  # both are nano here
 
 
 @pytest.mark.parametrize(("gpu", "attention"), [("L4", "blocks"), ("T4", "flex")])

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lexitrain.errors import InputError
+from lexitrain.errors import TaskError
 from lexitrain.samples.rendering import Sample
 
 PROFILE = Path(str(files("lexitrain.planning.estimate").joinpath("mixture_lengths.json")))
@@ -35,12 +35,12 @@ def profile_samples(count: int, *, max_length: int, tasks: Sequence[str] = ()) -
         tasks: the tasks to take; all if empty.
 
     Raises:
-        InputError: the mixture has none of these tasks.
+        TaskError: the mixture has none of these tasks.
     """
     content = _profile()
     chosen = [task for task in content["tasks"] if not tasks or task in tasks]
     if not chosen:
-        raise InputError(
+        raise TaskError(
             f"The benchmark mixture has no task {', '.join(tasks)}.",
             where="data.tasks",
             fix=f"Give --data, or take some of {', '.join(content['tasks'])}.",

@@ -166,6 +166,10 @@ class Plan:
         return document if warnings is None else document | {"warnings": list(warnings)}
 
 
+PlanOf = Callable[["Recipe"], Plan]
+"""Plans a recipe, for one device and one set of records."""
+
+
 def make_plan(
     recipe: Recipe,
     gpu: Gpu,

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lexitrain.errors import InputError
+from lexitrain.errors import DataError, InputError
 from lexitrain.models.location import NANO
 from lexitrain.planning.estimate.mixture import MIXTURE_SAMPLES, estimated_ids, profile_samples
 from lexitrain.planning.estimate.planned_steps import PlannedData
@@ -151,14 +151,14 @@ def _files(path: Path) -> dict[str, Path]:
     if path.is_dir():
         found = {split: path / f"{split}.jsonl" for split in ("train", "validation")}
         if not found["train"].is_file():
-            raise InputError(
+            raise DataError(
                 "There is no train.jsonl here.",
                 where=path,
                 fix="Make it with: lexitrain data prepare FILES --out DIR",
             )
         return {split: file for split, file in found.items() if file.is_file()}
     if not path.is_file():
-        raise InputError("There is no such file or folder.", where=path, fix="Check --data.")
+        raise DataError("There is no such file or folder.", where=path, fix="Check --data.")
     return {"train": path}
 
 
@@ -210,7 +210,7 @@ def _render(files: Mapping[str, Path], recipe: Recipe, load_tokenizer: Load) -> 
             samples = [short for each in samples if (short := _estimated(each, limit))]
         splits[split] = samples, count
     if not splits["train"][0]:
-        raise InputError(
+        raise DataError(
             "No record can be trained on.",
             where=files["train"],
             fix="Check data.tasks and data.max_length.",
@@ -227,7 +227,7 @@ def _read(
         return
     for record in read_records(str(path), aliases=names):
         if isinstance(record, BadRecord):
-            raise InputError(
+            raise DataError(
                 record.reason,
                 where=f"{record.file}:{record.line}",
                 fix="Clean the records first: lexitrain data prepare",

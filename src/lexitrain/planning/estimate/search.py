@@ -8,19 +8,17 @@ it on your data.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lexitrain.planning.estimate.plan import Plan
+from lexitrain.planning.estimate.plan import Plan, PlanOf
 from lexitrain.planning.rehearsal.second_process import in_second_process
 from lexitrain.recipe.schema import Recipe
 from lexitrain.recipe.yaml_file import load_recipe, recipe_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-PlanOf = Callable[[Recipe], Plan]
 
 CANDIDATES = ("best", "quality", "balanced", "fast", "fastest")
 """The shipped recipes that a search tries: those for a GPU whose steps hold no padding."""

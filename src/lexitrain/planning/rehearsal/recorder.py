@@ -22,6 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry, shape_wrapper
 
 from lexitrain.planning.rehearsal.kernels import CPU_ATTENTION_FLOPS
+from lexitrain.planning.rehearsal.operation import Call, flat, storage_key
 from lexitrain.planning.rehearsal.rehearsed_step import ARITHMETIC, Kind, Phase
 from lexitrain.planning.rehearsal.target import Target
 
@@ -98,10 +99,10 @@ class Recorder(TorchDispatchMode):
         super().__init__()
         base = model.get_base_model()
         self._block = _CUDA_BLOCK if target.device == "cuda" else 1
-        self._trained = {_key(each) for each in trained}
-        self._frozen = {_key(each) for each in model.parameters()} - self._trained
-        self._known = self._trained | self._frozen | {_key(each) for each in model.buffers()}
-        self._head = _key(base.get_output_embeddings().weight)
+        self._trained = {storage_key(each) for each in trained}
+        self._frozen = {storage_key(each) for each in model.parameters()} - self._trained
+        self._known = self._trained | self._frozen | {storage_key(each) for each in model.buffers()}
+        self._head = storage_key(base.get_output_embeddings().weight)
         self._vocabulary = base.config.vocab_size
         self._restored: set[int] = set()
         self._storages: list[_Storage] = []
@@ -154,9 +155,9 @@ class Recorder(TorchDispatchMode):
             _passing[func] = func.is_view or func.namespace in {"profiler", "prim"}
         if _passing[func]:  # allocates nothing and computes nothing
             return func(*args, **kwargs)
-        call = _Call(func, args, kwargs)
+        call = Call(func, args, kwargs)
         result = call.result()
-        taken = [each for each in _flat(result) if isinstance(each, Tensor)]
+        taken = [each for each in flat(result) if isinstance(each, Tensor)]
         self._count(call, result, taken)
         for each in taken:
             self._allocated(each)
@@ -189,7 +190,7 @@ class Recorder(TorchDispatchMode):
 
     def _has_gradient(self, parameter: Tensor) -> None:
         if parameter.grad is not None:
-            number = self._numbers[_key(parameter.grad)]
+            number = self._numbers[storage_key(parameter.grad)]
             self._storages[number].gradient_from = len(self._storages)
 
     # Memory
@@ -216,13 +217,13 @@ class Recorder(TorchDispatchMode):
 
     # Work
 
-    def _count(self, call: _Call, result: Any, taken: list[Tensor]) -> None:
+    def _count(self, call: Call, result: Any, taken: list[Tensor]) -> None:
         """Add the operation to its line of work.
 
         Equal calls on tensors of equal shapes and roles are worked out once. The cache lives as long as this recorder:
         what an operation is for depends on the model's vocabulary.
         """
-        keys = [_key(each) for each in call.given]
+        keys = [storage_key(each) for each in call.given]
         roles = tuple(self._role(key) for key in keys)
         known = None if call.form is None else (call.func, call.form, roles)
         entry = self._entries.get(known) if known else None
@@ -234,7 +235,7 @@ class Recorder(TorchDispatchMode):
         if kind is None:
             return
         if kind == "quantization":
-            self._restored.add(_key(taken[0]))
+            self._restored.add(storage_key(taken[0]))
         line = (kind, self._phase)
         if line in self._work:
             self._work[line] += numbers
@@ -249,7 +250,7 @@ class Recorder(TorchDispatchMode):
         return "trained" if key in self._trained else ""
 
     def _entry(
-        self, call: _Call, result: Any, taken: list[Tensor], roles: tuple[str, ...]
+        self, call: Call, result: Any, taken: list[Tensor], roles: tuple[str, ...]
     ) -> tuple[Kind | None, NDArray[np.float64]]:
         """What an operation is for and its [arithmetic, bytes, launches]."""
         func, given = call.func, call.given
@@ -299,98 +300,12 @@ class Recorder(TorchDispatchMode):
 _passing: dict[Any, bool] = {torch.ops.aten.detach.default: True}
 """Operator -> whether it only gives a view, or is no operation of the device. Asked at every operation, and PyTorch
 works `is_view` out anew each time, from the operator's schema."""
-_results: dict[Any, Any] = {}
-"""Operator and form of its arguments -> how to make its result anew, see `_Call.result`. Kept for the whole process,
-without a bound: an entry holds sizes and types, no tensor, and a rehearsal adds some hundreds."""
-
-
-class _Call:
-    """An operation with its arguments.
-
-    Attributes:
-        given: the tensors among the arguments.
-        form: the arguments as something to compare: of a tensor its shape, strides and type. None: some cannot be.
-    """
-
-    def __init__(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.func, self.args, self.kwargs = func, args, kwargs
-        self.given: list[Tensor] = []
-        self.form: Any = (self._form(args), self._form(tuple(kwargs.items())))
-        try:
-            hash(self.form)
-        except TypeError:
-            self.form = None
-        if any(each.device.type != "meta" for each in self.given):
-            self.form = None
-
-    def result(self) -> Any:
-        """What the operation gives.
-
-        PyTorch works most shapes out in Python. That takes longer than everything else in a rehearsal, and the layers
-        of a model ask the same again and again. So where the arguments have shapes, strides and types that were seen
-        before, an empty tensor of the known size takes the place of the call. The call itself is made for operations
-        in place, and for those whose result shares a storage with an argument.
-        """
-        func = self.func
-        if self.form is None or func._schema.is_mutable:
-            return func(*self.args, **self.kwargs)
-        key = (func, self.form)
-        if key not in _results:
-            result = func(*self.args, **self.kwargs)
-            _results[key] = self._template(result)
-            return result
-        single, outputs = _results[key]
-        if outputs is None:
-            return func(*self.args, **self.kwargs)
-        made = [
-            torch.empty_strided(size, rest[0], dtype=rest[1], device="meta") if size else rest
-            for size, rest in outputs
-        ]
-        return made[0] if single else tuple(made)
-
-    def _form(self, value: Any) -> Any:
-        if isinstance(value, Tensor):
-            self.given.append(value)
-            return (tuple(value.shape), value.stride(), value.dtype)
-        if isinstance(value, list | tuple):
-            return tuple([self._form(each) for each in value])
-        return (type(value), value)
-
-    def _template(self, result: Any) -> tuple[bool, Any]:
-        """How to make a result anew: (size, (strides, dtype)) of a tensor, (None, value) of anything else."""
-        single = not isinstance(result, tuple)
-        given = {_key(each) for each in self.given}
-        form: list[Any] = []
-        for each in _flat(result):
-            if isinstance(each, Tensor):
-                whole = each.untyped_storage().nbytes() == each.numel() * each.element_size()
-                if not each.ndim or _key(each) in given or each.device.type != "meta" or not whole:
-                    return single, None
-                form.append((tuple(each.shape), (each.stride(), each.dtype)))
-            elif each is None or isinstance(each, int | float):
-                form.append((None, each))
-            else:
-                return single, None
-        return single, form
-
-
-def _flat(result: Any) -> Sequence[Any]:
-    """The results of an operation, one or several; lists among them are looked into."""
-    if not isinstance(result, tuple | list):
-        return (result,)
-    if any(isinstance(each, tuple | list) for each in result):
-        return [part for each in result for part in _flat(each)]
-    return result
 
 
 def _part(storage: _Storage) -> str:
     if storage.logits:
         return "logits"
     return "activations" if storage.kept else "workspace"
-
-
-def _key(tensor: Tensor) -> int:
-    return tensor.untyped_storage()._cdata
 
 
 def _moved(tensor: Tensor) -> int:

@@ -118,13 +118,3 @@ class Rehearsal:
     operations: tuple[Work, ...]
     base_parameters: int
     trainable_parameters: int
-
-    @property
-    def flops(self) -> float:
-        """Arithmetic of matrix products and attention."""
-        return sum(work.flops for work in self.operations if work.kind in ARITHMETIC)
-
-    @property
-    def layout_tokens(self) -> int:
-        """Positions of all cuts."""
-        return sum(cut.positions for cut in self.cuts)

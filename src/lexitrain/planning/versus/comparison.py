@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from lexitrain.planning.estimate.plan import Plan
+from lexitrain.planning.estimate.plan import Plan, PlanOf
 from lexitrain.planning.versus.gains import checkpoints_saved, memory_saved, times_faster
 from lexitrain.planning.versus.levers import Lever, Measure, pull_levers
-from lexitrain.planning.versus.table import PlanOf, Row, table
+from lexitrain.planning.versus.table import Row, table
 
 if TYPE_CHECKING:
     from lexitrain.recipe.schema import Recipe

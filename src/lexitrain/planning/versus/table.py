@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from lexitrain.planning.estimate.plan import Plan
+from lexitrain.planning.estimate.plan import Plan, PlanOf
 from lexitrain.planning.versus.claims import claim_about
 from lexitrain.planning.versus.gains import (
     checkpoints_saved,
@@ -22,9 +22,6 @@ from lexitrain.planning.versus.levers import mixed
 
 if TYPE_CHECKING:
     from lexitrain.recipe.schema import Recipe
-
-PlanOf = Callable[["Recipe"], Plan]
-"""Plans a recipe, for one device and one set of records."""
 
 
 @dataclass(frozen=True, slots=True)
