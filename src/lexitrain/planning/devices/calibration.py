@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from lexitrain.planning.devices.catalogue import Gpu
 
 BAND = {"low": 0.87, "expected": 1.0, "high": 1.15}
-"""Time on a measured device against its prediction: within 15 % either way, as `benchmarks/foresight.py` found it."""
+"""Time on a measured device against its prediction: within 15 % either way, as it was for nine of ten configurations
+in benchmarks/results/foresight.json."""
 
 _FORMAT = 1
 
