@@ -30,7 +30,9 @@ from lexitrain.models.architecture import Architecture
 from lexitrain.planning.devices.catalogue import Gpu, find_gpu
 from lexitrain.planning.devices.rates import catalogue_rates
 from lexitrain.planning.estimate.step_costs import step_costs
-from lexitrain.planning.rehearsal.cost import CutShape, Target, Work
+from lexitrain.planning.rehearsal.cut_shape import CutShape
+from lexitrain.planning.rehearsal.rehearsed_step import Work
+from lexitrain.planning.rehearsal.target import Target
 from lexitrain.recipe.yaml_file import load_recipe
 
 RESULT = Path(__file__).parent / "results" / "fit_t4.json"

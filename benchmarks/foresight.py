@@ -33,8 +33,8 @@ from lexitrain.models.architecture import Architecture, architecture_of
 from lexitrain.planning.devices.calibration import Calibration
 from lexitrain.planning.devices.measurement import calibrate
 from lexitrain.planning.estimate.mixture import profile_samples
-from lexitrain.planning.rehearsal.cost import Target
 from lexitrain.planning.rehearsal.rehearse import rehearse
+from lexitrain.planning.rehearsal.target import Target
 from lexitrain.recipe.schema import Recipe
 from lexitrain.recipe.yaml_file import load_recipe
 from lexitrain.step import TrainingStep, build_optimizer, keep_freed_memory
@@ -201,7 +201,7 @@ def _resident() -> int:
 
 def with_time(row: dict[str, Any], calibrations: Sequence[Calibration]) -> dict[str, Any]:
     """The row with what each calibration foresees for its operations, their mean, and both errors."""
-    from lexitrain.planning.rehearsal.cost import Work
+    from lexitrain.planning.rehearsal.rehearsed_step import Work
 
     operations = [Work(*each) for each in row.pop("operations")]
     by_each = [calibration.rates().seconds(operations) for calibration in calibrations]

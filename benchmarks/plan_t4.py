@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from lexitrain.planning.devices.catalogue import find_gpu
-from lexitrain.planning.estimate.plan import Plan, make_plan, plan_json
-from lexitrain.planning.estimate.planned_data import mixture_data
-from lexitrain.planning.estimate.versus import compare_plans
-from lexitrain.recipe.schema import Recipe
-from lexitrain.recipe.yaml_file import load_recipe, recipe_from_yaml, recipe_to_yaml
+from lexitrain.planning.planner import Planner
+from lexitrain.recipe.yaml_file import load_recipe
 
 RESULT = Path(__file__).parent / "results" / "plan-t4.json"
 OBSERVED = {
@@ -26,23 +22,13 @@ OBSERVED = {
     "notebook": {"hours": [3, 4], "memory_gb": [5, 6], "checkpoints_gb": 3},
 }
 """As the team reports them."""
-DATA = mixture_data()
-
-
-@cache
-def _planned(text: str) -> Plan:
-    return make_plan(recipe_from_yaml(text, "recipe"), find_gpu("T4"), DATA, calibrated=False)
-
-
-def planned(recipe: Recipe) -> Plan:
-    """The recipe's plan on a T4; equal recipes once."""
-    return _planned(recipe_to_yaml(recipe))
 
 
 def main() -> None:
     """Plan, compare, print, save."""
     recipes = {name: load_recipe(name) for name in ("slow", "notebook", "fast", "best")}
-    plans = {name: planned(recipe) for name, recipe in recipes.items()}
+    planner = Planner(find_gpu("T4"), calibrated=False)
+    plans = {name: planner.plan(recipe) for name, recipe in recipes.items()}
     pairs = (("slow", "notebook"), ("notebook", "fast"), ("slow", "best"))
     document: dict[str, Any] = {
         "command": "python -m benchmarks.plan_t4",
@@ -52,7 +38,7 @@ def main() -> None:
             name: version(name) for name in ("torch", "transformers", "peft", "lexitrain")
         },
         "observed_by_the_team": OBSERVED,
-        "plans": {name: plan_json(plan) for name, plan in plans.items()},
+        "plans": {name: plan.to_json() for name, plan in plans.items()},
         "headline": {
             "best, 7 epochs, hours": plans["best"].hours.to_json(),
             "notebook, 4 epochs, hours": plans["notebook"].hours.to_json(),
@@ -61,9 +47,7 @@ def main() -> None:
             ),
         },
         "versus": {
-            f"{old} → {new}": shortened(
-                compare_plans(recipes[old], recipes[new], planned).to_json()
-            )
+            f"{old} → {new}": shortened(planner.compare(recipes[old], recipes[new]).to_json())
             for old, new in pairs
         },
     }

@@ -36,6 +36,7 @@ from benchmarks.mixture import benchmark_mixture
 from benchmarks.qwen_vocabulary import qwen_tokenizer
 from lexitrain.batching.micro_batch import MicroBatch
 from lexitrain.models import attach_adapter
+from lexitrain.planning.rehearsal.cut_shape import CutShape, blank_micro_batch
 from lexitrain.planning.rehearsal.kernels import CPU_ATTENTION_FLOPS
 from lexitrain.recipe.schema import Recipe
 from lexitrain.recipe.yaml_file import load_recipe
@@ -104,13 +105,6 @@ def count(step: TrainingStep, batches: Sequence[MicroBatch]) -> int:
     return counter.get_total_flops()
 
 
-def blank(rows: int, length: int, scored: int) -> MicroBatch:
-    """A micro-batch of which only the shape matters."""
-    grid = np.zeros((rows, length), dtype=np.int64)
-    flat = np.zeros(scored, dtype=np.int64)
-    return MicroBatch(grid, grid, grid, flat, flat, flat)
-
-
 @dataclass(frozen=True)
 class Arithmetic:
     """Operations of a micro-batch as a function of its shape, for one recipe."""
@@ -136,7 +130,7 @@ class Arithmetic:
         with FakeTensorMode(allow_non_fake_inputs=True):
             step = traced_step(recipe, layers)
             short, double, more = (
-                count(step, [blank(1, length, scored)])
+                count(step, [blank_micro_batch(CutShape(1, length, scored))])
                 for length, scored in ((64, 8), (128, 8), (64, 16))
             )
         per_scored = (more - short) // 8

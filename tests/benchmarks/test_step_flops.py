@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from benchmarks.step_flops import Arithmetic, blank, count, traced_step
+from benchmarks.step_flops import Arithmetic, count, traced_step
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from benchmarks import step_flops
+from lexitrain.planning.rehearsal.cut_shape import CutShape, blank_micro_batch
 from lexitrain.recipe.schema import Recipe
 
 HIDDEN, HEADS, INTERMEDIATE, LAYERS, RANK = 64, 4, 96, 5, 4
@@ -32,7 +33,7 @@ def test_two_depths_extend_exactly(recipe: Recipe, checkpointing: str):
     recipe = recipe.model_copy(
         update={"step": recipe.step.model_copy(update={"gradient_checkpointing": checkpointing})}
     )
-    batches = [blank(1, 37, 5), blank(3, 50, 150)]
+    batches = [blank_micro_batch(CutShape(*each)) for each in ((1, 37, 5), (3, 50, 150))]
     with FakeTensorMode(allow_non_fake_inputs=True):
         traced = count(traced_step(recipe, LAYERS), batches)
     assert Arithmetic.traced(recipe).of(batches) == traced

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from lexitrain.cli.durations import duration, moment
+from lexitrain.cli.durations import duration, hours, moment
 from lexitrain.errors import InputError
 
 NOW = datetime(2026, 11, 24, 21, 30, 15, tzinfo=UTC)
@@ -31,6 +31,30 @@ def test_durations(text: str, seconds: float) -> None:
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(InputError, match="no duration"):
         duration(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("4", 4.0),
+        ("4h", 4.0),
+        ("90m", 1.5),
+        ("1h30m", 1.5),
+        (" 1H 30m ", 1.5),
+        ("2.5", 2.5),
+        (".5h", 0.5),
+        ("45s", 0.0125),
+    ],
+)
+def test_hours_are_a_duration_or_a_bare_number(text: str, expected: float) -> None:
+    assert hours(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "0", "0h", "-1", "nan", "inf", "h", "3m2h", "1h30", "soon"])
+def test_what_is_no_length_of_time(text: str) -> None:
+    with pytest.raises(InputError, match="no length of time") as caught:
+        hours(text)
+    assert caught.value.where == "--within"
 
 
 @pytest.mark.parametrize(

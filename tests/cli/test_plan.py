@@ -90,10 +90,13 @@ def test_hours_must_be_hours(hours: str, capsys: pytest.CaptureFixture[str]):
 @pytest.mark.slow
 def test_within_recommends_or_says_what_is_nearest(capsys: pytest.CaptureFixture[str]):
     command = ["plan", "--samples", "200", "--json"]
-    assert run([*command, "--within", "4h"]) == 0
+    assert run([*command, "--within", "1h30m"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["recommended"]["recipe"] == "best"
     assert found["pareto"]
+    assert "fits 1.5 h" in found["why"]
+    assert run([*command, "--within", "4"]) == 0
+    assert "fits 4 h" in json.loads(capsys.readouterr().out)["why"]
     assert run([*command, "--within", "1m", "--memory", "1"]) == 3
     found = json.loads(capsys.readouterr().out)
     assert found["recommended"] is None

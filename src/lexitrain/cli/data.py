@@ -138,16 +138,18 @@ def lengths(
     as_json: Annotated[bool, _AS_JSON] = False,
 ) -> None:
     """Token lengths per task, the max_length they need, and what each layout makes of them."""
-    from lexitrain.cli.data_lengths import measure, print_lengths
+    from lexitrain.cli.views.lengths import print_lengths
     from lexitrain.recipe.yaml_file import load_recipe
 
     if plot is not None:
-        from lexitrain.reporting.length_plot import check_plot
+        from lexitrain.reporting.png import check_png
 
-        check_plot(plot)
+        check_png(plot)
     loaded = load_recipe(recipe, overrides or ())
+    from lexitrain.planning.estimate.sample_lengths import measure_lengths
+
     with _progress() as progress:
-        report, totals = measure(file, loaded, cover, limit, progress)
+        report, totals = measure_lengths(file, loaded, cover=cover, limit=limit, progress=progress)
     if plot is not None:
         from lexitrain.reporting.length_plot import draw_lengths
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from lexitrain.errors import InputError
 
 _DURATION = re.compile(
-    r"(?:(?P<hours>\d+(?:\.\d+)?)h)?(?:(?P<minutes>\d+(?:\.\d+)?)m)?(?:(?P<seconds>\d+(?:\.\d+)?)s)?"
+    r"(?:(?P<hours>\d*\.?\d+)h)?(?:(?P<minutes>\d*\.?\d+)m)?(?:(?P<seconds>\d*\.?\d+)s)?"
 )
 _TIME_OF_DAY = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
 
@@ -19,13 +19,7 @@ def duration(text: str) -> float:
     Raises:
         InputError: it is not written like one, or is zero.
     """
-    found = _DURATION.fullmatch(text.strip().lower().replace(" ", ""))
-    parts = {
-        name: float(value) for name, value in (found.groupdict() if found else {}).items() if value
-    }
-    seconds = (
-        3600 * parts.get("hours", 0.0) + 60 * parts.get("minutes", 0.0) + parts.get("seconds", 0.0)
-    )
+    seconds = _seconds(text)
     if not seconds:
         raise InputError(
             f"'{text}' is no duration.",
@@ -33,6 +27,34 @@ def duration(text: str) -> float:
             fix="Write hours, minutes and seconds as 11h, 90m, 1h30m or 45s.",
         )
     return seconds
+
+
+def hours(text: str) -> float:
+    """Hours in a duration; a number without a unit is one of hours.
+
+    Raises:
+        InputError: it is not written like a duration, or is zero.
+    """
+    try:
+        seconds = 3600 * float(text)
+    except ValueError:
+        seconds = _seconds(text)
+    if not 0 < seconds < float("inf"):
+        raise InputError(
+            f"'{text}' is no length of time.", where="--within", fix="Write 4, 4h, 90m or 1h30m."
+        )
+    return seconds / 3600
+
+
+def _seconds(text: str) -> float:
+    """Seconds in a duration; 0 where it is not written like one."""
+    found = _DURATION.fullmatch(text.strip().lower().replace(" ", ""))
+    parts = {
+        name: float(value) for name, value in (found.groupdict() if found else {}).items() if value
+    }
+    return (
+        3600 * parts.get("hours", 0.0) + 60 * parts.get("minutes", 0.0) + parts.get("seconds", 0.0)
+    )
 
 
 def moment(text: str, now: datetime) -> datetime:

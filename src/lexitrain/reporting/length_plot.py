@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lexitrain.errors import InputError, MissingExtra
+from lexitrain.reporting.png import check_png, new_figure, save_png
 from lexitrain.samples.lengths import MULTIPLE, LengthReport
-from lexitrain.storage.atomic import file_at_once
-
-
-def check_plot(path: Path) -> None:
-    """Raises InputError when `path` does not name a PNG; asked before the long measuring."""
-    if path.suffix.lower() != ".png":
-        raise InputError("The plot is a PNG.", where=path, fix="Name a file that ends in .png.")
 
 
 def draw_lengths(totals: NDArray[np.int64], report: LengthReport, path: Path) -> None:
@@ -27,12 +19,8 @@ def draw_lengths(totals: NDArray[np.int64], report: LengthReport, path: Path) ->
         MissingExtra: matplotlib is not installed.
         InputError: `path` is no PNG.
     """
-    check_plot(path)
-    try:
-        figures: Any = import_module("matplotlib.figure")
-    except ImportError:
-        raise MissingExtra("matplotlib", "report") from None
-    figure: Any = figures.Figure(figsize=(8, 4.5), layout="constrained")
+    check_png(path)
+    figure = new_figure(8, 4.5)
     axes: Any = figure.add_subplot()
     longest = int(max(totals.max(), report.max_length))
     axes.hist(totals, bins=np.arange(0, longest + MULTIPLE, MULTIPLE / 4), color="#3b6ea5")
@@ -50,5 +38,4 @@ def draw_lengths(totals: NDArray[np.int64], report: LengthReport, path: Path) ->
         xlim=(0, longest + MULTIPLE),
     )
     axes.legend()
-    with file_at_once(path) as file:
-        figure.savefig(file, format="png", dpi=120)
+    save_png(figure, path)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lexitrain.errors import InputError, MissingExtra
-from lexitrain.storage.atomic import file_at_once
+from lexitrain.reporting.png import check_png, new_figure, save_png
 
 if TYPE_CHECKING:
     from lexitrain.planning.estimate.plan import Plan
-    from lexitrain.planning.estimate.versus import Comparison
+    from lexitrain.planning.versus.comparison import Comparison
 
 _COLOURS = ("#3b6ea5", "#5aa9c8", "#8e6bb5", "#d6a13c", "#5b9e5b", "#c0392b", "#8a8a8a", "#d0d0d0")
 
@@ -23,14 +21,9 @@ def draw_plan(plan: Plan, comparison: Comparison | None, path: Path) -> None:
         MissingExtra: matplotlib is not installed.
         InputError: `path` is no PNG.
     """
-    if path.suffix.lower() != ".png":
-        raise InputError("The plot is a PNG.", where=path, fix="Name a file that ends in .png.")
-    try:
-        figures: Any = import_module("matplotlib.figure")
-    except ImportError:
-        raise MissingExtra("matplotlib", "report") from None
+    check_png(path)
     rows = 1 if comparison is None else 3
-    figure: Any = figures.Figure(figsize=(9, 2.4 + 3.4 * (rows - 1)), layout="constrained")
+    figure = new_figure(9, 2.4 + 3.4 * (rows - 1))
     axes: Any = figure.subplots(rows, 1, squeeze=False)[:, 0]
     plans = [plan] if comparison is None else [comparison.b, comparison.a]
     _memory(axes[0], plans)
@@ -48,8 +41,7 @@ def draw_plan(plan: Plan, comparison: Comparison | None, path: Path) -> None:
             (comparison.a.memory.peak / 1e9, comparison.b.memory.peak / 1e9),
             "GB at the peak",
         )
-    with file_at_once(path) as file:
-        figure.savefig(file, format="png", dpi=120)
+    save_png(figure, path)
 
 
 def _memory(axes: Any, plans: list[Plan]) -> None:

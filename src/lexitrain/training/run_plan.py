@@ -17,10 +17,10 @@ import torch
 from lexitrain.errors import InputError
 from lexitrain.planning.devices.local import device_at_hand, free_memory
 from lexitrain.planning.estimate.automatic_settings import with_settings
-from lexitrain.planning.estimate.plan import Plan, make_plan, plan_json
+from lexitrain.planning.estimate.plan import Plan, make_plan
 from lexitrain.planning.estimate.planned_steps import PlannedData
 from lexitrain.planning.rehearsal.allocator import overhead_bytes
-from lexitrain.planning.rehearsal.cost import Target
+from lexitrain.planning.rehearsal.target import Target
 from lexitrain.training.metrics import peak_memory_gb
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def plan_run(
         plan = _planned(recipe, samples, device, limit)
     except InputError as error:  # a base that trains but cannot be rehearsed
         return RunPlan(recipe, {"choices": {}, "not_foreseen": str(error)}, before)
-    document = {**plan_json(plan), "memory_limit_from": source}
+    document = {**plan.to_json(), "memory_limit_from": source}
     return RunPlan(plan.recipe, document, before)
 
 

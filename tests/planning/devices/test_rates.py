@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lexitrain.planning.devices.catalogue import find_gpu
 from lexitrain.planning.devices.rates import Curve, Rates, catalogue_rates
-from lexitrain.planning.rehearsal.cost import Work
+from lexitrain.planning.rehearsal.rehearsed_step import Work
 
 KINDS = ("matmul", "adapter", "attention", "head", "elementwise", "embedding", "quantization")
 works = st.lists(

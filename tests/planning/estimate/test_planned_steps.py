@@ -13,7 +13,8 @@ from lexitrain.models import attach_adapter
 from lexitrain.models.architecture import architecture_of
 from lexitrain.planning.estimate.mixture import MIXTURE_SAMPLES, estimated_ids, profile_samples
 from lexitrain.planning.estimate.planned_steps import PlannedData, PlannedSteps, plan_steps
-from lexitrain.planning.rehearsal.cost import Target, shapes_of
+from lexitrain.planning.rehearsal.cut_shape import shapes_of
+from lexitrain.planning.rehearsal.target import Target
 from lexitrain.recipe.schema import Recipe
 from lexitrain.recipe.yaml_file import load_recipe
 from lexitrain.step import TrainingStep, build_optimizer

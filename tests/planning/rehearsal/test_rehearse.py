@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 import lexitrain.planning.rehearsal.rehearse as rehearsal_module
 from lexitrain.models import attach_adapter, load_base
 from lexitrain.models.architecture import Architecture, architecture_of
-from lexitrain.planning.rehearsal.cost import CutShape, Rehearsal, Target
-from lexitrain.planning.rehearsal.fake_step import blank
+from lexitrain.planning.rehearsal.cut_shape import CutShape, blank_micro_batch
 from lexitrain.planning.rehearsal.kernels import nf4_bytes
 from lexitrain.planning.rehearsal.optimizer_state import state_bytes
 from lexitrain.planning.rehearsal.rehearse import rehearse
+from lexitrain.planning.rehearsal.rehearsed_step import Rehearsal
+from lexitrain.planning.rehearsal.target import Target
 from lexitrain.recipe.schema import Recipe
 from lexitrain.recipe.yaml_file import load_recipe
 from lexitrain.step import TrainingStep, build_optimizer
@@ -63,7 +64,7 @@ def measured(
     step = TrainingStep(
         model, optimizer, recipe.step, max_length=recipe.data.max_length, pad_id=0, clip=1.0
     )
-    batches = [blank(cut) for cut in cuts]
+    batches = [blank_micro_batch(cut) for cut in cuts]
     step.accumulate(batches, 1)  # what is loaded at the first use is there
     step.update(1e-3)
     step.optimizer.zero_grad(set_to_none=True)
@@ -173,7 +174,7 @@ def test_arithmetic_is_that_of_pytorchs_own_counter() -> None:
     fake = build_fake_step(architecture, recipe, CPU, architecture.layers)
     counter = FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION_FLOPS)
     with counter, device_kernels(CPU):
-        fake.step.accumulate([blank(cut)], 1)
+        fake.step.accumulate([blank_micro_batch(cut)], 1)
     found = rehearse(architecture, recipe, CPU, [cut])
     products = [w for w in found.operations if w.kind in {"matmul", "adapter", "attention"}]
     # The head's element-wise work is counted with it, one operation a number.

@@ -10,24 +10,24 @@ from pathlib import Path
 
 import pytest
 
-from lexitrain.planning.rehearsal.second_process import meanwhile
+from lexitrain.planning.rehearsal.second_process import in_second_process
 
 AHEAD = """
 import os, sys
 from pathlib import Path
-from lexitrain.planning.rehearsal.second_process import meanwhile
+from lexitrain.planning.rehearsal.second_process import in_second_process
 file = Path(sys.argv[1])
 def work():
     file.write_text(str(os.getpid()))
     raise RuntimeError("is dropped")
-with meanwhile(work) as wait:
+with in_second_process(work) as wait:
     wait()
 print(os.getpid())
 """
 LEFT = """
 import time
-from lexitrain.planning.rehearsal.second_process import meanwhile
-with meanwhile(lambda: time.sleep(60)):
+from lexitrain.planning.rehearsal.second_process import in_second_process
+with in_second_process(lambda: time.sleep(60)):
     raise SystemExit(5)
 """
 pytestmark = pytest.mark.skipif(
@@ -56,6 +56,6 @@ def test_nothing_is_forked_once_torch_is_loaded(tmp_path: Path):
     import torch
 
     assert torch.__version__
-    with meanwhile((tmp_path / "made").touch) as wait:
+    with in_second_process((tmp_path / "made").touch) as wait:
         wait()
     assert not (tmp_path / "made").exists()

@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from lexitrain.planning.devices.calibration import Calibration
     from lexitrain.planning.estimate.plan import Band, Plan
     from lexitrain.planning.estimate.search import Option, Recommendation
-    from lexitrain.planning.estimate.versus import Comparison
+    from lexitrain.planning.versus.comparison import Comparison
 
 _WIDTH = 60
 _COLOURS = ("blue", "cyan", "magenta", "yellow", "green", "red", "white")
 _LETTERS = "█▓▒░▞▚▤"
 
 
-def print_plan(plan: Plan, notes: Sequence[str], comparison: Comparison | None) -> None:
-    """One plan, and its comparison where there is one."""
+def print_plan(plan: Plan, warnings: Sequence[str], comparison: Comparison | None) -> None:
+    """One plan with its warnings, and its comparison where there is one."""
     shown = console()
     recipe, steps = plan.recipe, plan.steps
     shown.print(
@@ -60,8 +60,8 @@ def print_plan(plan: Plan, notes: Sequence[str], comparison: Comparison | None) 
     _print_memory(plan)
     for field, value in plan.choices.items():
         shown.print(f"chosen: {field} = {value}", markup=False)
-    for note in notes:
-        shown.print(f"[yellow]note[/] {note}")
+    for warning in warnings:
+        shown.print(f"[yellow]note[/] {warning}")
     if comparison is not None:
         print_comparison(comparison)  # fmt: skip
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import yaml
 
-from lexitrain.errors import InputError, nearest
+from lexitrain.errors import DeviceError, nearest
 from lexitrain.models.precision import compute_precision
 
 Status = Literal["measured", "fitted", "catalogue"]
@@ -75,7 +75,7 @@ def find_gpu(text: str) -> Gpu:
             `name=… tflops=… bandwidth=… memory=…`.
 
     Raises:
-        InputError: the name is unknown, or the line is incomplete.
+        DeviceError: the name is unknown, or the line is incomplete.
     """
     if "=" in text:
         return _own(text)
@@ -86,7 +86,7 @@ def find_gpu(text: str) -> Gpu:
     names = gpu_names()
     known = {spelling: gpu for gpu, all_of in _spellings().items() for spelling in all_of}
     close = nearest(wanted, known)
-    raise InputError(
+    raise DeviceError(
         f"There is no GPU '{text}' in the catalogue.",
         where="--gpu",
         fix=(f"Did you mean {known[close]}? " if close else "")
@@ -162,7 +162,7 @@ def _own(text: str) -> Gpu:
     given = _fields(text)
     missing = [key for key in ("tflops", "bandwidth", "memory") if key not in given]
     if missing:
-        raise InputError(
+        raise DeviceError(
             f"This GPU lacks {', '.join(missing)}.", where="--gpu", fix=f"Write --gpu {_OWN}"
         )
     like = _catalogue()["L4"]
@@ -194,7 +194,7 @@ def _fields(text: str) -> dict[str, str]:
             key = name.lower()
             if key not in _OWN_FIELDS:
                 close = nearest(key, _OWN_FIELDS)
-                raise InputError(
+                raise DeviceError(
                     f"A GPU has no field '{key}'.",
                     where="--gpu",
                     fix=f"Did you mean {close}?" if close else f"Fields: {', '.join(_OWN_FIELDS)}.",
@@ -203,7 +203,7 @@ def _fields(text: str) -> dict[str, str]:
         elif key:
             given[key] += f" {word}"
         else:
-            raise InputError(
+            raise DeviceError(
                 f"'{word}' is not a field of a GPU.", where="--gpu", fix=f"Write --gpu {_OWN}"
             )
     return given
@@ -217,7 +217,7 @@ def _positive(given: Mapping[str, str], key: str, otherwise: float | None = None
     except ValueError:
         value = -1.0
     if not 0 < value < float("inf"):
-        raise InputError(
+        raise DeviceError(
             f"{key} must be a number above 0, not '{given[key]}'.",
             where="--gpu",
             fix=f"Write --gpu {_OWN}",
@@ -228,5 +228,5 @@ def _positive(given: Mapping[str, str], key: str, otherwise: float | None = None
 def _capability(text: str) -> tuple[int, int]:
     major, _, minor = text.partition(".")
     if not (major.isdecimal() and (minor or "0").isdecimal()):
-        raise InputError(f"A compute capability looks like 7.5, not '{text}'.", where="--gpu")
+        raise DeviceError(f"A compute capability looks like 7.5, not '{text}'.", where="--gpu")
     return int(major), int(minor or 0)

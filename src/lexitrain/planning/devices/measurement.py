@@ -21,19 +21,21 @@ import numpy as np
 import torch
 from torch.nn.functional import linear, scaled_dot_product_attention
 
-from lexitrain.batching.micro_batch import MicroBatch
-from lexitrain.batching.query_blocks import Block
+from lexitrain.errors import DeviceError
 from lexitrain.models import attach_adapter, compute_dtype
 from lexitrain.models.architecture import Architecture
-from lexitrain.planning.devices.calibration import Calibration, processor
+from lexitrain.planning.devices.calibration import Calibration, save_calibration
+from lexitrain.planning.devices.catalogue import Gpu, named_like
+from lexitrain.planning.devices.processor import processor
 from lexitrain.planning.devices.rates import Curve, Rates
-from lexitrain.planning.rehearsal.cost import CutShape, Target
+from lexitrain.planning.rehearsal.cut_shape import CutShape, blank_micro_batch
 from lexitrain.planning.rehearsal.rehearse import rehearse
+from lexitrain.planning.rehearsal.target import Target
 from lexitrain.recipe.schema import LoraSection, OptimizerSection, Recipe, StepSection
 from lexitrain.step import TrainingStep, build_optimizer, keep_freed_memory
 
 if TYPE_CHECKING:
-    from lexitrain.planning.rehearsal.cost import Work
+    from lexitrain.planning.rehearsal.rehearsed_step import Work
 
 Points = tuple[tuple[float, float], ...]
 Report = Callable[[str], None]
@@ -41,11 +43,12 @@ Report = Callable[[str], None]
 _PATIENCE = 0.12
 """Seconds that one operation is repeated for, at least three times."""
 _RIDGE = 0.01
-"""Weight of a correction's distance from 1 against a step's relative error."""
+"""Weight of a correction's distance from 1 against a step's relative error: 10 % away costs as much as 1 % of error."""
 _LAUNCH_RIDGE = 0.001
-"""The same for the cost of a launch: a real step starts its operations from Python modules, which the single operation
-that was measured does not show."""
+"""The same for the cost of a launch, which is held less near to what was measured: a real step starts its operations
+from Python modules, and that the single operations do not show."""
 _FACTOR_LIMITS = (0.2, 8.0)
+"""Corrections beyond these would say that a rate was measured wrongly, not that steps differ from single operations."""
 _STEP_REPEATS = 3
 
 
@@ -92,6 +95,7 @@ _GPU_PROBES = (
 )
 _HEAD_SIZE = 64
 _VOCABULARY = {"cpu": 8_192, "cuda": 151_936}
+"""Of the probes: Qwen2.5's on a GPU; on a CPU a small one, so that the head does not take most of a small step."""
 
 
 def calibrate(report: Report) -> Calibration:
@@ -145,6 +149,40 @@ def calibrate(report: Report) -> Calibration:
             for probe, seconds, works in rows
         ),
     )
+
+
+def measured_device(asked: Gpu, report: Report) -> Gpu:
+    """Measure the device at hand, keep the measurement for later plans, and return what to plan with.
+
+    Args:
+        asked: the device that the user would plan for.
+        report: told what is being measured.
+
+    Returns:
+        `asked` on a machine without a GPU, else the catalogue's entry for its GPU.
+
+    Raises:
+        DeviceError: this machine has no GPU and `asked` is one, or the catalogue does not know the GPU. The measurement
+            is kept all the same.
+    """
+    measured = calibrate(report)
+    save_calibration(measured)
+    if measured.kind == "cpu":
+        if not asked.is_cpu:
+            raise DeviceError(
+                f"This machine has no GPU, so the CPU was measured, not a {asked.name}.",
+                where="--calibrate",
+                fix="Run it on the machine that has the GPU, or plan with --gpu CPU.",
+            )
+        return asked
+    like = named_like(measured.device)
+    if like is None:
+        raise DeviceError(
+            f"The catalogue has no {measured.device}.",
+            where="--calibrate",
+            fix="Describe it with --gpu 'name=… tflops=… bandwidth=… memory=…'.",
+        )
+    return like
 
 
 def fit_factors(rates: Rates, steps: Sequence[tuple[float, Sequence[Work]]]) -> Rates:
@@ -234,9 +272,12 @@ def _attention(device: torch.device, dtype: torch.dtype) -> Points:
         def both(query: Any = query, key: Any = key, value: Any = value, mask: Any = mask) -> None:
             scaled_dot_product_attention(query, key, value, attn_mask=mask).sum().backward()
 
-        # Two products forward, five backward, of 2 x length^2 x width operations each.
+        # Two products forward, five backward (one of them recomputes the scores; Dao et al. 2022, arXiv:2205.14135),
+        # of 2 x length^2 x width operations each: 2.5 times the forward's, 3.5 times for both.
         forward = 4.0 * length**2 * heads * _HEAD_SIZE
         seconds = _seconds(both, device, 1 if length > 128 else 5)
+        # Later the rate is asked for by the size of one of the two kernels. It was measured over both, so the point
+        # stands between their sizes: at the geometric mean, the root of 2.5.
         points.append((forward * 1.6, 3.5 * forward / seconds))
     return tuple(sorted(points))
 
@@ -263,7 +304,7 @@ def _launch(device: torch.device) -> float:
             x = x * 1.0
         x.backward()
 
-    return _seconds(chain, device) / 100
+    return _seconds(chain, device) / 100  # 50 operations forward and as many backward
 
 
 def _real_step(
@@ -277,7 +318,7 @@ def _real_step(
         optimizer=OptimizerSection(name="adamw"),
     )
     step = real_step(architecture, recipe, device, dtype)
-    batch = blank_cut(probe.cut)
+    batch = blank_micro_batch(probe.cut)
 
     def once() -> None:
         step.accumulate([batch], probe.cut.scored)
@@ -313,28 +354,6 @@ def real_step(
         max_length=recipe.data.max_length,
         pad_id=0,
         clip=recipe.optimizer.clip,
-    )
-
-
-def blank_cut(cut: CutShape) -> MicroBatch:
-    """A micro-batch of which only the shape matters: every position sees all before it in its row.
-
-    A block's columns are the last ones before its end, as many as it has keys.
-    """
-    grid = np.zeros((cut.rows, cut.length), dtype=np.int64)
-    flat = np.arange(cut.scored, dtype=np.int64) % cut.positions
-    return MicroBatch(
-        tokens=grid + 7,
-        positions=np.tile(np.arange(cut.length, dtype=np.int64), (cut.rows, 1)),
-        reach=grid + cut.length,
-        predict=flat,
-        labels=np.full(cut.scored, 5, dtype=np.int64),
-        sample=np.zeros(cut.scored, dtype=np.int64),
-        blocks=tuple(
-            Block(start, end, np.arange(end - keys, end, dtype=np.int64))
-            for start, end, keys in cut.block_bounds
-        ),
-        trunk=cut.trunk,
     )
 
 

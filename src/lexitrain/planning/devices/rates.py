@@ -18,17 +18,20 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from lexitrain.planning.devices.catalogue import Gpu
-    from lexitrain.planning.rehearsal.cost import Kind, Work
+    from lexitrain.planning.rehearsal.rehearsed_step import Kind, Work
 
 Level = Literal["low", "expected", "high"]
 
 _PRODUCTS: frozenset[Kind] = frozenset({"matmul", "adapter", "head"})
 _BANDWIDTH = {"low": 0.9, "expected": 0.8, "high": 0.6}
-"""Share of the data sheet's bandwidth that element-wise kernels reach. Copies reach 0.75 to 0.9 on most cards; chains
-of small kernels less."""
+"""Level -> share of the data sheet's bandwidth that element-wise kernels reach. An assumption: copies reach 0.75 to 0.9
+on most cards, chains of small kernels less."""
 _ATTENTION = 0.5
-"""Rate of the fused attention kernel, as a share of that of plain products. With a dense mask and 64 to 128 numbers a
-head it keeps less of a device busy."""
+"""Rate of the fused attention kernel, as a share of that of plain products: with a dense mask and 64 to 128 numbers a
+head it keeps less of a device busy. An assumption; `--calibrate` measures it."""
+_LAUNCH = {"low": 0.6, "expected": 1.0, "high": 1.6}
+"""Level -> factor on the catalogue's time to start a kernel, which depends on the processor beside the GPU. An
+assumption as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,7 @@ def catalogue_rates(gpu: Gpu, precision: str, level: Level) -> Rates:
         precision: of the matrix products: fp16, bf16 or fp32.
         level: `low` is the shortest time that is likely, `high` the longest.
     """
+    # The smallest share of the peak gives the longest time.
     low, expected, high = gpu.fraction
     fraction = {"low": high, "expected": expected, "high": low}[level]
     matrix = gpu.peak(precision) * fraction
@@ -117,6 +121,6 @@ def catalogue_rates(gpu: Gpu, precision: str, level: Level) -> Rates:
         matrix=Curve(((1.0, matrix),)),
         attention=Curve(((1.0, matrix * _ATTENTION),)),
         bandwidth=Curve(((1.0, bandwidth),)),
-        launch=1e-6 * gpu.launch * {"low": 0.6, "expected": 1.0, "high": 1.6}[level],
+        launch=1e-6 * gpu.launch * _LAUNCH[level],
         overlapped=not gpu.is_cpu,
     )

@@ -17,7 +17,8 @@ from lexitrain.recipe.schema import Recipe, field_value
 if TYPE_CHECKING:
     from lexitrain.models.architecture import Architecture
     from lexitrain.planning.estimate.planned_steps import PlannedSteps
-    from lexitrain.planning.rehearsal.cost import Memory, Target
+    from lexitrain.planning.rehearsal.rehearsed_step import Memory
+    from lexitrain.planning.rehearsal.target import Target
 
 _BUDGETS = (2048, 1024, 512)
 """Token budgets to try where no limit needs too much memory. Below 512 tokens a GPU waits for its launches."""

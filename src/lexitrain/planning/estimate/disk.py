@@ -1,7 +1,8 @@
 """What checkpoints take on disk, from the shapes of the adapter alone.
 
-The numbers follow the files that training writes (`training/state.py`): the adapter in fp32, the optimizer's state in
-its own form, and a state file. A test writes real checkpoints and compares. The frozen base is in none of them.
+The numbers follow the files that training writes (`training/recovery/checkpoint_content.py`): the adapter in fp32, the
+optimizer's state in its own form, and a state file. A test writes real checkpoints and compares. The frozen base is in
+none of them.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lexitrain.batching.decoder_shape import DecoderShape
+from lexitrain.planning.rehearsal.optimizer_state import BLOCK_8BIT, MAPS_8BIT, SMALLEST_8BIT
 
 if TYPE_CHECKING:
     from lexitrain.recipe.schema import Recipe
@@ -21,12 +23,6 @@ _STATE_FILE = 5_000
 """Cursor, training state, manifest, adapter configuration."""
 _STEP_COUNT = 95
 """A tensor's own count of steps in state.json, where bitsandbytes keeps one; PyTorch's AdamW keeps a tensor instead."""
-_SMALL = 4096
-"""Tensors with fewer elements keep a 32-bit state in bitsandbytes' 8-bit optimizers (their `min_8bit_size`)."""
-_BLOCK = 256
-"""Elements that share a scale in an 8-bit state."""
-_MAPS = 2 * 256 * 4
-"""The two quantization maps that are stored with each 8-bit tensor."""
 
 BYTES_PER_SECOND = 1.1e8
 """Checkpoint bytes written in a second: made, hashed, synced. Measured: benchmarks/results/checkpoint_size.json."""
@@ -89,12 +85,12 @@ def _optimizer_bytes(tensors: list[int], name: str) -> int:
     if name in {"adamw", "paged_adamw_32bit"}:
         entries = 3 if name == "adamw" else 2
         return sum(8 * count + entries * _NAME for count in tensors)
-    large = [count for count in tensors if count >= _SMALL]
-    small = [count for count in tensors if count < _SMALL]
-    scales = sum(2 * 4 * -(-count // _BLOCK) for count in large)
+    large = [count for count in tensors if count >= SMALLEST_8BIT]
+    small = [count for count in tensors if count < SMALLEST_8BIT]
+    scales = sum(2 * 4 * -(-count // BLOCK_8BIT) for count in large)
     return (
         sum(2 * count for count in large)
         + scales
-        + len(large) * (_MAPS + 6 * _NAME)
+        + len(large) * (MAPS_8BIT + 6 * _NAME)
         + sum(8 * count + 2 * _NAME for count in small)
     )

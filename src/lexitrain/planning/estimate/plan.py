@@ -1,13 +1,13 @@
 """A plan: hours, memory, disk and money of a run that has not begun.
 
-The work of its steps comes from rehearsals (`costs.py`), their shapes from the data (`steps.py`), the device's rates
-from the catalogue or from a calibration. Nothing is trained and nothing downloaded.
+The work of its steps comes from rehearsals (`step_costs.py`), their shapes from the data (`planned_steps.py`), the
+device's rates from the catalogue or from a calibration. Nothing is trained and nothing downloaded.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,21 +23,23 @@ from lexitrain.planning.estimate.planned_steps import (
     plan_steps,
 )
 from lexitrain.planning.estimate.step_costs import step_costs
-from lexitrain.planning.rehearsal.cost import Target
+from lexitrain.planning.rehearsal.rehearsed_step import ARITHMETIC
+from lexitrain.planning.rehearsal.target import Target
 
 if TYPE_CHECKING:
     from lexitrain.planning.devices.catalogue import Gpu
     from lexitrain.planning.estimate.step_costs import StepCosts
-    from lexitrain.planning.rehearsal.cost import Memory
+    from lexitrain.planning.rehearsal.rehearsed_step import Memory
     from lexitrain.recipe.schema import Recipe
 
 LEVELS: tuple[Level, ...] = ("low", "expected", "high")
 _LAYOUT_SECONDS = 0.002
-"""Laying out a step of 24 samples takes a worker about this long."""
+"""Laying out a step of 24 samples takes a worker about this long, on one core of a server's CPU."""
 _RENDER_SECONDS = 0.00015
-"""Rendering and tokenizing one sample, once a run."""
-VISIBLE = 0.98
-"""Share of a GPU's memory as sold that a process can see; the driver and error correction keep the rest."""
+"""Rendering and tokenizing one sample, once a run, on the same."""
+_VISIBLE = 0.98
+"""Share of a GPU's memory as sold that a process can see; the driver and error correction keep the rest. An assumption:
+it depends on the card and on whether error correction is on."""
 
 DataFor = Callable[["Recipe"], PlannedData]
 """Gives the samples for a recipe: rendered with its base's tokenizer, within its max_length."""
@@ -117,6 +119,56 @@ class Plan:
         """How the device's speed is known."""
         return "measured" if self.calibration else self.gpu.status
 
+    def to_json(self, warnings: Sequence[str] | None = None) -> dict[str, Any]:
+        """The plan as the JSON document of `lexitrain plan --json` and of a run's plan.json.
+
+        Args:
+            warnings: are added where given; a run's plan.json has none.
+        """
+        memory = self.memory
+        gigabytes = {name: round(size / 1e9, 4) for name, size in memory.parts().items()}
+        document: dict[str, Any] = {
+            "recipe": self.recipe.name,
+            "gpu": self.gpu.name,
+            "basis": self.basis,
+            "base": self.recipe.model.base,
+            "precision": self.target.dtype,
+            "data": {"source": self.data.source, "exact": self.data.exact},
+            "samples": self.steps.samples,
+            "steps": self.steps.total_steps,
+            "step_seconds": float(f"{self.step_seconds.expected:.4g}"),
+            "hours": self.hours.to_json(),
+            "hours_by_part": {part: round(hours, 4) for part, hours in self.parts.items()},
+            "step_seconds_by_kind": {
+                kind: float(f"{each:.3g}") for kind, each in self.kinds.items()
+            },
+            "memory_gb": {
+                **gigabytes,
+                "peak": round(memory.peak / 1e9, 4),
+                "reserved": round(memory.reserved / 1e9, 4),
+                "device_total": round(memory.device_total / 1e9, 4),
+                "limit": round(self.memory_limit / 1e9, 4),
+            },
+            "checkpoint_mb": {
+                "each": round(self.disk.each / 1e6, 1),
+                "kept": round(self.disk.kept / 1e6, 1),
+                "mirror": round(self.disk.mirror / 1e6, 1),
+            },
+            "fits": self.fits,
+            "trainable_parameters": self.trainable_parameters,
+            "flops_per_step": round(self.flops),
+            "layout_tokens_per_step": round(self.steps.layout_tokens, 1),
+            "supervised_tokens_per_step": round(self.steps.supervised_tokens, 1),
+            "cuts_per_step": round(self.steps.cuts, 2),
+            "choices": self.choices,
+            "cost": None if self.cost is None else self.cost.to_json(2),
+        }
+        return document if warnings is None else document | {"warnings": list(warnings)}
+
+
+PlanOf = Callable[["Recipe"], Plan]
+"""Plans a recipe, for one device and one set of records."""
+
 
 def make_plan(
     recipe: Recipe,
@@ -148,7 +200,7 @@ def make_plan(
         recipe.step.attention,
         architecture.config.get("attention_dropout") or 0.0,
     )
-    limit = VISIBLE * 1e9 * gpu.memory if memory_limit is None else memory_limit
+    limit = _VISIBLE * 1e9 * gpu.memory if memory_limit is None else memory_limit
     data = data_for(recipe)
 
     def steps_of(each: Recipe) -> PlannedSteps:
@@ -257,53 +309,11 @@ def _mean_by_kind(steps: tuple[StepShape, ...], costs: StepCosts, rates: Rates) 
 
 def _mean_flops(steps: tuple[StepShape, ...], costs: StepCosts) -> float:
     """Arithmetic of a step: matrix products and attention."""
-    counted = {"matmul", "adapter", "attention", "head"}
     total = sum(
         work.flops
         for step in steps
         for cut in step
         for work in costs.operations(cut)
-        if work.kind in counted
+        if work.kind in ARITHMETIC
     )
     return total / len(steps)
-
-
-def plan_json(plan: Plan) -> dict[str, Any]:
-    """The plan as the JSON document of `lexitrain plan --json`."""
-    memory = plan.memory
-    gigabytes = {name: round(size / 1e9, 4) for name, size in memory.parts().items()}
-    document: dict[str, Any] = {
-        "recipe": plan.recipe.name,
-        "gpu": plan.gpu.name,
-        "basis": plan.basis,
-        "base": plan.recipe.model.base,
-        "precision": plan.target.dtype,
-        "data": {"source": plan.data.source, "exact": plan.data.exact},
-        "samples": plan.steps.samples,
-        "steps": plan.steps.total_steps,
-        "step_seconds": float(f"{plan.step_seconds.expected:.4g}"),
-        "hours": plan.hours.to_json(),
-        "hours_by_part": {part: round(hours, 4) for part, hours in plan.parts.items()},
-        "step_seconds_by_kind": {kind: float(f"{each:.3g}") for kind, each in plan.kinds.items()},
-        "memory_gb": {
-            **gigabytes,
-            "peak": round(memory.peak / 1e9, 4),
-            "reserved": round(memory.reserved / 1e9, 4),
-            "device_total": round(memory.device_total / 1e9, 4),
-            "limit": round(plan.memory_limit / 1e9, 4),
-        },
-        "checkpoint_mb": {
-            "each": round(plan.disk.each / 1e6, 1),
-            "kept": round(plan.disk.kept / 1e6, 1),
-            "mirror": round(plan.disk.mirror / 1e6, 1),
-        },
-        "fits": plan.fits,
-        "trainable_parameters": plan.trainable_parameters,
-        "flops_per_step": round(plan.flops),
-        "layout_tokens_per_step": round(plan.steps.layout_tokens, 1),
-        "supervised_tokens_per_step": round(plan.steps.supervised_tokens, 1),
-        "cuts_per_step": round(plan.steps.cuts, 2),
-        "choices": plan.choices,
-        "cost": None if plan.cost is None else plan.cost.to_json(2),
-    }
-    return document

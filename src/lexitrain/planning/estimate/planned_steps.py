@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from lexitrain.batching.sample_order import SampleOrder, fixed_subset
 from lexitrain.batching.step_layout import StepLayout
-from lexitrain.planning.rehearsal.cost import CutShape, shapes_of
+from lexitrain.planning.rehearsal.cut_shape import CutShape, shapes_of
 
 if TYPE_CHECKING:
     from lexitrain.models.architecture import Architecture
-    from lexitrain.planning.rehearsal.cost import Target
+    from lexitrain.planning.rehearsal.target import Target
     from lexitrain.recipe.schema import Recipe
     from lexitrain.samples.sample import Sample
 

@@ -8,22 +8,21 @@ it on your data.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lexitrain.planning.estimate.plan import Plan
-from lexitrain.planning.rehearsal.second_process import meanwhile
+from lexitrain.planning.estimate.plan import Plan, PlanOf
+from lexitrain.planning.rehearsal.second_process import in_second_process
 from lexitrain.recipe.schema import Recipe
+from lexitrain.recipe.yaml_file import load_recipe, recipe_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PlanOf = Callable[[Recipe], Plan]
-
-RECIPES = ("best", "quality", "balanced", "fast", "fastest")
-"""The shipped recipes for a GPU whose steps hold no padding."""
-_BUDGET = 512
+CANDIDATES = ("best", "quality", "balanced", "fast", "fastest")
+"""The shipped recipes that a search tries: those for a GPU whose steps hold no padding."""
+_BUDGET = 512  # the smallest that `auto` tries, see automatic_settings.py
 _KNOBS: tuple[dict[str, dict[str, Any]], ...] = (
     {},
     {"model": {"quantization": "none"}, "step": {"gradient_checkpointing": "never", "token_budget": _BUDGET}},
@@ -97,6 +96,13 @@ class Recommendation:
         }
 
 
+def candidates(own: Recipe) -> list[Recipe]:
+    """The shipped recipes that a search tries and the user's own, unless that has the name of another shipped one."""
+    recipes = [load_recipe(name) for name in CANDIDATES]
+    left_out = set(recipe_names()) - set(CANDIDATES)
+    return recipes if own in recipes or own.name in left_out else [*recipes, own]
+
+
 def recommend(
     recipes: Sequence[Recipe], plan_of: PlanOf, *, hours: float | None, memory_gb: float | None
 ) -> Recommendation:
@@ -113,7 +119,8 @@ def recommend(
         return [list(_options(recipe, plan_of, hours)) for recipe in some]
 
     found: list[list[Option]] = [[] for _ in recipes]
-    with meanwhile(lambda: options_of(recipes[1::2])) as wait:
+    # Each process rehearses one half; this one then finds the other half's rehearsals in the cache.
+    with in_second_process(lambda: options_of(recipes[1::2])) as wait:
         found[::2] = options_of(recipes[::2])
         wait()
         found[1::2] = options_of(recipes[1::2])

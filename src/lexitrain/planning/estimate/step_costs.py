@@ -23,14 +23,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 import lexitrain
-from lexitrain.planning.rehearsal.cost import CutShape, Memory, Target, Work
+from lexitrain.planning.rehearsal.cut_shape import CutShape
 from lexitrain.planning.rehearsal.optimizer_state import update_work
+from lexitrain.planning.rehearsal.rehearsed_step import Memory, Work
+from lexitrain.planning.rehearsal.target import Target
 from lexitrain.storage.atomic import write_file
 from lexitrain.storage.user_paths import cache_folder
 
 if TYPE_CHECKING:
     from lexitrain.models.architecture import Architecture
-    from lexitrain.planning.rehearsal.cost import Rehearsal
+    from lexitrain.planning.rehearsal.rehearsed_step import Rehearsal
     from lexitrain.recipe.schema import Recipe
 
 _QUANTITIES = ("flops", "bytes", "launches")

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from lexitrain.planning.estimate.plan import Plan
 
 
-def notes(plan: Plan, folder: Path) -> list[str]:
+def warnings_of(plan: Plan, folder: Path) -> list[str]:
     """The warnings of a plan.
 
     Args:
@@ -57,7 +57,7 @@ def _waste(plan: Plan) -> list[str]:
         found.append(
             "lora.dropout above 0: cutting a step differently changes the result slightly."
         )
-    return found  # fmt: skip
+    return found
 
 
 def _data(plan: Plan) -> list[str]:

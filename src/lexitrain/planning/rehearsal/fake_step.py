@@ -1,8 +1,8 @@
 """The product's own training step on a model without weights.
 
 Model, adapter and step are built by the code that training uses, on PyTorch's `meta` device: every tensor has a shape,
-a dtype and a storage of a certain size, and no content. A product with such tensors costs microseconds whatever its
-size. Building and stepping a model of four layers takes about a tenth of a second.
+a dtype and a storage of a known size, but no content. A product of such tensors takes microseconds, however large they
+are. Building and stepping a model of four layers takes about a tenth of a second.
 """
 
 from __future__ import annotations
@@ -11,16 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
-from lexitrain.batching.micro_batch import MicroBatch
-from lexitrain.batching.query_blocks import Block
 from lexitrain.models import attach_adapter
 from lexitrain.models.precision import torch_dtype
-from lexitrain.planning.rehearsal.cost import CutShape, Target
+from lexitrain.planning.rehearsal.cut_shape import CutShape, blank_micro_batch
 from lexitrain.planning.rehearsal.kernels import device_kernels, quantize
 from lexitrain.planning.rehearsal.recorder import Recorder, Recording
+from lexitrain.planning.rehearsal.target import Target
 from lexitrain.step import TrainingStep
 from lexitrain.step.training_step import set_gradient_checkpointing
 
@@ -31,12 +29,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FakeStep:
-    """A step of a model so many layers deep.
+    """The training step of a model that has a given number of layers.
 
     Attributes:
         step: the product's step; its tensors are on `meta`.
         target: the kind of device it is rehearsed for.
-        base_parameters: of the base at this depth, a tied output head counted once.
+        base_parameters: of the base with that many layers, a tied output head counted once.
     """
 
     step: TrainingStep
@@ -47,7 +45,7 @@ class FakeStep:
         """What one micro-batch of this shape allocates and computes, from empty gradients."""
         recorder = Recorder(self.step.model, self.step.parameters, self.target)
         with recorder, device_kernels(self.target):
-            self.step.accumulate([blank(cut)], supervised=1)
+            self.step.accumulate([blank_micro_batch(cut)], supervised=1)
         self.step.optimizer.zero_grad(set_to_none=True)
         return recorder.recording()
 
@@ -71,13 +69,13 @@ class FakeStep:
 def build_fake_step(
     architecture: Architecture, recipe: Recipe, target: Target, layers: int
 ) -> FakeStep:
-    """The step of a recipe on a base so many layers deep.
+    """The step of a recipe on a base with a given number of layers.
 
     Args:
         architecture: shape of the base.
         recipe: where quantization or recomputation is `auto`, neither is used.
         target: precision and kernels.
-        layers: depth.
+        layers: of the base.
 
     Raises:
         InputError: transformers does not know the base, or it has none of the adapter's targets.
@@ -108,13 +106,3 @@ def build_fake_step(
 def _once(tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     """The tensors without repetition of a storage."""
     return list({each.untyped_storage()._cdata: each for each in tensors}.values())
-
-
-def blank(cut: CutShape) -> MicroBatch:
-    """A micro-batch of which only the shape matters."""
-    grid = np.zeros((cut.rows, cut.length), dtype=np.int64)
-    flat = np.zeros(cut.scored, dtype=np.int64)
-    blocks = tuple(
-        Block(start, end, np.zeros(keys, dtype=np.int64)) for start, end, keys in cut.block_bounds
-    )
-    return MicroBatch(grid, grid, grid, flat, flat, flat, blocks, cut.trunk)

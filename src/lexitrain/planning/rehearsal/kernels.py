@@ -1,11 +1,11 @@
 """The kernels that a device would choose, for tensors that are on no device.
 
 PyTorch chooses the attention and the dropout kernel by device, and kernels differ in what they keep for the backward
-pass. On `meta` it would take the slow reference path. So while a step is rehearsed, those two calls go straight to the
-kernel of the target; its shape function is PyTorch's own.
+pass. For tensors on `meta` it would choose the reference implementation, which keeps far more. So while a step is
+rehearsed, those two calls go straight to the kernel of the target; the shapes of its results are worked out by PyTorch.
 
-A base in 4 bits cannot be built without its weights. A stand-in keeps the bytes that bitsandbytes keeps and restores
-the weight at every use, forward and backward, as its kernels do for more than a few rows.
+A base in 4 bits cannot be built without its weights. A stand-in keeps as many bytes as bitsandbytes keeps and restores
+the weight at every use, forward and backward, as bitsandbytes' kernels do for more than a few rows.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import torch
 from torch import Tensor, library
 from torch.utils.flop_counter import sdpa_backward_flop_count, sdpa_flop_count
 
-from lexitrain.planning.rehearsal.cost import Target
+from lexitrain.planning.rehearsal.target import Target
 
 _BLOCK = 64
-"""Weights that share a scale in NF4."""
+"""Weights that share a scale in NF4 (Dettmers et al. 2023, arXiv:2305.14314, section 3)."""
 _BLOCKS = 256
-"""Scales that share a scale of their own (double quantization)."""
+"""Scales that share a scale of their own: double quantization, ibid."""
 
 _library = library.Library("lexitrain", "FRAGMENT")
 _library.define(
@@ -124,7 +124,9 @@ def nf4_bytes(weights: int) -> int:
     """Bytes that bitsandbytes keeps for a matrix of so many weights: NF4 with double quantization."""
     blocks = -(-weights // _BLOCK)
     second = -(-blocks // _BLOCKS)
+    # In fp32: the 16 values of a 4-bit code, the 256 of the scales' 8-bit code, and the mean taken off the scales.
     values, second_values, offset = 16 * 4, 256 * 4, 4
+    # Half a byte a weight, a byte a scale, four a scale of scales.
     return -(-weights // 2) + blocks + 4 * second + values + second_values + offset
 
 

@@ -1,21 +1,26 @@
 """Bytes and work of the optimizer: its state, and the update at the end of a step.
 
-bitsandbytes' 8-bit optimizers read their tensors, so they cannot run without content; here are their byte counts, which
-a test compares with the real objects. The update works in place: it needs no memory beside the state.
+bitsandbytes' 8-bit optimizers read their tensors' content, so they cannot be rehearsed on tensors without any. Here are
+their byte counts instead, which a test compares with the real objects. The update works in place: it needs no memory
+beside the state.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lexitrain.planning.rehearsal.cost import Work
+from lexitrain.planning.rehearsal.rehearsed_step import Work
 
-_SMALLEST_8BIT = 4096
-"""bitsandbytes keeps the state of smaller tensors in 32 bits (`min_8bit_size`)."""
-_BLOCK = 256
+SMALLEST_8BIT = 4096
+"""bitsandbytes keeps the state of tensors with fewer numbers in 32 bits (its argument `min_8bit_size`)."""
+BLOCK_8BIT = 256
 """Numbers that share a scale in 8-bit state (Dettmers et al. 2021, arXiv:2110.02861)."""
-_MAPS = 2 * 256 * 4
-"""The two tables of 256 values that 8-bit state stands for, shared by all tensors."""
+MAPS_8BIT = 2 * 256 * 4
+"""Bytes of the two tables, one a moment, of the 256 fp32 values that 8-bit state stands for. All tensors share them in
+memory; a checkpoint holds them once for each tensor."""
+_TENSORS_A_KERNEL = 30
+"""Tensors that one of PyTorch's multi-tensor kernels takes; the space for a kernel's arguments bounds them (the least
+of depth_to_max_tensors in aten/src/ATen/native/cuda/MultiTensorApply.cuh)."""
 
 
 def state_bytes(optimizer: str, sizes: Sequence[int]) -> int:
@@ -31,10 +36,10 @@ def state_bytes(optimizer: str, sizes: Sequence[int]) -> int:
         return sum(2 * 4 * size + 4 for size in sizes)  # and a count of steps
     if optimizer == "paged_adamw_32bit":
         return sum(2 * 4 * size for size in sizes)
-    small = sum(2 * 4 * size for size in sizes if size < _SMALLEST_8BIT)
-    large = [size for size in sizes if size >= _SMALLEST_8BIT]
-    blocks = sum(-(-size // _BLOCK) for size in large)
-    return small + 2 * sum(large) + 2 * 4 * blocks + (_MAPS if large else 0)
+    small = sum(2 * 4 * size for size in sizes if size < SMALLEST_8BIT)
+    large = [size for size in sizes if size >= SMALLEST_8BIT]
+    blocks = sum(-(-size // BLOCK_8BIT) for size in large)
+    return small + 2 * sum(large) + 2 * 4 * blocks + (MAPS_8BIT if large else 0)
 
 
 def update_work(optimizer: str, sizes: Sequence[int]) -> Work:
@@ -47,11 +52,9 @@ def update_work(optimizer: str, sizes: Sequence[int]) -> Work:
         optimizer, sizes: as in `state_bytes`.
     """
     count = sum(sizes)
+    # fp32: 4 bytes read for the norm, 8 read and written for the clipping, 4 of gradient and 8 of weight in the update.
     moved = (4 + 8 + 4 + 8) * count + 2 * state_bytes(optimizer, sizes)
     tensors = len(sizes)
     launches = 2 + tensors / _TENSORS_A_KERNEL * 3 if optimizer == "adamw" else 2 + tensors
+    # AdamW takes about 20 operations a number; the traffic decides its time by far.
     return Work("optimizer", "update", 20.0 * count, float(moved), launches)
-
-
-_TENSORS_A_KERNEL = 30
-"""Tensors that one of PyTorch's multi-tensor kernels takes; the space for its arguments bounds them."""

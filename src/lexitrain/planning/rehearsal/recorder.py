@@ -21,16 +21,20 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry, shape_wrapper
 
-from lexitrain.planning.rehearsal.cost import Kind, Phase, Target
 from lexitrain.planning.rehearsal.kernels import CPU_ATTENTION_FLOPS
+from lexitrain.planning.rehearsal.operation import Call, flat, storage_key
+from lexitrain.planning.rehearsal.rehearsed_step import ARITHMETIC, Kind, Phase
+from lexitrain.planning.rehearsal.target import Target
 
 _CUDA_BLOCK = 512
 """PyTorch's CUDA allocator rounds every request up to this many bytes (c10/cuda/CUDACachingAllocator.cpp)."""
 
+# Names of PyTorch's operators (aten), by what they do.
 _LOOKUPS = {"embedding", "index_select", "gather"}
 _GATHERS = {*_LOOKUPS, "index_add", "scatter_add_"}
 _PRODUCTS = {"mm", "addmm", "bmm", "baddbmm"}
 PARTS = ("activations", "logits", "gradients", "workspace")
+"""What recorded storages are for; the columns of `Recording.parts`."""
 
 _FLOPS = {
     **flop_registry,
@@ -95,10 +99,10 @@ class Recorder(TorchDispatchMode):
         super().__init__()
         base = model.get_base_model()
         self._block = _CUDA_BLOCK if target.device == "cuda" else 1
-        self._trained = {_key(each) for each in trained}
-        self._frozen = {_key(each) for each in model.parameters()} - self._trained
-        self._known = self._trained | self._frozen | {_key(each) for each in model.buffers()}
-        self._head = _key(base.get_output_embeddings().weight)
+        self._trained = {storage_key(each) for each in trained}
+        self._frozen = {storage_key(each) for each in model.parameters()} - self._trained
+        self._known = self._trained | self._frozen | {storage_key(each) for each in model.buffers()}
+        self._head = storage_key(base.get_output_embeddings().weight)
         self._vocabulary = base.config.vocab_size
         self._restored: set[int] = set()
         self._storages: list[_Storage] = []
@@ -116,9 +120,8 @@ class Recorder(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        return (
-            False  # nothing here is ever compiled, and keeping dynamo out costs at every operation
-        )
+        # Nothing here is ever compiled, and keeping dynamo out would cost time at every operation.
+        return False
 
     def recording(self) -> Recording:
         """What was seen. Storages that are still alive live to the end."""
@@ -145,15 +148,16 @@ class Recorder(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
+        # Autograd numbers its running backward pass; -1 while there is none.
         if self._phase == "forward" and torch._C._current_graph_task_id() >= 0:
             self._end_forward()
         if func not in _passing:
             _passing[func] = func.is_view or func.namespace in {"profiler", "prim"}
-        if _passing[func]:  # brings no storage and does nothing
+        if _passing[func]:  # allocates nothing and computes nothing
             return func(*args, **kwargs)
-        call = _Call(func, args, kwargs)
+        call = Call(func, args, kwargs)
         result = call.result()
-        taken = [each for each in _flat(result) if isinstance(each, Tensor)]
+        taken = [each for each in flat(result) if isinstance(each, Tensor)]
         self._count(call, result, taken)
         for each in taken:
             self._allocated(each)
@@ -186,7 +190,7 @@ class Recorder(TorchDispatchMode):
 
     def _has_gradient(self, parameter: Tensor) -> None:
         if parameter.grad is not None:
-            number = self._numbers[_key(parameter.grad)]
+            number = self._numbers[storage_key(parameter.grad)]
             self._storages[number].gradient_from = len(self._storages)
 
     # Memory
@@ -202,6 +206,7 @@ class Recorder(TorchDispatchMode):
         self._storages.append(_Storage(size, number, wide, self._phase == "forward"))
         self._numbers[key] = number
 
+        # The storage's address is its key, and a later storage may get the same one: it is forgotten at once.
         def freed(_: Any) -> None:
             self._storages[number].dies = len(self._storages)
             del self._numbers[key]
@@ -212,9 +217,13 @@ class Recorder(TorchDispatchMode):
 
     # Work
 
-    def _count(self, call: _Call, result: Any, taken: list[Tensor]) -> None:
-        """Add the operation to its line of work. Equal calls on equal kinds of tensors are worked out once."""
-        keys = [_key(each) for each in call.given]
+    def _count(self, call: Call, result: Any, taken: list[Tensor]) -> None:
+        """Add the operation to its line of work.
+
+        Equal calls on tensors of equal shapes and roles are worked out once. The cache lives as long as this recorder:
+        what an operation is for depends on the model's vocabulary.
+        """
+        keys = [storage_key(each) for each in call.given]
         roles = tuple(self._role(key) for key in keys)
         known = None if call.form is None else (call.func, call.form, roles)
         entry = self._entries.get(known) if known else None
@@ -226,7 +235,7 @@ class Recorder(TorchDispatchMode):
         if kind is None:
             return
         if kind == "quantization":
-            self._restored.add(_key(taken[0]))
+            self._restored.add(storage_key(taken[0]))
         line = (kind, self._phase)
         if line in self._work:
             self._work[line] += numbers
@@ -241,7 +250,7 @@ class Recorder(TorchDispatchMode):
         return "trained" if key in self._trained else ""
 
     def _entry(
-        self, call: _Call, result: Any, taken: list[Tensor], roles: tuple[str, ...]
+        self, call: Call, result: Any, taken: list[Tensor], roles: tuple[str, ...]
     ) -> tuple[Kind | None, NDArray[np.float64]]:
         """What an operation is for and its [arithmetic, bytes, launches]."""
         func, given = call.func, call.given
@@ -249,7 +258,7 @@ class Recorder(TorchDispatchMode):
         kind = self._kind(name, given, taken, set(roles))
         if kind is None:
             return None, np.zeros(3)
-        if kind in {"matmul", "adapter", "head", "attention"} and func.overloadpacket in _FLOPS:
+        if kind in ARITHMETIC and func.overloadpacket in _FLOPS:
             flops = _FLOPS[func.overloadpacket](*call.args, **call.kwargs, out_val=result)
         else:
             flops = max((each.numel() for each in taken), default=0)
@@ -289,97 +298,14 @@ class Recorder(TorchDispatchMode):
 
 
 _passing: dict[Any, bool] = {torch.ops.aten.detach.default: True}
-"""Whether an operation gives a view, or is none."""
-_results: dict[Any, Any] = {}
-"""What operations gave for arguments of these shapes, in this process; see `_Call.result`."""
-
-
-class _Call:
-    """An operation with its arguments.
-
-    Attributes:
-        given: the tensors among the arguments.
-        form: the arguments as something to compare: of a tensor its shape, strides and type. None: some cannot be.
-    """
-
-    def __init__(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.func, self.args, self.kwargs = func, args, kwargs
-        self.given: list[Tensor] = []
-        self.form: Any = (self._form(args), self._form(tuple(kwargs.items())))
-        try:
-            hash(self.form)
-        except TypeError:
-            self.form = None
-        if any(each.device.type != "meta" for each in self.given):
-            self.form = None
-
-    def result(self) -> Any:
-        """What the operation gives.
-
-        PyTorch works most shapes out in Python, which takes longer than all else of a rehearsal, and the layers of a
-        model ask the same again and again. So what an operation gave is made anew where the arguments have the same
-        shapes, strides and types. Operations in place and whatever gave a storage back that it was given go through.
-        """
-        func = self.func
-        if self.form is None or func._schema.is_mutable:
-            return func(*self.args, **self.kwargs)
-        key = (func, self.form)
-        if key not in _results:
-            result = func(*self.args, **self.kwargs)
-            _results[key] = self._template(result)
-            return result
-        single, outputs = _results[key]
-        if outputs is None:
-            return func(*self.args, **self.kwargs)
-        made = [
-            torch.empty_strided(size, rest[0], dtype=rest[1], device="meta") if size else rest
-            for size, rest in outputs
-        ]
-        return made[0] if single else tuple(made)
-
-    def _form(self, value: Any) -> Any:
-        if isinstance(value, Tensor):
-            self.given.append(value)
-            return (tuple(value.shape), value.stride(), value.dtype)
-        if isinstance(value, list | tuple):
-            return tuple([self._form(each) for each in value])
-        return (type(value), value)
-
-    def _template(self, result: Any) -> tuple[bool, Any]:
-        """How to make a result anew: (size, (strides, dtype)) of a tensor, (None, value) of anything else."""
-        single = not isinstance(result, tuple)
-        given = {_key(each) for each in self.given}
-        form: list[Any] = []
-        for each in _flat(result):
-            if isinstance(each, Tensor):
-                whole = each.untyped_storage().nbytes() == each.numel() * each.element_size()
-                if not each.ndim or _key(each) in given or each.device.type != "meta" or not whole:
-                    return single, None
-                form.append((tuple(each.shape), (each.stride(), each.dtype)))
-            elif each is None or isinstance(each, int | float):
-                form.append((None, each))
-            else:
-                return single, None
-        return single, form
-
-
-def _flat(result: Any) -> Sequence[Any]:
-    """The results of an operation, one or several; lists among them are looked into."""
-    if not isinstance(result, tuple | list):
-        return (result,)
-    if any(isinstance(each, tuple | list) for each in result):
-        return [part for each in result for part in _flat(each)]
-    return result
+"""Operator -> whether it only gives a view, or is no operation of the device. Asked at every operation, and PyTorch
+works `is_view` out anew each time, from the operator's schema."""
 
 
 def _part(storage: _Storage) -> str:
     if storage.logits:
         return "logits"
     return "activations" if storage.kept else "workspace"
-
-
-def _key(tensor: Tensor) -> int:
-    return tensor.untyped_storage()._cdata
 
 
 def _moved(tensor: Tensor) -> int:

@@ -1,9 +1,10 @@
 """The rehearsal: an optimizer step without weights and without a device, and what it needed.
 
 The step is the product's own (`fake_step.py`), recorded allocation by allocation (`recorder.py`). All layers between
-the first and the last are alike, so a deep model is not stepped at its depth: two shallow ones are recorded, laid side
-by side allocation for allocation, and extended linearly. What grows with depth by equal amounts is exact so, and the
-moment of the peak is searched in the extended record, not assumed. Takes about half a second for each shape of cut.
+the first and the last are alike, so a deep model is not stepped with all its layers: two shallow ones are recorded,
+their records compared allocation by allocation, and the difference, one layer, is added as often as the deep model has
+it. That is exact for whatever grows by equal amounts from layer to layer. The moment of the peak is then searched in
+the extended record, not assumed. Takes about half a second for each shape of cut.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from numpy.typing import NDArray
 
 from lexitrain.batching.micro_batch import MicroBatch
 from lexitrain.planning.rehearsal.allocator import overhead_bytes, reserved_bytes, workspace_bytes
-from lexitrain.planning.rehearsal.cost import CutShape, Memory, Rehearsal, Target, Work
+from lexitrain.planning.rehearsal.cut_shape import CutShape
 from lexitrain.planning.rehearsal.fake_step import FakeStep, build_fake_step
 from lexitrain.planning.rehearsal.optimizer_state import state_bytes, update_work
 from lexitrain.planning.rehearsal.recorder import PARTS, Recording, WorkTable, summed
+from lexitrain.planning.rehearsal.rehearsed_step import Memory, Rehearsal, Work
+from lexitrain.planning.rehearsal.target import Target
 
 if TYPE_CHECKING:
     from lexitrain.models.architecture import Architecture
@@ -127,6 +130,7 @@ class _AtDepths:
 
 _built: dict[str, _AtDepths] = {}
 _MOST_BUILT = 8
+"""Pairs of fake steps that are kept, the oldest dropped first: a search comes back to a base with other settings."""
 
 
 def _at_depths(architecture: Architecture, recipe: Recipe, target: Target) -> _AtDepths:

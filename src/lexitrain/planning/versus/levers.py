@@ -1,9 +1,8 @@
 """Levers: the settings in which two recipes differ, and each one's own share of the difference.
 
 A setting's effect depends on what has been changed before it: a smaller rank saves less on a smaller model. The
-levers are therefore pulled one after the other in the order in which the team pulled them, and once more in the
-reverse order; a lever's share is the mean of both. In either order the shares sum to the whole difference, so their
-means do too.
+levers are therefore pulled one after the other in the order of `LEVERS`, and once more in the reverse order; a lever's
+share is the mean of both. In either order the shares sum to the whole difference, so their means do too.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ LEVERS: Mapping[str, tuple[str, ...]] = {
         "validation.limit",
     ),
 }  # fmt: skip
-"""Lever -> its fields, in the order in which the team changed theirs; those that their table does not name follow."""
+"""Lever -> its fields, in the order in which levers are pulled: the lines of the table first, the others after them."""
 
 _SETTINGS_WITHOUT_COST = (
     "name", "description", "seed", "log_every", "optimizer.learning_rate", "optimizer.weight_decay",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lexitrain.planning.estimate.levers import (
+from lexitrain.planning.versus.levers import (
     LEVERS,
     Measure,
     every_field_is_placed,

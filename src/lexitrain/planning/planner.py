@@ -1,0 +1,95 @@
+"""What `lexitrain plan` answers: plans, comparisons and recommendations for one device and one set of records.
+
+A recipe that was planned before costs nothing more: comparing and searching ask for the same ones again and again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lexitrain.planning.estimate.plan import Plan, make_plan
+from lexitrain.planning.estimate.planned_data import mixture_data, own_data
+from lexitrain.planning.estimate.search import candidates, recommend
+from lexitrain.planning.estimate.warnings import warnings_of
+from lexitrain.planning.versus.comparison import compare_plans
+from lexitrain.recipe.yaml_file import recipe_to_yaml
+
+if TYPE_CHECKING:
+    from lexitrain.planning.devices.catalogue import Gpu
+    from lexitrain.planning.estimate.search import Recommendation
+    from lexitrain.planning.versus.comparison import Comparison
+    from lexitrain.recipe.schema import Recipe
+
+
+class Planner:
+    """Plans recipes for one device and one set of records.
+
+    Args:
+        gpu: the device.
+        data: the user's records, a file or a folder that `data prepare` wrote. None: the lengths of the benchmark
+            mixture.
+        samples: how many training samples, where there is no `data`; None: as many as the mixture stands for.
+        price: dollars an hour; None: the catalogue's.
+        memory_gb: most memory to use, 10^9 bytes; None: what the device has.
+        calibrated: use a measurement of the device where there is one.
+
+    Raises:
+        DataError: there are no records at `data`.
+    """
+
+    def __init__(
+        self,
+        gpu: Gpu,
+        *,
+        data: Path | None = None,
+        samples: int | None = None,
+        price: float | None = None,
+        memory_gb: float | None = None,
+        calibrated: bool = True,
+    ) -> None:
+        self._gpu, self._price, self._memory_gb = gpu, price, memory_gb
+        self._calibrated = calibrated
+        self._data_for = mixture_data(samples) if data is None else own_data(data, _tokenizer_of)
+        self._known: dict[str, Plan] = {}
+
+    def plan(self, recipe: Recipe) -> Plan:
+        """What is foreseen for a recipe.
+
+        Raises:
+            InputError: as `make_plan`; or the records cannot be used.
+        """
+        key = recipe_to_yaml(recipe)
+        if key not in self._known:
+            self._known[key] = make_plan(
+                recipe,
+                self._gpu,
+                self._data_for,
+                memory_limit=None if self._memory_gb is None else 1e9 * self._memory_gb,
+                price=self._price,
+                calibrated=self._calibrated,
+            )
+        return self._known[key]
+
+    def compare(self, old: Recipe, new: Recipe) -> Comparison:
+        """Both recipes, what each difference does, and what is claimed of it. Raises as `plan`."""
+        return compare_plans(old, new, self.plan)
+
+    def recommend(self, own: Recipe, hours: float | None) -> Recommendation:
+        """Which recipe to take, of the shipped ones that a search tries and the user's own. Raises as `plan`.
+
+        Args:
+            own: the user's.
+            hours: most expected hours; None: any.
+        """
+        return recommend(candidates(own), self.plan, hours=hours, memory_gb=self._memory_gb)
+
+    def warnings(self, plan: Plan) -> list[str]:
+        """What to know of a plan, and what to change; for a run that is kept below the current folder."""
+        return warnings_of(plan, Path.cwd())
+
+
+def _tokenizer_of(recipe: Recipe) -> Any:
+    from lexitrain.models import load_tokenizer  # torch: only where records are not rendered yet
+
+    return load_tokenizer(recipe.model.base, recipe.model.revision)

@@ -1,0 +1,71 @@
+"""What is made of measurements: corrections from real steps, and the device to plan with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from lexitrain.errors import DeviceError
+from lexitrain.planning.devices import measurement
+from lexitrain.planning.devices.calibration import find_calibration
+from lexitrain.planning.devices.catalogue import find_gpu
+from lexitrain.planning.devices.measurement import fit_factors, measured_device
+from lexitrain.planning.devices.processor import processor
+from lexitrain.planning.devices.rates import Curve, Rates
+from lexitrain.planning.rehearsal.rehearsed_step import Work
+from tests.planning.devices.test_calibration import measured
+
+RATES = Rates(Curve(((1.0, 1e10),)), Curve(((1.0, 5e9),)), Curve(((1.0, 1e10),)), 1e-5, False)
+
+
+def test_real_steps_correct_each_kind_of_work():
+    truth = replace(RATES, launch=4e-5, factors={"matmul": 1.5, "elementwise": 0.7})
+    steps = []
+    for scale in (1, 2, 3, 5, 8, 13):
+        works = [
+            Work("matmul", "forward", 1e9 * scale, 1e5, 100),
+            Work("elementwise", "forward", 1e5, 1e8 * scale**0.5, 300 * scale**1.5),
+        ]
+        steps.append((truth.seconds(works), works))
+    fitted = fit_factors(RATES, steps)
+    for seconds, works in steps:
+        assert fitted.seconds(works) == pytest.approx(seconds, rel=0.05)
+    assert fitted.factors["matmul"] == pytest.approx(1.5, rel=0.1)
+
+
+@pytest.fixture
+def finds(monkeypatch: pytest.MonkeyPatch):
+    """A machine whose device is measured to be this one."""
+
+    def there_is(device: str, kind: str, precision: str) -> None:
+        found = measured(device, kind, precision)
+        monkeypatch.setattr(measurement, "calibrate", lambda _: found)
+
+    return there_is
+
+
+def silent(what: str) -> None:
+    pass
+
+
+def test_what_was_measured_is_kept_and_planned_with(finds):
+    finds("NVIDIA A100-SXM4-40GB", "cuda", "bf16")
+    gpu = measured_device(find_gpu("CPU"), silent)
+    assert gpu == find_gpu("A100 40GB")
+    assert find_calibration(gpu, "bf16") == measured("NVIDIA A100-SXM4-40GB", "cuda", "bf16")
+    finds(processor(), "cpu", "fp32")
+    assert measured_device(find_gpu("CPU"), silent) == find_gpu("CPU")
+
+
+def test_a_gpu_that_is_not_here_cannot_be_measured(finds):
+    finds(processor(), "cpu", "fp32")
+    with pytest.raises(DeviceError, match="not a L4") as caught:
+        measured_device(find_gpu("L4"), silent)
+    assert caught.value.where == "--calibrate"
+
+
+def test_a_gpu_that_the_catalogue_lacks_is_named(finds):
+    finds("NVIDIA Unheard Of", "cuda", "fp16")
+    with pytest.raises(DeviceError, match="no NVIDIA Unheard Of"):
+        measured_device(find_gpu("CPU"), silent)

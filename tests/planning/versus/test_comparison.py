@@ -1,0 +1,43 @@
+"""Two recipes side by side: the table, the claims in it, and shares that sum to the difference."""
+
+from __future__ import annotations
+
+import pytest
+
+from lexitrain.planning.versus.comparison import compare_plans
+from lexitrain.recipe.yaml_file import load_recipe
+from tests.planning.estimate.test_plan import ON_NANO, planned
+
+
+@pytest.mark.slow
+def test_versus_tells_what_each_change_does():
+    old = load_recipe("slow", ON_NANO)
+    new = load_recipe("notebook", ON_NANO)
+    found = compare_plans(old, new, planned)
+    document = found.to_json()
+    saved = found.a.hours.expected - found.b.hours.expected
+    assert sum(each.hours for each in found.levers) == pytest.approx(saved)
+    memory = (found.a.memory.peak - found.b.memory.peak) / 1e9
+    assert sum(each.memory_gb for each in found.levers) == pytest.approx(memory, abs=1e-9)
+    rows = {row["what"]: row for row in document["improvement"]["table"]}
+    assert list(rows) == [
+        "model", "sequence length", "LoRA rank", "batch", "accumulation", "epochs", "optimizer",
+        "training time", "GPU memory", "checkpoints",
+    ]  # fmt: skip
+    assert rows["epochs"]["holds"] is True
+    assert rows["LoRA rank"]["holds"] is False
+    assert "frozen base" in rows["LoRA rank"]["why"]
+    assert rows["model"]["claim"] == ""  # both are nano here
+
+
+def test_a_change_of_ones_own_has_no_claim_and_equal_settings_have_no_gain():
+    old = load_recipe("demo", ["schedule.epochs=2"])
+    found = compare_plans(old, load_recipe("demo"), planned)
+    rows = {row.what: row for row in found.rows}
+    assert (rows["epochs"].old, rows["epochs"].new) == ("2", "1")
+    assert rows["epochs"].improvement.endswith("less time")
+    assert not any(row.claim or row.why for row in found.rows)
+    assert all(row.holds is None for row in found.rows)
+    assert rows["model"].improvement == ""
+    assert rows["training time"].improvement.endswith("× as fast")
+    assert [lever.name for lever in found.levers] == ["epochs"]
