@@ -24,13 +24,13 @@ from lexitrain.batching.sample_order import Cursor
 from lexitrain.models import attach_adapter
 from lexitrain.recipe.schema import Recipe
 from lexitrain.recipe.yaml_file import load_recipe
+from lexitrain.runs.checkpoints import Checkpoints
 from lexitrain.step import build_optimizer
 from lexitrain.training.recovery.checkpoint_content import (
     AdapterFiles,
     checkpoint_files,
     restore,
 )
-from lexitrain.training.recovery.checkpoints import Checkpoints
 from lexitrain.training.recovery.state import TrainingState
 
 RESULT = Path(__file__).parent / "results" / "checkpoint_size.json"

@@ -37,10 +37,10 @@ from transformers.models.qwen2 import modeling_qwen2, tokenization_qwen2  # noqa
 
 from lexitrain.recipe.schema import Recipe
 from lexitrain.recipe.yaml_file import load_recipe
+from lexitrain.runs.checkpoints import Checkpoints
 from lexitrain.runs.folder import Run
 from lexitrain.synthetic import generate
 from lexitrain.training import train
-from lexitrain.training.recovery.checkpoints import Checkpoints
 
 RESULT = Path(__file__).parent / "results" / "torture.json"
 EVERY = 3

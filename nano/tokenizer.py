@@ -21,7 +21,7 @@ from transformers import PreTrainedTokenizerFast
 
 from lexitrain.synthetic import generate
 from lexitrain.synthetic.sentence import FORMS
-from lexitrain.tasks import SYSTEM_PROMPT
+from lexitrain.tasks.task import SYSTEM_PROMPT
 
 VOCABULARY = 3_072
 SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")

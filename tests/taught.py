@@ -71,7 +71,8 @@ def save_run(folder: Path, base: Path, *, tasks: tuple[str, ...] = (), scale: fl
     """A finished run whose adapter changes the base by `scale` (0: nothing)."""
     import torch
 
-    from lexitrain.models import attach_adapter, load_base, save_adapter
+    from lexitrain.models import attach_adapter, load_base
+    from lexitrain.models.adapter import save_adapter
 
     lora = LoraSection(rank=2, targets=("q_proj", "v_proj"))
     settings = ModelSection(base=str(base))

@@ -12,8 +12,8 @@ import pytest
 
 from lexitrain.cli.main import run as lexitrain
 from lexitrain.recipe.yaml_file import load_recipe
+from lexitrain.runs.checkpoints import Checkpoints
 from lexitrain.runs.folder import Run
-from lexitrain.training.recovery.checkpoints import Checkpoints
 from tests.runs.test_journals import metrics
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lexitrain.errors import InputError
-from lexitrain.evaluation import read_held_out
+from lexitrain.evaluation.held_out import read_held_out
 from lexitrain.records.record import Record
 from lexitrain.tasks import registry
 from tests.taught import RECORDS, save_records

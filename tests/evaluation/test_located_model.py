@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lexitrain.errors import InputError
-from lexitrain.evaluation import load_model, locate_model
+from lexitrain.evaluation.located_model import load_model, locate_model
 from lexitrain.runs.folder import Run
 from tests.taught import save_run
 from tests.tiny import tiny_tokenizer
@@ -49,7 +49,7 @@ def test_one_adapter_a_task_is_changed_in_place(base: Path, tmp_path: Path):
     save_run(tmp_path / "run/grammar", base, tasks=("grammar",), scale=0.5)
     save_run(tmp_path / "run/fluency", base, tasks=("fluency",), scale=-0.7)
     loaded = load_model(locate_model(tmp_path / "run"))
-    assert set(loaded.subject.tasks) == {"fluency", "grammar"}
+    assert set(loaded.located.tasks) == {"fluency", "grammar"}
     seen = {}
     for task in ("grammar", "fluency", "grammar"):
         loaded.select(task)

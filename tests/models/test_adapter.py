@@ -10,8 +10,8 @@ import torch
 from peft import PeftModel
 
 from lexitrain.errors import InputError
-from lexitrain.models import attach_adapter, load_adapter, restore_adapter, save_adapter
-from lexitrain.models.adapter import adapter_weights
+from lexitrain.models import attach_adapter, load_adapter, restore_adapter
+from lexitrain.models.adapter import adapter_weights, save_adapter
 from lexitrain.recipe.schema import PROJECTIONS, LoraSection
 from tests.tiny import tiny_model
 

@@ -13,7 +13,8 @@ import pytest
 from tests.paths import ROOT
 
 from lexitrain.synthetic import wording
-from lexitrain.tasks import SYSTEM_PROMPT, registry
+from lexitrain.tasks import registry
+from lexitrain.tasks.task import SYSTEM_PROMPT
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 import lexitrain.models.loading as base_module
+import lexitrain.runs.checkpoints as checkpoints_module
 import lexitrain.step.training_step as step_module
 import lexitrain.training.loop as loop_module
-import lexitrain.training.recovery.checkpoints as checkpoints_module
 from lexitrain.recipe.schema import recipe_fields
 from lexitrain.recipe.yaml_file import load_recipe
 from lexitrain.runs.folder import Run

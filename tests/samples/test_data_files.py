@@ -8,10 +8,8 @@ import pytest
 
 from lexitrain.errors import DataError
 from lexitrain.preparation.pipeline import prepare
-from lexitrain.preparation.scan import Rules
 from lexitrain.samples.data_files import file_facts
 from lexitrain.synthetic import generate
-from lexitrain.tasks import aliases, registry
 
 
 @pytest.mark.parametrize("wrong", ["edited", "gone", "cut"])
@@ -19,7 +17,7 @@ def test_files_that_their_report_does_not_describe_are_refused(tmp_path: Path, w
     folder = tmp_path / "data"
     source = tmp_path / "raw.jsonl"
     source.write_text("".join(record.to_json() + "\n" for record in generate(60, 1)))
-    prepare([str(source)], folder, Rules(aliases(registry()), lambda _: None))
+    prepare([str(source)], folder)
     (tmp_path / "data" / ".data.partial-elsewhere-7").mkdir()  # a leftover alone is no reason
     before = file_facts(folder)
     path = folder / "validation.jsonl"

@@ -11,8 +11,9 @@ import pytest
 
 from lexitrain.errors import InputError
 from lexitrain.records.record import Record
-from lexitrain.synthetic import PROPORTIONS, generate
+from lexitrain.synthetic import generate
 from lexitrain.synthetic.lexicon import LEVELS, graded_forms
+from lexitrain.synthetic.records import PROPORTIONS
 from lexitrain.synthetic.sentence import ERROR_TYPES
 
 KEYS = {

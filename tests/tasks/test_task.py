@@ -6,7 +6,8 @@ import pytest
 
 from lexitrain.errors import InputError
 from lexitrain.records.record import Record
-from lexitrain.tasks import SYSTEM_PROMPT, registry
+from lexitrain.tasks import registry
+from lexitrain.tasks.task import SYSTEM_PROMPT
 
 TASKS = registry()
 OUTPUTS = {

@@ -25,7 +25,7 @@ from lexitrain.batching.scored_tokens import LossName
 from lexitrain.errors import RecipeError
 
 if TYPE_CHECKING:
-    from lexitrain.samples.sample import Sample
+    from lexitrain.samples import Sample
 
 LayoutName = Literal["tree", "packed", "padded"]
 

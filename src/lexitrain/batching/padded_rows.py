@@ -12,7 +12,7 @@ from lexitrain.batching.scored_tokens import LossName, scored_depths
 from lexitrain.errors import RecipeError
 
 if TYPE_CHECKING:
-    from lexitrain.samples.sample import Sample
+    from lexitrain.samples import Sample
 
 
 def padded_batches(

@@ -23,7 +23,7 @@ from lexitrain.batching.query_blocks import Integers, Span, cheapest_blocks
 from lexitrain.batching.scored_tokens import LossName, scored_depths
 
 if TYPE_CHECKING:
-    from lexitrain.samples.sample import Sample
+    from lexitrain.samples import Sample
 
 
 def depth_first(samples: Sequence[Sample]) -> list[int]:

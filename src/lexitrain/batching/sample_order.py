@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexitrain.errors import DataError
-from lexitrain.records.prepared import TRAIN, file_name
+from lexitrain.records import TRAIN, file_name
 
 Indices = NDArray[np.int64]
 

@@ -9,7 +9,7 @@ import numpy as np
 from lexitrain.batching.query_blocks import Integers
 
 if TYPE_CHECKING:
-    from lexitrain.samples.sample import Sample
+    from lexitrain.samples import Sample
 
 LossName = Literal["completion", "all_tokens"]
 

@@ -18,8 +18,8 @@ from lexitrain.batching.shares import cuts_for
 
 if TYPE_CHECKING:
     from lexitrain.batching.decoder_shape import DecoderShape
-    from lexitrain.recipe.schema import StepSection
-    from lexitrain.samples.sample import Sample
+    from lexitrain.recipe import StepSection
+    from lexitrain.samples import Sample
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from lexitrain.cli.console import console, errors_console, print_json
+from lexitrain.cli.console import console, print_json
+from lexitrain.cli.progress import shown_progress
 
 app = typer.Typer(
     name="data",
@@ -56,9 +55,9 @@ def prepare(
     as_json: Annotated[bool, _AS_JSON] = False,
 ) -> None:
     """Clean, deduplicate and split records into train, validation and test files."""
-    from lexitrain.preparation.pipeline import prepare as prepare_data
+    from lexitrain import prepare as prepare_data
 
-    with _progress() as progress:
+    with shown_progress(counts=False) as progress:
         report = prepare_data(
             sources,
             out,
@@ -73,7 +72,9 @@ def prepare(
     if as_json:
         print_json(report | {"out": str(out)})
     else:
-        _print_preparation(report, out)
+        from lexitrain.cli.views.preparation import print_preparation
+
+        print_preparation(report, out)
 
 
 @app.command()
@@ -91,23 +92,12 @@ def generate(
     as_json: Annotated[bool, _AS_JSON] = False,
 ) -> None:
     """Write synthetic tutor records: learner errors, levels, replies, explanations."""
-    from collections import Counter
+    from lexitrain import generate_file
 
-    from lexitrain.storage.atomic import file_at_once
-    from lexitrain.synthetic import generate as generate_records
-    from lexitrain.tasks.registry import find_task, registry
-
-    known = registry()
-    tasks = [find_task(name, known, where="--task").short for name in task or ()] or None
-    counts: Counter[str] = Counter()
-    with _progress() as progress, file_at_once(out) as file:
-        for number, record in enumerate(generate_records(count, seed, tasks)):
-            file.write((record.to_json() + "\n").encode())
-            counts[record.task] += 1
-            if number % 1000 == 0:
-                progress("generating", number, count)
+    with shown_progress() as progress:
+        counts = generate_file(out, count, seed, task, progress=progress)
     if as_json:
-        print_json({"out": str(out), "records": count, "seed": seed, "tasks": dict(counts)})
+        print_json({"out": str(out), "records": count, "seed": seed, "tasks": counts})
     else:
         shares = ", ".join(f"{name} {number:,}" for name, number in sorted(counts.items()))
         console().print(f"{count:,} records in {out}: {shares}.", markup=False)
@@ -138,21 +128,16 @@ def lengths(
     as_json: Annotated[bool, _AS_JSON] = False,
 ) -> None:
     """Token lengths per task, the max_length they need, and what each layout makes of them."""
+    from lexitrain import check_png, draw_lengths, load_recipe, measure_lengths
     from lexitrain.cli.views.lengths import print_lengths
-    from lexitrain.recipe.yaml_file import load_recipe
 
-    if plot is not None:
-        from lexitrain.reporting.png import check_png
-
+    if plot is not None:  # before minutes of measuring
         check_png(plot)
     loaded = load_recipe(recipe, overrides or ())
-    from lexitrain.planning.estimate.sample_lengths import measure_lengths
 
-    with _progress() as progress:
+    with shown_progress() as progress:
         report, totals = measure_lengths(file, loaded, cover=cover, limit=limit, progress=progress)
     if plot is not None:
-        from lexitrain.reporting.length_plot import draw_lengths
-
         draw_lengths(totals, report, plot)
     if as_json:
         print_json({"file": file, "recipe": loaded.name, **report.to_json()})
@@ -160,80 +145,3 @@ def lengths(
         print_lengths(report, loaded.name)
         if plot is not None:
             console().print(f"Plot: {plot}", markup=False)
-
-
-@contextmanager
-def _progress() -> Generator[Callable[[str, int, int], None]]:
-    """Shows what is being done: a bar in a terminal, a line every ten seconds elsewhere."""
-    from time import monotonic
-
-    out = errors_console()
-    if out.is_terminal:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TimeRemainingColumn(),
-            console=out,
-            transient=True,
-        )
-        with bar:
-            shown = bar.add_task("")
-            yield lambda stage, done, total: bar.update(
-                shown, description=stage, completed=done, total=total or None
-            )
-        return
-    told = monotonic()
-
-    def tell(stage: str, done: int, total: int) -> None:
-        nonlocal told
-        if monotonic() - told >= 10:
-            told = monotonic()
-            out.print(f"{stage}: {done / total:.0%}" if total else stage)
-
-    yield tell
-
-
-def _print_preparation(report: dict[str, Any], out: Path) -> None:
-    from rich.table import Table
-
-    from lexitrain.records.prepared import REPORT, SPLITS, file_name
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("task")
-    for heading in ("read", "dropped", *SPLITS):
-        table.add_column(heading, justify="right")
-    for name, task in report["tasks"].items():
-        numbers = (
-            task["read"],
-            task["read"] - task["kept"],
-            *(task[split] for split in report["splits"]),
-        )
-        table.add_row(name, *(f"{number:,}" for number in numbers))
-    records = report["records"]
-    splits = (split["records"] for split in report["splits"].values())
-    totals = (records["read"] - records["bad"], records["dropped"], *splits)
-    table.add_row("all", *(f"[bold]{number:,}[/]" for number in totals))
-    shown = console()
-    shown.print(table)
-    for reason, count in _reasons(report).items():
-        shown.print(f"dropped: {reason}, {count:,}", markup=False)
-    if records["bad"]:
-        shown.print(f"bad records: {records['bad']:,}", markup=False)
-        for place in report["bad_records"][:5]:
-            shown.print(f"  {place}", markup=False)
-    if left := report["not_read"]:
-        named = ", ".join(left[:5]) + (", …" if len(left) > 5 else "")
-        shown.print(f"not read, no records by their names: {named}", markup=False)
-    written = ", ".join((*map(file_name, SPLITS), REPORT))
-    shown.print(f"Written to {out}: {written}.", markup=False)
-
-
-def _reasons(report: dict[str, Any]) -> dict[str, int]:
-    from collections import Counter
-
-    reasons: Counter[str] = Counter()
-    for task in report["tasks"].values():
-        reasons.update(task["dropped"])
-    return dict(reasons.most_common(10))

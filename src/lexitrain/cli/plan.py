@@ -10,8 +10,7 @@ import typer
 from lexitrain.cli.console import console, errors_console, print_json
 
 if TYPE_CHECKING:
-    from lexitrain.planning.devices.catalogue import Gpu
-    from lexitrain.planning.estimate.search import Recommendation
+    from lexitrain import Gpu, Recommendation
 
 _DEFAULT_GPU = "T4"
 
@@ -66,13 +65,13 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:  # fmt: skip
     """Hours, memory, disk and cost of a run, before anything is rented or downloaded."""
+    from lexitrain import load_recipe
     from lexitrain.cli.durations import hours
     from lexitrain.cli.views.plan import print_calibration, print_plan
-    from lexitrain.recipe.yaml_file import load_recipe
 
     most_hours = None if within is None else hours(within)
     loaded = load_recipe(recipe, overrides or ())
-    from lexitrain.planning.planner import Planner
+    from lexitrain import Planner
 
     planner = Planner(
         _device(gpu, calibrate=calibrate), data=data, samples=samples, price=price, memory_gb=memory
@@ -83,7 +82,7 @@ def plan(
     found = planner.plan(loaded)
     comparison = None if versus is None else planner.compare(load_recipe(versus), loaded)
     if plot is not None:
-        from lexitrain.reporting.plan_plot import draw_plan
+        from lexitrain import draw_plan
 
         draw_plan(found, comparison, plot)
     warnings = planner.warnings(found)
@@ -102,14 +101,13 @@ def plan(
 
 def _device(name: str, *, calibrate: bool) -> Gpu:
     """The device to plan for, measured first where that was asked."""
-    from lexitrain.planning.devices.catalogue import find_gpu
-    from lexitrain.planning.devices.processor import with_installed_memory
+    from lexitrain import find_gpu, with_installed_memory
 
     # Whoever measures and names no GPU means this machine, whatever it has.
     asked = find_gpu("CPU" if calibrate and name == _DEFAULT_GPU else name)
     if not calibrate:
         return with_installed_memory(asked)
-    from lexitrain.planning.devices.measurement import measured_device
+    from lexitrain import measured_device
 
     out = errors_console()
     measured = measured_device(asked, lambda what: out.print(f"measuring: {what}", markup=False))

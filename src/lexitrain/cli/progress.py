@@ -4,53 +4,87 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from time import monotonic
+from typing import TYPE_CHECKING
 
 from lexitrain.cli.console import errors_console
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, ProgressColumn
 
 ShowProgress = Callable[[str, int, int], None]
 
 SECONDS_BETWEEN_LINES = 10.0
 
 
+class NowAndThen:
+    """Says when the next line is due, so that a log file does not fill with progress.
+
+    Args:
+        seconds: between two lines, counted from now.
+    """
+
+    def __init__(self, seconds: float = SECONDS_BETWEEN_LINES) -> None:
+        self._seconds = seconds
+        self._last = monotonic()
+
+    def due(self, *, at_once: bool = False) -> bool:
+        """Whether a line is due now, or wanted `at_once`; the next one is then counted from here."""
+        now = monotonic()
+        if not at_once and now - self._last < self._seconds:
+            return False
+        self._last = now
+        return True
+
+
+def live_bar(out: Console, *columns: ProgressColumn) -> Progress:
+    """A bar that redraws itself in place and leaves nothing behind; to be started, or entered."""
+    from rich.progress import Progress
+
+    return Progress(*columns, console=out, transient=True)
+
+
 @contextmanager
-def shown_progress() -> Generator[ShowProgress]:
-    """Yields a function of (what is being done, done, total); a total of 0 is unknown."""
+def shown_progress(*, counts: bool = True) -> Generator[ShowProgress]:
+    """Yields a function of (what is being done, done, total); a total of 0 is unknown.
+
+    Args:
+        counts: show how much is done of how much; where that are bytes, a share says more.
+    """
     out = errors_console()
-    if out.is_terminal:
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
+    if not out.is_terminal:
+        yield _lines(out.print, counts)
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
+    columns: list[ProgressColumn] = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeRemainingColumn(),
+    ]
+    if counts:
+        columns.insert(2, MofNCompleteColumn())
+    with live_bar(out, *columns) as bar:
+        shown = bar.add_task("")
+        yield lambda stage, done, total: bar.update(
+            shown, description=stage, completed=done, total=total or None
         )
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        with Progress(*columns, TimeRemainingColumn(), console=out, transient=True) as bar:
-            shown = bar.add_task("")
-            yield lambda stage, done, total: bar.update(
-                shown, description=stage, completed=done, total=total or None
-            )
-    else:
-        yield _lines(out.print)
 
-
-def _lines(say: Callable[[str], None]) -> ShowProgress:
-    from time import monotonic
-
-    told = began = monotonic()
+def _lines(say: Callable[[str], None], counts: bool) -> ShowProgress:
+    lines = NowAndThen()
+    began = monotonic()
     current = ""
 
     def show(stage: str, done: int, total: int) -> None:
-        nonlocal told, began, current
-        now = monotonic()
+        nonlocal began, current
         if stage != current:
-            current, began = stage, now
-        if now - told < SECONDS_BETWEEN_LINES:
+            current, began = stage, monotonic()
+        if not lines.due():
             return
-        told = now
-        left = (now - began) * (total - done) / done if done and total else 0.0
-        count = f" {done}/{total}" if total else ""
-        say(f"{stage}{count}{f', about {left:.0f} s left' if left else ''}")
+        left = (monotonic() - began) * (total - done) / done if done and total else 0.0
+        share = f" {done}/{total}" if counts else f": {done / max(total, 1):.0%}"
+        say(f"{stage}{share if total else ''}{f', about {left:.0f} s left' if left else ''}")
 
     return show

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from lexitrain.cli.console import console, errors_console, print_json
-from lexitrain.errors import InputError, RunError
-
-if TYPE_CHECKING:
-    from lexitrain.runs.folder import Run
-    from lexitrain.runs.listing import RunSummary
+from lexitrain.errors import RunError
 
 
 class _Runs(TyperGroup):
@@ -45,15 +41,15 @@ def list_runs(
     as_json: Annotated[bool, _AS_JSON] = False,
 ) -> None:
     """List runs: state, step, losses, age of the last checkpoint, and how to go on."""
-    from lexitrain.runs.listing import run_folders, summarize
+    from lexitrain import list_runs as runs_in
 
-    if not folder.is_dir():
-        raise InputError("There is no such folder.", where=folder, fix="Give the folder of runs.")
-    found = [summarize(path) for path in run_folders(folder)]
+    found = runs_in(folder)
     if as_json:
         print_json([asdict(each) for each in found])
     elif found:
-        _print_table(found, folder)
+        from lexitrain.cli.views.runs import print_runs
+
+        print_runs(found, folder)
     else:
         errors_console().print(f"There are no runs in {folder}.", soft_wrap=True)
 
@@ -64,21 +60,9 @@ def verify(
     as_json: Annotated[bool, _AS_JSON] = False,
 ) -> None:
     """Read every checkpoint of a run and compare it with its hashes. Exit code 2: something is broken."""
-    from lexitrain.training.recovery.checkpoints import (
-        BrokenCheckpoint,
-        Checkpoints,
-        read_checkpoint,
-    )
+    from lexitrain import verify_run
 
-    opened = _open(run)
-    checkpoints = Checkpoints(opened.checkpoints, keep=1)
-    reasons: dict[str, str | None] = {}
-    for path in [*reversed(checkpoints.steps()), *checkpoints.bests()]:
-        try:
-            read_checkpoint(path)
-            reasons[path.name] = None
-        except BrokenCheckpoint as error:
-            reasons[path.name] = str(error)
+    reasons = verify_run(run)
     broken = {name: reason for name, reason in reasons.items() if reason is not None}
     if as_json:
         print_json({"run": str(run), "intact": sorted(reasons.keys() - broken), "broken": broken})
@@ -102,77 +86,13 @@ def prune(
     as_json: Annotated[bool, _AS_JSON] = False,
 ) -> None:
     """Delete all but the newest intact checkpoints and the best adapter. A run that trains is refused."""
-    from lexitrain.training.recovery.checkpoints import Checkpoints
+    from lexitrain import prune_run
 
-    opened = _open(run)
-    with opened.lock():
-        checkpoints = Checkpoints(opened.checkpoints, keep)
-        before = checkpoints.size()
-        gone = [path.name for path in checkpoints.prune()]
-        freed = before - checkpoints.size()
-        left = [path.name for path in (*reversed(checkpoints.steps()), *checkpoints.bests())]
+    pruned = prune_run(run, keep)
     if as_json:
-        print_json({"run": str(run), "deleted": gone, "kept": left, "freed_bytes": freed})
+        print_json({"run": str(run), **asdict(pruned)})
         return
     out = console()
-    out.print(f"deleted: {', '.join(gone) or 'nothing'}", markup=False, soft_wrap=True)
-    out.print(f"kept: {', '.join(left) or 'nothing'}; freed {freed / 1e6:.1f} MB", markup=False)
-
-
-def _open(path: Path) -> Run:
-    """The run at `path`. Raises RunError where there is none."""
-    from lexitrain.runs.folder import Run
-
-    run = Run(path)
-    run.read_recipe()
-    return run
-
-
-def _print_table(found: list[RunSummary], folder: Path) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("run", "recipe", "state", "step", "loss", "best validation", "last saved"):
-        table.add_column(heading, no_wrap=heading != "run", overflow="fold")
-    colours = {"finished": "green", "broken": "red", "running": "cyan"}
-    for each in found:
-        colour = colours.get(each.state, "yellow")
-        table.add_row(
-            escape(_short(each.path, folder)),
-            escape(each.recipe or "–"),
-            f"[{colour}]{each.state}[/]",
-            f"{each.step}/{each.total_steps or '?'}",
-            _number(each.loss),
-            _number(each.best_validation_loss),
-            _ago(each),
-        )
-    out = console()
-    out.print(table)
-    for each in found:
-        if each.state in {"stopped", "interrupted", "broken"}:
-            out.print(escape(f"\n{_short(each.path, folder)}:\n  {each.next}"), soft_wrap=True)
-
-
-def _short(path: str, folder: Path) -> str:
-    """The run's path below the folder that is listed."""
-    return str(Path(path).relative_to(folder)) if Path(path) != folder else folder.name or path
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
-
-
-def _ago(summary: RunSummary) -> str:
-    age = summary.checkpoint_age_seconds
-    if age is None:
-        return "never"
-    if age < 90:
-        told = f"{age:.0f} s"
-    elif age < 5400:
-        told = f"{age / 60:.0f} min"
-    elif age < 48 * 3600:
-        told = f"{age / 3600:.0f} h"
-    else:
-        told = f"{age / 86400:.0f} days"
-    return f"step {summary.checkpoint_step}, {told} ago"
+    deleted, kept = (", ".join(names) or "nothing" for names in (pruned.deleted, pruned.kept))
+    out.print(f"deleted: {deleted}", markup=False, soft_wrap=True)
+    out.print(f"kept: {kept}; freed {pruned.freed_bytes / 1e6:.1f} MB", markup=False)

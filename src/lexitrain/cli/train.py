@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lexitrain.cli.console import console, print_json
+from lexitrain.cli.console import print_json
 from lexitrain.cli.durations import duration, moment
 from lexitrain.errors import InputError, Stopped
 
 if TYPE_CHECKING:
-    from lexitrain.training import TrainingResult
+    from lexitrain import TrainingResult
 
 
 def train(
@@ -73,12 +73,12 @@ def train(
     begin, now = monotonic(), datetime.now().astimezone()
     seconds = None if stop_after is None else duration(stop_after)
     end = None if stop_at is None else moment(stop_at, now)
-    from lexitrain.recipe.yaml_file import load_recipe
+    from lexitrain import load_recipe
 
     loaded = load_recipe(recipe, overrides or ())
     folder = run or Path("runs") / loaded.name
+    from lexitrain import train as train_run
     from lexitrain.cli.views.training import TrainingProgress
-    from lexitrain.training import train as train_run
 
     with TrainingProgress() as progress:
         result = train_run(
@@ -96,62 +96,13 @@ def train(
     if not result.first:
         raise typer.Exit(0 if result.state == "finished" else Stopped.exit_code)
     if as_json:
-        print_json(result_document(result))
+        print_json(result.to_json())
     elif result.state == "finished":
+        from lexitrain.cli.views.training_result import print_result
+
         print_result(result)
     if result.state == "stopped":
         raise Stopped(_stopped_message(result), where=folder, fix=_how_to_go_on(result))
-
-
-def result_document(result: TrainingResult) -> dict[str, object]:
-    """The result as the JSON document of `--json`."""
-    document: dict[str, object] = {
-        "run": str(result.run),
-        "state": result.state,
-        "reason": result.reason,
-        "step": result.step,
-        "total_steps": result.total_steps,
-        "validation_loss": {
-            "before": result.first_loss,
-            "last": result.validation_loss,
-            "best": result.best_loss,
-            "best_step": result.best_step,
-        },
-        "adapter": str(result.adapter) if result.adapter else None,
-        "seconds": round(result.seconds, 3),
-        "foresight": dict(result.foresight),
-    }
-    if result.parts:
-        document["parts"] = {task: result_document(part) for task, part in result.parts.items()}
-    return document
-
-
-def print_result(result: TrainingResult) -> None:
-    """Say what came out and where it lies."""
-    out = console()
-    for task, part in (result.parts or {"": result}).items():
-        name = f"{task}: " if task else ""
-        again = " (it had finished before)" if part.reason == "already_finished" else ""
-        early = " by early stopping" if part.reason == "early_stopping" else ""
-        out.print(f"{name}[green]finished[/]{early} after {part.step} steps{again}")
-        if part.best_loss is not None:
-            before = "" if part.first_loss is None else f" (before training {part.first_loss:.4f})"
-            out.print(
-                f"  validation loss {part.best_loss:.4f} at step {part.best_step}{before}",
-                soft_wrap=True,
-            )
-        if part.foresight:
-            out.print(f"  predicted / measured: {_beside(part)}", soft_wrap=True)
-        out.print(f"  adapter in {part.adapter}", markup=False, soft_wrap=True)
-
-
-def _beside(result: TrainingResult) -> str:
-    """Peak, step time and hours, each as it was predicted and as it came."""
-    shown = (("peak", "peak_gb", "GB"), ("step", "step_seconds", "s"), ("steps", "hours", "h"))
-    return ", ".join(
-        f"{name} {result.foresight[key]['predicted']:.3g} / {result.foresight[key]['measured']:.3g} {unit}"
-        for name, key, unit in shown
-    )
 
 
 def _stopped_message(result: TrainingResult) -> str:

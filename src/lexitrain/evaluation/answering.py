@@ -10,8 +10,8 @@ from typing import Any
 from lexitrain.errors import TaskError
 from lexitrain.evaluation.generation import generate
 from lexitrain.evaluation.located_model import LocatedModel, load_model, locate_model
-from lexitrain.records.record import Record
-from lexitrain.samples.rendering import Ids, Renderer
+from lexitrain.records import Record
+from lexitrain.samples import Ids, Renderer
 from lexitrain.tasks import Answer, Task, find_task, registry
 
 

@@ -16,13 +16,9 @@ import numpy as np
 
 from lexitrain.errors import InputError
 from lexitrain.evaluation.answering import ask
-from lexitrain.records.record import Record
-from lexitrain.samples.rendering import Renderer
-from lexitrain.samples.sample import Ids
-from lexitrain.tasks import Answer, Task
-from lexitrain.tasks.metrics.bootstrap import Score, bootstrap
-from lexitrain.tasks.metrics.scores import mean
-from lexitrain.tasks.task import Targets
+from lexitrain.records import Record
+from lexitrain.samples import Ids, Renderer
+from lexitrain.tasks import Answer, Score, Targets, Task, bootstrap, mean
 
 Progress = Callable[[str, int, int], None]
 

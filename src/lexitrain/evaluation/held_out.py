@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lexitrain.errors import InputError
-from lexitrain.records.prepared import TEST, TRAIN, split_file
-from lexitrain.records.reading import read_records
-from lexitrain.records.record import BadRecord, Record
+from lexitrain.records import TEST, TRAIN, BadRecord, Record, read_records, split_file
 from lexitrain.tasks import Task, aliases
 
 

@@ -15,12 +15,18 @@ from typing import Any
 import torch
 
 from lexitrain.errors import ModelError, RunError, TaskError
-from lexitrain.models import compute_dtype, load_adapter, load_base, load_tokenizer, restore_adapter
-from lexitrain.models.adapter import CONFIG_FILE
-from lexitrain.models.location import NANO
-from lexitrain.recipe.schema import ModelSection, Recipe
-from lexitrain.runs.folder import DataSummary, Run
-from lexitrain.storage.user_paths import user_path
+from lexitrain.models import (
+    CONFIG_FILE,
+    NANO,
+    compute_dtype,
+    load_adapter,
+    load_base,
+    load_tokenizer,
+    restore_adapter,
+)
+from lexitrain.recipe import ModelSection, Recipe
+from lexitrain.runs import DataSummary, Run
+from lexitrain.storage import user_path
 
 _WITHOUT_RECIPE_LENGTH = 4096  # tokens of a prompt when no recipe says how long a sample may be
 

@@ -16,8 +16,8 @@ from lexitrain.errors import InputError
 from lexitrain.evaluation.evaluation import Evaluation, evaluate_records
 from lexitrain.evaluation.held_out import HeldOut, read_held_out
 from lexitrain.evaluation.located_model import LocatedModel, load_model, locate_model
-from lexitrain.runs.folder import Run
-from lexitrain.storage.atomic import write_file
+from lexitrain.runs import Run
+from lexitrain.storage import write_file
 from lexitrain.tasks import find_task, registry
 
 Progress = Callable[[str, int, int], None]

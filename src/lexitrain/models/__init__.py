@@ -1,18 +1,10 @@
 """Base model, quantization and adapter; the embedded nano base.
 
 Loading costs what the weights weigh. Nothing here changes a base: no embedding is resized, no code of a model's
-repository is run, and an adapter is saved without the embeddings.
+repository is run, and an adapter is saved without the embeddings. What needs a base's name or shape alone does not
+load torch, so names are fetched from their modules when they are first asked for; `__init__.pyi` lists them.
 """
 
-from lexitrain.models.adapter import attach_adapter, load_adapter, restore_adapter, save_adapter
-from lexitrain.models.loading import compute_dtype, load_base, load_tokenizer
+import lazy_loader
 
-__all__ = [
-    "attach_adapter",
-    "compute_dtype",
-    "load_adapter",
-    "load_base",
-    "load_tokenizer",
-    "restore_adapter",
-    "save_adapter",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

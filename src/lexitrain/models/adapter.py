@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from peft import LoraConfig, PeftModel
     from transformers import PreTrainedModel
 
-    from lexitrain.recipe.schema import LoraSection
+    from lexitrain.recipe import LoraSection
 
 # PEFT imports bitsandbytes where it is installed, which logs a warning about a kernel that nothing here uses.
 logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)

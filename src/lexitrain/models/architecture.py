@@ -18,7 +18,7 @@ from urllib.request import Request, urlopen
 
 import yaml
 
-from lexitrain.batching.decoder_shape import DecoderShape
+from lexitrain.batching import DecoderShape
 from lexitrain.errors import ModelError, nearest
 from lexitrain.models.location import NANO, resolve_base
 

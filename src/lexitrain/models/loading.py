@@ -21,7 +21,7 @@ from lexitrain.models.precision import compute_precision, torch_dtype
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-    from lexitrain.recipe.schema import ModelSection
+    from lexitrain.recipe import ModelSection
 
 
 def load_tokenizer(base: str, revision: str | None = None) -> PreTrainedTokenizerFast:

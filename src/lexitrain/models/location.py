@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lexitrain.errors import ModelError
-from lexitrain.storage.user_paths import user_path
+from lexitrain.storage import user_path
 
 NANO = "nano"
 """Name of the base that is part of this package."""

@@ -8,18 +8,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lexitrain.planning.devices.catalogue import find_gpu
+from lexitrain.planning.devices.processor import with_installed_memory
 from lexitrain.planning.estimate.plan import Plan, make_plan
 from lexitrain.planning.estimate.planned_data import mixture_data, own_data
 from lexitrain.planning.estimate.search import candidates, recommend
 from lexitrain.planning.estimate.warnings import warnings_of
 from lexitrain.planning.versus.comparison import compare_plans
-from lexitrain.recipe.yaml_file import recipe_to_yaml
+from lexitrain.recipe import recipe_to_yaml
 
 if TYPE_CHECKING:
     from lexitrain.planning.devices.catalogue import Gpu
     from lexitrain.planning.estimate.search import Recommendation
     from lexitrain.planning.versus.comparison import Comparison
-    from lexitrain.recipe.schema import Recipe
+    from lexitrain.recipe import Recipe
 
 
 class Planner:
@@ -87,6 +89,38 @@ class Planner:
     def warnings(self, plan: Plan) -> list[str]:
         """What to know of a plan, and what to change; for a run that is kept below the current folder."""
         return warnings_of(plan, Path.cwd())
+
+
+def plan(
+    recipe: Recipe,
+    gpu: Gpu | str = "T4",
+    *,
+    data: str | Path | None = None,
+    samples: int | None = None,
+    price: float | None = None,
+    memory_gb: float | None = None,
+) -> Plan:
+    """What is foreseen for a recipe on a device. To plan several, keep a `Planner`.
+
+    Args:
+        recipe: its automatic settings are decided as training would decide them on this device.
+        gpu: a name of the catalogue, `name=… tflops=… bandwidth=… memory=…`, or what `find_gpu` returned.
+        data, samples, price, memory_gb: as of `Planner`.
+
+    Raises:
+        DeviceError: the device is unknown, or cannot compute as the recipe asks.
+        DataError: there are no records, or none can be trained on.
+        ModelError: the base's shape cannot be had.
+    """
+    device = find_gpu(gpu) if isinstance(gpu, str) else gpu
+    planner = Planner(
+        with_installed_memory(device),
+        data=None if data is None else Path(data),
+        samples=samples,
+        price=price,
+        memory_gb=memory_gb,
+    )
+    return planner.plan(recipe)
 
 
 def _tokenizer_of(recipe: Recipe) -> Any:

@@ -1,0 +1,9 @@
+"""Preparation: raw records in, a clean split of train, validation and test records out."""
+
+from __future__ import annotations
+
+from lexitrain.preparation.pipeline import prepare
+
+__all__ = [
+    "prepare",
+]

@@ -31,10 +31,17 @@ from lexitrain.preparation.report import counts_of, fingerprint
 from lexitrain.preparation.scan import Rules, Scan, ScannedChunk, Scanner
 from lexitrain.preparation.split import assign_splits
 from lexitrain.preparation.workers import ScanPool, workers_for
-from lexitrain.records.chunk import Chunk
-from lexitrain.records.prepared import REPORT, SPLITS, prepared_record, split_file
-from lexitrain.records.sources import chunks, expanded, source_bytes
-from lexitrain.storage.atomic import folder_at_once
+from lexitrain.records import (
+    REPORT,
+    SPLITS,
+    Chunk,
+    chunks,
+    expanded,
+    prepared_record,
+    source_bytes,
+    split_file,
+)
+from lexitrain.storage import folder_at_once
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is (0: unknown)."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexitrain.preparation.scan import Scan
-from lexitrain.records.prepared import SPLITS
+from lexitrain.records import SPLITS
 
 
 def fingerprint(source: str, size: int) -> dict[str, Any]:

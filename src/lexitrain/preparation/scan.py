@@ -17,11 +17,8 @@ import numpy as np
 from lexitrain.preparation.duplicates import SHORTEST, band_keys
 from lexitrain.preparation.losses import Losses
 from lexitrain.preparation.record_table import ROW, RecordTable
-from lexitrain.records.chunk import Chunk
-from lexitrain.records.normalization import emptiness, loose_words, tidy_record
-from lexitrain.records.record import BadRecord, Record
-from lexitrain.records.rows import BadRow
-from lexitrain.tasks.registry import aliases, find_task, registry
+from lexitrain.records import BadRecord, BadRow, Chunk, Record, emptiness, loose_words, tidy_record
+from lexitrain.tasks import aliases, find_task, registry
 
 _DIGEST_BYTES = 8
 _NO_GROUP = 0

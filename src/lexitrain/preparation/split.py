@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexitrain.preparation.duplicates import mixed
-from lexitrain.records.prepared import SPLITS, TEST, VALIDATION
+from lexitrain.records import SPLITS, TEST, VALIDATION
 
 _VALIDATION, _TEST = SPLITS.index(VALIDATION), SPLITS.index(TEST)
 HELD_OUT = 0.1  # share of validation, and of test

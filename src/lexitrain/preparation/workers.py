@@ -19,7 +19,7 @@ from typing import Self
 
 from lexitrain.errors import LexiTrainError
 from lexitrain.preparation.scan import Rules, ScannedChunk, Scanner
-from lexitrain.records.chunk import Chunk
+from lexitrain.records import Chunk
 
 _UNDER_WAY = 3  # chunks a worker, so that none waits and memory stays bounded
 _WORTH_WORKERS = 16 << 20  # bytes

@@ -1,0 +1,34 @@
+"""Recipes: everything that defines a training run, as one typed object and one YAML file."""
+
+from __future__ import annotations
+
+from lexitrain.recipe.schema import (
+    DataSection,
+    LoraSection,
+    ModelSection,
+    OptimizerSection,
+    Recipe,
+    ScheduleSection,
+    StepSection,
+    field_value,
+    recipe_fields,
+    training_differences,
+)
+from lexitrain.recipe.yaml_file import load_recipe, recipe_from_yaml, recipe_names, recipe_to_yaml
+
+__all__ = [
+    "DataSection",
+    "LoraSection",
+    "ModelSection",
+    "OptimizerSection",
+    "Recipe",
+    "ScheduleSection",
+    "StepSection",
+    "field_value",
+    "load_recipe",
+    "recipe_fields",
+    "recipe_from_yaml",
+    "recipe_names",
+    "recipe_to_yaml",
+    "training_differences",
+]

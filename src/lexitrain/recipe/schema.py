@@ -23,7 +23,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
-from lexitrain.storage.user_paths import user_path
+from lexitrain.storage import user_path
 
 #: The projections of a decoder layer that an adapter can change.
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")

@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 
 from lexitrain.errors import RecipeError, nearest
 from lexitrain.recipe.schema import Recipe, recipe_fields
-from lexitrain.storage.user_paths import user_path
+from lexitrain.storage import user_path
 
 _SHIPPED = Path(__file__).parent / "shipped"
 _DEFAULT_FIX = "`lexitrain recipes NAME` shows every field with its meaning."

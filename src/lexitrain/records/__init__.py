@@ -1,0 +1,46 @@
+"""Records: raw rows of many kinds of files become one type, normalized; and the folder of prepared ones."""
+
+from __future__ import annotations
+
+from lexitrain.records.chunk import Chunk
+from lexitrain.records.drawing import draw_records
+from lexitrain.records.normalization import emptiness, loose_words, tidy_record
+from lexitrain.records.prepared import (
+    REPORT,
+    SPLITS,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    file_name,
+    iterate_split,
+    prepared_record,
+    split_file,
+)
+from lexitrain.records.reading import read_records
+from lexitrain.records.record import BadRecord, Record
+from lexitrain.records.rows import BadRow
+from lexitrain.records.sources import chunks, expanded, source_bytes
+
+__all__ = [
+    "REPORT",
+    "SPLITS",
+    "TEST",
+    "TRAIN",
+    "VALIDATION",
+    "BadRecord",
+    "BadRow",
+    "Chunk",
+    "Record",
+    "chunks",
+    "draw_records",
+    "emptiness",
+    "expanded",
+    "file_name",
+    "iterate_split",
+    "loose_words",
+    "prepared_record",
+    "read_records",
+    "source_bytes",
+    "split_file",
+    "tidy_record",
+]

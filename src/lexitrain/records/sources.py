@@ -18,7 +18,7 @@ from lexitrain.records.json_files import json_chunks, jsonl_chunks
 from lexitrain.records.m2 import m2_file_rows
 from lexitrain.records.prepared import REPORT
 from lexitrain.records.tables import csv_rows, parquet_rows
-from lexitrain.storage.disk_errors import disk_errors
+from lexitrain.storage import disk_errors
 
 _READERS: dict[str, Callable[[Path, str], Iterator[Chunk]]] = {
     ".jsonl": jsonl_chunks,

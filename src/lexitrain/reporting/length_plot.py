@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexitrain.reporting.png import check_png, new_figure, save_png
-from lexitrain.samples.lengths import MULTIPLE, LengthReport
+from lexitrain.samples import MULTIPLE, LengthReport
 
 
 def draw_lengths(totals: NDArray[np.int64], report: LengthReport, path: Path) -> None:

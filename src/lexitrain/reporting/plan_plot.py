@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lexitrain.reporting.png import check_png, new_figure, save_png
 
 if TYPE_CHECKING:
-    from lexitrain.planning.estimate.plan import Plan
-    from lexitrain.planning.versus.comparison import Comparison
+    from lexitrain.planning import Comparison, Plan
 
 _COLOURS = ("#3b6ea5", "#5aa9c8", "#8e6bb5", "#d6a13c", "#5b9e5b", "#c0392b", "#8a8a8a", "#d0d0d0")
 

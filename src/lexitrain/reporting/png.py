@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lexitrain.errors import InputError, MissingExtra
-from lexitrain.storage.atomic import file_at_once
+from lexitrain.storage import file_at_once
 
 
 def check_png(path: Path) -> None:

@@ -1,0 +1,43 @@
+"""The run folder: a typed read and write for each file in it, its checkpoints, and what became of the runs in a folder.
+
+Nothing here loads torch, so that `lexitrain runs` is quick.
+"""
+
+from __future__ import annotations
+
+from lexitrain.runs.checkpoint_names import MANIFEST, is_best, step_of
+from lexitrain.runs.checkpoints import (
+    BrokenCheckpoint,
+    Checkpoint,
+    Checkpoints,
+    ReportBroken,
+    read_checkpoint,
+)
+from lexitrain.runs.disk_errors import storage_errors
+from lexitrain.runs.folder import DataSummary, Run
+from lexitrain.runs.journals import Event, Metrics
+from lexitrain.runs.listing import RunSummary, list_runs
+from lexitrain.runs.read_only import ReadOnlyRun
+from lexitrain.runs.upkeep import Pruned, prune_run, verify_run
+
+__all__ = [
+    "MANIFEST",
+    "BrokenCheckpoint",
+    "Checkpoint",
+    "Checkpoints",
+    "DataSummary",
+    "Event",
+    "Metrics",
+    "Pruned",
+    "ReadOnlyRun",
+    "ReportBroken",
+    "Run",
+    "RunSummary",
+    "is_best",
+    "list_runs",
+    "prune_run",
+    "read_checkpoint",
+    "step_of",
+    "storage_errors",
+    "verify_run",
+]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lexitrain.errors import InputError, LexiTrainError, RunError, Stopped
 from lexitrain.runs.folder import Run
-from lexitrain.storage.disk_errors import AWAY, FORBIDDEN, FULL, NO_SUCH_PLACE
+from lexitrain.storage import AWAY, FORBIDDEN, FULL, NO_SUCH_PLACE
 
 
 @contextmanager

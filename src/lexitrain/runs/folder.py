@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lexitrain.errors import RunError
-from lexitrain.recipe.schema import Recipe
-from lexitrain.recipe.yaml_file import recipe_from_yaml, recipe_to_yaml
+from lexitrain.recipe import Recipe, recipe_from_yaml, recipe_to_yaml
 from lexitrain.runs.checkpoint_names import (
     MANIFEST,
     checkpoint_folders,
@@ -33,8 +32,7 @@ from lexitrain.runs.journals import (
     read_events,
     read_metrics,
 )
-from lexitrain.storage.atomic import make_folder, write_file, write_json
-from lexitrain.storage.lock import Lock, is_held
+from lexitrain.storage import Lock, is_held, make_folder, write_file, write_json
 
 
 @dataclass(frozen=True, slots=True)

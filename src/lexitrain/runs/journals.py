@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lexitrain.errors import RunError
-from lexitrain.storage.atomic import write_file
-from lexitrain.storage.journal import append_to_journal, whole_lines
+from lexitrain.storage import append_to_journal, whole_lines, write_file
 
 
 @dataclass(frozen=True, slots=True)

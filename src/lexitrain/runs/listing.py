@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lexitrain.errors import InputError
+from lexitrain.errors import InputError, RunError
 from lexitrain.runs.checkpoint_names import MANIFEST
 from lexitrain.runs.folder import Run
 from lexitrain.runs.journals import Event
@@ -46,6 +46,18 @@ class RunSummary:
     checkpoint_step: int | None = None
     checkpoint_age_seconds: float | None = None
     next: str = ""
+
+
+def list_runs(folder: str | Path) -> list[RunSummary]:
+    """What became of each run in a folder, or of the run that the folder is; by name, two levels down at most.
+
+    Raises:
+        RunError: there is no such folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise RunError("There is no such folder.", where=folder, fix="Give the folder of runs.")
+    return [summarize(path) for path in run_folders(folder)]
 
 
 def run_folders(folder: Path) -> list[Path]:

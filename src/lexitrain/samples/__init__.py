@@ -1,0 +1,31 @@
+"""Samples: records as the model sees them, rendered with the chat template, tokenized, and kept in flat arrays."""
+
+from __future__ import annotations
+
+from lexitrain.samples.data_files import file_facts, file_sha256
+from lexitrain.samples.fingerprint import base_fingerprint, hash_of, samples_key
+from lexitrain.samples.lengths import MULTIPLE, LengthReport, length_report
+from lexitrain.samples.loading import RunSamples, load_samples, require_known_tasks
+from lexitrain.samples.rendering import Renderer
+from lexitrain.samples.sample import Ids, Sample
+from lexitrain.samples.store import Samples, collect, read_saved
+
+__all__ = [
+    "MULTIPLE",
+    "Ids",
+    "LengthReport",
+    "Renderer",
+    "RunSamples",
+    "Sample",
+    "Samples",
+    "base_fingerprint",
+    "collect",
+    "file_facts",
+    "file_sha256",
+    "hash_of",
+    "length_report",
+    "load_samples",
+    "read_saved",
+    "require_known_tasks",
+    "samples_key",
+]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lexitrain.errors import DataError
-from lexitrain.records.prepared import REPORT, TRAIN, VALIDATION, file_name, split_file
+from lexitrain.records import REPORT, TRAIN, VALIDATION, file_name, split_file
 
 
 def file_facts(folder: Path) -> dict[str, dict[str, Any]]:

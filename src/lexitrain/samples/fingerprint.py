@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lexitrain.recipe.schema import DataSection, ModelSection
-    from lexitrain.tasks.task import Task
+    from lexitrain.recipe import DataSection, ModelSection
+    from lexitrain.tasks import Task
 
 _PACKAGE = Path(__file__).parents[1]
 

@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lexitrain.errors import DataError
-from lexitrain.records.prepared import TRAIN, VALIDATION, iterate_split, split_file
-from lexitrain.runs.folder import DataSummary, Run
+from lexitrain.records import TRAIN, VALIDATION, iterate_split, split_file
+from lexitrain.runs import DataSummary, Run
 from lexitrain.samples.data_files import file_facts
 from lexitrain.samples.fingerprint import hash_of, samples_key, tokenizer_fingerprint
 from lexitrain.samples.rendering import Renderer
 from lexitrain.samples.store import Samples, collect, read_saved
-from lexitrain.tasks.registry import unknown_task
+from lexitrain.tasks import unknown_task
 
 if TYPE_CHECKING:
-    from lexitrain.recipe.schema import Recipe
-    from lexitrain.records.record import Record
+    from lexitrain.recipe import Recipe
+    from lexitrain.records import Record
     from lexitrain.samples.sample import Sample
-    from lexitrain.tasks.task import Task
+    from lexitrain.tasks import Task
 
 _BATCH = 2000
 """Records that are read and rendered at a time, so that memory never holds all of them."""

@@ -20,11 +20,11 @@ import numpy as np
 
 from lexitrain.errors import DataError, InputError, ModelError
 from lexitrain.samples.sample import Ids, Sample
-from lexitrain.tasks.registry import unknown_task
+from lexitrain.tasks import unknown_task
 
 if TYPE_CHECKING:
-    from lexitrain.records.record import Record
-    from lexitrain.tasks.task import Message, Task
+    from lexitrain.records import Record
+    from lexitrain.tasks import Message, Task
 
 _BATCH = 1000  # samples tokenized in one call
 

@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from lexitrain.samples.sample import Sample
-from lexitrain.storage.atomic import write_file
+from lexitrain.storage import write_file
 
 _FORMAT = "1"
 

@@ -4,16 +4,19 @@ The step is exact: however a step is laid out and cut, its gradient is that of i
 rounding (dropout 0). It costs what its layout's positions cost, and the output head only where a token is predicted.
 """
 
+from __future__ import annotations
+
 from lexitrain.step.host_memory import keep_freed_memory
+from lexitrain.step.loss_scale import LossScale
 from lexitrain.step.optimizers import build_optimizer, learning_rate_at
-from lexitrain.step.out_of_memory import StepOutOfMemory, attempt, release_memory
+from lexitrain.step.out_of_memory import attempt, release_memory
 from lexitrain.step.processes import Processes, joined_processes
 from lexitrain.step.seeding import seed_step
-from lexitrain.step.training_step import StepResult, TrainingStep
+from lexitrain.step.training_step import StepResult, TrainingStep, set_gradient_checkpointing
 
 __all__ = [
+    "LossScale",
     "Processes",
-    "StepOutOfMemory",
     "StepResult",
     "TrainingStep",
     "attempt",
@@ -23,4 +26,5 @@ __all__ = [
     "learning_rate_at",
     "release_memory",
     "seed_step",
+    "set_gradient_checkpointing",
 ]

@@ -27,8 +27,8 @@ from lexitrain.step.block_attention import BlockAttention, BlockedRow, additive
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from lexitrain.batching.query_blocks import Block
-    from lexitrain.models.attention_form import AttentionKind
+    from lexitrain.batching import Block
+    from lexitrain.models import AttentionKind
 
 #: What transformers calls the form of `blocks`; the other two are its own.
 _BLOCKS = "lexitrain_blocks"

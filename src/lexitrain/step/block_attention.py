@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lexitrain.batching.query_blocks import Block
+from lexitrain.batching import Block
 
 _forward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 _backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward

@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 from lexitrain.errors import MissingExtra
 
 if TYPE_CHECKING:
-    from lexitrain.recipe.schema import OptimizerSection, ScheduleSection
+    from lexitrain.recipe import OptimizerSection, ScheduleSection
 
 
 def build_optimizer(parameters: Iterable[Parameter], settings: OptimizerSection) -> Optimizer:

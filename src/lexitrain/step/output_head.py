@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lexitrain.batching.micro_batch import IGNORED
+from lexitrain.batching import IGNORED
 
 
 class _SumOfTokenLosses(torch.autograd.Function):

@@ -17,12 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lexitrain.batching.decoder_shape import DecoderShape
-from lexitrain.batching.micro_batch import MicroBatch
-from lexitrain.batching.shares import deal
-from lexitrain.batching.step_layout import StepLayout
+from lexitrain.batching import DecoderShape, MicroBatch, StepLayout, deal
 from lexitrain.errors import ModelError
-from lexitrain.models.attention_form import AttentionKind, attention_kind
+from lexitrain.models import AttentionKind, attention_kind
 from lexitrain.step.attention import attention_inputs, use_attention
 from lexitrain.step.loss_scale import FIRST, LossScale
 from lexitrain.step.out_of_memory import StepOutOfMemory, attempt
@@ -33,8 +30,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch.optim import Optimizer
 
-    from lexitrain.recipe.schema import StepSection
-    from lexitrain.samples.sample import Sample
+    from lexitrain.recipe import StepSection
+    from lexitrain.samples import Sample
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,46 @@
+"""Files that survive a kill, a power cut and a full disk, the lock of a folder, and what the system says of processes.
+
+Everything that the product writes goes through here.
+"""
+
+from __future__ import annotations
+
+from lexitrain.storage.atomic import (
+    UNFINISHED,
+    file_at_once,
+    folder_at_once,
+    make_folder,
+    remove_folder,
+    write_file,
+    write_folder,
+    write_json,
+)
+from lexitrain.storage.disk_errors import AWAY, FORBIDDEN, FULL, NO_SUCH_PLACE, disk_errors
+from lexitrain.storage.journal import append_to_journal, whole_lines
+from lexitrain.storage.lock import Lock, is_held
+from lexitrain.storage.processes import boot_id
+from lexitrain.storage.user_paths import cache_folder, configuration_folder, user_path
+
+__all__ = [
+    "AWAY",
+    "FORBIDDEN",
+    "FULL",
+    "NO_SUCH_PLACE",
+    "UNFINISHED",
+    "Lock",
+    "append_to_journal",
+    "boot_id",
+    "cache_folder",
+    "configuration_folder",
+    "disk_errors",
+    "file_at_once",
+    "folder_at_once",
+    "is_held",
+    "make_folder",
+    "remove_folder",
+    "user_path",
+    "whole_lines",
+    "write_file",
+    "write_folder",
+    "write_json",
+]

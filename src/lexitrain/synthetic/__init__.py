@@ -1,5 +1,11 @@
-"""The generator of synthetic tutor data: see `records` for what it makes and what it costs."""
+"""Synthetic tutor data, as many as wanted and the same for the same seed."""
 
-from lexitrain.synthetic.records import PROPORTIONS, generate
+from __future__ import annotations
 
-__all__ = ["PROPORTIONS", "generate"]
+from lexitrain.synthetic.file import generate_file
+from lexitrain.synthetic.records import generate
+
+__all__ = [
+    "generate",
+    "generate_file",
+]

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from lexitrain.storage.atomic import file_at_once
+from lexitrain.storage import file_at_once
 from lexitrain.synthetic.records import generate
-from lexitrain.tasks.registry import find_task, registry
+from lexitrain.tasks import find_task, registry
 
 Progress = Callable[[str, int, int], None]
 

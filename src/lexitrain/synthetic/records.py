@@ -15,7 +15,7 @@ from random import Random
 from typing import Any
 
 from lexitrain.errors import DataError, TaskError, nearest
-from lexitrain.records.record import Record
+from lexitrain.records import Record
 from lexitrain.synthetic import dialogue, grammar, wording
 from lexitrain.synthetic.errors import Attempt, attempt
 from lexitrain.synthetic.lexicon import LEVELS

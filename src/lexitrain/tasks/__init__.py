@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from lexitrain.tasks.metrics.scores import chrf, mean, texts
+from lexitrain.tasks.metrics.bootstrap import Score, bootstrap
+from lexitrain.tasks.metrics.scores import (
+    chrf,
+    distinct,
+    macro_f1,
+    mean,
+    most_frequent,
+    pearson,
+    texts,
+)
 from lexitrain.tasks.registry import aliases, find_task, registry, unknown_task
-from lexitrain.tasks.task import SYSTEM_PROMPT, Answer, Task
+from lexitrain.tasks.task import Answer, Message, Targets, Task
 
 __all__ = [
-    "SYSTEM_PROMPT",
     "Answer",
+    "Message",
+    "Score",
+    "Targets",
     "Task",
     "aliases",
+    "bootstrap",
     "chrf",
+    "distinct",
     "find_task",
+    "macro_f1",
     "mean",
+    "most_frequent",
+    "pearson",
     "registry",
     "texts",
     "unknown_task",

@@ -23,7 +23,7 @@ from lexitrain.tasks.schema import Schema
 from lexitrain.tasks.task import Answer, Predictor, Task, metadata_list
 
 if TYPE_CHECKING:
-    from lexitrain.records.record import Record
+    from lexitrain.records import Record
 
 _SPEAKER = re.compile(r"^\w[\w .'-]{0,30}:\s", re.MULTILINE)
 

@@ -19,7 +19,7 @@ from lexitrain.tasks.schema import Schema
 from lexitrain.tasks.task import Answer, Predictor, Task, metadata_list
 
 if TYPE_CHECKING:
-    from lexitrain.records.record import Record
+    from lexitrain.records import Record
 
 TOPICS: Mapping[str, tuple[str, ...]] = {
     "article": ("mạo từ", "article", "articles", "determiner", "a vs an"),

@@ -17,7 +17,7 @@ from lexitrain.tasks.schema import Schema
 from lexitrain.tasks.task import Answer, Predictor, Targets, Task
 
 if TYPE_CHECKING:
-    from lexitrain.records.record import Record
+    from lexitrain.records import Record
 
 
 class Fluency(Task):

@@ -21,7 +21,7 @@ from lexitrain.tasks.schema import Schema
 from lexitrain.tasks.task import Answer, Predictor, Targets, Task, metadata_list
 
 if TYPE_CHECKING:
-    from lexitrain.records.record import Record
+    from lexitrain.records import Record
 
 
 class Grammar(Task):

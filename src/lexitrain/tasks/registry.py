@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import cast
 
 from lexitrain.errors import TaskError, nearest
-from lexitrain.storage.user_paths import user_path
+from lexitrain.storage import user_path
 from lexitrain.tasks.dialogue import Dialogue
 from lexitrain.tasks.explanation import Explanation
 from lexitrain.tasks.fluency import Fluency

@@ -33,7 +33,7 @@ from lexitrain.tasks.metrics.bootstrap import Statistic, point
 from lexitrain.tasks.schema import Schema, loads_strict, problem, project
 
 if TYPE_CHECKING:
-    from lexitrain.records.record import Record
+    from lexitrain.records import Record
 
 SYSTEM_PROMPT = (
     "You are LexiLingo's unified English tutor model. Follow the task instruction and respond "

@@ -15,7 +15,7 @@ from lexitrain.tasks.schema import Schema
 from lexitrain.tasks.task import Answer, Predictor, Targets, Task
 
 if TYPE_CHECKING:
-    from lexitrain.records.record import Record
+    from lexitrain.records import Record
 
 LEVELS = ("A1", "A2", "B1", "B2", "C1", "C2")
 

@@ -10,4 +10,10 @@ from lexitrain.training.event_log import Observer, Progress, Silent
 from lexitrain.training.result import TrainingResult
 from lexitrain.training.start import train
 
-__all__ = ["Observer", "Progress", "Silent", "TrainingResult", "train"]
+__all__ = [
+    "Observer",
+    "Progress",
+    "Silent",
+    "TrainingResult",
+    "train",
+]

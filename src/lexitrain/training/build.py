@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lexitrain.batching.sample_order import SampleOrder
+from lexitrain.batching import SampleOrder
 from lexitrain.errors import RecipeError
 from lexitrain.models import attach_adapter, compute_dtype, load_base, load_tokenizer
-from lexitrain.records.prepared import TRAIN, VALIDATION, file_name, split_file
-from lexitrain.runs.checkpoint_names import step_of
-from lexitrain.samples.loading import load_samples
+from lexitrain.records import TRAIN, VALIDATION, file_name, split_file
+from lexitrain.runs import Checkpoint, Checkpoints, read_checkpoint, step_of
+from lexitrain.samples import load_samples
 from lexitrain.step import TrainingStep, build_optimizer, keep_freed_memory
 from lexitrain.tasks import registry
 from lexitrain.training.environment import changes, environment, no_longer_exact
@@ -20,7 +20,6 @@ from lexitrain.training.loop import Training
 from lexitrain.training.recovery.accepted_changes import settle_data
 from lexitrain.training.recovery.checkpoint_content import AdapterFiles, restore, state_of
 from lexitrain.training.recovery.checkpoint_writer import CheckpointWriter
-from lexitrain.training.recovery.checkpoints import Checkpoint, Checkpoints, read_checkpoint
 from lexitrain.training.recovery.memory_ladder import MemoryLadder, base_on_rung
 from lexitrain.training.recovery.mirror import Mirror
 from lexitrain.training.recovery.non_finite import NonFiniteGuard
@@ -30,9 +29,9 @@ from lexitrain.training.run_plan import RunPlan, plan_run
 from lexitrain.training.step_work import StepSource
 
 if TYPE_CHECKING:
-    from lexitrain.recipe.schema import Recipe
-    from lexitrain.runs.folder import DataSummary, Run
-    from lexitrain.samples.loading import RunSamples
+    from lexitrain.recipe import Recipe
+    from lexitrain.runs import DataSummary, Run
+    from lexitrain.samples import RunSamples
     from lexitrain.step import Processes
     from lexitrain.training.event_log import Observer
     from lexitrain.training.recovery.crash_marker import CrashMarker

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from lexitrain.runs.folder import Run
-    from lexitrain.runs.journals import Event
+    from lexitrain.runs import Event, Run
     from lexitrain.training.recovery.state import TrainingState
 
 

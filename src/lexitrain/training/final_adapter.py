@@ -13,13 +13,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from lexitrain.recipe.yaml_file import recipe_to_yaml
-from lexitrain.runs.folder import DataSummary, Run
-from lexitrain.storage.atomic import write_folder
-from lexitrain.storage.user_paths import user_path
+from lexitrain.recipe import recipe_to_yaml
+from lexitrain.runs import DataSummary, Run
+from lexitrain.storage import user_path, write_folder
 
 if TYPE_CHECKING:
-    from lexitrain.recipe.schema import Recipe
+    from lexitrain.recipe import Recipe
 
 CARD = "README.md"
 

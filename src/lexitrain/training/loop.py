@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Literal, cast
 
-from lexitrain.batching.sample_order import fixed_subset
+from lexitrain.batching import fixed_subset
 from lexitrain.step import attempt, learning_rate_at
 from lexitrain.training.event_log import Progress
 from lexitrain.training.metrics import Speed, Window
@@ -25,10 +25,10 @@ from lexitrain.training.step_work import Prefetch
 from lexitrain.training.stopping import Limits
 
 if TYPE_CHECKING:
-    from lexitrain.batching.sample_order import SampleOrder
-    from lexitrain.recipe.schema import Recipe
-    from lexitrain.runs.folder import Run
-    from lexitrain.samples.sample import Sample
+    from lexitrain.batching import SampleOrder
+    from lexitrain.recipe import Recipe
+    from lexitrain.runs import Run
+    from lexitrain.samples import Sample
     from lexitrain.step import Processes, StepResult, TrainingStep
     from lexitrain.training.event_log import EventLog
     from lexitrain.training.recovery.checkpoint_writer import CheckpointWriter

@@ -20,7 +20,7 @@ from statistics import fmean, median
 
 import torch
 
-from lexitrain.runs.journals import Metrics
+from lexitrain.runs import Metrics
 
 _RECENT_STEPS = 50
 """Steps whose mean speed tells the time left: enough to even out lengths, few enough to follow a slower machine."""

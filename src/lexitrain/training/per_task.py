@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lexitrain.errors import DataError
-from lexitrain.records.prepared import TRAIN, iterate_split, split_file
-from lexitrain.samples.data_files import file_facts
+from lexitrain.records import TRAIN, iterate_split, split_file
+from lexitrain.samples import file_facts
 from lexitrain.tasks import registry, unknown_task
 from lexitrain.training.result import TrainingResult
 
 if TYPE_CHECKING:
-    from lexitrain.recipe.schema import Recipe
+    from lexitrain.recipe import Recipe
 
 
 def tasks_to_train(data_dir: Path, recipe: Recipe) -> list[str]:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lexitrain.models.adapter import WEIGHTS_FILE
+from lexitrain.models import WEIGHTS_FILE
 
 if TYPE_CHECKING:
-    from lexitrain.runs.folder import Run
+    from lexitrain.runs import Run
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,28 @@ class TrainingResult:
     foresight: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Any])
     parts: dict[str, TrainingResult] = field(default_factory=dict[str, "TrainingResult"])
     first: bool = True
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as the JSON document of `lexitrain train --json`."""
+        document: dict[str, Any] = {
+            "run": str(self.run),
+            "state": self.state,
+            "reason": self.reason,
+            "step": self.step,
+            "total_steps": self.total_steps,
+            "validation_loss": {
+                "before": self.first_loss,
+                "last": self.validation_loss,
+                "best": self.best_loss,
+                "best_step": self.best_step,
+            },
+            "adapter": str(self.adapter) if self.adapter else None,
+            "seconds": round(self.seconds, 3),
+            "foresight": dict(self.foresight),
+        }
+        if self.parts:
+            document["parts"] = {task: part.to_json() for task, part in self.parts.items()}
+        return document
 
 
 def finished_before(run: Run) -> TrainingResult | None:

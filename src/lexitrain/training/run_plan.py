@@ -15,18 +15,22 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lexitrain.errors import InputError
-from lexitrain.planning.devices.local import device_at_hand, free_memory
-from lexitrain.planning.estimate.automatic_settings import with_settings
-from lexitrain.planning.estimate.plan import Plan, make_plan
-from lexitrain.planning.estimate.planned_steps import PlannedData
-from lexitrain.planning.rehearsal.allocator import overhead_bytes
-from lexitrain.planning.rehearsal.target import Target
+from lexitrain.planning import (
+    Plan,
+    PlannedData,
+    Target,
+    device_at_hand,
+    free_memory,
+    make_plan,
+    overhead_bytes,
+    with_settings,
+)
 from lexitrain.training.metrics import peak_memory_gb
 
 if TYPE_CHECKING:
-    from lexitrain.recipe.schema import Recipe
-    from lexitrain.runs.folder import Run
-    from lexitrain.samples.loading import RunSamples
+    from lexitrain.recipe import Recipe
+    from lexitrain.runs import Run
+    from lexitrain.samples import RunSamples
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from lexitrain.errors import RunError, Stopped
-from lexitrain.models.adapter import CONFIG_FILE, WEIGHTS_FILE
-from lexitrain.runs.disk_errors import storage_errors
-from lexitrain.runs.folder import Run
-from lexitrain.runs.read_only import ReadOnlyRun
-from lexitrain.samples.data_files import file_facts
-from lexitrain.samples.loading import require_known_tasks
+from lexitrain.models import CONFIG_FILE, WEIGHTS_FILE
+from lexitrain.runs import ReadOnlyRun, Run, storage_errors
+from lexitrain.samples import file_facts, require_known_tasks
 from lexitrain.step import joined_processes, release_memory
-from lexitrain.storage.atomic import remove_folder
+from lexitrain.storage import remove_folder
 from lexitrain.tasks import registry
 from lexitrain.training.build import BuiltRun, Call, build_run
 from lexitrain.training.event_log import Silent
@@ -39,7 +36,7 @@ from lexitrain.training.result import TrainingResult, finished_before, first_los
 from lexitrain.training.stopping import Interrupt, Limits
 
 if TYPE_CHECKING:
-    from lexitrain.recipe.schema import Recipe
+    from lexitrain.recipe import Recipe
     from lexitrain.training.event_log import Observer
 
 _OTHER_FOLDER = "Give another --run folder; one that does not exist yet is made."

@@ -18,10 +18,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 if TYPE_CHECKING:
-    from lexitrain.batching.micro_batch import MicroBatch
-    from lexitrain.batching.sample_order import SampleOrder
-    from lexitrain.samples.sample import Sample
-    from lexitrain.samples.store import Samples
+    from lexitrain.batching import MicroBatch, SampleOrder
+    from lexitrain.samples import Sample, Samples
     from lexitrain.step import TrainingStep
 
 Work = TypeVar("Work")

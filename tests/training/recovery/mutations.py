@@ -20,13 +20,13 @@ from lexitrain.cli.main import run as lexitrain
 from lexitrain.errors import LexiTrainError
 from lexitrain.recipe.yaml_file import load_recipe, recipe_to_yaml
 from lexitrain.runs.checkpoint_names import MANIFEST
+from lexitrain.runs.checkpoints import BrokenCheckpoint, canonical, read_checkpoint
 from lexitrain.runs.folder import Run
 from lexitrain.synthetic import generate
 from lexitrain.training import train
 from lexitrain.training.environment import changes
 from lexitrain.training.recovery.accepted_changes import data_differences
 from lexitrain.training.recovery.checkpoint_content import STATE_FILE, state_of
-from lexitrain.training.recovery.checkpoints import BrokenCheckpoint, canonical, read_checkpoint
 from tests.small_runs import write_data
 from tests.tiny import tiny_model, tiny_tokenizer
 

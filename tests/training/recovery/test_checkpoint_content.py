@@ -16,6 +16,7 @@ from lexitrain.batching.sample_order import Cursor
 from lexitrain.models import attach_adapter
 from lexitrain.recipe.schema import Recipe
 from lexitrain.recipe.yaml_file import load_recipe
+from lexitrain.runs.checkpoints import Checkpoints, read_checkpoint
 from lexitrain.step import build_optimizer, seed_step
 from lexitrain.training import train
 from lexitrain.training.metrics import Window
@@ -24,7 +25,6 @@ from lexitrain.training.recovery.checkpoint_content import (
     checkpoint_files,
     restore,
 )
-from lexitrain.training.recovery.checkpoints import Checkpoints, read_checkpoint
 from lexitrain.training.recovery.state import TrainingState
 from tests.tiny import tiny_model
 from tests.training.test_train import assert_equal_runs

@@ -12,11 +12,11 @@ import pytest
 
 from lexitrain.errors import Stopped
 from lexitrain.recipe.schema import Recipe
+from lexitrain.runs.checkpoints import Checkpoints, read_checkpoint
 from lexitrain.runs.folder import Run
 from lexitrain.training import Silent, train
 from lexitrain.training.event_log import Outcome
 from lexitrain.training.recovery.checkpoint_writer import CheckpointWriter
-from lexitrain.training.recovery.checkpoints import Checkpoints, read_checkpoint
 from tests.training.test_train import assert_equal_runs, events
 
 FILES = {"adapter.bin": bytes(100)}

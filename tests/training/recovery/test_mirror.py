@@ -15,11 +15,11 @@ import pytest
 from lexitrain.errors import InputError
 from lexitrain.recipe.schema import Recipe
 from lexitrain.recipe.yaml_file import load_recipe
+from lexitrain.runs.checkpoints import Checkpoints, read_checkpoint
 from lexitrain.runs.folder import Run
 from lexitrain.storage.lock import Lock
 from lexitrain.training import Silent, train
 from lexitrain.training.event_log import Outcome
-from lexitrain.training.recovery.checkpoints import Checkpoints, read_checkpoint
 from lexitrain.training.recovery.mirror import Mirror
 from tests.training.test_train import assert_equal_runs, events
 

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from lexitrain.errors import InputError
 from lexitrain.recipe.schema import Recipe
-from lexitrain.training import train
-from lexitrain.training.recovery.checkpoints import (
+from lexitrain.runs.checkpoints import (
     BrokenCheckpoint,
     Checkpoints,
     canonical,
     read_checkpoint,
 )
+from lexitrain.training import train
 from tests.paths import ROOT
 from tests.training.recovery.mutations import Material
 

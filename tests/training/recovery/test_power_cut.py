@@ -15,9 +15,9 @@ import pytest
 
 from lexitrain.recipe.schema import Recipe
 from lexitrain.recipe.yaml_file import load_recipe
+from lexitrain.runs.checkpoints import Checkpoints
 from lexitrain.runs.folder import Run
 from lexitrain.training import Silent, train
-from lexitrain.training.recovery.checkpoints import Checkpoints
 from lexitrain.training.recovery.mirror import Mirror
 from tests.training.recovery.power_cut import Disk, Recorder, State, write_state
 from tests.training.test_train import WEIGHTS, adapter_bytes, assert_equal_runs

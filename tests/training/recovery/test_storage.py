@@ -11,9 +11,9 @@ import pytest
 
 from lexitrain.errors import InputError, Stopped
 from lexitrain.recipe.schema import Recipe
+from lexitrain.runs.checkpoints import read_checkpoint
 from lexitrain.runs.folder import Run
 from lexitrain.training import train
-from lexitrain.training.recovery.checkpoints import read_checkpoint
 from tests.training.test_train import assert_equal_runs
 
 

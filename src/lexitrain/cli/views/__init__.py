@@ -1,0 +1,1 @@
+"""How results look: tables, bars and sentences, one file a command."""

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from lexitrain import EvaluationReport, HeldOut
-    from lexitrain.tasks.metrics.bootstrap import Score
+    from lexitrain import EvaluationReport, HeldOut, Score
 
 
 def print_evaluation(out: Console, name: str, report: EvaluationReport) -> None:
@@ -53,7 +52,7 @@ def print_evaluation(out: Console, name: str, report: EvaluationReport) -> None:
 
 
 def _train_source(data: HeldOut) -> str:
-    from lexitrain.records.prepared import TRAIN, file_name
+    from lexitrain import TRAIN, file_name
 
     if data.train_file == data.file:
         return f"{data.file} itself, as there is no {file_name(TRAIN)} beside it"

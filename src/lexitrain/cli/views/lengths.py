@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lexitrain.cli.console import console
 
 if TYPE_CHECKING:
-    from lexitrain.samples.lengths import LengthReport
+    from lexitrain import LengthReport
 
 
 def print_lengths(report: LengthReport, recipe: str) -> None:

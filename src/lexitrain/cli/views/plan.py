@@ -10,10 +10,7 @@ from lexitrain.cli.console import console
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from lexitrain.planning.devices.calibration import Calibration
-    from lexitrain.planning.estimate.plan import Band, Plan
-    from lexitrain.planning.estimate.search import Option, Recommendation
-    from lexitrain.planning.versus.comparison import Comparison
+    from lexitrain import Band, Calibration, Comparison, Option, Plan, Recommendation
 
 _WIDTH = 60
 _COLOURS = ("blue", "cyan", "magenta", "yellow", "green", "red", "white")
@@ -110,7 +107,7 @@ def print_recommendation(found: Recommendation) -> None:
 
 def print_calibration(measured: Calibration) -> None:
     """What was measured, and how well the real steps are foreseen with it."""
-    from lexitrain.planning.devices.calibration import calibration_folder
+    from lexitrain import calibration_folder
 
     shown = console()
     shown.print(

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from lexitrain.cli.console import errors_console
+from lexitrain.cli.progress import NowAndThen, live_bar
 
 if TYPE_CHECKING:
-    from lexitrain.runs.journals import Event
-    from lexitrain.training import Progress
+    from lexitrain import Event, Progress
 
 _SECONDS_BETWEEN_LINES = 15.0
 
@@ -28,7 +27,8 @@ class TrainingProgress:
         self._live = sys.stderr.isatty()
         self._bar: Any = None
         self._task: Any = None
-        self._last_line = 0.0
+        self._lines = NowAndThen(_SECONDS_BETWEEN_LINES)
+        self._begun = False
 
     def __enter__(self) -> Self:
         return self
@@ -53,10 +53,9 @@ class TrainingProgress:
         if self._live:
             self._show_bar(progress)
             return
-        now = monotonic()
         last = progress.step == progress.total_steps
-        if last or now - self._last_line >= _SECONDS_BETWEEN_LINES:
-            self._last_line = now
+        if self._lines.due(at_once=last or not self._begun):
+            self._begun = True
             self._out.print(
                 f"step {progress.step}/{progress.total_steps}  epoch {progress.epoch:.2f}  "
                 f"{_numbers(progress)}  {_time(progress.seconds_left)} left"
@@ -73,15 +72,13 @@ class TrainingProgress:
     def _show_bar(self, progress: Progress) -> None:
         if self._bar is None:
             from rich.progress import BarColumn, TextColumn
-            from rich.progress import Progress as Bar
 
-            self._bar = Bar(
+            self._bar = live_bar(
+                self._out,
                 BarColumn(bar_width=16),
                 TextColumn("{task.completed:.0f}/{task.total:.0f}"),
                 TextColumn("{task.fields[numbers]}"),
                 TextColumn("{task.fields[left]} left"),
-                console=self._out,
-                transient=True,
             )
             self._task = self._bar.add_task("", total=progress.total_steps, numbers="", left="")
             self._bar.start()
@@ -178,7 +175,7 @@ def _spike(details: dict[str, Any]) -> str:
 
 
 def _rows(rows: Sequence[int]) -> str:
-    from lexitrain.records.prepared import TRAIN, file_name
+    from lexitrain import TRAIN, file_name
 
     return f"rows {', '.join(map(str, rows))} of {file_name(TRAIN)}"
 

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 from lexitrain.planning.devices.catalogue import named_like
 from lexitrain.planning.devices.processor import processor
 from lexitrain.planning.devices.rates import Curve, Rates
-from lexitrain.storage.atomic import write_json
-from lexitrain.storage.user_paths import configuration_folder
+from lexitrain.storage import configuration_folder, write_json
 
 if TYPE_CHECKING:
     from lexitrain.planning.devices.catalogue import Gpu

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import yaml
 
 from lexitrain.errors import DeviceError, nearest
-from lexitrain.models.precision import compute_precision
+from lexitrain.models import compute_precision
 
 Status = Literal["measured", "fitted", "catalogue"]
 

@@ -22,8 +22,7 @@ import torch
 from torch.nn.functional import linear, scaled_dot_product_attention
 
 from lexitrain.errors import DeviceError
-from lexitrain.models import attach_adapter, compute_dtype
-from lexitrain.models.architecture import Architecture
+from lexitrain.models import Architecture, attach_adapter, compute_dtype
 from lexitrain.planning.devices.calibration import Calibration, save_calibration
 from lexitrain.planning.devices.catalogue import Gpu, named_like
 from lexitrain.planning.devices.processor import processor
@@ -31,7 +30,7 @@ from lexitrain.planning.devices.rates import Curve, Rates
 from lexitrain.planning.rehearsal.cut_shape import CutShape, blank_micro_batch
 from lexitrain.planning.rehearsal.rehearse import rehearse
 from lexitrain.planning.rehearsal.target import Target
-from lexitrain.recipe.schema import LoraSection, OptimizerSection, Recipe, StepSection
+from lexitrain.recipe import LoraSection, OptimizerSection, Recipe, StepSection
 from lexitrain.step import TrainingStep, build_optimizer, keep_freed_memory
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lexitrain.planning.estimate.step_costs import peak_memory
-from lexitrain.recipe.schema import Recipe, field_value
+from lexitrain.recipe import Recipe, field_value
 
 if TYPE_CHECKING:
-    from lexitrain.models.architecture import Architecture
+    from lexitrain.models import Architecture
     from lexitrain.planning.estimate.planned_steps import PlannedSteps
     from lexitrain.planning.rehearsal.rehearsed_step import Memory
     from lexitrain.planning.rehearsal.target import Target

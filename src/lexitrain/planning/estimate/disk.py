@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lexitrain.batching.decoder_shape import DecoderShape
+from lexitrain.batching import DecoderShape
 from lexitrain.planning.rehearsal.optimizer_state import BLOCK_8BIT, MAPS_8BIT, SMALLEST_8BIT
 
 if TYPE_CHECKING:
-    from lexitrain.recipe.schema import Recipe
+    from lexitrain.recipe import Recipe
 
 _NAME = 131
 """Bytes of a tensor's entry in the header of a safetensors file: name, type, shape and place."""

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexitrain.errors import TaskError
-from lexitrain.samples.sample import Sample
+from lexitrain.samples import Sample
 
 PROFILE = Path(str(files("lexitrain.planning.estimate").joinpath("mixture_lengths.json")))
 MIXTURE_SAMPLES = 18_400

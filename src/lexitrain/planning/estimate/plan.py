@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from lexitrain.models.architecture import architecture_of
+from lexitrain.models import architecture_of
 from lexitrain.planning.devices.calibration import BAND, Calibration, find_calibration
 from lexitrain.planning.devices.rates import Level, Rates, catalogue_rates
 from lexitrain.planning.estimate.automatic_settings import decide
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from lexitrain.planning.devices.catalogue import Gpu
     from lexitrain.planning.estimate.step_costs import StepCosts
     from lexitrain.planning.rehearsal.rehearsed_step import Memory
-    from lexitrain.recipe.schema import Recipe
+    from lexitrain.recipe import Recipe
 
 LEVELS: tuple[Level, ...] = ("low", "expected", "high")
 _LAYOUT_SECONDS = 0.002

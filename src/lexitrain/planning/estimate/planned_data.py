@@ -17,25 +17,36 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lexitrain.errors import DataError, InputError
-from lexitrain.models.location import NANO
+from lexitrain.models import NANO
 from lexitrain.planning.estimate.mixture import MIXTURE_SAMPLES, estimated_ids, profile_samples
 from lexitrain.planning.estimate.planned_steps import PlannedData
-from lexitrain.records.drawing import draw_records
-from lexitrain.records.prepared import TRAIN, VALIDATION, file_name, iterate_split, split_file
-from lexitrain.records.reading import read_records
-from lexitrain.records.record import BadRecord
-from lexitrain.samples.data_files import file_sha256
-from lexitrain.samples.fingerprint import base_fingerprint, hash_of, samples_key
-from lexitrain.samples.rendering import Renderer
-from lexitrain.samples.store import collect, read_saved
-from lexitrain.storage.user_paths import cache_folder
-from lexitrain.tasks.registry import aliases, registry
+from lexitrain.records import (
+    TRAIN,
+    VALIDATION,
+    BadRecord,
+    draw_records,
+    file_name,
+    iterate_split,
+    read_records,
+    split_file,
+)
+from lexitrain.samples import (
+    Renderer,
+    base_fingerprint,
+    collect,
+    file_sha256,
+    hash_of,
+    read_saved,
+    samples_key,
+)
+from lexitrain.storage import cache_folder
+from lexitrain.tasks import aliases, registry
 
 if TYPE_CHECKING:
-    from lexitrain.recipe.schema import Recipe
-    from lexitrain.records.record import Record
-    from lexitrain.samples.sample import Sample
-    from lexitrain.tasks.task import Task
+    from lexitrain.recipe import Recipe
+    from lexitrain.records import Record
+    from lexitrain.samples import Sample
+    from lexitrain.tasks import Task
 
 Load = Callable[["Recipe"], Any]
 

@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lexitrain.batching.sample_order import SampleOrder, fixed_subset
-from lexitrain.batching.step_layout import StepLayout
+from lexitrain.batching import SampleOrder, StepLayout, fixed_subset
 from lexitrain.planning.rehearsal.cut_shape import CutShape, shapes_of
 
 if TYPE_CHECKING:
-    from lexitrain.models.architecture import Architecture
+    from lexitrain.models import Architecture
     from lexitrain.planning.rehearsal.target import Target
-    from lexitrain.recipe.schema import Recipe
-    from lexitrain.samples.sample import Sample
+    from lexitrain.recipe import Recipe
+    from lexitrain.samples import Sample
 
 SPREAD = 60
 """Steps whose mean stands for all; the mean is then known to about one percent."""

@@ -13,22 +13,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lexitrain.batching.layout import step_tokens
+from lexitrain.batching import step_tokens
 from lexitrain.errors import DataError
-from lexitrain.models.loading import load_tokenizer
-from lexitrain.records.drawing import draw_records
-from lexitrain.records.prepared import TRAIN, split_file
-from lexitrain.records.reading import read_records
-from lexitrain.records.record import BadRecord
-from lexitrain.samples.lengths import LengthReport, length_report
-from lexitrain.samples.rendering import Renderer
-from lexitrain.tasks.registry import aliases, registry
+from lexitrain.models import load_tokenizer
+from lexitrain.records import TRAIN, BadRecord, draw_records, read_records, split_file
+from lexitrain.samples import LengthReport, Renderer, length_report
+from lexitrain.tasks import aliases, registry
 
 if TYPE_CHECKING:
-    from lexitrain.recipe.schema import Recipe
-    from lexitrain.records.record import Record
-    from lexitrain.samples.sample import Sample
-    from lexitrain.tasks.task import Task
+    from lexitrain.recipe import Recipe
+    from lexitrain.records import Record
+    from lexitrain.samples import Sample
+    from lexitrain.tasks import Task
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and of how much."""

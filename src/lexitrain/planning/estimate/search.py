@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lexitrain.planning.estimate.plan import Plan, PlanOf
 from lexitrain.planning.rehearsal.second_process import in_second_process
-from lexitrain.recipe.schema import Recipe
-from lexitrain.recipe.yaml_file import load_recipe, recipe_names
+from lexitrain.recipe import Recipe, load_recipe, recipe_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

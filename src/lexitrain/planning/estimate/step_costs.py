@@ -22,18 +22,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-import lexitrain
 from lexitrain.planning.rehearsal.cut_shape import CutShape
 from lexitrain.planning.rehearsal.optimizer_state import update_work
 from lexitrain.planning.rehearsal.rehearsed_step import Memory, Work
 from lexitrain.planning.rehearsal.target import Target
-from lexitrain.storage.atomic import write_file
-from lexitrain.storage.user_paths import cache_folder
+from lexitrain.storage import cache_folder, write_file
 
 if TYPE_CHECKING:
-    from lexitrain.models.architecture import Architecture
+    from lexitrain.models import Architecture
     from lexitrain.planning.rehearsal.rehearsed_step import Rehearsal
-    from lexitrain.recipe.schema import Recipe
+    from lexitrain.recipe import Recipe
 
 _QUANTITIES = ("flops", "bytes", "launches")
 
@@ -234,7 +232,7 @@ def _code() -> str:
             digest.update(f"{name} {version(name)}".encode())
         except PackageNotFoundError:
             digest.update(f"{name} -".encode())
-    source = Path(lexitrain.__file__).parent
+    source = Path(__file__).parents[2]
     for room in ("models", "step", "batching", "planning"):
         for path in sorted((source / room).rglob("*.py")):
             digest.update(path.read_bytes())

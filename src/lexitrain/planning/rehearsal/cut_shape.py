@@ -12,8 +12,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from lexitrain.batching.micro_batch import MicroBatch
-from lexitrain.batching.query_blocks import Block, attention_cells
+from lexitrain.batching import Block, MicroBatch, attention_cells
 
 
 @dataclass(frozen=True, slots=True)

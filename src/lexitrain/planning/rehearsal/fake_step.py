@@ -13,18 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from lexitrain.models import attach_adapter
-from lexitrain.models.precision import torch_dtype
+from lexitrain.models import attach_adapter, torch_dtype
 from lexitrain.planning.rehearsal.cut_shape import CutShape, blank_micro_batch
 from lexitrain.planning.rehearsal.kernels import device_kernels, quantize
 from lexitrain.planning.rehearsal.recorder import Recorder, Recording
 from lexitrain.planning.rehearsal.target import Target
-from lexitrain.step import TrainingStep
-from lexitrain.step.training_step import set_gradient_checkpointing
+from lexitrain.step import TrainingStep, set_gradient_checkpointing
 
 if TYPE_CHECKING:
-    from lexitrain.models.architecture import Architecture
-    from lexitrain.recipe.schema import Recipe
+    from lexitrain.models import Architecture
+    from lexitrain.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lexitrain.batching.micro_batch import MicroBatch
+from lexitrain.batching import MicroBatch
 from lexitrain.planning.rehearsal.allocator import overhead_bytes, reserved_bytes, workspace_bytes
 from lexitrain.planning.rehearsal.cut_shape import CutShape
 from lexitrain.planning.rehearsal.fake_step import FakeStep, build_fake_step
@@ -29,8 +29,8 @@ from lexitrain.planning.rehearsal.rehearsed_step import Memory, Rehearsal, Work
 from lexitrain.planning.rehearsal.target import Target
 
 if TYPE_CHECKING:
-    from lexitrain.models.architecture import Architecture
-    from lexitrain.recipe.schema import Recipe
+    from lexitrain.models import Architecture
+    from lexitrain.recipe import Recipe
 
 _SHALLOW = (2, 3)
 """Depths that are recorded: a first and a last layer, and one in between."""

@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from lexitrain.models.attention_form import AttentionKind, attention_kind
-from lexitrain.models.precision import Precision, compute_precision
+from lexitrain.models import AttentionKind, Precision, attention_kind, compute_precision
 
 DeviceKind = Literal["cpu", "cuda"]
 

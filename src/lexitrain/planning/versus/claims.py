@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from lexitrain.planning.versus.gains import GAINS
-from lexitrain.recipe.schema import field_value
+from lexitrain.recipe import field_value
 
 if TYPE_CHECKING:
     from lexitrain.planning.estimate.plan import Plan
-    from lexitrain.recipe.schema import Recipe
+    from lexitrain.recipe import Recipe
 
 _ENOUGH = 0.9
 """A claim holds when what is foreseen reaches this share of it: claims are round numbers."""

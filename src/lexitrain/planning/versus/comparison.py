@@ -15,7 +15,7 @@ from lexitrain.planning.versus.levers import Lever, Measure, pull_levers
 from lexitrain.planning.versus.table import Row, table
 
 if TYPE_CHECKING:
-    from lexitrain.recipe.schema import Recipe
+    from lexitrain.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lexitrain.recipe.schema import Recipe, field_value, recipe_fields
+from lexitrain.recipe import Recipe, field_value, recipe_fields
 
 LEVERS: Mapping[str, tuple[str, ...]] = {
     "model": ("model.base", "model.revision", "model.adapter"),

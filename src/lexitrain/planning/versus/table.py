@@ -21,7 +21,7 @@ from lexitrain.planning.versus.gains import (
 from lexitrain.planning.versus.levers import mixed
 
 if TYPE_CHECKING:
-    from lexitrain.recipe.schema import Recipe
+    from lexitrain.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)

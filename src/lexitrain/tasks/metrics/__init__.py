@@ -1,0 +1,1 @@
+"""Metrics: the scores that tasks are built from, and their bootstrap intervals."""

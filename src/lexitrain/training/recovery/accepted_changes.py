@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lexitrain.errors import RunChanged, RunError
-from lexitrain.recipe.schema import training_differences
-from lexitrain.samples.data_files import file_facts
+from lexitrain.recipe import training_differences
+from lexitrain.samples import file_facts
 
 if TYPE_CHECKING:
-    from lexitrain.recipe.schema import Recipe
-    from lexitrain.runs.folder import DataSummary, Run
+    from lexitrain.recipe import Recipe
+    from lexitrain.runs import DataSummary, Run
     from lexitrain.training.event_log import Observer
 
 _SAVED_STATE_DEPENDS_ON = ("lora.rank", "lora.targets", "optimizer.name", "data.adapters")

@@ -22,14 +22,8 @@ import torch
 from safetensors.torch import load, save
 
 from lexitrain.errors import InputError
-from lexitrain.models.adapter import (
-    CONFIG_FILE,
-    WEIGHTS_FILE,
-    config_file,
-    put_weights,
-    weights_file,
-)
-from lexitrain.step.loss_scale import LossScale
+from lexitrain.models import CONFIG_FILE, WEIGHTS_FILE, config_file, put_weights, weights_file
+from lexitrain.step import LossScale
 from lexitrain.training.metrics import LossWatch, Window
 from lexitrain.training.recovery.state import TrainingState
 
@@ -37,8 +31,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
 
-    from lexitrain.batching.sample_order import Cursor
-    from lexitrain.training.recovery.checkpoints import Checkpoint
+    from lexitrain.batching import Cursor
+    from lexitrain.runs import Checkpoint
 
 OPTIMIZER_FILE = "optimizer.safetensors"
 STATE_FILE = "state.json"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 from lexitrain.training.event_log import Outcome
 
 if TYPE_CHECKING:
-    from lexitrain.training.recovery.checkpoints import Checkpoint, Checkpoints, ReportBroken
+    from lexitrain.runs import Checkpoint, Checkpoints, ReportBroken
     from lexitrain.training.recovery.mirror import Mirror
 
 

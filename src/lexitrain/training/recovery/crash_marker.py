@@ -25,7 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from lexitrain.storage.processes import boot_id
+from lexitrain.storage import boot_id
 
 _FILE = ".in-step"
 _WIDTH = 160

@@ -31,8 +31,8 @@ from lexitrain.step import attempt, release_memory, seed_step
 from lexitrain.training.recovery.state import ReturnToCheckpoint
 
 if TYPE_CHECKING:
-    from lexitrain.recipe.schema import ModelSection, Recipe
-    from lexitrain.samples.sample import Sample
+    from lexitrain.recipe import ModelSection, Recipe
+    from lexitrain.samples import Sample
     from lexitrain.step import StepResult, TrainingStep
     from lexitrain.training.event_log import EventLog
     from lexitrain.training.recovery.shortening import Shortener

@@ -21,13 +21,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lexitrain.errors import InputError, RunError
-from lexitrain.runs.checkpoint_names import MANIFEST, is_best
-from lexitrain.runs.folder import Run
-from lexitrain.storage.atomic import make_folder, remove_folder, write_file, write_folder
-from lexitrain.storage.journal import append_to_journal, whole_lines
-from lexitrain.storage.lock import Lock
+from lexitrain.runs import MANIFEST, BrokenCheckpoint, Checkpoints, Run, is_best, read_checkpoint
+from lexitrain.storage import (
+    Lock,
+    append_to_journal,
+    make_folder,
+    remove_folder,
+    whole_lines,
+    write_file,
+    write_folder,
+)
 from lexitrain.training.event_log import Outcome
-from lexitrain.training.recovery.checkpoints import BrokenCheckpoint, Checkpoints, read_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

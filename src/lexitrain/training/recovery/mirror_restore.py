@@ -12,15 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lexitrain.errors import RunError
-from lexitrain.models.adapter import WEIGHTS_FILE
-from lexitrain.runs.folder import Run
-from lexitrain.storage.atomic import write_file
-from lexitrain.storage.lock import Lock
-from lexitrain.training.recovery.checkpoints import Checkpoint, Checkpoints
+from lexitrain.models import WEIGHTS_FILE
+from lexitrain.runs import Checkpoint, Checkpoints, Run
+from lexitrain.storage import Lock, write_file
 from lexitrain.training.recovery.mirror import copy_folder, require_same_run
 
 if TYPE_CHECKING:
-    from lexitrain.recipe.schema import Recipe
+    from lexitrain.recipe import Recipe
     from lexitrain.training.event_log import Observer
 
 

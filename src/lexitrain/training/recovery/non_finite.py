@@ -16,12 +16,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from lexitrain.errors import Stopped
-from lexitrain.records.prepared import TRAIN, file_name
+from lexitrain.records import TRAIN, file_name
 from lexitrain.step import attempt
 from lexitrain.training.recovery.state import ReturnToCheckpoint
 
 if TYPE_CHECKING:
-    from lexitrain.samples.sample import Sample
+    from lexitrain.samples import Sample
     from lexitrain.step import TrainingStep
     from lexitrain.training.event_log import EventLog
     from lexitrain.training.recovery.state import TrainingState

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from lexitrain.storage.user_paths import user_path
+from lexitrain.storage import user_path
 
 if TYPE_CHECKING:
-    from lexitrain.recipe.schema import Recipe
-    from lexitrain.runs.folder import Run
+    from lexitrain.recipe import Recipe
+    from lexitrain.runs import Run
 
 
 @dataclass(frozen=True, slots=True)

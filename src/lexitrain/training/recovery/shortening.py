@@ -11,14 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lexitrain.records.prepared import iterate_split
-from lexitrain.samples.rendering import Renderer
-from lexitrain.samples.store import Samples, collect
+from lexitrain.records import iterate_split
+from lexitrain.samples import Renderer, Samples, collect
 
 if TYPE_CHECKING:
-    from lexitrain.records.record import Record
-    from lexitrain.samples.sample import Sample
-    from lexitrain.tasks.task import Task
+    from lexitrain.records import Record
+    from lexitrain.samples import Sample
+    from lexitrain.tasks import Task
 
 
 @dataclass(frozen=True)

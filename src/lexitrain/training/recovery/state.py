@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from lexitrain.training.metrics import LossWatch, Window
 
 if TYPE_CHECKING:
-    from lexitrain.runs.journals import Event
+    from lexitrain.runs import Event
 
 
 class ReturnToCheckpoint(Exception):

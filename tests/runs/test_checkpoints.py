@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lexitrain.runs.checkpoint_names import MANIFEST
+from lexitrain.runs.checkpoints import BrokenCheckpoint, Checkpoints, read_checkpoint
 from lexitrain.runs.folder import Run
-from lexitrain.training.recovery.checkpoints import BrokenCheckpoint, Checkpoints, read_checkpoint
 
 FILES = {"adapter.bin": bytes(range(200)), "state.json": b'{"step": 1}', "empty": b""}
 

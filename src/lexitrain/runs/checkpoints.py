@@ -19,7 +19,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lexitrain.runs.checkpoint_names import (
     MANIFEST,
@@ -29,7 +29,7 @@ from lexitrain.runs.checkpoint_names import (
     checkpoint_name,
     step_of,
 )
-from lexitrain.storage.atomic import UNFINISHED, remove_folder, write_folder
+from lexitrain.storage import UNFINISHED, remove_folder, write_folder
 
 FORMAT = 1
 
@@ -255,7 +255,7 @@ def _check_entries(files: Any, note: Any) -> None:
     """Files of this folder alone, with size and hash: a manifest may have been made by anyone."""
     if not isinstance(files, dict) or not isinstance(note, dict):
         raise BrokenCheckpoint(f"{MANIFEST} lists no files")
-    for name, facts in files.items():
+    for name, facts in cast("dict[str, Any]", files).items():
         if Path(name).name != name or name in {"", ".."}:
             raise BrokenCheckpoint(f"{MANIFEST} names {name!r}, which is no file of this folder")
         if not isinstance(facts, dict) or facts.keys() != {"bytes", "sha256"}:

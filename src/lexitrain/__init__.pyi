@@ -1,0 +1,202 @@
+"""The library: everything that the commands call. docs/api.md describes each name."""
+
+from .errors import (
+    DataError as DataError,
+)
+from .errors import (
+    DeviceError as DeviceError,
+)
+from .errors import (
+    InputError as InputError,
+)
+from .errors import (
+    LexiTrainError as LexiTrainError,
+)
+from .errors import (
+    MissingExtra as MissingExtra,
+)
+from .errors import (
+    ModelError as ModelError,
+)
+from .errors import (
+    RecipeError as RecipeError,
+)
+from .errors import (
+    RunChanged as RunChanged,
+)
+from .errors import (
+    RunError as RunError,
+)
+from .errors import (
+    RunInUse as RunInUse,
+)
+from .errors import (
+    Stopped as Stopped,
+)
+from .errors import (
+    TaskError as TaskError,
+)
+from .evaluation import (
+    Answerer as Answerer,
+)
+from .evaluation import (
+    Evaluation as Evaluation,
+)
+from .evaluation import (
+    EvaluationReport as EvaluationReport,
+)
+from .evaluation import (
+    HeldOut as HeldOut,
+)
+from .evaluation import (
+    Prediction as Prediction,
+)
+from .evaluation import (
+    TaskEvaluation as TaskEvaluation,
+)
+from .evaluation import (
+    answer as answer,
+)
+from .evaluation import (
+    evaluate as evaluate,
+)
+from .planning import (
+    Band as Band,
+)
+from .planning import (
+    Calibration as Calibration,
+)
+from .planning import (
+    Comparison as Comparison,
+)
+from .planning import (
+    Gpu as Gpu,
+)
+from .planning import (
+    Option as Option,
+)
+from .planning import (
+    Plan as Plan,
+)
+from .planning import (
+    Planner as Planner,
+)
+from .planning import (
+    Recommendation as Recommendation,
+)
+from .planning import (
+    calibration_folder as calibration_folder,
+)
+from .planning import (
+    find_gpu as find_gpu,
+)
+from .planning import (
+    gpu_names as gpu_names,
+)
+from .planning import (
+    measure_lengths as measure_lengths,
+)
+from .planning import (
+    measured_device as measured_device,
+)
+from .planning import (
+    plan as plan,
+)
+from .planning import (
+    with_installed_memory as with_installed_memory,
+)
+from .preparation import (
+    prepare as prepare,
+)
+from .recipe import (
+    Recipe as Recipe,
+)
+from .recipe import (
+    field_value as field_value,
+)
+from .recipe import (
+    load_recipe as load_recipe,
+)
+from .recipe import (
+    recipe_fields as recipe_fields,
+)
+from .recipe import (
+    recipe_names as recipe_names,
+)
+from .recipe import (
+    recipe_to_yaml as recipe_to_yaml,
+)
+from .records import (
+    REPORT as REPORT,
+)
+from .records import (
+    SPLITS as SPLITS,
+)
+from .records import (
+    TRAIN as TRAIN,
+)
+from .records import (
+    Record as Record,
+)
+from .records import (
+    file_name as file_name,
+)
+from .reporting import (
+    check_png as check_png,
+)
+from .reporting import (
+    draw_lengths as draw_lengths,
+)
+from .reporting import (
+    draw_plan as draw_plan,
+)
+from .runs import (
+    Event as Event,
+)
+from .runs import (
+    Pruned as Pruned,
+)
+from .runs import (
+    Run as Run,
+)
+from .runs import (
+    RunSummary as RunSummary,
+)
+from .runs import (
+    list_runs as list_runs,
+)
+from .runs import (
+    prune_run as prune_run,
+)
+from .runs import (
+    verify_run as verify_run,
+)
+from .samples import (
+    LengthReport as LengthReport,
+)
+from .synthetic import (
+    generate as generate,
+)
+from .synthetic import (
+    generate_file as generate_file,
+)
+from .tasks import (
+    Score as Score,
+)
+from .training import (
+    Observer as Observer,
+)
+from .training import (
+    Progress as Progress,
+)
+from .training import (
+    Silent as Silent,
+)
+from .training import (
+    TrainingResult as TrainingResult,
+)
+from .training import (
+    train as train,
+)
+
+__version__: str

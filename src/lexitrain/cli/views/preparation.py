@@ -1,0 +1,53 @@
+"""How `lexitrain data prepare` ends: what was read, dropped and kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lexitrain.cli.console import console
+
+
+def print_preparation(report: dict[str, Any], out: Path) -> None:
+    """What was read, dropped and kept of each task, and why."""
+    from rich.table import Table
+
+    from lexitrain import REPORT, SPLITS, file_name
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("task")
+    for heading in ("read", "dropped", *SPLITS):
+        table.add_column(heading, justify="right")
+    for name, task in report["tasks"].items():
+        numbers = (
+            task["read"],
+            task["read"] - task["kept"],
+            *(task[split] for split in report["splits"]),
+        )
+        table.add_row(name, *(f"{number:,}" for number in numbers))
+    records = report["records"]
+    splits = (split["records"] for split in report["splits"].values())
+    totals = (records["read"] - records["bad"], records["dropped"], *splits)
+    table.add_row("all", *(f"[bold]{number:,}[/]" for number in totals))
+    shown = console()
+    shown.print(table)
+    for reason, count in _reasons(report).items():
+        shown.print(f"dropped: {reason}, {count:,}", markup=False)
+    if records["bad"]:
+        shown.print(f"bad records: {records['bad']:,}", markup=False)
+        for place in report["bad_records"][:5]:
+            shown.print(f"  {place}", markup=False)
+    if left := report["not_read"]:
+        named = ", ".join(left[:5]) + (", …" if len(left) > 5 else "")
+        shown.print(f"not read, no records by their names: {named}", markup=False)
+    written = ", ".join((*map(file_name, SPLITS), REPORT))
+    shown.print(f"Written to {out}: {written}.", markup=False)
+
+
+def _reasons(report: dict[str, Any]) -> dict[str, int]:
+    from collections import Counter
+
+    reasons: Counter[str] = Counter()
+    for task in report["tasks"].values():
+        reasons.update(task["dropped"])
+    return dict(reasons.most_common(10))

@@ -1,0 +1,59 @@
+"""What other rooms use of this one; `__init__.py` fetches it when it is asked for."""
+
+from .adapter import (
+    CONFIG_FILE as CONFIG_FILE,
+)
+from .adapter import (
+    WEIGHTS_FILE as WEIGHTS_FILE,
+)
+from .adapter import (
+    attach_adapter as attach_adapter,
+)
+from .adapter import (
+    config_file as config_file,
+)
+from .adapter import (
+    load_adapter as load_adapter,
+)
+from .adapter import (
+    put_weights as put_weights,
+)
+from .adapter import (
+    restore_adapter as restore_adapter,
+)
+from .adapter import (
+    weights_file as weights_file,
+)
+from .architecture import (
+    Architecture as Architecture,
+)
+from .architecture import (
+    architecture_of as architecture_of,
+)
+from .attention_form import (
+    AttentionKind as AttentionKind,
+)
+from .attention_form import (
+    attention_kind as attention_kind,
+)
+from .loading import (
+    compute_dtype as compute_dtype,
+)
+from .loading import (
+    load_base as load_base,
+)
+from .loading import (
+    load_tokenizer as load_tokenizer,
+)
+from .location import (
+    NANO as NANO,
+)
+from .precision import (
+    Precision as Precision,
+)
+from .precision import (
+    compute_precision as compute_precision,
+)
+from .precision import (
+    torch_dtype as torch_dtype,
+)
