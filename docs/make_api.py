@@ -5,9 +5,11 @@ A test holds the page to what this writes.
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,12 @@ SECTIONS = {
     "records": "Records",
     "preparation": "Preparing data",
     "synthetic": "Synthetic data",
+    "samples": "Lengths",
     "planning": "Planning",
     "training": "Training",
     "runs": "Runs",
     "evaluation": "Evaluation and answers",
+    "tasks": "Scores",
     "reporting": "Pictures",
     "errors": "Errors",
 }
@@ -56,7 +60,7 @@ def page() -> str:
     by_section: dict[str, list[tuple[str, Any]]] = {room: [] for room in SECTIONS}
     for name in sorted(lexitrain.__all__, key=str.lower):
         thing = getattr(lexitrain, name)
-        if not isinstance(thing, str):
+        if callable(thing):
             by_section[thing.__module__.split(".")[1]].append((name, thing))
     parts = [INTRODUCTION]
     for room, things in by_section.items():
@@ -95,11 +99,16 @@ def _is_data(thing: type) -> bool:
 
 
 def _signature(name: str, thing: Any) -> str:
-    parameters = list(inspect.signature(thing).parameters.values())
-    shown = [each for each in parameters if each.name != "self"]
-    signature = inspect.signature(thing).replace(parameters=shown)
-    text = re.sub(r"'([^']*)'", r"\1", str(signature)) if "'" in str(signature) else str(signature)
-    return f"{name}{text}"
+    """The signature as it stands in the source, an argument a line where it is long."""
+    function = thing.__init__ if inspect.isclass(thing) else thing
+    node: Any = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+    arguments = ast.unparse(node.args).removeprefix("self, ").removeprefix("self")
+    arguments = re.sub(r"(?<=[\w\]])=(?=\S)", " = ", arguments)
+    returns = "" if inspect.isclass(thing) else f" -> {ast.unparse(node.returns)}"
+    if len(name) + len(arguments) + len(returns) <= 96:
+        return f"{name}({arguments}){returns}"
+    each = "".join(f"    {part},\n" for part in re.split(r", (?=[\w*]+(?::|, |$))", arguments))
+    return f"{name}(\n{each}){returns}"
 
 
 def _described(thing: Any) -> str:
