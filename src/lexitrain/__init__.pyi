@@ -112,6 +112,9 @@ from .recipe import (
     Recipe as Recipe,
 )
 from .recipe import (
+    field_text as field_text,
+)
+from .recipe import (
     field_value as field_value,
 )
 from .recipe import (

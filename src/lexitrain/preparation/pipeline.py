@@ -53,7 +53,7 @@ _PIECE = 8192  # records copied at once
 
 def prepare(
     sources: Sequence[str],
-    out: Path,
+    out: str | Path,
     *,
     task: str | None = None,
     custom_tasks: Sequence[str] = (),
@@ -79,6 +79,7 @@ def prepare(
         DataError: a source cannot be read, too many records are bad, or none is left; nothing is written.
         Stopped: the disk is full; nothing is left behind.
     """
+    out = Path(out)
     tell = progress or _tell_nobody
     scanner = Scanner(Rules(task, tuple(custom_tasks), minimum_characters))
     files, not_read = expanded(sources, out)

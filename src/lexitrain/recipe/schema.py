@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import (
     BaseModel,
@@ -294,6 +294,17 @@ def field_value(recipe: Recipe, dotted: str) -> Any:
     for part in dotted.split("."):
         value = getattr(value, part)
     return value
+
+
+def field_text(value: Any, separator: str = ", ") -> str:
+    """A field's value as a person reads it; an empty one as a dash."""
+    if value is None or value in ((), {}):
+        return "–"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, tuple):
+        return separator.join(str(each) for each in cast("tuple[object, ...]", value))
+    return str(value)
 
 
 def training_differences(before: Recipe, after: Recipe) -> list[str]:

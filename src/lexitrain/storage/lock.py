@@ -14,7 +14,6 @@ import platform
 import threading
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from lexitrain.errors import RunInUse
@@ -58,12 +57,7 @@ class Lock:
         threading.Thread(target=self._beat, name="lock", daemon=True).start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._ended.set()
         if self._descriptor is not None:
             _write(self.path, b"")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lexitrain.cli.console import console
 
@@ -46,7 +46,7 @@ def print_fields(recipe: Recipe) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from lexitrain import field_value, recipe_fields
+    from lexitrain import field_text, field_value, recipe_fields
 
     out = console()
     out.print(f"[bold]{escape(recipe.name)}[/]  {escape(recipe.description)}\n")
@@ -58,15 +58,5 @@ def print_fields(recipe: Recipe) -> None:
         if dotted in {"name", "description"}:
             continue
         meaning = " ".join((info.description or "").split())
-        table.add_row(dotted, escape(_shown(field_value(recipe, dotted))), escape(meaning))
+        table.add_row(dotted, escape(field_text(field_value(recipe, dotted))), escape(meaning))
     out.print(table)
-
-
-def _shown(value: Any) -> str:
-    if value is None or value in ((), {}):
-        return "–"
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, tuple):
-        return ", ".join(str(each) for each in value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-    return str(value)

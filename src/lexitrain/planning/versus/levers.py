@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lexitrain.recipe import Recipe, field_value, recipe_fields
+from lexitrain.recipe import Recipe, field_text, field_value, recipe_fields
 
 LEVERS: Mapping[str, tuple[str, ...]] = {
     "model": ("model.base", "model.revision", "model.adapter"),
@@ -138,17 +138,7 @@ def _shares(order: Sequence[str], at: Callable[[frozenset[str]], Measure]) -> di
 def _changes(old: Recipe, new: Recipe, lever: str) -> list[str]:
     """The lever's fields that differ, as text."""
     return [
-        f"{dotted} {_shown(field_value(old, dotted))} → {_shown(field_value(new, dotted))}"
+        f"{dotted} {field_text(field_value(old, dotted), ',')} → {field_text(field_value(new, dotted), ',')}"
         for dotted in LEVERS[lever]
         if field_value(old, dotted) != field_value(new, dotted)
     ]
-
-
-def _shown(value: Any) -> str:
-    if value is None or value in ((), {}):
-        return "–"
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, tuple):
-        return ",".join(str(each) for each in value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-    return str(value)
