@@ -21,7 +21,7 @@ from material import (
 from skills import COUNTS, counting, hardest
 
 from lexitrain.synthetic import grammar, wording
-from lexitrain.synthetic.errors import Attempt, attempt
+from lexitrain.synthetic.learner_errors import Attempt, attempt
 from lexitrain.synthetic.lexicon import LEVELS
 
 GOALS = (

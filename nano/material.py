@@ -7,7 +7,7 @@ from random import Random
 from typing import NamedTuple, TypeVar
 
 from lexitrain.synthetic import grammar, lexicon, wording
-from lexitrain.synthetic.errors import Attempt, attempt
+from lexitrain.synthetic.learner_errors import Attempt, attempt
 from lexitrain.synthetic.lexicon import LEVELS
 from lexitrain.synthetic.sentence import FORMS, MISSPELLED, Sentence
 

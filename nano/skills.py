@@ -26,8 +26,8 @@ from material import (
 )
 
 from lexitrain.synthetic import grammar, wording
-from lexitrain.synthetic.errors import Attempt, attempt
 from lexitrain.synthetic.inflection import article
+from lexitrain.synthetic.learner_errors import Attempt, attempt
 from lexitrain.synthetic.lexicon import LEVELS
 from lexitrain.synthetic.sentence import FORMS, MISSPELLED
 

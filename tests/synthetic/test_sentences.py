@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from lexitrain.synthetic import grammar, inflection, wording
-from lexitrain.synthetic.errors import attempt
+from lexitrain.synthetic.learner_errors import attempt
 from lexitrain.synthetic.lexicon import VERBS, graded_words
 from lexitrain.synthetic.sentence import ERROR_TYPES, MISSPELLED, Sentence
 from lexitrain.synthetic.spelling import misspellings

@@ -1,8 +1,8 @@
 """Cuts: where to divide a step's row of samples into micro-batches, and what one costs.
 
-Where attention is dense, its cost grows with the square of a cut's length, so that the cheapest cuts are short. Where
-it goes by blocks, nothing but the prefix that a cut repeats speaks against short ones, and one row for all samples is
-the cheapest; but its activations take the most memory, and so the shortest cuts are taken that cost little more.
+Where attention is dense, its cost grows with the square of a cut's length, so that the cheapest cuts are short. With
+attention by blocks a further cut costs no more than the prefix that it repeats: one long row is then the cheapest in
+time and by far the dearest in memory, so the shortest cuts are taken that cost at most a tenth more.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def cheapest_cuts(
 def _all_cuts(
     lengths: Integers, shared: Integers, cost: CutCost, bucket: int, blocks: bool
 ) -> tuple[Integers, NDArray[np.float64]]:
-    """Tokens and cost of each cut of samples `[start, end)`, both [N, N + 1]; senseless where `end <= start`."""
+    """Tokens and cost of each cut of samples `[start, end)`, both [N, N + 1]; meaningless where `end <= start`."""
     # A cut holds its samples' lengths less the shares of all but the first.
     length_sum = np.concatenate([[0], np.cumsum(lengths)])
     share_sum = np.concatenate([[0], np.cumsum(shared)])

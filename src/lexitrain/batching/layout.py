@@ -1,6 +1,6 @@
 """From the samples of one step to micro-batches, in one of three layouts.
 
-`tree` puts all samples in one row and their common beginnings there once (`prefix_tree.py`), `packed` puts them side by
+`tree` puts all samples in one row and each shared beginning stored once (`prefix_tree.py`), `packed` puts them side by
 side, `padded` gives each a row of its own (`padded_rows.py`). A row is cut into micro-batches between samples, where it
 costs least (`cuts.py`); a cut repeats the prefix that its first sample shares with the cut before. Cutting never
 changes the gradient, only its cost. Attention need not be dense: `query_blocks.py` says which columns the queries of a

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from lexitrain.batching.cuts import CutCost
 from lexitrain.batching.layout import LayoutName, lay_out
 from lexitrain.batching.micro_batch import MicroBatch
+from lexitrain.batching.process_shares import cuts_for
 from lexitrain.batching.scored_tokens import LossName
-from lexitrain.batching.shares import cuts_for
 
 if TYPE_CHECKING:
     from lexitrain.batching.decoder_shape import DecoderShape

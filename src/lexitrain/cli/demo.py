@@ -69,10 +69,10 @@ def demo(
     if as_json:
         print_json(_document(folder, result, before, after, seconds))
         return
-    from lexitrain.cli.views.demo import print_places, print_scores
+    from lexitrain.cli.views.demo import print_file_locations, print_scores
 
     print_scores(before, after)
-    print_places(folder, after, result, sum(seconds.values()))
+    print_file_locations(folder, after, result, sum(seconds.values()))
 
 
 @contextmanager

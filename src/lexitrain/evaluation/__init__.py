@@ -6,9 +6,9 @@ Costs a generated answer a record; everything else is milliseconds.
 from __future__ import annotations
 
 from lexitrain.evaluation.answering import Answerer, Prediction, answer
-from lexitrain.evaluation.evaluation import Evaluation, TaskEvaluation
 from lexitrain.evaluation.held_out import HeldOut
 from lexitrain.evaluation.report import EvaluationReport, evaluate
+from lexitrain.evaluation.scoring import Evaluation, TaskEvaluation
 
 __all__ = [
     "Answerer",

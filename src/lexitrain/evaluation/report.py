@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from lexitrain.errors import InputError
-from lexitrain.evaluation.evaluation import Evaluation, evaluate_records
 from lexitrain.evaluation.held_out import HeldOut, read_held_out
 from lexitrain.evaluation.located_model import LocatedModel, load_model, locate_model
+from lexitrain.evaluation.scoring import Evaluation, evaluate_records
 from lexitrain.runs import Run
 from lexitrain.storage import write_file
 from lexitrain.tasks import find_task, registry

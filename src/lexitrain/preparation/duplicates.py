@@ -1,9 +1,10 @@
 """Duplicates: exact ones by a 64-bit key, near ones by banded minimum hashes and then their true similarity.
 
-Two records of a task are exact duplicates when their normalized inputs are equal. They are near duplicates when at
-least 90 % of their three-word shingles are shared (Jaccard similarity; case and punctuation aside): one changed word
-in sixty, or other case, punctuation or spacing. Only inputs of twenty words or more are compared that way. In a
-short one a single word makes another exercise, and in learner data case and punctuation may be the very error.
+Two records of a task are exact duplicates when all that their prompts show is equal (`Task.asked`, after
+normalization). They are near duplicates when at least 90 % of their three-word shingles are shared (Jaccard
+similarity; case and punctuation aside): one changed word in sixty, or other case, punctuation or spacing. Only inputs
+of twenty words or more are compared that way. In a short one a single word makes another exercise, and in learner
+data case and punctuation may be the very error.
 
 Candidates come from MinHash with banding (Broder 1997; Leskovec et al., Mining of Massive Datasets, ch. 3): 8
 bands of 6 minima; a pair at 0.9 agrees in two bands or more with probability 0.98, one at 0.5 with 0.006. Every

@@ -14,8 +14,8 @@ from hashlib import blake2b
 
 import numpy as np
 
+from lexitrain.preparation.dropped_records import DroppedRecords
 from lexitrain.preparation.duplicates import SHORTEST, band_keys
-from lexitrain.preparation.losses import Losses
 from lexitrain.preparation.record_table import ROW, RecordTable
 from lexitrain.records import BadRecord, BadRow, Chunk, Record, emptiness, loose_words, tidy_record
 from lexitrain.tasks import aliases, find_task, registry
@@ -58,7 +58,7 @@ class ScannedChunk:
     lines: bytes
     table: RecordTable
     bad: list[BadRecord]
-    losses: Losses
+    losses: DroppedRecords
 
 
 @dataclass(slots=True)
@@ -76,7 +76,7 @@ class Scan:
     bad: int = 0
     bad_places: list[BadRecord] = field(default_factory=list[BadRecord])
     kept: int = 0
-    losses: Losses = field(default_factory=Losses)
+    losses: DroppedRecords = field(default_factory=DroppedRecords)
     _tables: list[RecordTable] = field(default_factory=list[RecordTable])
 
     def add(self, chunk: ScannedChunk) -> None:
@@ -119,7 +119,7 @@ class Scanner:
         """Parse, normalize, check and hash one chunk. Nothing here depends on any other chunk."""
         kept = _Kept(self.names)
         bad: list[BadRecord] = []
-        losses = Losses()
+        losses = DroppedRecords()
         rows = 0
         for number, row in chunk.parsed():
             rows += 1

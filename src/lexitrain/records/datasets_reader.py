@@ -16,7 +16,7 @@ from lexitrain.errors import DataError, MissingExtra
 from lexitrain.records.chunk import CHUNK_ROWS, Chunk
 from lexitrain.records.tables import as_json
 
-_CONFIGURED = re.compile(r"---\s*\n(?:.*\n)*?configs:")
+_CARD_WITH_CONFIGS = re.compile(r"---\s*\n(?:.*\n)*?configs:")
 """The head of a data set's card (README.md) that names its files."""
 
 
@@ -26,7 +26,7 @@ def is_data_set(folder: Path) -> bool:
         return True
     card = folder / "README.md"
     text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
-    return _CONFIGURED.match(text.partition("\n---\n")[0] + "\n") is not None
+    return _CARD_WITH_CONFIGS.match(text.partition("\n---\n")[0] + "\n") is not None
 
 
 def _is_saved(folder: Path) -> bool:

@@ -42,7 +42,7 @@ _FORM_KEYS = frozenset(
 )
 
 
-_WORDINGS = frozenset(("prompt", "instruction"))
+_AMBIGUOUS_KEYS = frozenset(("prompt", "instruction"))
 """Keys of a form that are metadata where the row is of another form."""
 
 
@@ -120,8 +120,8 @@ def _metadata(row: Row) -> dict[str, Any]:
         metadata = cast("dict[str, Any]", value)
     else:
         raise BadRow(f"metadata must be an object, this is {_kind(value)}")
-    if len(row) > 4 or not _FORM_KEYS.issuperset(row) or not _WORDINGS.isdisjoint(row):
-        used = _FORM_KEYS - _WORDINGS if _is_plain(row) else _FORM_KEYS
+    if len(row) > 4 or not _FORM_KEYS.issuperset(row) or not _AMBIGUOUS_KEYS.isdisjoint(row):
+        used = _FORM_KEYS - _AMBIGUOUS_KEYS if _is_plain(row) else _FORM_KEYS
         others = {key: value for key, value in row.items() if key not in used}
         metadata = others | metadata
     return metadata
@@ -154,17 +154,17 @@ def _conversation(row: Row) -> tuple[dict[str, str], ...] | None:
         return _turns(row["conversations"], "conversations", "from", "value")
     if row.get("instruction"):
         asked = "\n\n".join(str(row[key]) for key in ("instruction", "input") if row.get(key))
-        return _exchange(asked, row.get("output"), "output")
+        return _single_turn(asked, row.get("output"), "output")
     if row.get("prompt"):
         prompt, completion = _decoded(row["prompt"]), _decoded(row.get("completion"))
         if isinstance(prompt, list) and isinstance(completion, list):
             both = cast("list[object]", prompt) + cast("list[object]", completion)
             return _turns(both, "prompt and completion", "role", "content")
-        return _exchange(str(row["prompt"]), row.get("completion"), "completion")
+        return _single_turn(str(row["prompt"]), row.get("completion"), "completion")
     return None
 
 
-def _exchange(asked: str, answer: object, key: str) -> tuple[dict[str, str], ...]:
+def _single_turn(asked: str, answer: object, key: str) -> tuple[dict[str, str], ...]:
     if answer is None or answer == "":
         raise BadRow(f"no {key}")
     text = answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)

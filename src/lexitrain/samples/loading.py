@@ -62,7 +62,7 @@ class RunSamples:
 def load_samples(
     run: Run, folder: Path, recipe: Recipe, registry: Mapping[str, Task], tokenizer: Any
 ) -> RunSamples:
-    """The run's samples, from its folder where they are those of these data, else rendered anew. Writes nothing.
+    """The run's samples, from its folder if they were made from these data, else rendered again. Writes nothing.
 
     Raises:
         DataError: a file is missing or unreadable, or no sample is left.
@@ -101,7 +101,7 @@ def _saved(run: Run, split: str) -> Path:
 
 
 def require_known_tasks(recipe: Recipe, registry: Mapping[str, Task]) -> None:
-    """Nothing, when every task that the recipe names is known. Raises TaskError naming the nearest one."""
+    """Check the tasks that the recipe names. Raises TaskError naming the nearest one."""
     for field, names in (
         ("data.tasks", recipe.data.tasks),
         ("data.task_weights", recipe.data.task_weights),

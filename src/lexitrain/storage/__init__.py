@@ -18,7 +18,7 @@ from lexitrain.storage.atomic import (
 from lexitrain.storage.disk_errors import AWAY, FORBIDDEN, FULL, NO_SUCH_PLACE, disk_errors
 from lexitrain.storage.journal import append_to_journal, whole_lines
 from lexitrain.storage.lock import Lock, is_held
-from lexitrain.storage.processes import boot_id
+from lexitrain.storage.process_identity import boot_id
 from lexitrain.storage.user_paths import cache_folder, configuration_folder, user_path
 
 __all__ = [

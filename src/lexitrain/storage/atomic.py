@@ -24,7 +24,7 @@ from typing import Any, BinaryIO
 
 from lexitrain.errors import InputError
 from lexitrain.storage.disk_errors import disk_errors
-from lexitrain.storage.processes import is_running
+from lexitrain.storage.process_identity import is_running
 
 #: What the names of unfinished folders begin with.
 UNFINISHED = ".tmp-"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from lexitrain.errors import RunInUse
-from lexitrain.storage.processes import boot_id, is_running, process_start
+from lexitrain.storage.process_identity import boot_id, is_running, process_start
 
 BEAT_SECONDS = 30.0
 STALE_SECONDS = 120.0

@@ -17,7 +17,7 @@ from random import Random
 from typing import NamedTuple
 
 from lexitrain.synthetic import grammar, wording
-from lexitrain.synthetic.errors import Attempt, attempt
+from lexitrain.synthetic.learner_errors import Attempt, attempt
 from lexitrain.synthetic.sentence import Sentence
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from lexitrain.errors import DataError, TaskError, nearest
 from lexitrain.records import Record
 from lexitrain.synthetic import dialogue, grammar, wording
-from lexitrain.synthetic.errors import Attempt, attempt
+from lexitrain.synthetic.learner_errors import Attempt, attempt
 from lexitrain.synthetic.lexicon import LEVELS
 from lexitrain.synthetic.sentence import Sentence
 

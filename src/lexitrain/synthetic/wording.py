@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from lexitrain.synthetic.errors import Error
+from lexitrain.synthetic.learner_errors import Error
 
 NAMES: Mapping[str, str] = {
     "article": "article",

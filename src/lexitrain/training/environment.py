@@ -42,7 +42,7 @@ def environment(
 
 
 def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What differs between two environments, as `torch: 2.11 -> 2.13`. A difference is told, not refused: a run may
+    """What differs between two environments, as `torch: 2.11 -> 2.13`. A difference is reported, not refused: a run may
     move to another machine, and is then no longer bit-equal."""
     old: dict[str, Any] = {**before, **before.get("versions", {})}
     new: dict[str, Any] = {**now, **now["versions"]}
@@ -53,8 +53,8 @@ def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     ]
 
 
-#: What rounding does not depend on: another of these gives the same bytes.
-_HARMLESS = {"cores", "seed", "safetensors", "tokenizers", "accelerate", "python", "commit"}
+#: Changing any of these cannot change a result.
+_WITHOUT_EFFECT = {"cores", "seed", "safetensors", "tokenizers", "accelerate", "python", "commit"}
 
 
 def no_longer_exact(differences: list[str]) -> list[str]:
@@ -64,7 +64,7 @@ def no_longer_exact(differences: list[str]) -> list[str]:
     depend on any of these.
     """
     names = [each.partition(":")[0] for each in differences]
-    return [name for name in names if name not in _HARMLESS]
+    return [name for name in names if name not in _WITHOUT_EFFECT]
 
 
 def _versions() -> dict[str, str]:

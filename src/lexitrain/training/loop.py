@@ -187,7 +187,8 @@ def _take_step(training: Training, ahead: Prefetch[StepWork]) -> None:
 
 
 def _update(training: Training, rate: float, samples: Sequence[Sample]) -> float:
-    """Step the optimizer. When that runs out of memory the weights may be moved in part: one rung up, and back."""
+    """Step the optimizer. When that runs out of memory, some weights may have moved: climb a rung, then return to the
+    checkpoint."""
     norm, problem = attempt(lambda: training.step.update(rate))
     if training.processes.any(problem is not None):
         with suppress(NeedsFourBitBase):  # which would save the present weights

@@ -29,7 +29,8 @@ from lexitrain.training.metrics import peak_memory_gb
 from lexitrain.training.per_task import combined, recipe_of_task, tasks_to_train
 from lexitrain.training.recovery.accepted_changes import keep_recipe, other_files, recipe_changes
 from lexitrain.training.recovery.crash_marker import CrashMarker
-from lexitrain.training.recovery.mirror_restore import bring_back, move_aside, move_mirror_aside
+from lexitrain.training.recovery.fresh_start import move_aside, move_mirror_aside
+from lexitrain.training.recovery.mirror_restore import bring_back
 from lexitrain.training.recovery.notebook_machine import machine_warning, mirrored, with_mirror
 from lexitrain.training.recovery.state import ReturnToCheckpoint
 from lexitrain.training.result import TrainingResult, finished_before, first_loss
@@ -89,7 +90,7 @@ def train(
 
 
 def _settle(run: Run, recipe: Recipe, call: Call, mirror: str | Path | None, fresh: bool) -> Recipe:
-    """Move an existing run aside where that is asked for and the rest is right; refuse a run of runs by another recipe.
+    """With `fresh`, move an existing run aside once all else is right. Refuse a run a task whose recipe has changed.
 
     Returns:
         The recipe, with the mirror that is to be used.
@@ -125,7 +126,7 @@ def _train_each_task(recipe: Recipe, run: Run, call: Call) -> TrainingResult:
 
 
 def _train_one(recipe: Recipe, run: Run, call: Call) -> TrainingResult:
-    done = call.processes.from_first(lambda: _check(recipe, run, call))
+    done = call.processes.from_first(lambda: _restore_and_check(recipe, run, call))
     if done is not None:
         return done
     with (
@@ -145,7 +146,7 @@ def _train_one(recipe: Recipe, run: Run, call: Call) -> TrainingResult:
         return done
 
 
-def _check(recipe: Recipe, run: Run, call: Call) -> TrainingResult | None:
+def _restore_and_check(recipe: Recipe, run: Run, call: Call) -> TrainingResult | None:
     """Refuse what cannot be trained before anything new is written; the result of a run that has ended before."""
     bring_back(run, recipe, call.observer)
     if not run.exists() and not run.is_empty():
@@ -156,7 +157,7 @@ def _check(recipe: Recipe, run: Run, call: Call) -> TrainingResult | None:
     if not run.exists() or recipe_changes(run, recipe, accept=call.accept):
         return None
     done = finished_before(run)
-    # A run that goes on is held against its data when they have been read.
+    # A run that goes on is compared with its data once they are loaded.
     if done is None or other_files(run, call.data_dir, accept=call.accept):
         return None
     return done

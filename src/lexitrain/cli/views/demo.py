@@ -50,7 +50,7 @@ def _values(before: Score, after: Score) -> tuple[str, str, str]:
     )
 
 
-def print_places(
+def print_file_locations(
     folder: Path, after: EvaluationReport, result: TrainingResult, seconds: float
 ) -> None:
     """Where everything lies, and what to try next."""
@@ -61,7 +61,10 @@ def print_places(
     )
     for place, what in (
         (folder / "records.jsonl", "the generated records"),
-        (after.data.file.parent, "train, validation and test files, and how they came about"),
+        (
+            after.data.file.parent,
+            "train, validation and test files, and a report on how they were made",
+        ),
         (run, "recipe, metrics, events, checkpoints"),
         (result.adapter, "the adapter, in PEFT form with tokenizer and model card"),
         (run / "evaluation", "scores and every answer, before and after"),

@@ -20,6 +20,7 @@ from lexitrain.models import compute_precision
 Status = Literal["measured", "fitted", "catalogue"]
 
 _OWN = "'name=My GPU tflops=40 bandwidth=500 memory=12'"
+_VARIANTS = {"ti", "super", "laptop", "mobile", "max"}
 _OWN_FIELDS = ("name", "tflops", "bandwidth", "memory", "fp32", "capability", "launch", "price")
 
 
@@ -97,17 +98,15 @@ def find_gpu(text: str) -> Gpu:
 def named_like(device: str) -> Gpu | None:
     """The catalogue's entry for the name that a driver reports, such as `NVIDIA A100-SXM4-40GB`; None if there is none.
 
-    All words of one of its spellings occur in the name; the spelling with most words decides. Variants that only share
-    a number (Ti, Super, Laptop) are other devices.
+    All words of one of its spellings occur in the name; the spelling with most words decides. A variant that only
+    shares the number (Ti, Super, Laptop) is another device, unless the spelling names the variant too.
     """
     words = set(_words(device))
-    if words & {"ti", "super", "laptop", "mobile", "max"}:
-        return None
     found = [
         (len(_words(spelling)), name)
         for name, entry in _entries().items()
         for spelling in (name, *entry.get("aliases", ()))
-        if name != "CPU" and set(_words(spelling)) <= words
+        if name != "CPU" and _VARIANTS & words <= set(_words(spelling)) <= words
     ]
     return _catalogue()[max(found)[1]] if found else None
 

@@ -13,7 +13,7 @@ checkpoint. What the recipe rules out (`gradient_checkpointing: never`, `quantiz
 has an end, so a step is never tried for ever: the run is saved and stops with advice.
 
 Of several processes all climb when one must: a step runs out of memory in all of them or in none, and each finds the
-same next rung. In a validation each helps itself, since cutting it changes nothing.
+same next rung. In a validation each process cuts its own batch smaller, since that changes no number.
 """
 
 from __future__ import annotations

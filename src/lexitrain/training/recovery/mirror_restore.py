@@ -7,11 +7,9 @@ again. The price is one read and one write of a checkpoint.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lexitrain.errors import RunError
 from lexitrain.models import WEIGHTS_FILE
 from lexitrain.runs import Checkpoint, Checkpoints, Run
 from lexitrain.storage import Lock, write_file
@@ -73,37 +71,6 @@ def _step_here(run: Run, keep: int, *, below: int) -> int:
         return 0
     found: Checkpoint | None = Checkpoints(run.checkpoints, keep).newest_valid(_ignore)
     return 0 if found is None else found.step
-
-
-def move_aside(run: Run) -> None:
-    """Rename the folder of a run, or of a run a task, that starts anew.
-
-    Raises:
-        RunError: some process trains it, or it is the folder of something else.
-    """
-    if run.is_empty():
-        return
-    inside = [Run(each) for each in sorted(run.path.iterdir()) if each.is_dir()]
-    runs = [each for each in (run, *inside) if each.exists()]
-    if not runs:
-        raise RunError(
-            "This folder holds something else than a run, and is left alone.",
-            where=run.path,
-            fix="Give another --run folder; one that does not exist yet is made.",
-        )
-    for each in runs:
-        with each.lock():
-            pass
-    run.move_aside()
-
-
-def move_mirror_aside(run: Run, folder: Path | None) -> None:
-    """Rename the run's mirror in `folder` as well, else the new run would go on from it. Raises like `move_aside`."""
-    if folder is None:
-        return
-    # A mirror that cannot be moved or reached is no reason to stop here: the run reports it when it writes to it.
-    with suppress(OSError):
-        move_aside(Run(folder / run.path.name))
 
 
 def _copy_files(mirror: Run, run: Run) -> None:

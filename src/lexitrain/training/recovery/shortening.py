@@ -54,5 +54,5 @@ class Shortener:
             rows[each.index]: replace(each, index=rows[each.index]) for each in rendered
         }
         new = collect(short.get(each.index, each) for each in samples)
-        # Names are numbered in their order of appearance, which is unchanged; skipped records stay counted.
+        # Task numbers follow the order of first appearance, which is unchanged; skipped records stay counted.
         return replace(new, skipped=samples.skipped), len(short), len(long) - len(short)

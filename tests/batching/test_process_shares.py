@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lexitrain.batching.cuts import CutCost
 from lexitrain.batching.layout import lay_out
 from lexitrain.batching.micro_batch import MicroBatch
-from lexitrain.batching.shares import cuts_for, deal
+from lexitrain.batching.process_shares import cuts_for, deal
 from tests.step.test_equality import random_samples
 
 COST = CutCost(pair=1e-3, floor=0)

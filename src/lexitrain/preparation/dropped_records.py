@@ -12,7 +12,7 @@ _DISTINCT = 200  # reasons quote values, so that without a bound there might be 
 
 
 @dataclass(slots=True)
-class Losses:
+class DroppedRecords:
     """How often each loss occurred, and where first.
 
     Attributes:
@@ -31,7 +31,7 @@ class Losses:
         self.counts[loss] += count
         self.examples.setdefault(loss, example)
 
-    def add_all(self, later: Losses) -> None:
+    def add_all(self, later: DroppedRecords) -> None:
         """Count the losses of a later part of the input too."""
         for (task, reason), count in later.counts.items():
             self.add(task, reason, later.examples[task, reason], count)

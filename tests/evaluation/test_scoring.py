@@ -7,7 +7,7 @@ import pytest
 
 from lexitrain.errors import InputError
 from lexitrain.evaluation import Evaluation
-from lexitrain.evaluation.evaluation import evaluate_records
+from lexitrain.evaluation.scoring import evaluate_records
 from lexitrain.records.record import Record
 from lexitrain.tasks import registry
 from tests.taught import RECORDS, taught_model

@@ -10,7 +10,7 @@ import time
 import psutil
 import pytest
 
-from lexitrain.storage.processes import boot_id, is_running, process_start
+from lexitrain.storage.process_identity import boot_id, is_running, process_start
 
 
 @pytest.fixture
