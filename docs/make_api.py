@@ -44,7 +44,7 @@ from lexitrain import answer, evaluate, load_recipe, plan, prepare, train
 
 prepare(["records.jsonl"], "data")
 recipe = load_recipe("demo", ["schedule.epochs=2"])
-print(plan(recipe, gpu="T4", data="data").hours)
+print(plan(recipe, gpu="T4", data="data").hours.expected)
 result = train(recipe, "data", "runs/first")
 report = evaluate("runs/first", "data", limit=100)
 print(report.evaluation.tasks["grammar"].scores["f0.5"])

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import importlib.util
 import re
+from pathlib import Path
 
 import pytest
 
+from lexitrain import generate_file
 from tests.paths import ROOT
 from tests.test_architecture import ROOMS
 
@@ -93,3 +95,18 @@ def test_the_page_of_the_library_is_what_the_docstrings_say() -> None:
     spec.loader.exec_module(make_api)
     written = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     assert written == make_api.page(), "run: python docs/make_api.py"
+
+
+@pytest.mark.slow
+def test_the_example_of_the_library_runs_as_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    generate_file("records.jsonl", count=600, seed=3)
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    exec(compile(re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0], "api.md", "exec"), {})
+    hours, score, answer = capsys.readouterr().out.splitlines()
+    assert float(hours) > 0
+    assert 0 <= float(score) <= 1
+    assert answer

@@ -43,6 +43,26 @@ def test_help_of_every_command_imports_nothing_heavy() -> None:
     assert all(f"\n  {name} " in done.stdout for name in COMMANDS)
 
 
+MISTAKES = [
+    ["data", "lengths", "x.jsonl", "--recipe", "nonesuch"],
+    ["data", "lengths", "x.jsonl", "--plot", "x.jpg"],
+    ["train", "--recipe", "nonesuch", "--data", "d", "--run", "r"],
+    ["plan", "--recipe", "nonesuch"],
+]
+
+
+def test_a_mistake_in_an_option_is_found_before_anything_heavy_is_loaded() -> None:
+    script = FORBID_HEAVY.replace('"numpy"}', "}").replace("code == 0", "code == 2")
+    script = script.replace('[*arguments, "--help"]', "arguments").replace(
+        "ARGUMENTS", repr(MISTAKES)
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("nonesuch") == 3
+
+
 def test_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["trian"]) == 2
     assert "Did you mean `lexitrain train`?" in capsys.readouterr().err

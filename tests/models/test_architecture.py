@@ -36,7 +36,7 @@ def test_a_folder_needs_only_its_config(tmp_path: Path) -> None:
     shape = {**architecture_of("nano").config, "hidden_size": 96}
     (tmp_path / "config.json").write_text(json.dumps(shape))
     architecture = architecture_of(str(tmp_path))
-    assert (architecture.decoder.hidden, architecture.layers) == (96, 5)
+    assert (architecture.decoder.hidden, architecture.decoder.layers) == (96, 5)
     config = architecture.transformers_config(layers=2)
     assert (config.num_hidden_layers, len(config.layer_types)) == (2, 2)
 

@@ -128,12 +128,14 @@ def lengths(
     as_json: Annotated[bool, _AS_JSON] = False,
 ) -> None:
     """Token lengths per task, the max_length they need, and what each layout makes of them."""
-    from lexitrain import check_png, draw_lengths, load_recipe, measure_lengths
-    from lexitrain.cli.views.lengths import print_lengths
+    from lexitrain import check_png, load_recipe
 
     if plot is not None:  # before minutes of measuring
         check_png(plot)
     loaded = load_recipe(recipe, overrides or ())
+
+    from lexitrain import draw_lengths, measure_lengths  # torch with them: after what needs none
+    from lexitrain.cli.views.lengths import print_lengths
 
     with shown_progress() as progress:
         report, totals = measure_lengths(file, loaded, cover=cover, limit=limit, progress=progress)

@@ -38,11 +38,6 @@ class Architecture:
     config: Mapping[str, Any]
 
     @property
-    def layers(self) -> int:
-        """Decoder layers."""
-        return int(self.config["num_hidden_layers"])
-
-    @property
     def decoder(self) -> DecoderShape:
         """Widths of the decoder.
 

@@ -44,7 +44,7 @@ class Planner:
         self,
         gpu: Gpu,
         *,
-        data: Path | None = None,
+        data: str | Path | None = None,
         samples: int | None = None,
         price: float | None = None,
         memory_gb: float | None = None,
@@ -52,7 +52,9 @@ class Planner:
     ) -> None:
         self._gpu, self._price, self._memory_gb = gpu, price, memory_gb
         self._calibrated = calibrated
-        self._data_for = mixture_data(samples) if data is None else own_data(data, _tokenizer_of)
+        self._data_for = (
+            mixture_data(samples) if data is None else own_data(Path(data), _tokenizer_of)
+        )
         self._known: dict[str, Plan] = {}
 
     def plan(self, recipe: Recipe) -> Plan:
@@ -111,11 +113,12 @@ def plan(
         DeviceError: the device is unknown, or cannot compute as the recipe asks.
         DataError: there are no records, or none can be trained on.
         ModelError: the base's shape cannot be had.
+        TaskError: `data.tasks` names a task that the benchmark mixture has not.
     """
     device = find_gpu(gpu) if isinstance(gpu, str) else gpu
     planner = Planner(
         with_installed_memory(device),
-        data=None if data is None else Path(data),
+        data=data,
         samples=samples,
         price=price,
         memory_gb=memory_gb,

@@ -12,7 +12,7 @@ from lexitrain.reporting.png import check_png, new_figure, save_png
 from lexitrain.samples import MULTIPLE, LengthReport
 
 
-def draw_lengths(totals: NDArray[np.int64], report: LengthReport, path: Path) -> None:
+def draw_lengths(totals: NDArray[np.int64], report: LengthReport, path: str | Path) -> None:
     """Draw a histogram of sample lengths (tokens) with the lengths that cover 90, 95, 99 % into a PNG.
 
     Raises:

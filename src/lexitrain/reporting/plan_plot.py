@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _COLOURS = ("#3b6ea5", "#5aa9c8", "#8e6bb5", "#d6a13c", "#5b9e5b", "#c0392b", "#8a8a8a", "#d0d0d0")
 
 
-def draw_plan(plan: Plan, comparison: Comparison | None, path: Path) -> None:
+def draw_plan(plan: Plan, comparison: Comparison | None, path: str | Path) -> None:
     """Draw the memory bar (both recipes' where there are two) and the waterfall of hours into a PNG.
 
     Raises:

@@ -10,13 +10,13 @@ from lexitrain.errors import InputError, MissingExtra
 from lexitrain.storage import file_at_once
 
 
-def check_png(path: Path) -> None:
+def check_png(path: str | Path) -> None:
     """Asked before long work whose result is to be drawn.
 
     Raises:
         InputError: `path` does not name a PNG.
     """
-    if path.suffix.lower() != ".png":
+    if Path(path).suffix.lower() != ".png":
         raise InputError("The plot is a PNG.", where=path, fix="Name a file that ends in .png.")
 
 
@@ -33,7 +33,7 @@ def new_figure(width: float, height: float) -> Any:
     return figures.Figure(figsize=(width, height), layout="constrained")
 
 
-def save_png(figure: Any, path: Path) -> None:
+def save_png(figure: Any, path: str | Path) -> None:
     """Write the figure, whole or not at all."""
-    with file_at_once(path) as file:
+    with file_at_once(Path(path)) as file:
         figure.savefig(file, format="png", dpi=120)

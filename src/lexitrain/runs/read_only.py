@@ -15,7 +15,7 @@ from lexitrain.runs.journals import Event, Metrics, event_now
 
 
 class ReadOnlyRun(Run):
-    """A run whose writes do nothing."""
+    """A run whose journals are not written. Its other files are written by what only the first process calls."""
 
     def append_metrics(self, metrics: Metrics) -> None:
         """Left to the first process."""

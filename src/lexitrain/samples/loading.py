@@ -48,10 +48,6 @@ class RunSamples:
     summary: DataSummary
     new: dict[str, str]
 
-    def with_train(self, train: Samples) -> RunSamples:
-        """The same with other training samples for the records."""
-        return replace(self, train=train)
-
     def save_new(self, run: Run) -> None:
         """Keep what was rendered now for the next start of this run."""
         for split, key in self.new.items():

@@ -93,7 +93,6 @@ def action(sentence: Sentence) -> tuple[Person, bool]:
     kind = _OBJECTS[int(rng.random() * len(_OBJECTS))]
     person = phrases.subject(sentence)
     verb = sentence.choose(VERBS[_ACTS.get(kind, kind)])
-    sentence.topic = kind
     tense = _tensed(sentence, person, verb)
     start = _object(sentence, kind, person)
     if verb.base not in {"find", "lose", "see", "covet"} and rng.random() < 0.35:

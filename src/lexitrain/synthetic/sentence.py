@@ -47,7 +47,6 @@ class Sentence:
     mark: str = "."
     slips: list[Slip] = field(default_factory=list[Slip])
     graded: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
-    topic: str = ""
 
     @property
     def level(self) -> int:

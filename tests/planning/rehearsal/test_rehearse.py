@@ -171,7 +171,7 @@ def test_arithmetic_is_that_of_pytorchs_own_counter() -> None:
     from lexitrain.planning.rehearsal.kernels import CPU_ATTENTION_FLOPS, device_kernels
 
     architecture, recipe, cut = shape(), recipe_of(), CutShape(2, 96, 40)
-    fake = build_fake_step(architecture, recipe, CPU, architecture.layers)
+    fake = build_fake_step(architecture, recipe, CPU, architecture.decoder.layers)
     counter = FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION_FLOPS)
     with counter, device_kernels(CPU):
         fake.step.accumulate([blank_micro_batch(cut)], 1)

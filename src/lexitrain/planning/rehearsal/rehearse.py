@@ -54,7 +54,7 @@ class _AtDepths:
         self._build: Callable[[int], FakeStep] = partial(
             build_fake_step, architecture, recipe, target
         )
-        self.depth = architecture.layers
+        self.depth = architecture.decoder.layers
         depths = _SHALLOW if self.depth > max(_SHALLOW) else (self.depth,)
         self.steps = [self._build(each) for each in depths]
         self._beyond = self.depth - depths[0]
@@ -192,16 +192,11 @@ def rehearse(
     moments += [_peak(records[shape][0], gradients) for shape in dict.fromkeys(shapes[1:])]
     moments.append({"activations": 0, "logits": 0, "gradients": gradients, "workspace": 0})
     return Rehearsal(
-        architecture=architecture.name,
-        target=target,
-        cuts=shapes,
         memory=_memory(max(moments, key=lambda each: sum(each.values())), fixed, recipe, target),
         operations=(
             *_lines(summed(records[shape][1] for shape in shapes)),
             update_work(recipe.optimizer.name, fixed.sizes),
         ),
-        base_parameters=fixed.base_parameters,
-        trainable_parameters=sum(fixed.sizes),
     )
 
 

@@ -10,8 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from lexitrain.planning.rehearsal.cut_shape import CutShape
-    from lexitrain.planning.rehearsal.target import Target
+    pass
 
 Phase = Literal["forward", "backward", "update"]
 Kind = Literal[
@@ -103,18 +102,9 @@ class Rehearsal:
     """One optimizer step, rehearsed.
 
     Attributes:
-        architecture: name of the base.
-        target: the device kind it was rehearsed for.
-        cuts: shapes of its micro-batches.
         memory: bytes at the peak.
         operations: a line for each kind and phase that occurs; sums over all cuts and the update.
-        base_parameters, trainable_parameters: counts.
     """
 
-    architecture: str
-    target: Target
-    cuts: tuple[CutShape, ...]
     memory: Memory
     operations: tuple[Work, ...]
-    base_parameters: int
-    trainable_parameters: int

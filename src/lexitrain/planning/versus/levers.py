@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lexitrain.recipe import Recipe, field_text, field_value, recipe_fields
+from lexitrain.recipe import Recipe, field_text, field_value
 
 LEVERS: Mapping[str, tuple[str, ...]] = {
     "model": ("model.base", "model.revision", "model.adapter"),
@@ -35,7 +35,7 @@ LEVERS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Lever -> its fields, in the order in which levers are pulled: the lines of the table first, the others after them."""
 
-_SETTINGS_WITHOUT_COST = (
+SETTINGS_WITHOUT_COST = (
     "name", "description", "seed", "log_every", "optimizer.learning_rate", "optimizer.weight_decay",
     "optimizer.clip", "optimizer.beta1", "optimizer.beta2", "optimizer.epsilon", "schedule.kind",
     "schedule.warmup", "schedule.early_stopping",
@@ -117,12 +117,6 @@ def mixed(old: Recipe, new: Recipe, pulled: frozenset[str]) -> Recipe:
                 level = level[section]
             level[leaf] = field_value(new, dotted)
     return Recipe.model_validate(content)
-
-
-def every_field_is_placed() -> bool:
-    """True when each recipe field belongs to one lever or is known to cost nothing."""
-    placed = [field for fields in LEVERS.values() for field in fields] + [*_SETTINGS_WITHOUT_COST]
-    return sorted(placed) == sorted(dotted for dotted, _ in recipe_fields())
 
 
 def _shares(order: Sequence[str], at: Callable[[frozenset[str]], Measure]) -> dict[str, Measure]:
