@@ -47,7 +47,7 @@ recipe = load_recipe("demo", ["schedule.epochs=2"])
 print(plan(recipe, gpu="T4", data="data").hours.expected)
 result = train(recipe, "data", "runs/first")
 report = evaluate("runs/first", "data", limit=100)
-print(report.evaluation.tasks["grammar"].scores["f0.5"])
+print(report.evaluation.tasks["grammar"].scores["f0.5"].value)
 print(answer("runs/first", ["She go to school every day."], task="grammar")[0].text)
 ```
 
