@@ -59,6 +59,7 @@ from skills import (
     spelling,
     wrapping,
 )
+from typography import TYPOGRAPHY, any_text
 
 from lexitrain.synthetic import lexicon, wording
 from lexitrain.synthetic.lexicon import LEVELS
@@ -138,7 +139,14 @@ FOURTH_SKILLS: tuple[tuple[Callable[[Random], Exchange], float], ...] = (
     (spelling, 3), (copying, 1), (items, 1), (forms, 1), (glossary, 0.5),
 )  # fmt: skip
 """The mixture of the fourth stage: what is known by then, asked for in other words and as JSON."""
-STAGES = (SKILLS, SECOND_SKILLS, THIRD_SKILLS, FOURTH_SKILLS)
+FIFTH_SKILLS: tuple[tuple[Callable[[Random], Exchange], float], ...] = (
+    *TYPOGRAPHY, (counting_json, 14), (counting, 3), (counted, 3), (bracketing, 4), (restoring, 5),
+    (restoring_json, 5), (comparing, 3), (comparing_json, 8), (edits, 3), (logged, 5), (hardest, 3),
+    (hardest_of_content, 4), (marking, 3), (nested, 3), (fields, 3), (quoting, 3), (spelling, 3),
+    (leveling, 1), (copying, 1), (items, 1), (forms, 1), (glossary, 0.5),
+)  # fmt: skip
+"""The mixture of the fifth stage: the letters and marks that no stage had shown, and what must stay known."""
+STAGES = (SKILLS, SECOND_SKILLS, THIRD_SKILLS, FOURTH_SKILLS, FIFTH_SKILLS)
 
 
 def documents(seed: int, stage: int = 1) -> Iterator[Document]:
@@ -149,7 +157,9 @@ def documents(seed: int, stage: int = 1) -> Iterator[Document]:
     weights = [weight for _, weight in skills]
     while True:
         if rng.random() < 0.15:
-            if stage > 1 and rng.random() < 0.3:
+            if stage > 4 and rng.random() < 0.6:
+                yield Document(" ".join(any_text(rng) for _ in range(4)))
+            elif stage > 1 and rng.random() < 0.3:
                 yield Document(" ".join(lesson(rng) for _ in range(4)))
             else:
                 yield plain(rng)

@@ -68,6 +68,24 @@ VIETNAMESE = (
     "Câu này không có lỗi.", "Hãy viết lại câu này.", "Từ này viết đúng.", "Từ này viết sai.",
     "Hôm nay chúng ta học tiếng Anh.", "Tôi đọc một cuốn sách.", "Đây là một câu ngắn.",
 )  # fmt: skip
+GENERAL_VIETNAMESE = (
+    "Hôm qua trời mưa rất to.", "Chúng tôi sống ở một thành phố nhỏ gần biển.", "Mẹ tôi nấu cơm mỗi buổi tối.",
+    "Anh ấy đang đợi xe buýt ở ngoài đường.", "Bạn đã ăn sáng chưa?", "Cô giáo kể cho lớp một câu chuyện vui.",
+    "Xin lỗi, tôi đến muộn vì kẹt xe.", "Ngày mai em sẽ gọi điện cho bà ngoại.", "Quyển vở màu xanh ở trên bàn.",
+    "Cả nhà cùng đi chợ vào sáng chủ nhật.", "Tôi thích uống cà phê sữa đá.", "Trường học của em có nhiều cây lớn.",
+    "Con mèo ngủ dưới ghế.", "Bạn có thể nói chậm hơn không?", "Hãy đọc kỹ trước khi trả lời.",
+    "Thầy khen em vì em cố gắng nhiều.", "Bài tập này khó nhưng rất thú vị.", "Chúng ta nghỉ mười phút nhé!",
+    "Em hiểu nghĩa của từ mới rồi ạ.", "Gia đình họ vừa chuyển đến Đà Nẵng.", "Mùa hè ở đây nóng và ẩm.",
+    "Đừng quên mang theo áo mưa.", "Quê ngoại tôi có cánh đồng lúa rộng.", "Ông nội trồng hoa và nuôi gà.",
+    "Tôi muốn mua hai ký xoài chín.", "Trẻ em chạy nhảy ngoài sân.", "Câu hỏi thứ ba dễ nhất.",
+    "Tuyệt vời, em làm tốt lắm!", "Chúc mừng sinh nhật bạn!", "Khi nào rảnh, chúng mình đi xem phim.",
+    "Phần này nói về thì hiện tại.",
+    "Người Việt thường dùng đũa khi ăn.", "Nếu trời đẹp, bọn trẻ sẽ ra công viên.", "Bác sĩ khuyên tôi ngủ sớm.",
+    "Học ngoại ngữ cần kiên nhẫn và luyện tập đều đặn.", "Giờ học bắt đầu lúc bảy giờ rưỡi.",
+    "Tớ vẫn chưa quyết định.", "Vì sao bạn chọn nghề này?", "Những quyển sách ấy thuộc về thư viện.",
+    "Sau bữa tối, bố rửa bát còn mẹ gấp quần áo.",
+)  # fmt: skip
+"""Everyday Vietnamese of the fifth stage."""
 ALL_FORMS = tuple(FORMS)
 MISSPELLED_WORDS = tuple(MISSPELLED)
 FORMS_BY_LEVEL = tuple(

@@ -65,7 +65,7 @@ class RunError(InputError):
 
 
 class RunChanged(RunError):
-    """A run would go on with another recipe or other data, and nobody has accepted that."""
+    """A run would go on with another recipe, other data or another base, and nobody has accepted that."""
 
 
 class RunInUse(RunError):

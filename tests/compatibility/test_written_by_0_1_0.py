@@ -1,7 +1,8 @@
 """What version 0.1.0 wrote is resumed, evaluated, verified, planned and read.
 
 The folder `tests/fixtures/written_by_0.1.0` holds prepared data and two runs of 24 steps by that version's commands,
-with the same recipe: one that was stopped after step 16, one that finished and was evaluated.
+with the same recipe: one that was stopped after step 16, one that finished and was evaluated; and the base `nano` of
+that version, whose weights are others today.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from lexitrain.cli.main import run as run_command
+from lexitrain.errors import RunChanged
 from lexitrain.preparation.pipeline import prepare
 from lexitrain.runs.folder import Run
 from lexitrain.synthetic import generate
@@ -26,11 +28,22 @@ WEIGHTS = "adapter_model.safetensors"
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def written(tmp_path: Path) -> Path:
     """A copy that may be written to."""
     copy = tmp_path / "copy"
     shutil.copytree(WRITTEN, copy)
     return copy
+
+
+@pytest.fixture
+def folder(written: Path) -> Path:
+    """The same, whose runs name their base by its place."""
+    for run in ("stopped", "finished"):
+        recipe = written / run / "recipe.yaml"
+        text = recipe.read_text()
+        assert "base: nano" in text
+        recipe.write_text(text.replace("base: nano", f"base: {written / 'nano'}"))
+    return written
 
 
 def command(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
@@ -56,6 +69,22 @@ def test_a_stopped_run_goes_on_and_ends_like_the_one_that_was_not_stopped(folder
     assert mine.keys() == other.keys()
     for name, weight in mine.items():
         assert torch.allclose(weight, other[name], rtol=1e-3, atol=1e-4), name
+
+
+def test_a_run_on_the_nano_base_of_then_goes_on_with_todays_only_when_that_is_accepted(
+    written: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Run(written / "stopped")
+    with pytest.raises(RunChanged, match="other weights than those that nano has now"):
+        train(run.read_recipe(), written / "data", run.path)
+    result = train(run.read_recipe(), written / "data", run.path, accept_changes=True)
+    assert (result.state, result.step) == ("finished", 24)
+    accepted = [each.details for each in run.events() if each.event == "accepted"]
+    assert accepted == [{"base": ["other weights of nano"]}]
+    assert train(run.read_recipe(), written / "data", run.path).reason == "already_finished"
+    assert command(capsys, "predict", run.path, "--task", "grammar", "She go.")[0] == 0
+    code, _ = command(capsys, "predict", written / "finished", "--task", "grammar", "She go.")
+    assert code == 2
 
 
 def test_new_checkpoints_and_the_plan_keep_their_form(folder: Path, tmp_path: Path) -> None:

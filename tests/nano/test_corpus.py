@@ -38,7 +38,7 @@ def written(corpus: ModuleType, seed: int, count: int, stage: int = 1) -> list[s
     return texts
 
 
-@pytest.mark.parametrize("stage", [1, 2, 3, 4])
+@pytest.mark.parametrize("stage", [1, 2, 3, 4, 5])
 def test_no_tutor_task_is_shown(corpus: ModuleType, stage: int) -> None:
     text = "\n".join(written(corpus, 5, 4_000, stage))
     held_back = {task.name for task in registry().values()} - {"explanation"}
@@ -48,7 +48,7 @@ def test_no_tutor_task_is_shown(corpus: ModuleType, stage: int) -> None:
     assert [words for words in sorted(held_back) if words in text] == []
 
 
-@pytest.mark.parametrize("stage", [1, 2, 3, 4])
+@pytest.mark.parametrize("stage", [1, 2, 3, 4, 5])
 def test_no_object_has_the_keys_of_an_answer(corpus: ModuleType, stage: int) -> None:
     schemas = [set(task.schema["properties"]) for task in registry().values()]
     objects = 0

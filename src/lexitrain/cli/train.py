@@ -43,7 +43,7 @@ def train(
     accept_changes: Annotated[
         bool,
         typer.Option(
-            "--accept-changes", help="Go on with another recipe or other data than before."
+            "--accept-changes", help="Go on with another recipe, data or base than before."
         ),
     ] = False,
     stop_after_step: Annotated[

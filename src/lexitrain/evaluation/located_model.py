@@ -18,7 +18,9 @@ from lexitrain.errors import ModelError, RunError, TaskError
 from lexitrain.models import (
     CONFIG_FILE,
     NANO,
+    base_identity,
     compute_dtype,
+    identity_before_it_was_written,
     load_adapter,
     load_base,
     load_tokenizer,
@@ -135,8 +137,9 @@ def load_model(located: LocatedModel, device: torch.device | str | None = None) 
         device: the GPU where there is one, by default.
 
     Raises:
-        ModelError: base or adapter cannot be loaded.
+        ModelError: base or adapter cannot be loaded, or the base's weights are not those that the run was trained on.
     """
+    _require_same_base(located)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = compute_dtype(located.model.precision, device)
     tokenizer = load_tokenizer(located.tokenizer, located.model.revision)
@@ -145,6 +148,20 @@ def load_model(located: LocatedModel, device: torch.device | str | None = None) 
     if adapter is not None:
         model = load_adapter(model, adapter)
     return LoadedModel(model, tokenizer, located, adapter)
+
+
+def _require_same_base(located: LocatedModel) -> None:
+    run, base = located.run, located.model.base
+    if run is None or not run.environment_file.is_file():
+        return
+    trained_on = run.read_environment().get("base") or identity_before_it_was_written(base)
+    now = base_identity(base, located.model.revision)
+    if None not in (trained_on, now) and trained_on != now:
+        raise ModelError(
+            f"This run was trained on other weights than those that {base} has now.",
+            where=run.path,
+            fix="Put the base back as it was, or train the run anew.",
+        )
 
 
 def _located(

@@ -36,6 +36,12 @@ from .attention_form import (
 from .attention_form import (
     attention_kind as attention_kind,
 )
+from .base_identity import (
+    base_identity as base_identity,
+)
+from .base_identity import (
+    identity_before_it_was_written as identity_before_it_was_written,
+)
 from .loading import (
     compute_dtype as compute_dtype,
 )

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from lexitrain.batching import SampleOrder
 from lexitrain.errors import RecipeError
-from lexitrain.models import attach_adapter, compute_dtype, load_base, load_tokenizer
+from lexitrain.models import (
+    attach_adapter,
+    base_identity,
+    compute_dtype,
+    load_base,
+    load_tokenizer,
+)
 from lexitrain.records import TRAIN, VALIDATION, file_name, split_file
 from lexitrain.runs import Checkpoint, Checkpoints, read_checkpoint, step_of
 from lexitrain.samples import load_samples
@@ -17,7 +23,7 @@ from lexitrain.tasks import registry
 from lexitrain.training.environment import changes, environment, no_longer_exact
 from lexitrain.training.event_log import EventLog
 from lexitrain.training.loop import Training
-from lexitrain.training.recovery.accepted_changes import settle_data
+from lexitrain.training.recovery.accepted_changes import settle_base, settle_data
 from lexitrain.training.recovery.checkpoint_content import AdapterFiles, restore, state_of
 from lexitrain.training.recovery.checkpoint_writer import CheckpointWriter
 from lexitrain.training.recovery.memory_ladder import MemoryLadder, base_on_rung
@@ -29,6 +35,8 @@ from lexitrain.training.run_plan import RunPlan, plan_run
 from lexitrain.training.step_work import StepSource
 
 if TYPE_CHECKING:
+    import torch
+
     from lexitrain.recipe import Recipe
     from lexitrain.runs import DataSummary, Run
     from lexitrain.samples import RunSamples
@@ -83,9 +91,10 @@ def build_run(recipe: Recipe, run: Run, call: Call, marker: CrashMarker) -> Buil
 
     Raises:
         InputError: base, data or a setting cannot be used.
-        RunChanged: the run was started with other data.
+        RunChanged: the run was started with other data, or on other weights.
     """
     processes, observer = call.processes, call.observer
+    settle_base(run, recipe, observer, accept=call.accept, write=processes.first)
     observer.stage("reading the data")
     tokenizer: Any = load_tokenizer(recipe.model.base, recipe.model.revision)
     tasks = registry(recipe.data.custom_tasks)
@@ -140,8 +149,7 @@ def build_run(recipe: Recipe, run: Run, call: Call, marker: CrashMarker) -> Buil
     )
     if processes.first:
         _write_first_files(recipe, samples, plan, log)
-        dtype = compute_dtype(recipe.model.precision, device)
-        _write_environment(log, environment(device, dtype, recipe.seed, processes.count))
+        _write_environment(log, _environment(recipe, device, processes))
     run.cut_metrics(state.logged_at)
     resumed = None if newest is None else newest.path.name
     return BuiltRun(training, tokenizer, samples.summary, plan, resumed)
@@ -230,6 +238,12 @@ def _write_first_files(recipe: Recipe, samples: RunSamples, plan: RunPlan, log: 
     if not run.plan_file.is_file():
         run.write_plan(plan.document)
         log.write("planned", **plan.summary())
+
+
+def _environment(recipe: Recipe, device: torch.device, processes: Processes) -> dict[str, Any]:
+    base = base_identity(recipe.model.base, recipe.model.revision)
+    dtype = compute_dtype(recipe.model.precision, device)
+    return environment(device, dtype, recipe.seed, processes.count, base)
 
 
 def _write_environment(log: EventLog, now: dict[str, Any]) -> None:

@@ -25,9 +25,21 @@ _PACKAGES = (
 
 
 def environment(
-    device: torch.device, dtype: torch.dtype, seed: int, processes: int = 1
+    device: torch.device,
+    dtype: torch.dtype,
+    seed: int,
+    processes: int = 1,
+    base: str | None = None,
 ) -> dict[str, Any]:
-    """The content of environment.json."""
+    """The content of environment.json.
+
+    Args:
+        device: that the run is trained on.
+        dtype: of weights and computation.
+        seed: of the recipe.
+        processes: those that train together.
+        base: identity of the base's weights, where it is known.
+    """
     return {
         "versions": {"python": platform.python_version(), **_versions()},
         "platform": platform.platform(),
@@ -37,6 +49,7 @@ def environment(
         "threads": torch.get_num_threads(),
         "processes": processes,
         "seed": seed,
+        "base": base,
         "commit": _commit(),
     }
 
@@ -49,7 +62,7 @@ def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     return [
         f"{key}: {old.get(key)} -> {value}"
         for key, value in new.items()
-        if key != "versions" and old.get(key) != value
+        if key not in ("versions", "base") and old.get(key) != value
     ]
 
 

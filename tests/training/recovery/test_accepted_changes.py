@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
-from lexitrain.errors import InputError, Stopped
+from lexitrain.errors import InputError, ModelError, RunChanged, Stopped
+from lexitrain.evaluation.located_model import load_model, locate_model
+from lexitrain.models.location import resolve_base
 from lexitrain.recipe.schema import Recipe
 from lexitrain.runs.folder import Run
 from lexitrain.runs.journals import Event
@@ -132,3 +136,25 @@ def test_what_may_move_the_last_bits_is_told_from_what_does_not() -> None:
     assert len(differences) == 6
     assert no_longer_exact(differences) == ["device", "processes", "torch"]
     assert no_longer_exact(changes(before, before)) == []
+
+
+def test_a_base_whose_weights_changed_under_its_name_is_refused_or_listed(
+    recipe_of: RecipeOf, data_dir: Path, tmp_path: Path
+) -> None:
+    base, run = tmp_path / "base", tmp_path / "run"
+    shutil.copytree(resolve_base(recipe_of().model.base), base)
+    recipe = recipe_of([f"model.base={base}"])
+    train(recipe, data_dir, run, stop_after_step=6)
+    weights = load_file(base / "model.safetensors")
+    name = next(name for name in weights if "norm" in name)
+    weights[name] = weights[name] * 1.01
+    save_file(weights, base / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(RunChanged, match="other weights"):
+        train(recipe, data_dir, run)
+    assert accepted(run) == []
+    assert train(recipe, data_dir, run, accept_changes=True).state == "finished"
+    assert [each.details for each in accepted(run)] == [{"base": [f"other weights of {base}"]}]
+    load_model(locate_model(run))
+    save_file(weights, base / "model.safetensors", metadata={"format": "pt", "again": "yes"})
+    with pytest.raises(ModelError, match="other weights"):
+        load_model(locate_model(run))

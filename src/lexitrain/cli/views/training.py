@@ -200,7 +200,7 @@ _LINES: dict[str, Callable[[dict[str, Any]], str]] = {
     "environment": _environment,
     "accepted": lambda details: (
         "going on with changes: "
-        + "; ".join([*details.get("recipe", ()), *details.get("data", ())])
+        + "; ".join(each for changes in details.values() for each in changes)
     ),
     "signal": lambda details: f"{details['signal']} received; the step at hand is saved",
 }

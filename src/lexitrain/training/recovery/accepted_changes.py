@@ -1,4 +1,4 @@
-"""Changes to a run that its user accepts: other settings, or other data, from the newest checkpoint on.
+"""Changes to a run that its user accepts: other settings, other data, another base, from the newest checkpoint on.
 
 Without `--accept-changes` a run refuses what changes the weights that come out. With it the run goes on, lists the
 changes in an event `accepted`, and keeps the new recipe or data summary, so that the next call finds nothing changed.
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lexitrain.errors import RunChanged, RunError
+from lexitrain.models import base_identity, identity_before_it_was_written
 from lexitrain.recipe import training_differences
 from lexitrain.samples import file_facts
 
@@ -103,6 +104,39 @@ def settle_data(
     if differences and write:
         _write_accepted(run, observer, data=differences)
         run.write_data(summary)
+
+
+def settle_base(run: Run, recipe: Recipe, observer: Observer, *, accept: bool, write: bool) -> None:
+    """Refuse other weights under the base's name than the run was started with, or go on with them from now on.
+
+    Args:
+        run: the run; one without environment.json is new.
+        recipe: names the base.
+        observer: is told of an accepted change.
+        accept: go on with other weights.
+        write: False in a process that leaves writing to another.
+
+    Raises:
+        RunChanged: they are others, and that is not accepted.
+    """
+    if not run.environment_file.is_file():
+        return
+    environment = run.read_environment()
+    name = recipe.model.base
+    before = environment.get("base") or identity_before_it_was_written(name)
+    now = base_identity(name, recipe.model.revision)
+    if before is None or now is None or before == now:
+        return
+    if not accept:
+        raise RunChanged(
+            f"The run was started on other weights than those that {name} has now.",
+            where=run.path,
+            fix="Give the base as it was (a copy of its folder, or the Hub's commit as model.revision), another --run "
+            "folder, --fresh to start anew, or --accept-changes to go on with these from the newest checkpoint.",
+        )
+    if write:
+        _write_accepted(run, observer, base=[f"other weights of {name}"])
+        run.write_environment({**environment, "base": now})
 
 
 def data_differences(before: DataSummary, now: DataSummary) -> list[str]:

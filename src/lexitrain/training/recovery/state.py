@@ -80,6 +80,6 @@ class TrainingState:
 
 
 def _comparable(accepted: Mapping[str, Any]) -> bool:
-    """True when validation losses before and after an accepted change were measured on the same samples."""
+    """True when validation losses before and after an accepted change were measured on the same samples and base."""
     sections = {each.partition(".")[0] for each in accepted.get("recipe", ())}
-    return "data" not in accepted and not sections & {"data", "validation"}
+    return not accepted.keys() & {"data", "base"} and not sections & {"data", "validation"}
