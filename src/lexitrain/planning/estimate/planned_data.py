@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lexitrain.errors import DataError, InputError
-from lexitrain.models import NANO
+from lexitrain.models import NANO, base_identity
 from lexitrain.planning.estimate.mixture import MIXTURE_SAMPLES, estimated_ids, profile_samples
 from lexitrain.planning.estimate.planned_steps import PlannedData
 from lexitrain.records import (
@@ -98,7 +98,8 @@ def own_data(path: Path, load_tokenizer: Load) -> Callable[[Recipe], PlannedData
             # The base's name stands for its tokenizer, which is loaded only where there is something to render.
             key = samples_key(digest, base_fingerprint(model), data, tasks)
             kept = _Kept.read(key)
-            if kept is None:
+            if kept is None or (kept.estimated and base_identity(model.base, model.revision)):
+                # An estimate is kept, so that not every plan waits for the Hub, until the base is here.
                 kept = _render(files, recipe, tasks, load_tokenizer)
                 kept.save(key)
             known[asked] = kept.planned(path, key)
