@@ -11,7 +11,7 @@ from lexitrain.errors import RecipeError
 from lexitrain.models import attach_adapter, compute_dtype, load_base, load_tokenizer
 from lexitrain.records import TRAIN, VALIDATION, file_name, split_file
 from lexitrain.runs import Checkpoint, Checkpoints, read_checkpoint, step_of
-from lexitrain.samples import load_samples
+from lexitrain.samples import load_samples, unlearnt_bytes
 from lexitrain.step import TrainingStep, build_optimizer, keep_freed_memory
 from lexitrain.tasks import registry
 from lexitrain.training.environment import changes, environment, no_longer_exact
@@ -139,7 +139,7 @@ def build_run(recipe: Recipe, run: Run, call: Call, marker: CrashMarker) -> Buil
         saved_at=None if newest is None else newest.step,
     )
     if processes.first:
-        _write_first_files(recipe, samples, plan, log)
+        _write_first_files(recipe, samples, plan, log, tokenizer)
         dtype = compute_dtype(recipe.model.precision, device)
         _write_environment(log, environment(device, dtype, recipe.seed, processes.count))
     run.cut_metrics(state.logged_at)
@@ -219,7 +219,9 @@ def _writer(
     return CheckpointWriter(checkpoints, mirror, background=saving.background)
 
 
-def _write_first_files(recipe: Recipe, samples: RunSamples, plan: RunPlan, log: EventLog) -> None:
+def _write_first_files(
+    recipe: Recipe, samples: RunSamples, plan: RunPlan, log: EventLog, tokenizer: Any
+) -> None:
     """Write what a run has from its start, as far as it is missing. The recipe comes first: it makes the run."""
     run = log.run
     if not run.exists():
@@ -230,6 +232,8 @@ def _write_first_files(recipe: Recipe, samples: RunSamples, plan: RunPlan, log: 
     if not run.plan_file.is_file():
         run.write_plan(plan.document)
         log.write("planned", **plan.summary())
+        for warning in unlearnt_bytes(tokenizer, samples.train):
+            log.write("warning", **warning._asdict())
 
 
 def _write_environment(log: EventLog, now: dict[str, Any]) -> None:

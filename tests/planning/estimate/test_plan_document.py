@@ -70,5 +70,7 @@ def test_the_arithmetic_stands_before_the_hours_and_is_what_was_counted():
 def test_the_readme_gives_the_ranges_as_predicted():
     for name in ("notebook", "fast", "best"):
         hours = SAVED["plans"][name]["hours"]
-        low, high = (f"{each:.2f}" if each < 1 else f"{each:.1f}" for each in (hours["low"], hours["high"]))
+        low, high = (
+            f"{each:.2f}" if each < 1 else f"{each:.1f}" for each in (hours["low"], hours["high"])
+        )
         assert f"{low} and {high} h for `{name}`" in README

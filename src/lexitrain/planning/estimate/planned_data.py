@@ -8,6 +8,7 @@ tokenizer nor torch. Some 0.15 ms a record the first time.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -38,6 +39,7 @@ from lexitrain.samples import (
     hash_of,
     read_saved,
     samples_key,
+    unlearnt_bytes,
 )
 from lexitrain.storage import cache_folder
 from lexitrain.tasks import aliases, registry
@@ -116,6 +118,7 @@ class _Kept:
     train_records: int
     validation_records: int
     estimated: str
+    warnings: tuple[str, ...]
 
     def planned(self, path: Path, key: str) -> PlannedData:
         source = f"{path}, {self.train_records:,} training records"
@@ -129,6 +132,7 @@ class _Kept:
             exact=not self.estimated,
             key=key,
             skipped=self.train_records - len(train),
+            warnings=self.warnings,
         )
 
     def save(self, key: str) -> None:
@@ -138,6 +142,7 @@ class _Kept:
             "train_records": str(self.train_records),
             "validation_records": str(self.validation_records),
             "estimated": self.estimated,
+            "warnings": json.dumps(self.warnings),
         }
         with suppress(OSError):
             collect([*self.train, *self.validation]).save(_cache_file(key), key, about)
@@ -153,10 +158,11 @@ class _Kept:
                 int(saved.about[name]) for name in ("train", "train_records", "validation_records")
             )
             estimated = saved.about["estimated"]
-        except KeyError:  # kept by a version that needed other facts
+            warnings = tuple(str(each) for each in json.loads(saved.about["warnings"]))
+        except (KeyError, ValueError, TypeError):  # kept by a version that needed other facts
             return None
         samples = list(saved.samples)
-        return cls(samples[:train], samples[train:], records, validated, estimated)
+        return cls(samples[:train], samples[train:], records, validated, estimated, warnings)
 
 
 def _repeated(samples: list[Sample], records: int) -> Sequence[Sample]:
@@ -216,7 +222,10 @@ def _render(
             fix="Check data.tasks and data.max_length.",
         )
     (train, records), (validation, validated) = splits[TRAIN], splits[VALIDATION]
-    return _Kept(train, validation, records, validated, estimated)
+    # Another tokenizer's bytes say nothing about the base.
+    found = [] if estimated else unlearnt_bytes(tokenizer, train)
+    warnings = tuple(" ".join(each) for each in found)
+    return _Kept(train, validation, records, validated, estimated, warnings)
 
 
 def _read(

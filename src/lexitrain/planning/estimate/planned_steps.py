@@ -41,6 +41,7 @@ class PlannedData:
         exact: True where they are the user's own records in the base's own vocabulary.
         key: changes when any of them changes.
         skipped: records that do not fit max_length.
+        warnings: sentences about what the base's tokenizer makes of the records.
     """
 
     train: Sequence[Sample]
@@ -49,6 +50,7 @@ class PlannedData:
     exact: bool
     key: str
     skipped: int = 0
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
