@@ -187,6 +187,25 @@ def arithmetic() -> str:
     return table(("mean tokens a sample", "notebook / fast", "packed / tree"), rows)
 
 
+def busy_machine() -> str:
+    """Training beside other work."""
+    found = result("busy_machine")
+    rows = [
+        [
+            what,
+            f"{found[state]['tokens_per_second']['before']:,}",
+            f"{found[state]['tokens_per_second']['now']:,}",
+            found[state]["now / before"],
+        ]
+        for state, what in (
+            ("busy", f"beside {found['busy_loops']} busy loops"),
+            ("idle", "with nothing beside it"),
+        )
+    ]
+    head = ("nano, demo's step", "tokens/s, OpenMP as it is", "tokens/s, as the product sets it")
+    return on_what(found) + table((*head, "set / as it is"), rows)
+
+
 def gpu() -> str:
     """The GPU's results, or that there are none."""
     found = result("gpu")
@@ -214,6 +233,7 @@ TABLES: dict[str, Callable[[], str]] = {
         by_batch,
         by_setting,
         arithmetic,
+        busy_machine,
         gpu,
     )
 }

@@ -54,6 +54,9 @@ from .loading import (
 from .location import (
     NANO as NANO,
 )
+from .location import (
+    characters_learnt_as_bytes as characters_learnt_as_bytes,
+)
 from .precision import (
     Precision as Precision,
 )

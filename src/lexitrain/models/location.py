@@ -12,6 +12,16 @@ from lexitrain.storage import user_path
 
 NANO = "nano"
 """Name of the base that is part of this package."""
+_NANO_CHARACTERS = (
+    "“”‘’«»„「」–—…•àáảãạăằắẳẵặâầấẩẫậèéẻẽẹêềếểễệìíỉĩịòóỏõọôồốổỗộơờớởỡợùúủũụưừứửữựỳýỷỹỵđ"
+    "ÀÁẢÃẠĂẰẮẲẴẶÂẦẤẨẪẬÈÉẺẼẸÊỀẾỂỄỆÌÍỈĨỊÒÓỎÕỌÔỒỐỔỖỘƠỜỚỞỠỢÙÚỦŨỤƯỪỨỬỮỰỲÝỶỸỴĐ"
+)
+"""What the fifth stage of its pretraining showed (`nano/typography.py`)."""
+
+
+def characters_learnt_as_bytes(base: str) -> str:
+    """Characters that a base is known to write well although its vocabulary spells them byte by byte."""
+    return _NANO_CHARACTERS if base == NANO else ""
 
 
 def resolve_base(base: str) -> str:

@@ -16,6 +16,7 @@ from lexitrain.planning.estimate.search import candidates, recommend
 from lexitrain.planning.estimate.warnings import warnings_of
 from lexitrain.planning.versus.comparison import compare_plans
 from lexitrain.recipe import recipe_to_yaml
+from lexitrain.storage import user_path
 
 if TYPE_CHECKING:
     from lexitrain.planning.devices.catalogue import Gpu
@@ -29,8 +30,8 @@ class Planner:
 
     Args:
         gpu: the device.
-        data: the user's records, a file or a folder that `data prepare` wrote. None: the lengths of the benchmark
-            mixture.
+        data: the user's records, a file or a folder that `data prepare` wrote (`~` is a home folder). None: the lengths
+            of the benchmark mixture.
         samples: how many training samples, where there is no `data`; None: as many as the mixture stands for.
         price: dollars an hour; None: the catalogue's.
         memory_gb: most memory to use, 10^9 bytes; None: what the device has.
@@ -53,7 +54,7 @@ class Planner:
         self._gpu, self._price, self._memory_gb = gpu, price, memory_gb
         self._calibrated = calibrated
         self._data_for = (
-            mixture_data(samples) if data is None else own_data(Path(data), _tokenizer_of)
+            mixture_data(samples) if data is None else own_data(user_path(data), _tokenizer_of)
         )
         self._known: dict[str, Plan] = {}
 

@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 
 from lexitrain.errors import RecipeError, nearest
 from lexitrain.recipe.schema import Recipe, recipe_fields
+from lexitrain.recipe.yaml_text import read_yaml
 from lexitrain.storage import user_path
 
 _SHIPPED = Path(__file__).parent / "shipped"
@@ -159,29 +160,15 @@ def _merge(settings: _Settings, own: _Settings, values: dict[str, Any], above: K
 
 def _collect(settings: _Settings, text: str, where: str) -> None:
     """Parse YAML keeping the line of each key."""
-    try:
-        root: Any = yaml.compose(text, Loader=yaml.SafeLoader)
-        if root is None:
-            return
-        if not isinstance(root, yaml.MappingNode):
-            raise RecipeError(
-                "A recipe is a mapping of sections and fields.",
-                where=f"{where}:1",
-                fix=_DEFAULT_FIX,
-            )
-        _walk(settings, root, (), where)
-        settings.values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f"{where}:{mark.line + 1}" if mark else where
-        problem = getattr(error, "problem", None) or "it cannot be parsed"
+    root, values = read_yaml(text, where)
+    if root is None:
+        return
+    if not isinstance(root, yaml.MappingNode):
         raise RecipeError(
-            f"This is not valid YAML: {problem}.", where=line, fix="Mend the file at this place."
-        ) from error
-    except (RecursionError, ValueError) as error:
-        raise RecipeError(
-            f"This is not a usable recipe: {error}.", where=where, fix=_DEFAULT_FIX
-        ) from error
+            "A recipe is a mapping of sections and fields.", where=f"{where}:1", fix=_DEFAULT_FIX
+        )
+    _walk(settings, root, (), where)
+    settings.values = values
 
 
 def _walk(settings: _Settings, node: yaml.MappingNode, above: Keys, where: str) -> None:
@@ -210,14 +197,7 @@ def _override(settings: _Settings, text: str) -> None:
         raise RecipeError(
             f"--set takes section.field=value, not '{text}'.", fix="Example: --set lora.rank=8"
         )
-    try:
-        value = yaml.safe_load(raw)
-    except (yaml.YAMLError, ValueError) as error:
-        raise RecipeError(
-            f"The value of --set {name} is not valid YAML.",
-            where="--set",
-            fix="Quote it, or check its brackets.",
-        ) from error
+    _, value = read_yaml(raw, f"--set {name}", lines=False)
     settings.put(tuple(name.split(".")), value, f"--set {text}")
 
 

@@ -9,6 +9,7 @@ from lexitrain.samples.loading import RunSamples, load_samples, require_known_ta
 from lexitrain.samples.rendering import Renderer
 from lexitrain.samples.sample import Ids, Sample
 from lexitrain.samples.store import Samples, collect, read_saved
+from lexitrain.samples.unlearnt_bytes import unlearnt_bytes
 
 __all__ = [
     "MULTIPLE",
@@ -28,4 +29,5 @@ __all__ = [
     "read_saved",
     "require_known_tasks",
     "samples_key",
+    "unlearnt_bytes",
 ]

@@ -57,6 +57,7 @@ class LengthReport:
         step_tokens: mean tokens a step by layout: `padded` to max_length, `padded_to_longest` of each micro-batch,
             `packed`, `tree`; and `real`, the samples' own tokens.
         padding_waste: share of a step's tokens that is padding, for the two padded layouts.
+        warnings: sentences about what the tokenizer makes of these samples.
     """
 
     tasks: dict[str, TaskLengths]
@@ -68,6 +69,7 @@ class LengthReport:
     micro_batch: int
     step_tokens: dict[str, float]
     padding_waste: dict[str, float]
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The report as one JSON object."""
@@ -109,6 +111,7 @@ def length_report(
     packed: Mapping[str, Sequence[int]],
     unfit: int = 0,
     shares: Sequence[float] = SHARES,
+    warnings: Sequence[str] = (),
 ) -> LengthReport:
     """The report of samples and of the steps drawn from them.
 
@@ -118,6 +121,8 @@ def length_report(
         steps: the sample indices of each step.
         packed: layouts that do not pad, to the tokens of each step.
         unfit: how many samples no step can hold.
+        shares: of the samples, to cover besides the usual ones.
+        warnings: for the report.
 
     Raises:
         DataError: there are no samples, or none that a step can hold.
@@ -158,6 +163,7 @@ def length_report(
             **{layout: float(np.mean(tokens)) for layout, tokens in packed.items()},
         },
         padding_waste={"padded": 1 - real / padded, "padded_to_longest": 1 - real / to_longest},
+        warnings=tuple(warnings),
     )
 
 

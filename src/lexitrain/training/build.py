@@ -11,13 +11,14 @@ from lexitrain.errors import RecipeError
 from lexitrain.models import (
     attach_adapter,
     base_identity,
+    characters_learnt_as_bytes,
     compute_dtype,
     load_base,
     load_tokenizer,
 )
 from lexitrain.records import TRAIN, VALIDATION, file_name, split_file
 from lexitrain.runs import Checkpoint, Checkpoints, read_checkpoint, step_of
-from lexitrain.samples import load_samples
+from lexitrain.samples import load_samples, unlearnt_bytes
 from lexitrain.step import TrainingStep, build_optimizer, keep_freed_memory
 from lexitrain.tasks import registry
 from lexitrain.training.environment import changes, environment, no_longer_exact
@@ -148,7 +149,7 @@ def build_run(recipe: Recipe, run: Run, call: Call, marker: CrashMarker) -> Buil
         saved_at=None if newest is None else newest.step,
     )
     if processes.first:
-        _write_first_files(recipe, samples, plan, log)
+        _write_first_files(recipe, samples, plan, log, tokenizer)
         _write_environment(log, _environment(recipe, device, processes))
     run.cut_metrics(state.logged_at)
     resumed = None if newest is None else newest.path.name
@@ -227,7 +228,9 @@ def _writer(
     return CheckpointWriter(checkpoints, mirror, background=saving.background)
 
 
-def _write_first_files(recipe: Recipe, samples: RunSamples, plan: RunPlan, log: EventLog) -> None:
+def _write_first_files(
+    recipe: Recipe, samples: RunSamples, plan: RunPlan, log: EventLog, tokenizer: Any
+) -> None:
     """Write what a run has from its start, as far as it is missing. The recipe comes first: it makes the run."""
     run = log.run
     if not run.exists():
@@ -238,6 +241,9 @@ def _write_first_files(recipe: Recipe, samples: RunSamples, plan: RunPlan, log: 
     if not run.plan_file.is_file():
         run.write_plan(plan.document)
         log.write("planned", **plan.summary())
+        shown = characters_learnt_as_bytes(recipe.model.base)
+        for warning in unlearnt_bytes(tokenizer, samples.train, shown):
+            log.write("warning", **warning._asdict())
 
 
 def _environment(recipe: Recipe, device: torch.device, processes: Processes) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.paths import ROOT
 
+README = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
 PAGE = (ROOT / "docs" / "planning.md").read_text(encoding="utf-8")
 SAVED = json.loads((ROOT / "benchmarks" / "results" / "plan-t4.json").read_text(encoding="utf-8"))
 
@@ -46,3 +47,30 @@ def test_the_headline_holds():
     ratio = SAVED["headline"]["best / notebook"]
     assert ratio < 1
     assert f"{ratio:.0%} of the time" in PAGE
+    ends = SAVED["headline"]["best / notebook, at each end"]
+    worst = SAVED["headline"]["best / notebook, fast arithmetic and slow launches"]
+    assert f"{ends['low']:.0%} at the low end and {ends['high']:.0%} at the high end" in PAGE
+    assert f"and {worst:.0%} where" in PAGE
+    assert max(worst, *ends.values()) < 1
+    assert f"{100 * ends['low']:.0f} to {100 * worst:.0f} % of the time" in README
+
+
+def test_the_arithmetic_stands_before_the_hours_and_is_what_was_counted():
+    notebook = SAVED["plans"]["notebook"]
+    whole = notebook["flops_per_step"] * notebook["steps"]
+    for name, plan in SAVED["plans"].items():
+        everything = plan["flops_per_step"] * plan["steps"]
+        row = f"| `{name}` | {plan['flops_per_step'] / 1e12:.1f} | {plan['steps']:,} | {everything / 1e12:,.0f} |"
+        assert row in PAGE
+        assert PAGE.index(row) < PAGE.index("| hours (low–high) |")
+        share = everything / whole
+        assert f"{row} {share:.2f} |" in PAGE or f"{row} {share:.1f} |" in PAGE or share == 1
+
+
+def test_the_readme_gives_the_ranges_as_predicted():
+    for name in ("notebook", "fast", "best"):
+        hours = SAVED["plans"][name]["hours"]
+        low, high = (
+            f"{each:.2f}" if each < 1 else f"{each:.1f}" for each in (hours["low"], hours["high"])
+        )
+        assert f"{low} and {high} h for `{name}`" in README

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 def print_lengths(report: LengthReport, recipe: str) -> None:
     """The report of the samples that a recipe of this name would train on."""
+    from rich.markup import escape
     from rich.table import Table
 
     shown = console()
@@ -52,3 +53,5 @@ def print_lengths(report: LengthReport, recipe: str) -> None:
         waste = report.padding_waste.get(layout, 0.0)
         layouts.add_row(name, f"{report.step_tokens[layout]:,.0f}", f"{waste:.0%}")
     shown.print(layouts)
+    for warning in report.warnings:
+        shown.print(f"\n[yellow]note[/] {escape(warning)}", soft_wrap=True)

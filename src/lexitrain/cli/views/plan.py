@@ -19,6 +19,8 @@ _LETTERS = "█▓▒░▞▚▤"
 
 def print_plan(plan: Plan, warnings: Sequence[str], comparison: Comparison | None) -> None:
     """One plan with its warnings, and its comparison where there is one."""
+    from rich.markup import escape
+
     shown = console()
     recipe, steps = plan.recipe, plan.steps
     shown.print(
@@ -58,7 +60,7 @@ def print_plan(plan: Plan, warnings: Sequence[str], comparison: Comparison | Non
     for field, value in plan.choices.items():
         shown.print(f"chosen: {field} = {value}", markup=False)
     for warning in warnings:
-        shown.print(f"[yellow]note[/] {warning}")
+        shown.print(f"[yellow]note[/] {escape(warning)}")
     if comparison is not None:
         print_comparison(comparison)  # fmt: skip
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,15 +104,49 @@ def _file_name(device: str, precision: str) -> str:
     return f"{'-'.join(filter(None, plain.split('-')))}-{precision}.json"
 
 
+def damaged_calibrations() -> list[Path]:
+    """Files of measurements that cannot be used: nothing but a new measurement brings back what they held."""
+    return [path for path in sorted(calibration_folder().glob("*.json")) if _read(path) is None]
+
+
 def _read(path: Path) -> Calibration | None:
-    """None for a file that is not one of this version: it is measured anew then."""
+    """None for a file that is not a measurement of this version: it is measured anew then."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if content.pop("format") != _FORMAT:
+        if not isinstance(content, dict) or content.pop("format") != _FORMAT:
             return None
         for name in ("matrix", "attention", "bandwidth"):
-            content[name] = tuple((float(size), float(rate)) for size, rate in content[name])
-        content["steps"] = tuple(content["steps"])
-        return Calibration(**content)
-    except (OSError, ValueError, KeyError, TypeError):
+            content[name] = _points(content[name])
+        content["launch"] = _number(content["launch"])
+        content["factors"] = {str(kind): _number(each) for kind, each in content["factors"].items()}
+        content["steps"] = tuple(_step(each) for each in content["steps"])
+        found = Calibration(**content)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+    texts = (found.device, found.kind, found.precision, found.date, found.torch)
+    return found if all(isinstance(text, str) for text in texts) else None
+
+
+def _points(content: Any) -> tuple[tuple[float, float], ...]:
+    """The points of a curve; ValueError for what is none: no point, or sizes that do not ascend."""
+    points = tuple((_number(size), _number(rate)) for size, rate in content)
+    sizes = [size for size, _ in points]
+    if not points or any(after <= before for before, after in pairwise(sizes)):
+        raise ValueError(content)
+    return points
+
+
+def _step(content: Any) -> dict[str, Any]:
+    return {
+        "what": str(content["what"]),
+        "measured": _number(content["measured"]),
+        "predicted": _number(content["predicted"]),
+    }
+
+
+def _number(content: Any) -> float:
+    """A number above 0; ValueError for any other."""
+    value = float(content)
+    if isinstance(content, bool | str) or not 0 < value < float("inf"):
+        raise ValueError(content)
+    return value

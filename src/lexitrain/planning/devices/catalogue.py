@@ -21,6 +21,8 @@ Status = Literal["measured", "fitted", "catalogue"]
 
 _OWN = "'name=My GPU tflops=40 bandwidth=500 memory=12'"
 _VARIANTS = {"ti", "super", "laptop", "mobile", "max"}
+_GIVEN_LAUNCH = (0.6, 1.6)
+"""Range of a launch that the user gives: what it takes varies from operation to operation."""
 _OWN_FIELDS = ("name", "tflops", "bandwidth", "memory", "fp32", "capability", "launch", "price")
 
 
@@ -35,11 +37,12 @@ class Gpu:
             runs at the fp32 rate.
         bandwidth: of device memory, 10^9 bytes a second.
         capability: CUDA compute capability; None for a CPU.
-        launch: microseconds to start one kernel.
+        launch: expected microseconds to start one kernel.
+        launch_factors: the shortest and the longest likely launch, as multiples of `launch`.
         fraction: low, expected and high share of `tflops` that matrix products reach.
         status: how `fraction` is known.
         price: dollars an hour, or None.
-        source: what says so, by figure.
+        source: what says so, by figure: `figures`, `launch`, and where there are such figures `fraction` and `price`.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Gpu:
     bandwidth: float
     capability: tuple[int, int] | None
     launch: float
+    launch_factors: tuple[float, float]
     fraction: tuple[float, float, float]
     status: Status
     price: float | None
@@ -146,14 +150,20 @@ def _catalogue() -> dict[str, Gpu]:
             tflops={key: float(value) for key, value in entry["tflops"].items()},
             bandwidth=float(entry["bandwidth"]),
             capability=None if entry["capability"] is None else tuple(entry["capability"]),
-            launch=float(entry["launch"]),
+            **_launch(entry["launch"]),
             fraction=tuple(entry["fraction"]),
             status=entry["status"],
             price=entry.get("price"),
-            source=entry["source"],
+            source={**entry["source"], "launch": entry["launch_source"]},
         )
         for name, entry in _entries().items()
     }
+
+
+def _launch(microseconds: tuple[float, float, float]) -> dict[str, Any]:
+    """Low, expected and high as the fields of a device."""
+    low, expected, high = microseconds
+    return {"launch": float(expected), "launch_factors": (low / expected, high / expected)}
 
 
 def _own(text: str) -> Gpu:
@@ -178,8 +188,12 @@ def _own(text: str) -> Gpu:
         bandwidth=_positive(given, "bandwidth"),
         capability=capability,
         launch=_positive(given, "launch", like.launch),
+        launch_factors=_GIVEN_LAUNCH if "launch" in given else like.launch_factors,
         price=_positive(given, "price") if "price" in given else None,
-        source={"figures": "given with --gpu"},
+        source={
+            "figures": "given with --gpu",
+            "launch": "given with --gpu" if "launch" in given else like.source["launch"],
+        },
     )
 
 

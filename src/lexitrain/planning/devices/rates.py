@@ -29,9 +29,6 @@ on most cards, chains of small kernels less."""
 _ATTENTION = 0.5
 """Rate of the fused attention kernel, as a share of that of plain products: with a dense mask and 64 to 128 numbers a
 head it keeps less of a device busy. An assumption; `--calibrate` measures it."""
-_LAUNCH = {"low": 0.6, "expected": 1.0, "high": 1.6}
-"""Level -> factor on the catalogue's time to start a kernel, which depends on the processor beside the GPU. An
-assumption as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +114,12 @@ def catalogue_rates(gpu: Gpu, precision: str, level: Level) -> Rates:
     fraction = {"low": high, "expected": expected, "high": low}[level]
     matrix = gpu.peak(precision) * fraction
     bandwidth = 1e9 * gpu.bandwidth * _BANDWIDTH[level]
+    shortest, longest = gpu.launch_factors
+    launch = {"low": shortest, "expected": 1.0, "high": longest}[level]
     return Rates(
         matrix=Curve(((1.0, matrix),)),
         attention=Curve(((1.0, matrix * _ATTENTION),)),
         bandwidth=Curve(((1.0, bandwidth),)),
-        launch=1e-6 * gpu.launch * _LAUNCH[level],
+        launch=1e-6 * gpu.launch * launch,
         overlapped=not gpu.is_cpu,
     )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lexitrain.planning.estimate.step_costs import peak_memory
+from lexitrain.planning.estimate.peak_memory import peak_memory
 from lexitrain.recipe import Recipe, field_value
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ def decide(
         candidate = with_settings(recipe, settings)
         if any(candidate == before for before, _ in tried):
             continue  # what is set by hand leaves less to choose
-        memory = peak_memory(architecture, candidate, target, steps_of(candidate).heaviest)
+        steps = steps_of(candidate)
+        memory = peak_memory(architecture, candidate, target, (*steps.spread, *steps.heaviest))
         if memory.device_total <= limit:
             return Decided(candidate, memory, _choices(recipe, candidate), fits=True)
         tried.append((candidate, memory))

@@ -8,6 +8,7 @@ tokenizer nor torch. Some 0.15 ms a record the first time.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lexitrain.errors import DataError, InputError
-from lexitrain.models import NANO, base_identity
+from lexitrain.models import NANO, base_identity, characters_learnt_as_bytes
 from lexitrain.planning.estimate.mixture import MIXTURE_SAMPLES, estimated_ids, profile_samples
 from lexitrain.planning.estimate.planned_steps import PlannedData
 from lexitrain.records import (
@@ -38,6 +39,7 @@ from lexitrain.samples import (
     hash_of,
     read_saved,
     samples_key,
+    unlearnt_bytes,
 )
 from lexitrain.storage import cache_folder
 from lexitrain.tasks import aliases, registry
@@ -117,6 +119,7 @@ class _Kept:
     train_records: int
     validation_records: int
     estimated: str
+    warnings: tuple[str, ...]
 
     def planned(self, path: Path, key: str) -> PlannedData:
         source = f"{path}, {self.train_records:,} training records"
@@ -130,6 +133,7 @@ class _Kept:
             exact=not self.estimated,
             key=key,
             skipped=self.train_records - len(train),
+            warnings=self.warnings,
         )
 
     def save(self, key: str) -> None:
@@ -139,6 +143,7 @@ class _Kept:
             "train_records": str(self.train_records),
             "validation_records": str(self.validation_records),
             "estimated": self.estimated,
+            "warnings": json.dumps(self.warnings),
         }
         with suppress(OSError):
             collect([*self.train, *self.validation]).save(_cache_file(key), key, about)
@@ -154,10 +159,11 @@ class _Kept:
                 int(saved.about[name]) for name in ("train", "train_records", "validation_records")
             )
             estimated = saved.about["estimated"]
-        except KeyError:  # kept by a version that needed other facts
+            warnings = tuple(str(each) for each in json.loads(saved.about["warnings"]))
+        except (KeyError, ValueError, TypeError):  # kept by a version that needed other facts
             return None
         samples = list(saved.samples)
-        return cls(samples[:train], samples[train:], records, validated, estimated)
+        return cls(samples[:train], samples[train:], records, validated, estimated, warnings)
 
 
 def _repeated(samples: list[Sample], records: int) -> Sequence[Sample]:
@@ -217,7 +223,11 @@ def _render(
             fix="Check data.tasks and data.max_length.",
         )
     (train, records), (validation, validated) = splits[TRAIN], splits[VALIDATION]
-    return _Kept(train, validation, records, validated, estimated)
+    # Another tokenizer's bytes say nothing about the base.
+    shown = characters_learnt_as_bytes(recipe.model.base)
+    found = [] if estimated else unlearnt_bytes(tokenizer, train, shown)
+    warnings = tuple(" ".join(each) for each in found)
+    return _Kept(train, validation, records, validated, estimated, warnings)
 
 
 def _read(

@@ -41,6 +41,7 @@ class PlannedData:
         exact: True where they are the user's own records in the base's own vocabulary.
         key: changes when any of them changes.
         skipped: records that do not fit max_length.
+        warnings: sentences about what the base's tokenizer makes of the records.
     """
 
     train: Sequence[Sample]
@@ -49,6 +50,7 @@ class PlannedData:
     exact: bool
     key: str
     skipped: int = 0
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +59,8 @@ class PlannedSteps:
 
     Attributes:
         spread: steps evenly spread over the run.
-        heaviest: those with most tokens, that with the longest sample, and the one of the spread with the longest
-            micro-batch.
+        heaviest: those with most tokens, that with most scored ones, that with the longest sample, and the one of the
+            spread with the longest micro-batch.
         validation: a spread of the validation batches.
         total_steps, steps_per_epoch: of the run.
         samples: training samples an epoch.
@@ -155,13 +157,18 @@ def _plan_steps(recipe: Recipe, data: PlannedData, layout: StepLayout) -> Planne
 def _heaviest(
     order: SampleOrder, samples: Sequence[Sample], layout: StepLayout
 ) -> tuple[StepShape, ...]:
-    """The steps with most tokens and that with the longest sample, of the first epochs; later ones are drawn alike."""
+    """The steps with most tokens, with most scored tokens and with the longest sample, of the first epochs.
+
+    Later ones are drawn alike.
+    """
     lengths: NDArray[np.int64] = np.array([len(sample) for sample in samples], dtype=np.int64)
     steps = range(min(order.total_steps, 4 * order.steps_per_epoch))
     held = [lengths[order.samples(step)] for step in steps]
     totals = np.array([each.sum() for each in held])
     longest = int(np.argmax([each.max() for each in held]))
-    found = {longest, *np.argsort(totals, kind="stable")[-HEAVIEST:].tolist()}
+    scored: NDArray[np.int64] = np.array([sample.supervised.sum() for sample in samples])
+    answers = int(np.argmax([scored[order.samples(step)].sum() for step in steps]))
+    found = {longest, answers, *np.argsort(totals, kind="stable")[-HEAVIEST:].tolist()}
     return tuple(
         shapes_of(layout.lay_out([samples[i] for i in order.samples(step)]))
         for step in sorted(found)

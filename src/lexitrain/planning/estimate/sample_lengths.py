@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from lexitrain.batching import step_tokens
 from lexitrain.errors import DataError
-from lexitrain.models import load_tokenizer
+from lexitrain.models import characters_learnt_as_bytes, load_tokenizer
 from lexitrain.records import TRAIN, BadRecord, draw_records, read_records, split_file
-from lexitrain.samples import LengthReport, Renderer, length_report
+from lexitrain.samples import LengthReport, Renderer, length_report, unlearnt_bytes
+from lexitrain.storage import user_path
 from lexitrain.tasks import aliases, registry
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def measure_lengths(
     micro_batch = recipe.step.micro_batch
     prompts = np.array([len(sample.prompt_ids) for sample in whole])
     completions = np.array([len(sample.completion_ids) for sample in whole])
+    unlearnt = unlearnt_bytes(tokenizer, whole, characters_learnt_as_bytes(recipe.model.base))
     report = length_report(
         prompts,
         completions,
@@ -90,6 +92,7 @@ def measure_lengths(
         packed=packed,
         unfit=len(whole) - len(fitting),
         shares=(cover,),
+        warnings=[" ".join(each) for each in unlearnt],
     )
     return report, prompts + completions
 
@@ -112,6 +115,8 @@ def _shortened(
 
 def _usable(file: str, tasks: Mapping[str, Task]) -> Iterator[Record]:
     """The records to measure; raises DataError at the first one that cannot be used."""
+    if file.startswith("~"):
+        file = str(user_path(file))
     train = split_file(Path(file), TRAIN)
     found = read_records(train if train.is_file() else file, aliases=aliases(tasks))
     for number, record in enumerate(found, start=1):

@@ -9,28 +9,20 @@ other cuts. Kept in the user's cache folder, so that the next plan needs neither
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lexitrain.planning.estimate.rehearsal_cache import kept_rehearsal, rehearsal_key
 from lexitrain.planning.rehearsal.cut_shape import CutShape
 from lexitrain.planning.rehearsal.optimizer_state import update_work
-from lexitrain.planning.rehearsal.rehearsed_step import Memory, Work
+from lexitrain.planning.rehearsal.rehearsed_step import Work
 from lexitrain.planning.rehearsal.target import Target
-from lexitrain.storage import cache_folder, write_file
 
 if TYPE_CHECKING:
     from lexitrain.models import Architecture
-    from lexitrain.planning.rehearsal.rehearsed_step import Rehearsal
     from lexitrain.recipe import Recipe
 
 _QUANTITIES = ("flops", "bytes", "launches")
@@ -79,47 +71,19 @@ def step_costs(architecture: Architecture, recipe: Recipe, target: Target) -> St
     """
     chunk = recipe.step.head_chunk
     # The optimizer changes the update alone, which has a form of its own.
-    key = _key("forms", architecture, recipe, target, [_by_blocks(recipe, target)])
-    content = _cached(key, lambda: _fitted(architecture, recipe, target))
-    return StepCosts(
-        lines=tuple((kind, phase) for kind, phase in content["lines"]),
-        forms=np.array(content["forms"]),
-        update=(update_work(recipe.optimizer.name, content["sizes"]),),
-        head_chunk=chunk,
-        trainable_parameters=sum(content["sizes"]),
-        base_parameters=content["base_parameters"],
-    )
+    key = rehearsal_key("forms", architecture, recipe, target, [_by_blocks(recipe, target)])
 
+    def costs(content: dict[str, Any]) -> StepCosts:
+        return StepCosts(
+            lines=tuple((kind, phase) for kind, phase in content["lines"]),
+            forms=np.array(content["forms"]),
+            update=(update_work(recipe.optimizer.name, content["sizes"]),),
+            head_chunk=chunk,
+            trainable_parameters=sum(content["sizes"]),
+            base_parameters=content["base_parameters"],
+        )
 
-def peak_memory(
-    architecture: Architecture, recipe: Recipe, target: Target, steps: Sequence[Sequence[CutShape]]
-) -> Memory:
-    """The peak over these steps, rehearsed (from the cache where it was before).
-
-    Memory is released between cuts, so that the largest cuts decide: those with most positions, the longest rows and
-    most scored positions.
-    """
-    cuts = [cut for step in steps for cut in step]
-    largest = {
-        max(cuts, key=lambda cut: (cut.positions, cut.scored)),
-        max(cuts, key=lambda cut: (cut.cells, cut.scored)),
-        max(cuts, key=lambda cut: (cut.scored, cut.positions)),
-    }
-    step = sorted(largest, key=str)
-    if len(step) == 1 and any(len(each) > 1 for each in steps):
-        step *= 2  # the gradients of an earlier cut are there already
-    more = [recipe.optimizer.name, *(asdict(cut) for cut in step)]
-    key = _key("memory", architecture, recipe, target, more)
-    content = _cached(key, lambda: asdict(_rehearse(architecture, recipe, target, step).memory))
-    return Memory(**content)
-
-
-def _rehearse(
-    architecture: Architecture, recipe: Recipe, target: Target, cuts: Sequence[CutShape]
-) -> Rehearsal:
-    from lexitrain.planning.rehearsal.rehearse import rehearse
-
-    return rehearse(architecture, recipe, target, cuts)
+    return kept_rehearsal(key, lambda: _fitted(architecture, recipe, target), costs)
 
 
 def _by_blocks(recipe: Recipe, target: Target) -> bool:
@@ -193,59 +157,3 @@ def _sizes(architecture: Architecture, recipe: Recipe, trainable: int) -> list[i
     """Elements of each trained tensor; of a base with other projections only their sum is known."""
     sizes = architecture.decoder.adapter_sizes(recipe.lora.rank, recipe.lora.targets)
     return sizes if sum(sizes) == trainable else [trainable]
-
-
-# The cache
-
-
-def _key(
-    what: str,
-    architecture: Architecture,
-    recipe: Recipe,
-    target: Target,
-    more: Sequence[Any] = (),
-) -> str:
-    """Hash of all that decides a rehearsal, the code that is rehearsed included."""
-    step = recipe.step
-    parts = [
-        what,
-        architecture.fingerprint,
-        recipe.model.quantization,
-        recipe.lora.rank,
-        sorted(recipe.lora.targets),
-        recipe.lora.dropout > 0,
-        step.head_chunk,
-        step.gradient_checkpointing,
-        asdict(target),
-        list(more),
-        _code(),
-    ]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
-
-
-@cache
-def _code() -> str:
-    """Versions of the libraries and a hash of the files that are rehearsed."""
-    digest = hashlib.sha256()
-    for name in ("torch", "transformers", "peft", "bitsandbytes"):
-        try:
-            digest.update(f"{name} {version(name)}".encode())
-        except PackageNotFoundError:
-            digest.update(f"{name} -".encode())
-    source = Path(__file__).parents[2]
-    for room in ("models", "step", "batching", "planning"):
-        for path in sorted((source / room).rglob("*.py")):
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def _cached(key: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The content kept under `key`, made and kept where it is not there. A cache that cannot be used is no error."""
-    path = cache_folder("rehearsals") / f"{key}.json"
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        content = make()
-    with suppress(OSError):
-        write_file(path, json.dumps(content).encode())
-    return json.loads(json.dumps(content))

@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lexitrain.planning.devices.calibration import damaged_calibrations
+
 if TYPE_CHECKING:
     from lexitrain.planning.estimate.plan import Plan
 
@@ -17,7 +19,14 @@ def warnings_of(plan: Plan, folder: Path) -> list[str]:
         plan: what was foreseen.
         folder: where the run would be kept, for its free space.
     """
-    return [*_memory(plan), *_waste(plan), *_data(plan), *_disk(plan, folder), *_speed(plan)]
+    return [
+        *_memory(plan),
+        *_waste(plan),
+        *_data(plan),
+        *_disk(plan, folder),
+        *_speed(plan),
+        *_calibration(plan),
+    ]
 
 
 def _memory(plan: Plan) -> list[str]:
@@ -61,7 +70,7 @@ def _waste(plan: Plan) -> list[str]:
 
 
 def _data(plan: Plan) -> list[str]:
-    found: list[str] = []
+    found = list(plan.data.warnings)
     if plan.data.skipped:
         found.append(
             f"{plan.data.skipped:,} records do not fit data.max_length={plan.recipe.data.max_length} and are left out."
@@ -85,6 +94,16 @@ def _disk(plan: Plan, folder: Path) -> list[str]:
                 "checkpoints.keep."
             )
     return found
+
+
+def _calibration(plan: Plan) -> list[str]:
+    if plan.calibration is not None:
+        return []
+    return [
+        f"The measurement {path} is damaged or of another version and is not used: measure again with "
+        "`lexitrain plan --calibrate`."
+        for path in damaged_calibrations()
+    ]
 
 
 def _speed(plan: Plan) -> list[str]:
