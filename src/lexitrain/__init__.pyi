@@ -40,6 +40,9 @@ from .evaluation import (
     Answerer as Answerer,
 )
 from .evaluation import (
+    AskedConversations as AskedConversations,
+)
+from .evaluation import (
     ConversationEvaluation as ConversationEvaluation,
 )
 from .evaluation import (

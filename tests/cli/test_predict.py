@@ -61,7 +61,7 @@ def test_an_invalid_answer_is_printed_and_called_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     babbling = save_base(tmp_path / "base", tiny_model())
-    assert lexitrain(["predict", str(babbling), "cat", "--task", "vocabulary"]) == 0
+    assert lexitrain(["predict", str(babbling), "cat", "--task", "vocabulary"]) == 2
     captured = capsys.readouterr()
     assert captured.out.count("\n") == 1
     assert "not a valid answer: no JSON" in captured.err

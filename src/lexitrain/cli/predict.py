@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,9 +14,9 @@ from lexitrain.cli.evaluate import CUSTOM_TASK, TRUST_TASKS
 from lexitrain.errors import DataError, InputError
 
 if TYPE_CHECKING:
-    from lexitrain import Prediction
+    from lexitrain import Answerer, AskedConversations, Prediction
 
-_LINES = 32  # lines of a pipe, or conversations, that are answered together
+_LINES = 32  # lines of a pipe that are answered together
 
 
 def predict(
@@ -68,36 +68,43 @@ def predict(
         raise InputError("The text is empty.", where="TEXT")
     from lexitrain import Answerer, read_conversations
 
-    conversations, single = ([], text is not None)
-    if messages is not None:
-        conversations, single = read_conversations(messages)
+    conversations = None if messages is None else read_conversations(messages)
     answerer = Answerer(
         model, task, system=system, custom_tasks=custom_task or (), trust_tasks=trust_tasks
     )
     for name in answerer.unfinished:
         errors_console().print(f"not finished: {name} is used", markup=False, soft_wrap=True)
-    asked: Iterator[list[Any]] = iter([[text]]) if text is not None else _chunks(_lines())
-    answer: Callable[[Any], list[Prediction]] = answerer.answer
-    if messages is not None:
-        asked, answer = _chunks(iter(conversations)), answerer.answer_conversations
+    single = text is not None if conversations is None else conversations.single
     predictions: list[Prediction] = []
-    for chunk in asked:
-        for prediction in answer(chunk):
-            predictions.append(prediction)
-            if not as_json:
-                _print(prediction, whole=single)
+    for prediction in _answers(answerer, text, conversations):
+        predictions.append(prediction)
+        if not as_json:
+            _print(prediction, whole=single)
     if as_json:
         documents = [each.to_json() for each in predictions]
         print_json(documents[0] if single else documents)
     _end(predictions, single)
 
 
-def _lines() -> Iterator[str]:
-    """Lines of standard input that hold something."""
+def _answers(
+    answerer: Answerer, text: str | None, conversations: AskedConversations | None
+) -> Iterator[Prediction]:
+    if conversations is not None:
+        yield from answerer.answer_conversations(conversations.turns, places=conversations.places)
+    elif text is not None:
+        yield from answerer.answer([text], places=["TEXT"])
+    else:
+        for chunk in _chunks(_lines()):
+            places = [f"standard input:{number}" for number, _ in chunk]
+            yield from answerer.answer([line for _, line in chunk], places=places)
+
+
+def _lines() -> Iterator[tuple[int, str]]:
+    """Lines of standard input that hold something, with their numbers."""
     try:
-        for line in sys.stdin:
+        for number, line in enumerate(sys.stdin, start=1):
             if line.strip():
-                yield line
+                yield number, line
     except UnicodeDecodeError as error:
         raise DataError(
             f"It is not UTF-8 ({error.reason}).",
@@ -106,9 +113,9 @@ def _lines() -> Iterator[str]:
         ) from None
 
 
-def _chunks(asked: Iterator[Any]) -> Iterator[list[Any]]:
-    """One by one from a terminal, else many together."""
-    while chunk := list(islice(asked, 1 if sys.stdin.isatty() else _LINES)):
+def _chunks(lines: Iterator[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:
+    """One by one from a terminal, many from a pipe."""
+    while chunk := list(islice(lines, 1 if sys.stdin.isatty() else _LINES)):
         yield chunk
 
 

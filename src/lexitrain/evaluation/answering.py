@@ -106,18 +106,26 @@ class Answerer:
         self._aliases = aliases(tasks)
         self._renderer = Renderer(loaded.tokenizer, tasks, located.max_length)
 
-    def answer(self, texts: Sequence[str]) -> list[Prediction]:
+    def answer(
+        self, texts: Sequence[str], *, places: Sequence[str] | None = None
+    ) -> list[Prediction]:
         """The answer to each text, greedily; texts are answered together.
+
+        Args:
+            places: how errors name each text; by default as `texts[0]`.
 
         Raises:
             DataError: a text is empty or no Unicode text.
         """
+        named = places or [f"texts[{number}]" for number in range(len(texts))]
         if self._given_system is not None:
-            return self.answer_conversations(
-                [[{"role": "user", "content": text}] for text in texts]
-            )
+            turns = [[{"role": "user", "content": text}] for text in texts]
+            return self.answer_conversations(turns, places=named)
         task = self.task
-        records = [self._record({"input": text, "output": _ANSWER}) for text in texts]
+        records = [
+            self._record({"input": text, "output": _ANSWER}, place)
+            for text, place in zip(texts, named, strict=True)
+        ]
         prompts = [self._renderer.prompt_ids(record) for record in records]
         said = ask(self._model, self._renderer, task, prompts)
         return [
@@ -125,52 +133,63 @@ class Answerer:
             for record, text in zip(records, said, strict=True)
         ]
 
-    def answer_conversations(self, conversations: Sequence[Sequence[Message]]) -> list[Prediction]:
+    def answer_conversations(
+        self,
+        conversations: Sequence[Sequence[Message]],
+        *,
+        places: Sequence[str] | None = None,
+    ) -> list[Prediction]:
         """The model's next turn in each conversation, greedily.
 
         An answer that begins like JSON must be a valid one of the task; other text is taken as it is.
 
         Args:
             conversations: turns as `{"role", "content"}`, the learner's turn last.
+            places: how errors name each conversation; by default as `conversations[0]`.
 
         Raises:
             DataError: a turn cannot be used, the last one is the tutor's, or the conversation has a system turn and
                 the `Answerer` was given one too.
         """
-        records = [self._conversation(turns) for turns in conversations]
+        named = places or [f"conversations[{number}]" for number in range(len(conversations))]
+        records = [
+            self._conversation(turns, place)
+            for turns, place in zip(conversations, named, strict=True)
+        ]
         prompts = [self._prompt(record) for record in records]
         longest = self._renderer.max_length
         said = ask(self._model, self._renderer, self.task, prompts, maximum_tokens=longest)
         return [self._reply(record, text) for record, text in zip(records, said, strict=True)]
 
-    def _conversation(self, turns: Sequence[Message]) -> Record:
+    def _conversation(self, turns: Sequence[Message], where: str) -> Record:
         roles = [_role(turn) for turn in turns]
         if not roles or roles[-1] not in {"user", "human"}:
             last = f"The last turn is that of {roles[-1]!r}" if roles else "There is no turn"
             raise DataError(
                 f"{last}: there is nothing to answer.",
-                where="messages",
+                where=where,
                 fix="End with the turn that is to be answered, one of the role user.",
             )
         if self._given_system is not None and roles[0] == "system":
             raise DataError(
                 "The conversation has a system turn of its own, and another one was given.",
-                where="--system",
-                fix="Leave one of the two out.",
+                where=where,
+                fix="Leave one of the two out: the turn, or --system.",
             )
         if "from" in turns[-1]:
             answer = {"from": "gpt", "value": _ANSWER}
-            return self._record({"conversations": [*turns, answer]})
-        return self._record({"messages": [*turns, {"role": "assistant", "content": _ANSWER}]})
+            return self._record({"conversations": [*turns, answer]}, where)
+        answer = {"role": "assistant", "content": _ANSWER}
+        return self._record({"messages": [*turns, answer]}, where)
 
-    def _record(self, row: dict[str, Any]) -> Record:
+    def _record(self, row: dict[str, Any], where: str) -> Record:
         """The record of a row, by the rules and with the tidy text of `data prepare`."""
         try:
             record = tidy_record({"task": self.task.short, **row}, self._aliases, None)[0]
         except BadRow as error:
-            raise DataError(f"This cannot be asked: {error}.", where="input") from None
+            raise DataError(f"This cannot be asked: {error}.", where=where) from None
         if not record.input:
-            raise DataError("The text is empty.", where="input")
+            raise DataError("The text is empty.", where=where)
         return record
 
     def _prompt(self, record: Record) -> Ids:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,8 +15,23 @@ Turns = list[dict[str, Any]]
 _KEYS = ("messages", "conversations")
 
 
-def read_conversations(source: str | Path) -> tuple[list[Turns], bool]:
-    """The conversations of a file, each as its turns, and whether the file is a single one.
+@dataclass(frozen=True, slots=True)
+class AskedConversations:
+    """Conversations of a file.
+
+    Attributes:
+        turns: of each conversation.
+        places: of each, as an error names it.
+        single: whether the file is one conversation, not a list of them.
+    """
+
+    turns: tuple[Turns, ...]
+    places: tuple[str, ...]
+    single: bool
+
+
+def read_conversations(source: str | Path) -> AskedConversations:
+    """The conversations of a file.
 
     A conversation is a list of turns `{"role", "content"}` (or `{"from", "value"}`), or an object that holds one under
     `messages` or `conversations` and nothing else. A file that ends in .jsonl, or is no single JSON document, holds one
@@ -30,19 +46,21 @@ def read_conversations(source: str | Path) -> tuple[list[Turns], bool]:
     name = "standard input" if str(source) == "-" else str(user_path(source))
     text = _text(source, name)
     whole = None if name.endswith(".jsonl") else _loaded(text)
-    if whole is not None:
-        several = isinstance(whole, list) and whole and not _is_turn(whole[0])
-        items = cast("list[object]", whole) if several else [whole]
-        places = [f"{name}, element {number}" for number in range(1, len(items) + 1)]
-        single = not several
-        return [_turns(item, at) for item, at in zip(items, places, strict=True)], single
-    found: list[Turns] = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            found.append(_turns(_line(line, f"{name}:{number}"), f"{name}:{number}"))
+    single = isinstance(whole, dict) or (
+        isinstance(whole, list) and _is_turn(next(iter(whole), {}))
+    )
+    if single:
+        found = [(name, whole)]
+    elif isinstance(whole, list):
+        elements = cast("list[object]", whole)
+        found = [(f"{name}, element {number}", each) for number, each in enumerate(elements, 1)]
+    else:
+        lines = ((f"{name}:{n}", line) for n, line in enumerate(text.split("\n"), 1))
+        found = [(place, _line(line, place)) for place, line in lines if line.strip()]
     if not found:
         raise DataError("There is no conversation.", where=name)
-    return found, False
+    turns = tuple(_turns(each, place) for place, each in found)
+    return AskedConversations(turns, tuple(place for place, _ in found), single)
 
 
 def _text(source: str | Path, name: str) -> str:

@@ -63,21 +63,40 @@ def recipe_names() -> list[str]:
     return [name for name in order if name in found] + sorted(found - set(order))
 
 
-def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(
+    name_or_path: str | Path, overrides: Sequence[str] = (), *, trust_tasks: bool = False
+) -> Recipe:
     """Read a shipped recipe or a YAML file and apply overrides.
 
     Args:
         name_or_path: name of a shipped recipe, or the path of a YAML file.
         overrides: `section.field=value` strings, applied last, in order.
+        trust_tasks: take over the tasks of the user's own (code) that the recipe in a run's folder names.
 
     Raises:
-        RecipeError: unknown recipe, unreadable YAML, unknown or contradictory key, value out of its limits.
+        RecipeError: unknown recipe, unreadable YAML, unknown or contradictory key, value out of its limits, or the
+            recipe of a run that names tasks of its own.
     """
     settings = _Settings()
     _read_into(settings, _find(str(name_or_path)), ())
     for text in overrides:
         _override(settings, text)
-    return _with_whole_paths(_build(settings))
+    recipe = _with_whole_paths(_build(settings))
+    if recipe.data.custom_tasks and not trust_tasks:
+        _refuse_tasks_of_a_run(settings.place(("data", "custom_tasks")) or "")
+    return recipe
+
+
+def _refuse_tasks_of_a_run(place: str) -> None:
+    """A run folder may come from anybody, and a task is code: who wants it run names it himself."""
+    file = Path(place.rpartition(":")[0])
+    beside = ("data.json", "environment.json", "events.jsonl", "checkpoints", "adapter")
+    if file.name == "recipe.yaml" and any((file.parent / name).exists() for name in beside):
+        raise RecipeError(
+            "This is the recipe of a run, and it names tasks of its own, which are code and would be executed.",
+            where=place,
+            fix="If you trust whoever made the run, name them yourself: --set 'data.custom_tasks=[FILE.py]'",
+        )
 
 
 def _with_whole_paths(recipe: Recipe) -> Recipe:

@@ -13,14 +13,13 @@ from lexitrain.tasks.metrics.scores import (
     pooled_mean,
     texts,
 )
-from lexitrain.tasks.own_tasks import OwnTasks, own_tasks
+from lexitrain.tasks.own_tasks import own_tasks
 from lexitrain.tasks.registry import aliases, find_task, registry, unknown_task
 from lexitrain.tasks.task import Answer, Message, Targets, Task
 
 __all__ = [
     "Answer",
     "Message",
-    "OwnTasks",
     "Score",
     "Targets",
     "Task",

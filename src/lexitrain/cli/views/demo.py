@@ -40,8 +40,8 @@ def print_scores(before_report: EvaluationReport, after_report: EvaluationReport
     out.print(table)
     out.print(
         f"\nJSON validity over all tasks: {number(before.validity)} before, {number(after.validity)} after. Scored on "
-        "records that training never saw. –: not defined. Trivial: most frequent level, mean score, unchanged sentence, "
-        "most frequent reply."
+        "records that training never saw. –: not defined. Trivial: most frequent level, mean score, unchanged "
+        "sentence, most frequent reply."
     )
 
 
