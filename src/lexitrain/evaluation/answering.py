@@ -7,7 +7,7 @@ is, token for token, the one that training put before an answer.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -200,9 +200,8 @@ class Answerer:
 
     def _reply(self, record: Record, text: str) -> Prediction:
         turns = tuple((record.messages or ())[:-1])
-        problem = None if text.strip() else "the answer is empty"
-        if text.lstrip().startswith("{"):
-            problem = self.task.invalid(text)
+        said = (*turns, {"role": "assistant", "content": text})
+        problem = self.task.check(replace(record, messages=said))  # the rule for what is learnt
         question = [turn["content"] for turn in turns if turn["role"] == "user"][-1]
         answer = self.task.parse(text)
         return Prediction(self.task.short, question, answer, text, problem, turns)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from lexitrain.evaluation.answering import ask
 from lexitrain.evaluation.task_scores import is_better, score_json
 from lexitrain.evaluation.turn_loss import turn_losses
+from lexitrain.evaluation.turns import is_learnt
 from lexitrain.tasks import Score, Task, bootstrap, chrf, most_frequent, pooled_mean
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def trivial_turns(
         for record in train
         if record.task == task.short and record.messages is not None
         for turn in record.messages
-        if turn["role"] == "assistant" and task.parse(turn["content"]) is None
+        if is_learnt(turn) and task.parse(turn["content"]) is None
     ]
     if not said:
         return {}

@@ -6,10 +6,10 @@ token: the same shortening, the same pieces, and only turns whose loss counts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -59,7 +59,7 @@ def turns_of(renderer: Renderer, row: int, record: Record) -> tuple[Sample, list
     task = renderer.task(record)
     spans = supervised_spans(sample)
     texts = [_text(renderer, tokens[start:end]) for start, end in spans]
-    ends = _places(record, texts)
+    ends = _places(record, len(spans))
     turns: list[Turn] = []
     for number, ((start, end), text, place) in enumerate(
         zip(spans, texts, ends, strict=True), start=1
@@ -82,17 +82,12 @@ def _text(renderer: Renderer, ids: Ids) -> str:
     return renderer.tokenizer.decode(kept, clean_up_tokenization_spaces=False)
 
 
-def _places(record: Record, texts: Sequence[str]) -> list[int | None]:
-    """For each supervised text the number of the record's turns up to it; None where it cannot be told."""
-    messages = record.messages or ()
-    answers = [place for place, turn in enumerate(messages, 1) if turn["role"] == "assistant"]
-    if len(answers) == len(texts):
-        return list(answers)
-    left = iter(answers)  # some answers have no loss
-    return [
-        next(
-            (place for place in left if messages[place - 1]["content"].strip() == text.strip()),
-            None,
-        )
-        for text in texts
-    ]
+def is_learnt(turn: Mapping[str, Any]) -> bool:
+    """Whether a turn of a conversation is supervised: an answer, unless it has weight 0."""
+    return turn["role"] == "assistant" and turn.get("weight") != 0
+
+
+def _places(record: Record, count: int) -> list[int | None]:
+    """For each supervised turn the number of the record's turns up to it; None where it cannot be told."""
+    learnt = [place for place, turn in enumerate(record.messages or (), 1) if is_learnt(turn)]
+    return [*learnt] if len(learnt) == count else [None] * count
