@@ -13,6 +13,9 @@ __all__ = ["data_dir", "recipe_of", "tiny_base"]
 # work. Set before PyTorch is imported; processes that tests start inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# No test asks the Hub, nor waits to find out that it cannot be asked.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
 
 def pytest_configure() -> None:
     """A shell starts what it runs in the background with SIGINT ignored, and children inherit that."""

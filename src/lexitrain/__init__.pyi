@@ -40,6 +40,12 @@ from .evaluation import (
     Answerer as Answerer,
 )
 from .evaluation import (
+    AskedConversations as AskedConversations,
+)
+from .evaluation import (
+    ConversationEvaluation as ConversationEvaluation,
+)
+from .evaluation import (
     Evaluation as Evaluation,
 )
 from .evaluation import (
@@ -59,6 +65,9 @@ from .evaluation import (
 )
 from .evaluation import (
     evaluate as evaluate,
+)
+from .evaluation import (
+    read_conversations as read_conversations,
 )
 from .planning import (
     Band as Band,

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from lexitrain.cli.main import run as lexitrain
+from lexitrain.records.record import Record
 from tests.taught import RECORDS, save_base, save_records, save_run, taught_model
 
 
@@ -100,3 +101,38 @@ def test_other_records_under_the_same_name_keep_their_own_evaluation(
     assert names[0] == "test"
     assert names[1].startswith("test-")
     assert len(names) == 2
+
+
+def test_what_is_not_defined_is_a_dash_and_null(
+    base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    """A fluency model without a valid answer has no correlation, and the reasons of its answers are told."""
+    save_records(tmp_path / "fluency.jsonl", RECORDS[:2])
+    monkeypatch.setattr("lexitrain.evaluation.scoring.ask", lambda *_, **__: ["no", "never"])
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert lexitrain(["evaluate", str(base), "--data", "~/fluency.jsonl"]) == 0
+    shown = capsys.readouterr().out
+    row = next(line for line in shown.splitlines() if " pearson " in line)
+    assert row.split() == ["pearson", "–", "–", "0.000", ">", "0.90", "0"]
+    assert "Invalid in fluency: 2 × no JSON (Expecting value); e.g. row 0: no" in shown
+    assert lexitrain(["evaluate", str(base), "--data", "~/fluency.jsonl", "--json"]) == 0
+    pearson = json.loads(capsys.readouterr().out)["tasks"]["fluency"]["scores"]["pearson"]
+    assert pearson["value"] is pearson["low"] is pearson["high"] is pearson["met"] is None
+    assert pearson["n"] == 0
+
+
+def test_conversations_are_rows_of_their_own_and_their_turns_are_kept(
+    base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    turns = ({"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"})
+    talk = Record("dialogue", "Hi", None, {}, turns)
+    data = save_records(tmp_path / "talks.jsonl", (talk, RECORDS[5]))
+    run = save_run(tmp_path / "run", base)
+    assert lexitrain(["evaluate", str(run.path), "--data", str(data)]) == 0
+    shown = capsys.readouterr().out
+    assert "dialogue, conversations" in shown
+    assert "2 records" in shown
+    lines = (run.evaluation / "talks.answers.jsonl").read_text(encoding="utf-8").splitlines()
+    kept = [json.loads(line) for line in lines]
+    assert [(each["row"], each.get("turn")) for each in kept] == [(1, None), (0, 1)]
+    assert kept[1]["loss"] > 0

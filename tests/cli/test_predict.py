@@ -61,7 +61,7 @@ def test_an_invalid_answer_is_printed_and_called_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     babbling = save_base(tmp_path / "base", tiny_model())
-    assert lexitrain(["predict", str(babbling), "cat", "--task", "vocabulary"]) == 0
+    assert lexitrain(["predict", str(babbling), "cat", "--task", "vocabulary"]) == 2
     captured = capsys.readouterr()
     assert captured.out.count("\n") == 1
     assert "not a valid answer: no JSON" in captured.err
@@ -80,3 +80,113 @@ def test_a_mistake_is_one_message_and_exit_code_2(
 ):
     assert lexitrain(["predict", str(base), *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_one_invalid_line_among_others_ends_with_code_2_after_all_are_answered(
+    base: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("sys.stdin", io.StringIO("cat\nHe go.\ngarden\n"))
+    monkeypatch.setattr(
+        "lexitrain.evaluation.answering.ask",
+        lambda *_, **__: ['{"level":"A1","key_words":[]}', "no", '{"level":"B1","key_words":[]}'],
+    )
+    assert lexitrain(["predict", str(base), "--task", "vocabulary"]) == 2
+    captured = capsys.readouterr()
+    assert len(captured.out.splitlines()) == 3
+    assert "1 of 3 answers are not valid" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [("cat\n\nhalf \ud800\n", "standard input:3"), ("cat\n\u200b\n", "standard input:2")],
+)
+def test_a_line_that_cannot_be_asked_is_named(
+    base: Path,
+    text: str,
+    place: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    assert lexitrain(["predict", str(base), "--task", "vocabulary"]) == 2
+    assert place in capsys.readouterr().err
+
+
+def test_half_a_character_on_the_command_line_is_refused(
+    base: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert lexitrain(["predict", str(base), "a\udcff", "--task", "grammar"]) == 2
+    assert "half a surrogate pair" in capsys.readouterr().err
+
+
+TURNS = '[{"role": "user", "content": "Hi"}]'
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "answers"),
+    [
+        ("one.json", TURNS, None),
+        ("one.json", f'{{"messages": {TURNS}}}', None),
+        ("list.json", f"[{TURNS}, {TURNS}]", 2),
+        ("lines.jsonl", f'{TURNS}\n\n{{"messages": {TURNS}}}\n', 2),
+        ("lines.jsonl", TURNS, 1),
+        ("lines.txt", f"\ufeff{TURNS}\n{TURNS}\n", 2),
+    ],
+)
+def test_conversations_of_a_file_are_answered(
+    base: Path,
+    tmp_path: Path,
+    name: str,
+    content: str,
+    answers: int | None,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(
+        "lexitrain.evaluation.answering.ask", lambda *given, **_: ["Hello!"] * len(given[3])
+    )
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    ask = ["predict", str(base), "--task", "dialogue", "--messages", f"~/{name}", "--json"]
+    assert lexitrain(ask) == 0
+    document = json.loads(capsys.readouterr().out)
+    found = [document] if answers is None else document
+    assert len(found) == (answers or 1)
+    assert all(each["text"] == "Hello!" and each["valid"] for each in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.jsonl", TURNS + '\n{"a"\n', "a.jsonl:2: This is no JSON"),
+        ("a.jsonl", TURNS + '\n["hi"]\n', "a.jsonl:2: This is no conversation"),
+        ("a.json", f"[{TURNS}, 3]", "a.json, element 2: This is no conversation"),
+        ("a.json", f'{{"messages": {TURNS}, "tools": []}}', "an object with messages, tools"),
+        ("a.json", '[{"role": "assistant", "content": "Hi"}]', "a.json: The last turn is that of"),
+        ("a.json", "[]", "There is no conversation"),
+        ("a.jsonl", "\n", "There is no conversation"),
+    ],
+)
+def test_what_is_wrong_with_a_file_of_conversations_is_said(
+    base: Path,
+    tmp_path: Path,
+    name: str,
+    content: str,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+):
+    path = tmp_path / name
+    path.write_text(content)
+    assert lexitrain(["predict", str(base), "--task", "dialogue", "--messages", str(path)]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_latin_1_and_both_kinds_of_text_are_refused(
+    base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    path = tmp_path / "a.json"
+    path.write_bytes('[{"role": "user", "content": "café"}]'.encode("latin-1"))
+    assert lexitrain(["predict", str(base), "--task", "dialogue", "--messages", str(path)]) == 2
+    assert "iconv" in capsys.readouterr().err
+    assert lexitrain(["predict", str(base), "cat", "--messages", str(path)]) == 2
+    assert "not both" in capsys.readouterr().err

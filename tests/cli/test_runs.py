@@ -142,3 +142,28 @@ def test_prune_keeps_the_newest_intact_ones_and_the_best(
         os.truncate(run.checkpoint(step) / "adapter.bin", 5)
     assert lexitrain(["runs", "prune", str(tmp_path), "--keep", "1"]) == 0
     assert run.checkpoint_steps() == [20, 30]  # the last ones are left to whoever can mend them
+
+
+@pytest.mark.parametrize(
+    ("word", "fix"),
+    [
+        ("verfy", "Did you mean `lexitrain runs verify`?"),
+        ("compare", "Commands: list, verify, prune"),
+        ("report", "Commands: list, verify, prune"),
+    ],
+)
+def test_a_word_that_is_no_command_and_no_folder_is_refused(
+    word: str,
+    fix: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert lexitrain(["runs", word, "a", "b"]) == 2
+    shown = capsys.readouterr().err
+    assert f"no command '{word}'" in shown
+    assert fix in shown
+    assert "prune`?" not in shown  # nobody is led to deleting
+    make_run(tmp_path / word / "a")
+    assert lexitrain(["runs", word, "--json"]) == 0

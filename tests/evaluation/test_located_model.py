@@ -8,6 +8,7 @@ import torch
 
 from lexitrain.errors import InputError
 from lexitrain.evaluation.located_model import load_model, locate_model
+from lexitrain.runs.checkpoints import Checkpoints
 from lexitrain.runs.folder import Run
 from tests.taught import save_run
 from tests.tiny import tiny_tokenizer
@@ -82,6 +83,51 @@ def test_what_is_not_there_is_said(base: Path, tmp_path: Path):
     (run.adapter / "adapter_config.json").unlink()
     with pytest.raises(InputError, match="no adapter yet"):
         locate_model(Run(run.path).path)
+
+
+def stopped(run: Run) -> None:
+    """The run as one that was stopped: checkpoints, no adapter; each step's weights are its own."""
+    files = {path.name: path.read_bytes() for path in run.adapter.iterdir() if path.is_file()}
+    kept = {name: files[name] for name in ("adapter_model.safetensors", "adapter_config.json")}
+    checkpoints = Checkpoints(run.checkpoints, keep=3)
+    checkpoints.save_best(5, kept, {"validation_loss": 1.0})
+    checkpoints.save(5, {**kept, "state.json": b"{}"})
+    checkpoints.save(10, {**kept, "state.json": b"{}"})
+    for path in run.adapter.iterdir():
+        path.unlink()
+
+
+def test_a_stopped_run_stands_for_its_best_checkpoint_and_says_so(base: Path, tmp_path: Path):
+    run = save_run(tmp_path / "run", base, scale=0.5)
+    whole = logits(load_model(locate_model(run.path)).model)
+    assert locate_model(run.path).unfinished == ()
+    stopped(run)
+    subject = locate_model(run.path)
+    assert subject.unfinished == ("checkpoints/best-000005",)
+    assert torch.equal(logits(load_model(subject).model), whole)
+    best = run.checkpoints / "best-000005" / "adapter_model.safetensors"
+    best.write_bytes(best.read_bytes()[:-1])
+    assert locate_model(run.path).unfinished == ("checkpoints/step-000010",)
+    (run.checkpoints / "step-000010" / "MANIFEST.json").write_text("{}")
+    assert locate_model(run.path).unfinished == ("checkpoints/step-000005",)
+    (run.checkpoints / "step-000005" / "MANIFEST.json").unlink()
+    with pytest.raises(InputError, match=r"no adapter yet.*best-000005"):
+        locate_model(run.path)
+
+
+def test_parts_that_have_not_finished_are_named_by_their_folder(base: Path, tmp_path: Path):
+    save_run(tmp_path / "run/grammar", base, tasks=("grammar",))
+    stopped(save_run(tmp_path / "run/fluency", base, tasks=("fluency",)))
+    subject = locate_model(tmp_path / "run")
+    assert subject.unfinished == ("fluency/checkpoints/best-000005",)
+
+
+def test_a_checkpoint_of_a_run_knows_its_run(base: Path, tmp_path: Path):
+    run = save_run(tmp_path / "run", base)
+    stopped(run)
+    subject = locate_model(run.checkpoints / "best-000005")
+    assert subject.run is not None
+    assert subject.max_length == 256
 
 
 def test_a_name_is_a_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

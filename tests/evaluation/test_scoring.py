@@ -8,8 +8,9 @@ import pytest
 from lexitrain.errors import InputError
 from lexitrain.evaluation import Evaluation
 from lexitrain.evaluation.scoring import evaluate_records
+from lexitrain.evaluation.task_scores import Answered, TaskEvaluation
 from lexitrain.records.record import Record
-from lexitrain.tasks import registry
+from lexitrain.tasks import Score, registry
 from tests.taught import RECORDS, taught_model
 from tests.tiny import tiny_model, tiny_tokenizer
 
@@ -70,11 +71,35 @@ def test_what_cannot_be_scored_is_counted():
     messages = ({"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"})
     chat = Record("dialogue", "Hi", None, {}, messages)
     broken = replace(RECORDS[2], output={"level": "Z9"})
-    result = evaluated(taught_model(), (*ROWS, (7, chat), (8, broken)))
-    assert result.n == 7
+    unanswered = Record("dialogue", "Hi", None, {}, messages[:1])
+    result = evaluated(taught_model(), (*ROWS, (7, chat), (8, broken), (9, unanswered)))
+    assert result.n == 8
     assert sum(result.unscored.values()) == 2
     with pytest.raises(InputError, match="No record can be scored"):
-        evaluated(taught_model(), ((0, chat),))
+        evaluated(taught_model(), ((0, broken), (1, unanswered)))
+
+
+def test_the_reasons_of_invalid_answers_are_grouped_the_most_frequent_first():
+    texts = [
+        "",
+        "x",
+        '{"level": "Z9", "key_words": []}',
+        '{"a": 1',
+        '{"level": "D", "key_words": []}',
+    ]
+    task, record = TASKS["vocabulary"], RECORDS[2]
+    answers = [
+        Answered(row, record, {}, text, None, task.invalid(text)) for row, text in enumerate(texts)
+    ]
+    validity = Score(0.0, 0.0, 0.0, 5)
+    evaluation = TaskEvaluation("vocabulary", validity, {}, {}, {}, frozenset(), answers, 0.0)
+    told = [(each.count, each.reason, each.example.row) for each in evaluation.invalid]
+    assert told[:2] == [
+        (2, "no JSON (Expecting value)", 0),
+        (2, "answer.level is not one of A1, A2, B1, B2, C1, C2", 2),
+    ]
+    assert told[2][0] == 1
+    assert evaluation.to_json()["invalid"][0]["example"] == {"row": 0, "text": ""}
 
 
 def test_adapters_are_changed_before_each_task():

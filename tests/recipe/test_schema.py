@@ -19,7 +19,7 @@ import lexitrain.models.loading as base_module
 import lexitrain.runs.checkpoints as checkpoints_module
 import lexitrain.step.training_step as step_module
 import lexitrain.training.loop as loop_module
-from lexitrain.recipe.schema import recipe_fields
+from lexitrain.recipe.schema import DataSection, recipe_fields, training_differences
 from lexitrain.recipe.yaml_file import load_recipe
 from lexitrain.runs.folder import Run
 from lexitrain.training import train
@@ -45,6 +45,7 @@ CHANGES = {
     "data.tasks": ("[grammar]", "tasks"),
     "data.task_weights": ("{fluency: 3}", "total steps"),
     "data.custom_tasks": ("[TASK_FILE]", "tasks known"),
+    "data.system": ("Be kind.", "weights"),
     "data.adapters": ("per_task", "adapters"),
     "data.workers": ("1", "workers"),
     "step.effective_batch": ("8", "total steps"),
@@ -98,8 +99,20 @@ task = Style()
 Observation = dict[str, Any]
 
 
+#: Fields whose effect shows only where the data hold a conversation without a system turn.
+NEEDS_CONVERSATIONS = {"data.system"}
+CONVERSATION = (
+    '{"task": "grammar", "input": "Hi", "metadata": {}, "messages": '
+    '[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]}\n'
+)
+
+
 def observe(
-    recipe_overrides: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+    recipe_overrides: list[str],
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    conversations: bool = False,
 ) -> Observation:
     """Train a tiny run and say everything about it that a field could change."""
     seen: Observation = dict.fromkeys(["mirror", "head chunk", "recomputation"])
@@ -124,7 +137,10 @@ def observe(
         spy(step_module, "use_attention", lambda _, kind: seen.update(attention=kind))
         spy(loop_module, "Prefetch", lambda *args: seen.update(workers=args[3]))
         recipe = load_recipe("demo", recipe_overrides)
-        write_data(folder / "data")
+        data = write_data(folder / "data")
+        if conversations:
+            with (data / "train.jsonl").open("a") as file:
+                file.write(CONVERSATION)
         seen["revision asked for"] = asked_for(recipe.model.revision, monkeypatch)
         result = train(recipe, folder / "data", folder / "run")
         if recipe.checkpoints.mirror:
@@ -237,10 +253,33 @@ def test_changing_a_field_changes_what_it_is_for(
     if field == "data.custom_tasks":
         prove_custom_tasks(material["TASK_FILE"])
         return
-    if tuple(common) not in unchanged:
-        unchanged[tuple(common)] = observe(common, tmp_path / "before", monkeypatch)
-    after = observe([*common, f"{field}={value}"], tmp_path / "after", monkeypatch)
-    assert unchanged[tuple(common)][observation] != after[observation]
+    talks = field in NEEDS_CONVERSATIONS
+    key = (*common, str(talks))
+    if key not in unchanged:
+        before = observe(common, tmp_path / "before", monkeypatch, conversations=talks)
+        unchanged[key] = before
+    changed = [*common, f"{field}={value}"]
+    after = observe(changed, tmp_path / "after", monkeypatch, conversations=talks)
+    assert unchanged[key][observation] != after[observation]
+
+
+def test_a_system_text_is_shown_a_word_for_none_or_refused() -> None:
+    for text, meant in (("Be kind.", "Be kind."), ("None", "none"), (" a ", "a"), ("e\u0301", "é")):
+        assert DataSection(system=text).system == meant
+    for text in ("", "  "):
+        with pytest.raises(ValueError, match="write none"):
+            DataSection(system=text)
+    with pytest.raises(ValueError, match=r"surrogate|unicode"):
+        DataSection(system="a\ud800")
+
+
+def test_where_the_file_of_a_task_lies_is_no_change_of_training() -> None:
+    here, there, other = (
+        load_recipe("demo", [f"data.custom_tasks=[{path}]"])
+        for path in ("/a/x.py", "/b/x.py", "y.py")
+    )
+    assert training_differences(here, there) == []
+    assert len(training_differences(here, other)) == 1
 
 
 def prove_custom_tasks(path: str) -> None:

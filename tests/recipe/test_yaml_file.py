@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 
 from lexitrain.errors import InputError
 from lexitrain.recipe.schema import Recipe, recipe_fields, training_differences
-from lexitrain.recipe.yaml_file import load_recipe, recipe_from_yaml, recipe_names, recipe_to_yaml
+from lexitrain.recipe.yaml_file import (
+    _OTHER_NAMES,  # pyright: ignore[reportPrivateUsage]
+    load_recipe,
+    recipe_from_yaml,
+    recipe_names,
+    recipe_to_yaml,
+)
 
 SMALL, LARGE = "Qwen/Qwen2.5-0.5B-Instruct", "Qwen/Qwen2.5-1.5B-Instruct"
 
@@ -134,6 +140,10 @@ def test_overrides_come_last_and_in_order() -> None:
         ("seed: 1\nseed: 2\n", 2, "given twice", ""),
         ("- seed\n", 1, "a mapping of sections", ""),
         ("seed: [1\n", 2, "not valid YAML", ""),
+        ("lora: {r: 8}\n", 1, "Unknown key lora.r.", "Did you mean lora.rank?"),
+        ("lr: 3e-4\n", 1, "Unknown key lr.", "Did you mean optimizer.learning_rate?"),
+        ("lora: {xyz: 8}\n", 1, "Unknown key lora.xyz.", "Fields of lora: lora.rank, lora.alpha"),
+        ("data: {system: ' '}\n", 1, "write none", ""),
         ("extends: fats\n", None, "There is no recipe 'fats'", "Did you mean fast"),
         ("extends: [fast]\n", 1, "extends takes the name of one recipe", ""),
         ("lora: {rank: 2026-13-45}\n", None, "month must be", ""),
@@ -210,3 +220,32 @@ def test_a_recipe_cannot_be_changed_in_place() -> None:
     recipe: Recipe = load_recipe("fast")
     with pytest.raises(ValueError, match="frozen"):
         recipe.seed = 3  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_names_that_other_trainers_give_lead_to_fields_that_exist() -> None:
+    fields = {dotted for dotted, _ in recipe_fields()}
+    assert set(_OTHER_NAMES.values()) <= fields
+    assert not set(_OTHER_NAMES) & {dotted.rpartition(".")[2] for dotted in fields}
+
+
+def test_the_file_of_a_task_is_remembered_by_its_whole_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = load_recipe("demo", ["data.custom_tasks=[sub/mine.py, 'package.tasks:Mine']"])
+    assert recipe.data.custom_tasks == (str(tmp_path / "sub" / "mine.py"), "package.tasks:Mine")
+
+
+def test_the_recipe_in_a_run_folder_brings_no_code_that_nobody_named(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("data: {custom_tasks: [evil.py]}\n")
+    assert load_recipe(path).data.custom_tasks  # a recipe alone is the user's
+    (tmp_path / "events.jsonl").write_text("")
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("extends: recipe.yaml\nseed: 3\n")
+    for file in (path, mine):
+        with pytest.raises(InputError, match="recipe of a run") as caught:
+            load_recipe(file)
+        assert caught.value.where == f"{path}:1"
+        assert load_recipe(file, ["data.custom_tasks=[mine.py]"]).data.custom_tasks
+        assert load_recipe(file, trust_tasks=True).data.custom_tasks

@@ -4,6 +4,7 @@ import pytest
 
 from lexitrain.records.prepared import read_split
 from lexitrain.records.record import Record
+from lexitrain.tasks import bootstrap
 from lexitrain.tasks.grammar import Grammar
 from tests.corpora import real_data
 
@@ -53,8 +54,21 @@ def test_unchanged_sentence_and_invalid_answer():
 
 
 def test_a_correct_sentence_left_alone_is_perfect():
-    scores = TASK.scores([grammar("He goes", "He goes")], [said("He goes")])
-    assert (scores["precision"], scores["recall"], scores["f0.5"]) == (1, 1, 1)
+    record = grammar("He goes", "He goes")
+    scores = TASK.scores([record], [said("He goes")])
+    assert scores["exact_match"] == 1
+    # There was nothing to correct and nothing was corrected: no share of edits is right or missed.
+    assert (scores["precision"], scores["recall"], scores["f0.5"]) == (None, None, None)
+    scores = TASK.scores([record], [said("He went")])
+    assert (scores["precision"], scores["recall"], scores["f0.5"]) == (0, None, 0)
+
+
+def test_a_score_counts_the_records_that_it_is_about():
+    records = [grammar("He goes", "He goes"), grammar("He go", "He goes"), grammar("I am", "I am")]
+    answers = [said("He goes"), said("He goes"), said("I was")]
+    found = TASK.statistics(records, answers)
+    counted = {name: bootstrap(statistic, 3).n for name, statistic in found.items()}
+    assert counted == {"precision": 2, "recall": 1, "f0.5": 2, "gleu": 3, "exact_match": 3}
 
 
 def test_the_source_of_a_conversation_is_the_text_of_its_question():

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from lexitrain.errors import InputError
 from lexitrain.records.record import Record
+from lexitrain.tasks import bootstrap
 from lexitrain.tasks.dialogue import Dialogue
 from lexitrain.tasks.explanation import Explanation
 from lexitrain.tasks.fluency import Fluency
@@ -20,7 +22,18 @@ def test_fluency_scores_an_invalid_answer_as_the_worst_error():
     assert task.scores(records, right) == pytest.approx({"mae": 0.0, "pearson": 1.0})
     scores = task.scores(records, [None, None, right[2]])
     assert scores["mae"] == pytest.approx((0.9 + 0.8) / 3)
-    assert scores["pearson"] < 0
+    assert scores["pearson"] is None  # one valid answer correlates with nothing
+
+
+def test_fluency_correlates_over_the_valid_answers_and_counts_them():
+    task, records = Fluency(), [fluency(score) for score in (0.9, 0.2, 0.5, 0.7)]
+    answers = [{"fluency_score": score, "reasoning": ""} for score in (0.8, 0.3, 0.5)]
+    found = task.statistics(records, [*answers, None])
+    assert bootstrap(found["pearson"], 4).n == 3
+    assert bootstrap(found["mae"], 4).n == 4
+    expected = np.corrcoef([0.9, 0.2, 0.5], [0.8, 0.3, 0.5])[0, 1]
+    assert task.scores(records, [*answers, None])["pearson"] == pytest.approx(expected)
+    assert task.scores(records, [None] * 4)["pearson"] is None
 
 
 def test_fluency_trivial_is_the_mean():
@@ -76,6 +89,7 @@ def test_a_requested_strategy_is_not_scored():
     assert task.scores(records, [right, wrong])["strategy_accuracy"] == 1.0
     assert task.scores(records, [wrong, right])["strategy_accuracy"] == 0.0
     assert "strategy_accuracy" not in task.scores(records[1:], [right])
+    assert bootstrap(task.statistics(records, [right, wrong])["strategy_accuracy"], 2).n == 1
 
 
 def test_dialogue_references_count():

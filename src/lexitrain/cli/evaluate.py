@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lexitrain.cli.console import console, print_json
+from lexitrain.cli.console import console, errors_console, print_json
 from lexitrain.cli.progress import shown_progress
 from lexitrain.errors import DataError
+
+CUSTOM_TASK = typer.Option(
+    "--custom-task",
+    metavar="PATH.py|MODULE:ATTRIBUTE",
+    help="A task of your own; its code is run. May be given several times.",
+)
+TRUST_TASKS = typer.Option(
+    "--trust-tasks", help="Run the code of the tasks that the run names as its own."
+)
 
 
 def evaluate(
@@ -34,9 +44,13 @@ def evaluate(
     batch_size: Annotated[
         int, typer.Option(min=1, help="Prompts answered together; fewer need less memory.")
     ] = 64,
+    custom_task: Annotated[list[str] | None, CUSTOM_TASK] = None,
+    trust_tasks: Annotated[bool, TRUST_TASKS] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Score a model on held-out records, with 95 % intervals, beside a trivial predictor."""
+    with suppress(RuntimeError):  # a user that does not exist: there is no such file either
+        data = data.expanduser()
     if not data.exists():  # before torch is imported: the message should not take seconds
         raise DataError("There is no such file or folder of records.", where=data)
     with shown_progress() as progress:
@@ -44,8 +58,17 @@ def evaluate(
         from lexitrain import evaluate as evaluate_model
 
         report = evaluate_model(
-            model, data, task=task, limit=limit, batch_size=batch_size, progress=progress
+            model,
+            data,
+            task=task,
+            limit=limit,
+            batch_size=batch_size,
+            custom_tasks=custom_task or (),
+            trust_tasks=trust_tasks,
+            progress=progress,
         )
+    for name in report.model.unfinished:
+        errors_console().print(f"not finished: {name} is used", markup=False, soft_wrap=True)
     # Minutes of work are shown before anything can go wrong with keeping them.
     if as_json:
         print_json(report.to_json())

@@ -1,4 +1,4 @@
-"""`lexitrain predict`: a model's answer to one text, or to each line of standard input."""
+"""`lexitrain predict`: a model's answer to one text, to each line of standard input, or to conversations."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lexitrain.cli.console import errors_console, print_json
-from lexitrain.errors import InputError
+from lexitrain.cli.evaluate import CUSTOM_TASK, TRUST_TASKS
+from lexitrain.errors import DataError, InputError
 
 if TYPE_CHECKING:
-    from lexitrain import Prediction
+    from lexitrain import Answerer, AskedConversations, Prediction
 
 _LINES = 32  # lines of a pipe that are answered together
 
@@ -35,40 +36,106 @@ def predict(
         str | None,
         typer.Option(metavar="NAME", help="Which task; needed when the model knows several."),
     ] = None,
+    messages: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Answer conversations: a JSON list of turns, or JSONL with one a line; - is standard input.",
+        ),
+    ] = None,
+    system: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="System turn of conversations without one, instead of the recipe's data.system; none leaves it out. "
+            "TEXT then is the user's turn as it stands.",
+        ),
+    ] = None,
+    custom_task: Annotated[list[str] | None, CUSTOM_TASK] = None,
+    trust_tasks: Annotated[bool, TRUST_TASKS] = False,
     as_json: Annotated[
         bool,
         typer.Option("--json", help="Print one JSON document with task, input, answer, valid."),
     ] = False,
 ) -> None:
-    """Print the model's answer to one text, or one a line of standard input."""
+    """Print the model's answer to one text, to each line of standard input, or to conversations.
+
+    Exit code 2: an answer is not valid; every answer is printed all the same.
+    """
+    if text is not None and messages is not None:
+        raise InputError("Give TEXT or --messages, not both.", where="--messages")
     if text is not None and not text.strip():
         raise InputError("The text is empty.", where="TEXT")
-    from lexitrain import Answerer
+    from lexitrain import Answerer, read_conversations
 
-    answerer = Answerer(model, task)
+    conversations = None if messages is None else read_conversations(messages)
+    answerer = Answerer(
+        model, task, system=system, custom_tasks=custom_task or (), trust_tasks=trust_tasks
+    )
+    for name in answerer.unfinished:
+        errors_console().print(f"not finished: {name} is used", markup=False, soft_wrap=True)
+    single = text is not None if conversations is None else conversations.single
     predictions: list[Prediction] = []
-    for texts in [[text]] if text is not None else _chunks():
-        for prediction in answerer.answer(texts):
-            predictions.append(prediction)
-            if not as_json:
-                _print(prediction)
+    for prediction in _answers(answerer, text, conversations):
+        predictions.append(prediction)
+        if not as_json:
+            _print(prediction, whole=single)
     if as_json:
         documents = [each.to_json() for each in predictions]
-        print_json(documents[0] if text is not None else documents)
+        print_json(documents[0] if single else documents)
+    _end(predictions, single)
 
 
-def _chunks() -> Iterator[list[str]]:
-    """Lines of standard input that hold something: one by one from a terminal, many from a pipe."""
-    lines = (line.strip() for line in sys.stdin)
-    filled = (line for line in lines if line)
-    while chunk := list(islice(filled, 1 if sys.stdin.isatty() else _LINES)):
+def _answers(
+    answerer: Answerer, text: str | None, conversations: AskedConversations | None
+) -> Iterator[Prediction]:
+    if conversations is not None:
+        yield from answerer.answer_conversations(conversations.turns, places=conversations.places)
+    elif text is not None:
+        yield from answerer.answer([text], places=["TEXT"])
+    else:
+        for chunk in _chunks(_lines()):
+            places = [f"standard input:{number}" for number, _ in chunk]
+            yield from answerer.answer([line for _, line in chunk], places=places)
+
+
+def _lines() -> Iterator[tuple[int, str]]:
+    """Lines of standard input that hold something, with their numbers."""
+    try:
+        for number, line in enumerate(sys.stdin, start=1):
+            if line.strip():
+                yield number, line
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"It is not UTF-8 ({error.reason}).",
+            where="standard input",
+            fix="Convert it: iconv -f LATIN1 -t UTF-8.",
+        ) from None
+
+
+def _chunks(lines: Iterator[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:
+    """One by one from a terminal, many from a pipe."""
+    while chunk := list(islice(lines, 1 if sys.stdin.isatty() else _LINES)):
         yield chunk
 
 
-def _print(prediction: Prediction) -> None:
-    sys.stdout.write(prediction.text.replace("\n", " ") + "\n")
+def _print(prediction: Prediction, *, whole: bool) -> None:
+    """The answer in one line; a single answer in free text as it stands."""
+    free = whole and prediction.answer is None
+    text = prediction.text if free and prediction.messages else prediction.text.replace("\n", " ")
+    sys.stdout.write(text + "\n")
     sys.stdout.flush()
     if not prediction.valid:
         errors_console().print(
             f"not a valid answer: {prediction.problem}", markup=False, soft_wrap=True
         )
+
+
+def _end(predictions: list[Prediction], single: bool) -> None:
+    """Exit code 2 where an answer is not valid."""
+    invalid = sum(not each.valid for each in predictions)
+    if not invalid:
+        return
+    if not single:
+        errors_console().print(f"{invalid:,} of {len(predictions):,} answers are not valid")
+    raise typer.Exit(InputError.exit_code)

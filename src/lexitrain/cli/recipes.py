@@ -33,7 +33,7 @@ def recipes(
         else:
             print_side_by_side(loaded)
         return
-    recipe = load_recipe(name, overrides or ())
+    recipe = load_recipe(name, overrides or (), trust_tasks=True)  # it is shown, not executed
     if as_json:
         print_json(recipe.model_dump(mode="json"))
     elif as_yaml:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from lexitrain.cli.console import console, errors_console, print_json
-from lexitrain.errors import RunError
+from lexitrain.errors import InputError, RunError, nearest
 
 
 class _Runs(TyperGroup):
@@ -18,8 +19,22 @@ class _Runs(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if not args or args[0] not in {*self.commands, "--help"}:
+            _require_folder(args, self.commands)
             args = ["list", *args]
         return super().parse_args(ctx, args)
+
+
+def _require_folder(args: list[str], commands: Iterable[str]) -> None:
+    """Refuse a word that is neither a command nor a folder: `runs compare` does not mean a folder `compare`."""
+    word = args[0] if args else "."
+    if word.startswith(("-", "~")) or Path(word).exists() or len(Path(word).parts) > 1:
+        return
+    close = nearest(word, (name for name in commands if name[0] == word[0]))
+    raise InputError(
+        f"`lexitrain runs` has no command '{word}', and there is no folder of this name.",
+        fix=(f"Did you mean `lexitrain runs {close}`? " if close else "")
+        + f"Commands: {', '.join(commands)}; or give the folder that holds the runs.",
+    )
 
 
 app = typer.Typer(

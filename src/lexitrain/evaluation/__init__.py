@@ -6,12 +6,17 @@ Costs a generated answer a record; everything else is milliseconds.
 from __future__ import annotations
 
 from lexitrain.evaluation.answering import Answerer, Prediction, answer
+from lexitrain.evaluation.asked_conversations import AskedConversations, read_conversations
+from lexitrain.evaluation.conversation_scores import ConversationEvaluation
 from lexitrain.evaluation.held_out import HeldOut
 from lexitrain.evaluation.report import EvaluationReport, evaluate
-from lexitrain.evaluation.scoring import Evaluation, TaskEvaluation
+from lexitrain.evaluation.scoring import Evaluation
+from lexitrain.evaluation.task_scores import TaskEvaluation
 
 __all__ = [
     "Answerer",
+    "AskedConversations",
+    "ConversationEvaluation",
     "Evaluation",
     "EvaluationReport",
     "HeldOut",
@@ -19,4 +24,5 @@ __all__ = [
     "TaskEvaluation",
     "answer",
     "evaluate",
+    "read_conversations",
 ]

@@ -1,30 +1,42 @@
-"""Answers of a model to texts of one task: what `lexitrain predict` prints."""
+"""Answers of a model to texts of one task, or to conversations: what `lexitrain predict` prints.
+
+Both are asked in the form that was trained: texts and turns are made tidy as `data prepare` makes them, and the prompt
+is, token for token, the one that training put before an answer.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lexitrain.errors import TaskError
+import numpy as np
+
+from lexitrain.errors import DataError, InputError, TaskError
 from lexitrain.evaluation.generation import generate
 from lexitrain.evaluation.located_model import LocatedModel, load_model, locate_model
-from lexitrain.records import Record
+from lexitrain.evaluation.turns import supervised_spans
+from lexitrain.recipe import DataSection
+from lexitrain.records import BadRow, Record, tidy_record
 from lexitrain.samples import Ids, Renderer
-from lexitrain.tasks import Answer, Task, find_task, registry
+from lexitrain.tasks import Answer, Message, Task, aliases, find_task, own_tasks, registry
+
+_ANSWER = "answer"
+"""Stands for the answer that is asked for, while a conversation is rendered; nothing of it is shown to the model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A model's answer to one text.
+    """A model's answer to one text or conversation.
 
     Attributes:
         task: short name.
-        input: the learner's text.
-        answer: the answer's fields; None when it is not valid.
+        input: the learner's text; of a conversation the last thing that he said.
+        answer: the answer's fields; None when it is not valid, or the free text of a conversation.
         text: what the model said.
         problem: why that is no valid answer; None when it is one.
+        messages: the turns that were asked; None for a text.
     """
 
     task: str
@@ -32,17 +44,20 @@ class Prediction:
     answer: Answer | None
     text: str
     problem: str | None
+    messages: tuple[Message, ...] | None = None
 
     @property
     def valid(self) -> bool:
-        """Whether the answer is JSON with exactly the task's keys and types."""
-        return self.answer is not None
+        """Whether the answer is JSON with exactly the task's keys and types, or, in a conversation, ended free text."""
+        return self.problem is None
 
     def to_json(self) -> dict[str, Any]:
         """The prediction as JSON."""
+        asked = {} if self.messages is None else {"messages": list(self.messages)}
         return {
             "task": self.task,
             "input": self.input,
+            **asked,
             "answer": self.answer,
             "valid": self.valid,
             "text": self.text,
@@ -51,45 +66,180 @@ class Prediction:
 
 
 class Answerer:
-    """A model loaded to answer texts of one task.
+    """A model loaded to answer texts of one task, or conversations.
+
+    Attributes:
+        task: that it answers.
+        unfinished: checkpoints that stand for the adapter of a run that has not finished.
 
     Args:
         model: a run, an adapter folder, a base folder, `nano`, or a Hub id.
         task: short name or name in the prompt; not needed where the model knows one task only.
+        system: system text of conversations that have none, instead of the recipe's `data.system`: a text, or `none`.
+            Texts are then asked as conversations: this system turn, then the text as it stands.
+        custom_tasks: `path.py` or `module:attribute` of tasks of your own. Their code is executed.
+        trust_tasks: execute the code of the tasks that a run names as its own.
 
     Raises:
         TaskError: there is no such task, or the model knows several and none was named.
         ModelError: the model cannot be had.
-        RunError: the run has no adapter yet.
+        RunError: the run has neither an adapter nor a checkpoint.
     """
 
-    def __init__(self, model: str | Path, task: str | None = None) -> None:
+    def __init__(
+        self,
+        model: str | Path,
+        task: str | None = None,
+        *,
+        system: str | None = None,
+        custom_tasks: Sequence[str] = (),
+        trust_tasks: bool = False,
+    ) -> None:
+        self._given_system = None if system is None else _system(system)
         located = locate_model(model)
-        tasks = registry(located.custom_tasks)
-        self.task = find_task(task, tasks, where="--task") if task else tasks[_only_task(located)]
+        tasks, hint = tasks_of(located, custom_tasks, trust_tasks, system=self._given_system)
+        self.task = wanted_task(task or _only_task(located), tasks, located, hint)
         loaded = load_model(located)
         loaded.select(self.task.short)
+        self.unfinished = located.unfinished
         self._model = loaded.model
+        self._aliases = aliases(tasks)
         self._renderer = Renderer(loaded.tokenizer, tasks, located.max_length)
 
-    def answer(self, texts: Sequence[str]) -> list[Prediction]:
-        """The answer to each text, greedily; texts are answered together."""
+    def answer(
+        self, texts: Sequence[str], *, places: Sequence[str] | None = None
+    ) -> list[Prediction]:
+        """The answer to each text, greedily; texts are answered together.
+
+        Args:
+            places: how errors name each text; by default as `texts[0]`.
+
+        Raises:
+            DataError: a text is empty or no Unicode text.
+        """
+        named = places or [f"texts[{number}]" for number in range(len(texts))]
+        if self._given_system is not None:
+            turns = [[{"role": "user", "content": text}] for text in texts]
+            return self.answer_conversations(turns, places=named)
         task = self.task
-        prompts = [self._renderer.prompt_ids(Record(task.short, text, None, {})) for text in texts]
+        records = [
+            self._record({"input": text, "output": _ANSWER}, place)
+            for text, place in zip(texts, named, strict=True)
+        ]
+        prompts = [self._renderer.prompt_ids(record) for record in records]
+        said = ask(self._model, self._renderer, task, prompts)
         return [
-            Prediction(task.short, text, task.parse(said), said, task.invalid(said))
-            for text, said in zip(
-                texts, ask(self._model, self._renderer, task, prompts), strict=True
-            )
+            Prediction(task.short, record.input, task.parse(text), text, task.invalid(text))
+            for record, text in zip(records, said, strict=True)
         ]
 
+    def answer_conversations(
+        self,
+        conversations: Sequence[Sequence[Message]],
+        *,
+        places: Sequence[str] | None = None,
+    ) -> list[Prediction]:
+        """The model's next turn in each conversation, greedily.
 
-def answer(model: str | Path, texts: Sequence[str], *, task: str | None = None) -> list[Prediction]:
-    """A model's answers to texts of one task. To ask the same model again, keep an `Answerer`.
+        An answer that begins like JSON must be a valid one of the task; other text is taken as it is.
+
+        Args:
+            conversations: turns as `{"role", "content"}`, the learner's turn last.
+            places: how errors name each conversation; by default as `conversations[0]`.
+
+        Raises:
+            DataError: a turn cannot be used, the last one is the tutor's, or the conversation has a system turn and
+                the `Answerer` was given one too.
+        """
+        named = places or [f"conversations[{number}]" for number in range(len(conversations))]
+        records = [
+            self._conversation(turns, place)
+            for turns, place in zip(conversations, named, strict=True)
+        ]
+        prompts = [self._prompt(record) for record in records]
+        longest = self._renderer.max_length
+        said = ask(self._model, self._renderer, self.task, prompts, maximum_tokens=longest)
+        return [self._reply(record, text) for record, text in zip(records, said, strict=True)]
+
+    def _conversation(self, turns: Sequence[Message], where: str) -> Record:
+        roles = [_role(turn) for turn in turns]
+        if not roles or roles[-1] not in {"user", "human"}:
+            last = f"The last turn is that of {roles[-1]!r}" if roles else "There is no turn"
+            raise DataError(
+                f"{last}: there is nothing to answer.",
+                where=where,
+                fix="End with the turn that is to be answered, one of the role user.",
+            )
+        if self._given_system is not None and roles[0] == "system":
+            raise DataError(
+                "The conversation has a system turn of its own, and another one was given.",
+                where=where,
+                fix="Leave one of the two out: the turn, or --system.",
+            )
+        if "from" in turns[-1]:
+            answer = {"from": "gpt", "value": _ANSWER}
+            return self._record({"conversations": [*turns, answer]}, where)
+        answer = {"role": "assistant", "content": _ANSWER}
+        return self._record({"messages": [*turns, answer]}, where)
+
+    def _record(self, row: dict[str, Any], where: str) -> Record:
+        """The record of a row, by the rules and with the tidy text of `data prepare`."""
+        try:
+            record = tidy_record({"task": self.task.short, **row}, self._aliases, None)[0]
+        except BadRow as error:
+            raise DataError(f"This cannot be asked: {error}.", where=where) from None
+        if not record.input:
+            raise DataError("The text is empty.", where=where)
+        return record
+
+    def _prompt(self, record: Record) -> Ids:
+        """What training puts before the last answer of a conversation: int32 [P]."""
+        sample = self._renderer.render(record)
+        tokens = np.concatenate([sample.prompt_ids, sample.completion_ids])
+        return tokens[: supervised_spans(sample)[-1][0]]
+
+    def _reply(self, record: Record, text: str) -> Prediction:
+        turns = tuple((record.messages or ())[:-1])
+        said = (*turns, {"role": "assistant", "content": text})
+        problem = self.task.check(replace(record, messages=said))  # the rule for what is learnt
+        question = [turn["content"] for turn in turns if turn["role"] == "user"][-1]
+        answer = self.task.parse(text)
+        return Prediction(self.task.short, question, answer, text, problem, turns)
+
+
+def answer(
+    model: str | Path,
+    texts: Sequence[str],
+    *,
+    task: str | None = None,
+    system: str | None = None,
+    custom_tasks: Sequence[str] = (),
+    trust_tasks: bool = False,
+) -> list[Prediction]:
+    """A model's answers to texts of one task. To ask the same model again, or conversations, keep an `Answerer`.
 
     Args and errors as of `Answerer`.
     """
-    return Answerer(model, task).answer(texts)
+    return Answerer(
+        model, task, system=system, custom_tasks=custom_tasks, trust_tasks=trust_tasks
+    ).answer(texts)
+
+
+def tasks_of(
+    located: LocatedModel,
+    custom_tasks: Sequence[str],
+    trust_tasks: bool,
+    *,
+    system: str | None = None,
+) -> tuple[dict[str, Task], str]:
+    """The tasks by which a model is asked, and what to do where one of the run's own is missed.
+
+    Args:
+        custom_tasks, trust_tasks: see `Answerer`.
+        system: instead of the recipe's `data.system`.
+    """
+    own = own_tasks(located.custom_tasks, located.folders, given=custom_tasks, trust=trust_tasks)
+    return registry(own.sources, located.system if system is None else system), own.hint
 
 
 def ask(
@@ -98,15 +248,17 @@ def ask(
     task: Task,
     prompts: Sequence[Ids],
     *,
+    maximum_tokens: int = 0,
     batch_size: int = 64,
     progress: Callable[[int], None] | None = None,
 ) -> list[str]:
-    """The model's answers to prompts of one task, as text."""
+    """The model's answers to prompts of one task, as text; none has more tokens than the task's answers may have, or
+    `maximum_tokens` where that is more."""
     answers = generate(
         model,
         renderer.tokenizer,
         prompts,
-        min(task.maximum_answer_tokens, renderer.max_length),
+        min(max(task.maximum_answer_tokens, maximum_tokens), renderer.max_length),
         renderer.stop_ids,
         batch_size=batch_size,
         progress=progress,
@@ -114,6 +266,35 @@ def ask(
     return [
         renderer.tokenizer.decode(answer, clean_up_tokenization_spaces=False) for answer in answers
     ]
+
+
+def _system(text: str) -> str:
+    """The system text by the rules of `data.system`."""
+    try:
+        return str(DataSection(system=text).system)
+    except ValueError:
+        raise InputError(
+            "This is no system text.",
+            where="--system",
+            fix="Give a text, or none for no system turn.",
+        ) from None
+
+
+def _role(turn: object) -> str:
+    fields: dict[str, Any] = turn if isinstance(turn, dict) else {}
+    return str(fields.get("role", fields.get("from")))
+
+
+def wanted_task(name: str, tasks: Mapping[str, Task], located: LocatedModel, hint: str) -> Task:
+    """The task of this name; where it is missed for want of trust, the error says so."""
+    if hint and name not in aliases(tasks):
+        raise not_loaded(name, located, hint)
+    return find_task(name, tasks, where="--task")
+
+
+def not_loaded(name: str, located: LocatedModel, hint: str) -> TaskError:
+    """The error for a task that is not built in, of a run that names tasks of its own."""
+    return TaskError(f"The task {name!r} is not built in.", where=located.name, fix=hint)
 
 
 def _only_task(located: LocatedModel) -> str:

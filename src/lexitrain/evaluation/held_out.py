@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lexitrain.errors import InputError
 from lexitrain.records import TEST, TRAIN, BadRecord, Record, read_records, split_file
+from lexitrain.storage import user_path
 from lexitrain.tasks import Task, aliases
 
 
@@ -21,6 +23,7 @@ class HeldOut:
         records: to be scored, each with its row in the file.
         train: what the trivial predictor learns from.
         train_file: where those come from; the scored file itself where there is no training data.
+        unknown: task name to number of records whose task is not known here.
     """
 
     name: str
@@ -28,6 +31,7 @@ class HeldOut:
     records: tuple[tuple[int, Record], ...]
     train: tuple[Record, ...]
     train_file: Path
+    unknown: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 def read_held_out(
@@ -37,6 +41,7 @@ def read_held_out(
     task: str | None = None,
     limit: int | None = None,
     run_data: Path | None = None,
+    skip_unknown: bool = False,
 ) -> HeldOut:
     """Records from a prepared folder (its `test.jsonl`) or from a file in any form that `data prepare` reads.
 
@@ -44,10 +49,12 @@ def read_held_out(
         task: score this task alone.
         limit: most records to score, spread evenly over tasks and rows.
         run_data: data folder of the run, asked for `train.jsonl` when the scored file has none beside it.
+        skip_unknown: count records of unknown tasks, as the run's own tasks were not loaded, instead of refusing them.
 
     Raises:
         InputError: no such file, a line that is no record, an unknown task, or nothing left to score.
     """
+    path = user_path(path)
     file = split_file(path, TEST) if path.is_dir() else path
     if not file.is_file():
         raise InputError(
@@ -55,12 +62,11 @@ def read_held_out(
             where=file,
             fix="Give a file of records, or a folder made by `lexitrain data prepare`.",
         )
-    rows = [
-        (row, record)
-        for row, record in enumerate(_read(file, registry))
-        if task is None or record.task == task
-    ]
-    if not rows:
+    known = {each.short for each in registry.values()}
+    read = list(enumerate(_read(file, registry, any_task=skip_unknown)))
+    rows = [(n, record) for n, record in read if record.task in ({task} if task else known)]
+    unknown = {} if task else Counter(r.task for _, r in read if r.task not in known)
+    if not rows and not unknown:
         raise InputError(
             "There is no record to score." if task is None else f"No record is of task {task}.",
             where=file,
@@ -70,23 +76,27 @@ def read_held_out(
     folders = [file.parent, *([run_data] if run_data else [])]
     beside = (split_file(folder, TRAIN) for folder in folders)
     found = next((path for path in beside if path.is_file()), file)
-    train = [record for _, record in rows] if found == file else _read(found, registry)
+    train = [record for _, record in rows]
+    if found != file:
+        train = _read(found, registry, any_task=skip_unknown)
     name = "-".join(
         [file.stem, *([task] if task else []), *([f"{len(scored)}"] if scored is not rows else [])]
     )
-    return HeldOut(name, file, tuple(scored), tuple(train), found)
+    return HeldOut(name, file, tuple(scored), tuple(train), found, unknown)
 
 
-def _read(file: Path, registry: Mapping[str, Task]) -> list[Record]:
+def _read(file: Path, registry: Mapping[str, Task], *, any_task: bool) -> list[Record]:
+    """The records of a file; with `any_task` those of unknown tasks too, under the name that they have there."""
+    names = aliases(registry)
     records: list[Record] = []
-    for record in read_records(file, aliases=aliases(registry)):
+    for record in read_records(file, aliases=None if any_task else names):
         if isinstance(record, BadRecord):
             raise InputError(
                 f"This is no record: {record.reason}.",
                 where=f"{record.file}:{record.line}",
                 fix="Clean the file first: lexitrain data prepare",
             )
-        records.append(record)
+        records.append(replace(record, task=names.get(record.task, record.task)))
     return records
 
 

@@ -1,7 +1,8 @@
 """The model that is evaluated or asked: a run, an adapter in PEFT form, or a base model; found by its name and loaded.
 
 A run trained with one adapter a task (`data.adapters: per_task`) is a folder of runs; its model is loaded once and
-gets each task's adapter in turn. Loading costs what the base weighs.
+gets each task's adapter in turn. A run that has not finished stands for its best checkpoint. Finding a model executes
+nothing that the folder holds. Loading costs what the base weighs.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from lexitrain.errors import ModelError, RunError, TaskError
 from lexitrain.models import (
     CONFIG_FILE,
     NANO,
+    WEIGHTS_FILE,
     base_identity,
     compute_dtype,
     identity_before_it_was_written,
@@ -27,7 +29,7 @@ from lexitrain.models import (
     restore_adapter,
 )
 from lexitrain.recipe import ModelSection, Recipe
-from lexitrain.runs import DataSummary, Run
+from lexitrain.runs import Checkpoints, DataSummary, Run
 from lexitrain.storage import user_path
 
 _WITHOUT_RECIPE_LENGTH = 4096  # tokens of a prompt when no recipe says how long a sample may be
@@ -45,7 +47,9 @@ class LocatedModel:
         run: the run folder, where it is one.
         tasks: the tasks it was trained for; empty where unknown.
         custom_tasks: the user's own tasks that its recipe names.
+        folders: run folders in which copies of their files may be.
         max_length: tokens of a sample in training.
+        system: `data.system` of its recipe.
         data: folder it was trained on, as it was given then.
     """
 
@@ -56,8 +60,21 @@ class LocatedModel:
     run: Run | None = None
     tasks: tuple[str, ...] = ()
     custom_tasks: tuple[str, ...] = ()
+    folders: tuple[Path, ...] = ()
     max_length: int = _WITHOUT_RECIPE_LENGTH
+    system: str | None = None
     data: Path | None = None
+
+    @property
+    def unfinished(self) -> tuple[str, ...]:
+        """Checkpoints that stand for adapters of runs that have not finished, such as `checkpoints/best-000150`."""
+        return tuple(
+            "/".join(path.parts[-2:])
+            if task is None or self.run is None
+            else str(path.relative_to(self.run.path))
+            for task, path in self.adapters.items()
+            if path.parent.name == "checkpoints"
+        )
 
     def require(self, tasks: Iterable[str]) -> None:
         """Nothing, when it can do these tasks.
@@ -99,7 +116,7 @@ def locate_model(run_or_model: str | Path) -> LocatedModel:
 
     Raises:
         ModelError: it is a path where nothing is, or a folder that is no model.
-        RunError: it is a run that has no adapter yet.
+        RunError: it is a run that has neither an adapter nor a checkpoint yet.
     """
     name = str(run_or_model)
     if name == NANO:  # even where a folder of this name lies about
@@ -116,7 +133,7 @@ def locate_model(run_or_model: str | Path) -> LocatedModel:
         adapters: dict[str | None, Path] = {t: _adapter(part) for t, part in parts.items()}
         first = next(iter(recipes.values()))
         data = first.data.model_copy(update={"tasks": tuple(parts)})
-        return _located(name, first.model_copy(update={"data": data}), adapters, run)
+        return _located(name, first.model_copy(update={"data": data}), adapters, run, parts)
     if path.is_dir() and not (path / "config.json").is_file():
         raise ModelError(
             "This folder is no run, no adapter and no model.",
@@ -165,9 +182,14 @@ def _require_same_base(located: LocatedModel) -> None:
 
 
 def _located(
-    name: str, recipe: Recipe, adapters: Mapping[str | None, Path], run: Run
+    name: str,
+    recipe: Recipe,
+    adapters: Mapping[str | None, Path],
+    run: Run,
+    parts: Mapping[str, Run] | None = None,
 ) -> LocatedModel:
-    summary = _summary([run, *(Run(adapter.parent) for adapter in adapters.values())])
+    runs = [run, *(parts or {}).values()]
+    summary = _summary(runs)
     trained = () if summary is None else tuple(summary.samples.get("train", {}))
     return LocatedModel(
         name=name,
@@ -177,7 +199,9 @@ def _located(
         run=run,
         tasks=recipe.data.tasks or trained,
         custom_tasks=recipe.data.custom_tasks,
+        folders=tuple(each.path for each in runs),
         max_length=recipe.data.max_length,
+        system=recipe.data.system,
         data=None if summary is None else Path(summary.folder),
     )
 
@@ -188,13 +212,26 @@ def _summary(runs: Sequence[Run]) -> DataSummary | None:
 
 
 def _adapter(run: Run) -> Path:
-    if not (run.adapter / CONFIG_FILE).is_file():
-        raise RunError(
-            "This run has no adapter yet.",
-            where=run.path,
-            fix="Train it to its end first: lexitrain train",
-        )
-    return run.adapter
+    """The run's adapter; while it has not finished its best one so far, else that of its newest whole checkpoint."""
+    if (run.adapter / CONFIG_FILE).is_file():
+        return run.adapter
+    broken: list[str] = []
+
+    def report(path: Path, reason: str) -> None:
+        broken.append(f"{path.name}: {reason}")
+
+    checkpoints = Checkpoints(run.checkpoints, keep=1)
+    newest = checkpoints.newest_valid(report)
+    best = checkpoints.best(report, None if newest is None else newest.step)
+    for found in (best, newest):
+        if found is not None and {CONFIG_FILE, WEIGHTS_FILE} <= found.files.keys():
+            return found.path
+    raise RunError(
+        "This run has no adapter yet, and no checkpoint that is whole"
+        + (f" ({'; '.join(broken)})." if broken else "."),
+        where=run.path,
+        fix="Train it, at least to its first checkpoint: lexitrain train",
+    )
 
 
 def _parts(path: Path) -> dict[str, Run]:
@@ -215,8 +252,15 @@ def _of_adapter(name: str, path: Path) -> LocatedModel:
         raise ModelError(
             f"The adapter's settings cannot be read ({error}).", where=path / CONFIG_FILE
         ) from error
-    run = Run(path.parent)
-    if run.exists():  # the adapter of a run knows more than its own file says
+    run = _run_of(path)
+    if run is not None:  # the adapter of a run knows more than its own file says
         return _located(name, run.read_recipe(), {None: path}, run)
     beside = (path / "tokenizer_config.json").is_file()
     return LocatedModel(name, ModelSection(base=base), str(path) if beside else base, {None: path})
+
+
+def _run_of(adapter: Path) -> Run | None:
+    """The run whose `adapter/` or checkpoint this is."""
+    path = adapter.absolute()
+    runs = (Run(path.parent), Run(path.parents[1] if path.parent.name == "checkpoints" else path))
+    return next((run for run in runs if run.exists()), None)

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lexitrain.errors import InputError
+from lexitrain.evaluation.answering import not_loaded, tasks_of, wanted_task
 from lexitrain.evaluation.held_out import HeldOut, read_held_out
 from lexitrain.evaluation.located_model import LocatedModel, load_model, locate_model
 from lexitrain.evaluation.scoring import Evaluation, evaluate_records
 from lexitrain.runs import Run
 from lexitrain.storage import write_file
-from lexitrain.tasks import find_task, registry
 
 Progress = Callable[[str, int, int], None]
 
@@ -42,6 +42,7 @@ class EvaluationReport:
         return {
             "model": self.model.name,
             "base": self.model.model.base,
+            "unfinished": list(self.model.unfinished),
             "data": {
                 "name": self.data.name,
                 "file": str(self.data.file),
@@ -73,7 +74,8 @@ class EvaluationReport:
             content["data"]["name"] = name
         lines = [
             json.dumps(answered.to_json(), ensure_ascii=False) + "\n"
-            for task in self.evaluation.tasks.values()
+            for part in (self.evaluation.tasks, self.evaluation.conversations)
+            for task in part.values()
             for answered in task.answers
         ]
         if _of_other_records(folder, name, content):
@@ -96,6 +98,8 @@ def evaluate(
     task: str | None = None,
     limit: int | None = None,
     batch_size: int = 64,
+    custom_tasks: Sequence[str] = (),
+    trust_tasks: bool = False,
     progress: Progress | None = None,
 ) -> EvaluationReport:
     """Score a model on held-out records, with 95 % intervals, beside a trivial predictor. Nothing is written.
@@ -106,6 +110,9 @@ def evaluate(
         task: score this task alone; short name or name in the prompt.
         limit: most records to score, spread evenly over the tasks.
         batch_size: prompts answered together; fewer need less memory.
+        custom_tasks: `path.py` or `module:attribute` of tasks of your own. Their code is executed.
+        trust_tasks: execute the code of the tasks that a run names as its own. Without it their records are counted
+            as not scored.
         progress: called with what is being done, how much of it is done, and how much there is.
 
     Raises:
@@ -115,14 +122,17 @@ def evaluate(
         MissingExtra: a score needs a package that is not installed (known before anything is generated).
     """
     located = locate_model(model)
-    tasks = registry(located.custom_tasks)
+    tasks, hint = tasks_of(located, custom_tasks, trust_tasks)
     held_out = read_held_out(
         Path(data),
         tasks,
-        task=None if task is None else find_task(task, tasks, where="--task").short,
+        task=None if task is None else wanted_task(task, tasks, located, hint).short,
         limit=limit,
         run_data=located.data,
+        skip_unknown=bool(hint),
     )
+    if not held_out.records:
+        raise not_loaded(next(iter(held_out.unknown)), located, hint)
     located.require(sorted({record.task for _, record in held_out.records}))
     loaded = load_model(located)
     evaluation = evaluate_records(
@@ -136,6 +146,11 @@ def evaluate(
         select=loaded.select,
         progress=progress,
     )
+    unknown = {
+        f"the task {name!r} is not built in. {hint}": count
+        for name, count in held_out.unknown.items()
+    }
+    evaluation = replace(evaluation, unscored={**evaluation.unscored, **unknown})
     return EvaluationReport(located, held_out, evaluation)
 
 

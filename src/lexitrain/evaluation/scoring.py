@@ -1,115 +1,34 @@
 """Evaluation: a model's answers to held-out records, scored by their tasks, with the trivial predictor beside.
 
 Each score comes with its 95 % bootstrap interval over records and is judged against the task's target. An invalid
-answer counts as wrong; the share of valid ones is a score of its own. Answers are generated greedily, so the same
-model gives the same evaluation. Cost: nearly all of it generation, task by task, as prompts of one task begin alike.
+answer counts as wrong; the share of valid ones is a score of its own. Of a conversation every supervised turn is asked:
+an answer of the task is scored by it, free text as `conversation_scores.py` says. Answers are generated greedily, so
+the same model gives the same evaluation. Cost: nearly all of it generation, task by task, as prompts of one task begin
+alike.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
-import numpy as np
-
 from lexitrain.errors import InputError
 from lexitrain.evaluation.answering import ask
+from lexitrain.evaluation.conversation_scores import (
+    Conversation,
+    ConversationEvaluation,
+    evaluate_conversations,
+    trivial_turns,
+)
+from lexitrain.evaluation.task_scores import Answered, TaskEvaluation
+from lexitrain.evaluation.turns import turns_of
 from lexitrain.records import Record
 from lexitrain.samples import Ids, Renderer
-from lexitrain.tasks import Answer, Score, Targets, Task, bootstrap, mean
+from lexitrain.tasks import Answer, Score, Task, bootstrap, mean
 
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """One record with the model's answer.
-
-    Attributes:
-        row: of the record in its file.
-        text: what the model said.
-        answer: the same as an object; None when it is not valid.
-        invalid: why it is not.
-    """
-
-    row: int
-    record: Record
-    reference: Answer
-    text: str
-    answer: Answer | None
-    invalid: str | None
-
-    def to_json(self) -> dict[str, Any]:
-        """As a line of the answers file."""
-        return {
-            "row": self.row,
-            "task": self.record.task,
-            "input": self.record.input,
-            "reference": self.reference,
-            "text": self.text,
-            "valid": self.answer is not None,
-            "invalid": self.invalid,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class TaskEvaluation:
-    """The scores of one task.
-
-    Attributes:
-        validity: share of answers that are JSON with the task's keys and types.
-        scores: by name, with intervals.
-        trivial: the same scores of the trivial predictor; empty where it had nothing to learn from.
-        targets: side and value by score name.
-        lower_is_better: names of scores where less is better.
-        answers: every scored record.
-        seconds: of generation.
-    """
-
-    task: str
-    validity: Score
-    scores: Mapping[str, Score]
-    trivial: Mapping[str, Score]
-    targets: Targets
-    lower_is_better: frozenset[str]
-    answers: Sequence[Answered]
-    seconds: float
-
-    def met(self, name: str) -> bool | None:
-        """Whether the score reaches its target; None without one."""
-        if name not in self.targets:
-            return None
-        side, bound = self.targets[name]
-        value = self.scores[name].value
-        return value < bound if side == "<" else value > bound
-
-    def beats_trivial(self, name: str) -> bool | None:
-        """Whether the whole interval is better than the trivial predictor's value; None without one."""
-        if name not in self.trivial:
-            return None
-        score, trivial = self.scores[name], self.trivial[name].value
-        return score.high < trivial if name in self.lower_is_better else score.low > trivial
-
-    def to_json(self) -> dict[str, Any]:
-        """Scores, without the answers."""
-        return {
-            "n": self.validity.n,
-            "json_validity": asdict(self.validity),
-            "seconds": round(self.seconds, 2),
-            "scores": {
-                name: {
-                    **asdict(score),
-                    "trivial": self.trivial[name].value if name in self.trivial else None,
-                    "beats_trivial": self.beats_trivial(name),
-                    "target": "".join(map(str, self.targets.get(name, ()))) or None,
-                    "met": self.met(name),
-                    "lower_is_better": name in self.lower_is_better,
-                }
-                for name, score in self.scores.items()
-            },
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,24 +36,32 @@ class Evaluation:
     """All tasks' scores.
 
     Attributes:
-        tasks: by short name, in the registry's order.
+        tasks: answers of the task's own form, by short name, in the registry's order.
+        conversations: turns of conversations, by short name.
         unscored: reason to number of records that could not be scored.
         seconds: in all.
     """
 
     tasks: Mapping[str, TaskEvaluation]
+    conversations: Mapping[str, ConversationEvaluation] = field(
+        default_factory=dict[str, ConversationEvaluation]
+    )
     unscored: Mapping[str, int] = field(default_factory=dict[str, int])
     seconds: float = 0.0
 
     @property
     def n(self) -> int:
         """Scored records."""
-        return sum(task.validity.n for task in self.tasks.values())
+        rows = {answer.row for task in self.tasks.values() for answer in task.answers}
+        turns = {turn.row for task in self.conversations.values() for turn in task.answers}
+        return len(rows | turns)
 
     @property
-    def validity(self) -> float:
-        """Share of valid answers over all tasks."""
-        return sum(task.validity.value * task.validity.n for task in self.tasks.values()) / self.n
+    def validity(self) -> float | None:
+        """Share of valid answers over all tasks; None where only free text was asked for."""
+        answers = [answer for task in self.tasks.values() for answer in task.answers]
+        valid = sum(answer.answer is not None for answer in answers)
+        return valid / len(answers) if answers else None
 
     def to_json(self) -> dict[str, Any]:
         """The evaluation as stored, without the answers."""
@@ -144,6 +71,7 @@ class Evaluation:
             "unscored": dict(self.unscored),
             "seconds": round(self.seconds, 2),
             "tasks": {name: task.to_json() for name, task in self.tasks.items()},
+            "conversations": {name: each.to_json() for name, each in self.conversations.items()},
         }
 
 
@@ -153,6 +81,18 @@ class _Question:
     record: Record
     reference: Answer
     prompt: Ids
+    turn: int | None = None
+
+
+@dataclass(slots=True)
+class _Work:
+    """What can be asked and scored, by task; the number of other records by reason."""
+
+    questions: dict[str, list[_Question]] = field(default_factory=dict[str, list[_Question]])
+    conversations: dict[str, list[Conversation]] = field(
+        default_factory=dict[str, list[Conversation]]
+    )
+    unscored: dict[str, int] = field(default_factory=dict[str, int])
 
 
 def evaluate_records(
@@ -183,30 +123,43 @@ def evaluate_records(
     """
     start = perf_counter()
     renderer = Renderer(tokenizer, registry, max_length)
-    questions, unscored = _questions(renderer, rows)
-    present = [task for short, task in registry.items() if short in questions]
+    work = _work(renderer, rows)
+    present = [t for s, t in registry.items() if s in work.questions or s in work.conversations]
     trivials = {
-        task.short: _trivial_scores(task, questions[task.short], train_records) for task in present
+        task.short: _trivial_scores(task, work.questions[task.short], train_records)
+        for task in present
+        if task.short in work.questions
+    }
+    trivial_replies = {
+        task.short: trivial_turns(work.conversations[task.short], task, train_records)
+        for task in present
+        if task.short in work.conversations
     }
     tasks: dict[str, TaskEvaluation] = {}
+    conversations: dict[str, ConversationEvaluation] = {}
     for task in present:
-        asked = questions[task.short]
+        name = task.short
         if select:
-            select(task.short)
-        counter = _Counter(task.short, len(asked), progress)
-        began = perf_counter()
-        answers = ask(
-            model,
-            renderer,
-            task,
-            [question.prompt for question in asked],
-            batch_size=batch_size,
-            progress=counter.add,
-        )
-        tasks[task.short] = _score(
-            task, asked, answers, trivials[task.short], perf_counter() - began
-        )
-    return Evaluation(tasks, unscored, perf_counter() - start)
+            select(name)
+        if asked := work.questions.get(name):
+            began, counter = perf_counter(), _Counter(name, len(asked), progress)
+            prompts = [question.prompt for question in asked]
+            answers = ask(
+                model, renderer, task, prompts, batch_size=batch_size, progress=counter.add
+            )
+            tasks[name] = _score(task, asked, answers, trivials[name], perf_counter() - began)
+        if talks := work.conversations.get(name):
+            began = perf_counter()
+            turns = sum(len(each.free) for each in talks)
+            counter = _Counter(f"{name} conversations", turns, progress)
+            scores, answered = evaluate_conversations(
+                model, renderer, task, talks, batch_size=batch_size, progress=counter.add
+            )
+            seconds = perf_counter() - began
+            conversations[name] = ConversationEvaluation(
+                name, scores, trivial_replies[name], answered, seconds
+            )
+    return Evaluation(tasks, conversations, work.unscored, perf_counter() - start)
 
 
 @dataclass(slots=True)
@@ -222,39 +175,49 @@ class _Counter:
             self.tell(self.task, self.done, self.total)
 
 
-def _questions(
-    renderer: Renderer, rows: Sequence[tuple[int, Record]]
-) -> tuple[dict[str, list[_Question]], dict[str, int]]:
-    """What can be asked and scored, by task; the number of other records by reason."""
-    questions: dict[str, list[_Question]] = {}
-    unscored: dict[str, int] = {}
+def _work(renderer: Renderer, rows: Sequence[tuple[int, Record]]) -> _Work:
+    work = _Work()
     for row, record in rows:
         task = renderer.task(record)
-        reference = task.reference(record)
         try:
+            if record.messages is not None:
+                _add_conversation(work, renderer, row, record)
+                continue
+            reference = task.reference(record)
             if reference is None:
-                raise InputError(task.check(record) or "a conversation without a JSON answer")
-            prompt = renderer.prompt_ids(record)
+                raise InputError(task.check(record) or "the record holds no answer")
+            question = _Question(row, record, reference, renderer.prompt_ids(record))
         except InputError as error:
-            unscored[error.what] = unscored.get(error.what, 0) + 1
+            work.unscored[error.what] = work.unscored.get(error.what, 0) + 1
             continue
-        questions.setdefault(task.short, []).append(_Question(row, record, reference, prompt))
-    if not questions:
-        reason = next(iter(unscored), "there are none")
+        work.questions.setdefault(task.short, []).append(question)
+    if not work.questions and not work.conversations:
+        reason = next(iter(work.unscored), "there are none")
         raise InputError(f"No record can be scored: {reason}.")
-    return questions, unscored
+    return work
+
+
+def _add_conversation(work: _Work, renderer: Renderer, row: int, record: Record) -> None:
+    """Every supervised turn counts in the loss; those that are answers of the task are questions of their own."""
+    sample, turns = turns_of(renderer, row, record)
+    if not turns:
+        raise InputError("a conversation without a turn that is to be learnt")
+    work.conversations.setdefault(record.task, []).append(Conversation(sample, turns))
+    for turn in turns:
+        if turn.reference is not None:
+            asked = _Question(row, turn.record, turn.reference, turn.prompt, turn.number)
+            work.questions.setdefault(record.task, []).append(asked)
 
 
 def _trivial_scores(
     task: Task, questions: Sequence[_Question], train_records: Sequence[Record]
 ) -> dict[str, Score]:
     own = [record for record in train_records if record.task == task.short]
-    records = [question.record for question in questions]
     try:
         predict = task.trivial(own)
     except InputError:  # nothing to learn from
         return {}
-    return _scores(task, records, [predict(record) for record in records])
+    return _scores(task, questions, [predict(question.record) for question in questions])
 
 
 def _score(
@@ -265,15 +228,15 @@ def _score(
     seconds: float,
 ) -> TaskEvaluation:
     answered = [
-        Answered(q.row, q.record, q.reference, text, task.parse(text), task.invalid(text))
+        Answered(q.row, q.record, q.reference, text, task.parse(text), task.invalid(text), q.turn)
         for q, text in zip(questions, texts, strict=True)
     ]
     answers = [each.answer for each in answered]
-    valid = np.array([answer is not None for answer in answers])
+    valid = mean([answer is not None for answer in answers])
     return TaskEvaluation(
         task=task.short,
-        validity=bootstrap(mean(valid), len(valid)),
-        scores=_scores(task, [question.record for question in questions], answers),
+        validity=bootstrap(valid, len(answers), groups=[each.row for each in answered]),
+        scores=_scores(task, questions, answers),
         trivial=trivial,
         targets=task.targets,
         lower_is_better=task.lower_is_better,
@@ -283,9 +246,11 @@ def _score(
 
 
 def _scores(
-    task: Task, records: Sequence[Record], answers: Sequence[Answer | None]
+    task: Task, questions: Sequence[_Question], answers: Sequence[Answer | None]
 ) -> dict[str, Score]:
+    records = [question.record for question in questions]
+    rows = [question.row for question in questions]
     return {
-        name: bootstrap(statistic, len(records))
+        name: bootstrap(statistic, len(records), groups=rows)
         for name, statistic in task.statistics(records, answers).items()
     }

@@ -20,6 +20,7 @@ import yaml
 
 from lexitrain.batching import DecoderShape
 from lexitrain.errors import ModelError, nearest
+from lexitrain.models.hub import WITHOUT_NETWORK, hub_answers
 from lexitrain.models.location import NANO, resolve_base
 
 _HUB_SECONDS = 10.0
@@ -149,6 +150,8 @@ def _asked_for(base: str, revision: str | None) -> str:
     try:
         if constants.HF_HUB_OFFLINE:
             raise OSError("HF_HUB_OFFLINE is set")
+        if not hub_answers():
+            raise OSError(f"{constants.ENDPOINT} does not answer")
         request = Request(hf_hub_url(base, "config.json", revision=revision))
         for name, value in build_hf_headers().items():
             request.add_header(name, value)
@@ -161,6 +164,5 @@ def _asked_for(base: str, revision: str | None) -> str:
             f"The shape of {base} is not built in, and the Hub did not give it: {error}.",
             where="model.base",
             fix=(f"Did you mean {close}? " if close else "")
-            + f"Built in: {', '.join(built_in())} (each also as -Instruct) and nano. A local folder that holds the "
-            "model's config.json works too.",
+            + f"Built in: {', '.join(built_in())} (each also as -Instruct) and nano. {WITHOUT_NETWORK}",
         ) from error

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from lexitrain.errors import MissingExtra, ModelError
+from lexitrain.models.hub import WITHOUT_NETWORK, hub_answers
 from lexitrain.models.location import resolve_base
 from lexitrain.models.precision import compute_precision, torch_dtype
 
@@ -38,7 +40,7 @@ def load_tokenizer(base: str, revision: str | None = None) -> PreTrainedTokenize
     source = resolve_base(base)
     with _had_from(base):
         tokenizer: Any = AutoTokenizer.from_pretrained(
-            source, revision=revision, trust_remote_code=False
+            source, revision=revision, trust_remote_code=False, **_where_to_look(source)
         )
     if tokenizer.chat_template is None:
         raise ModelError(
@@ -88,6 +90,7 @@ def load_base(
 
     source = resolve_base(settings.base)
     options: dict[str, Any] = {}
+    looked_up = _where_to_look(source)
     if settings.quantization == "nf4":
         options = {"quantization_config": _nf4(dtype), "device_map": {"": device}}
     with _had_from(settings.base), _no_progress_bars():
@@ -99,6 +102,7 @@ def load_base(
             attn_implementation="sdpa",
             trust_remote_code=False,
             use_safetensors=True,  # the other format is a pickle, which can run code
+            **looked_up,
             **options,
         )
     if options:
@@ -130,6 +134,13 @@ def _keep_trainable(model: Any) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
+def _where_to_look(source: str) -> dict[str, Any]:
+    """Options of `from_pretrained`: a Hub that does not answer is not asked again for each file."""
+    if Path(source).is_dir() or hub_answers():
+        return {}
+    return {"local_files_only": True}
+
+
 @contextmanager
 def _had_from(base: str) -> Iterator[None]:
     """Say in one sentence what transformers and the Hub say in many when a base cannot be had."""
@@ -140,8 +151,7 @@ def _had_from(base: str) -> Iterator[None]:
         raise ModelError(
             f"The base model {base} cannot be loaded: {reason}",
             where="model.base",
-            fix="If a folder or a run was meant, there is none of this name. Without a network, give a local folder "
-            "that holds the model's files, or use nano.",
+            fix=f"If a folder or a run was meant, there is none of this name. {WITHOUT_NETWORK}",
         ) from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lexitrain.recipe.schema import (
+    NO_SYSTEM,
     DataSection,
     LoraSection,
     ModelSection,
@@ -18,6 +19,7 @@ from lexitrain.recipe.schema import (
 from lexitrain.recipe.yaml_file import load_recipe, recipe_from_yaml, recipe_names, recipe_to_yaml
 
 __all__ = [
+    "NO_SYSTEM",
     "DataSection",
     "LoraSection",
     "ModelSection",

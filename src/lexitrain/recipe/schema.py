@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
+from unicodedata import normalize
 
 from pydantic import (
     BaseModel,
@@ -35,6 +36,9 @@ def _no_truth_value(value: Any) -> Any:
         raise ValueError("true or false is no value for this field")
     return value
 
+
+NO_SYSTEM = "none"
+"""The value of `data.system` that leaves conversations without a system turn as they are."""
 
 #: How often a record of a task appears in an epoch.
 Weight = Annotated[float, Field(ge=0, le=1000), BeforeValidator(_no_truth_value)]
@@ -116,6 +120,9 @@ class DataSection(Section):
     """How often each record of a task appears in an epoch, by short name; 1 where not given, 0 leaves a task out."""
     custom_tasks: tuple[str, ...] = ()
     """Tasks of your own: `file.py` or `package.module:attribute`. Installed entry points are found without this."""
+    system: str | None = None
+    """System text of conversations that have no system turn of their own; records of a task's own form are asked with
+    the task's. Empty: the task's own. `none`: no system turn."""
     adapters: Literal["one", "per_task"] = "one"
     """`one` adapter for all tasks, or one `per_task`, each in a run folder of its own below the run."""
     workers: int = Field(default=2, ge=0, le=64, json_schema_extra=_FREE)
@@ -125,6 +132,20 @@ class DataSection(Section):
     @classmethod
     def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return _without_repetition(names)
+
+    @field_validator("system")
+    @classmethod
+    def _shown(cls, text: str | None) -> str | None:
+        if text is None:
+            return None
+        if not text.strip():
+            raise ValueError("an empty system text; for conversations without one write none")
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError("half a surrogate pair: no Unicode text") from None
+        text = normalize("NFC", text.strip())  # as `data prepare` writes turns
+        return NO_SYSTEM if text.casefold() == NO_SYSTEM else text
 
 
 class StepSection(Section):
@@ -307,11 +328,17 @@ def field_text(value: Any, separator: str = ", ") -> str:
     return str(value)
 
 
+def _task_names(sources: tuple[str, ...]) -> list[str]:
+    return [Path(each).name if each.endswith(".py") else each for each in sources]
+
+
 def training_differences(before: Recipe, after: Recipe) -> list[str]:
     """Fields that change which weights come out and differ, as `lora.rank: 16 -> 8`. Empty: the run may go on."""
     differences: list[str] = []
     for dotted, info in recipe_fields():
         old, new = field_value(before, dotted), field_value(after, dotted)
+        if dotted == "data.custom_tasks" and _task_names(old) == _task_names(new):
+            continue  # where a file lies differs between machines; what it does shows in the samples
         if old != new and not is_free_on_resume(info):
             differences.append(f"{dotted}: {old} -> {new}")
     return differences

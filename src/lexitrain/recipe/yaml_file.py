@@ -64,21 +64,52 @@ def recipe_names() -> list[str]:
     return [name for name in order if name in found] + sorted(found - set(order))
 
 
-def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(
+    name_or_path: str | Path, overrides: Sequence[str] = (), *, trust_tasks: bool = False
+) -> Recipe:
     """Read a shipped recipe or a YAML file and apply overrides.
 
     Args:
         name_or_path: name of a shipped recipe, or the path of a YAML file.
         overrides: `section.field=value` strings, applied last, in order.
+        trust_tasks: take over the tasks of the user's own (code) that the recipe in a run's folder names.
 
     Raises:
-        RecipeError: unknown recipe, unreadable YAML, unknown or contradictory key, value out of its limits.
+        RecipeError: unknown recipe, unreadable YAML, unknown or contradictory key, value out of its limits, or the
+            recipe of a run that names tasks of its own.
     """
     settings = _Settings()
     _read_into(settings, _find(str(name_or_path)), ())
     for text in overrides:
         _override(settings, text)
-    return _build(settings)
+    recipe = _with_whole_paths(_build(settings))
+    if recipe.data.custom_tasks and not trust_tasks:
+        _refuse_tasks_of_a_run(settings.place(("data", "custom_tasks")) or "")
+    return recipe
+
+
+def _refuse_tasks_of_a_run(place: str) -> None:
+    """A run folder may come from anybody, and a task is code: who wants it run names it himself."""
+    file = Path(place.rpartition(":")[0])
+    beside = ("data.json", "environment.json", "events.jsonl", "checkpoints", "adapter")
+    if file.name == "recipe.yaml" and any((file.parent / name).exists() for name in beside):
+        raise RecipeError(
+            "This is the recipe of a run, and it names tasks of its own, which are code and would be executed.",
+            where=place,
+            fix="If you trust whoever made the run, name them yourself: --set 'data.custom_tasks=[FILE.py]'",
+        )
+
+
+def _with_whole_paths(recipe: Recipe) -> Recipe:
+    """The recipe with the files of its tasks by their absolute paths: it is read again from other folders."""
+    whole = tuple(
+        str(user_path(source).absolute()) if source.endswith(".py") else source
+        for source in recipe.data.custom_tasks
+    )
+    if whole == recipe.data.custom_tasks:
+        return recipe
+    data = recipe.data.model_copy(update={"custom_tasks": whole})
+    return recipe.model_copy(update={"data": data})
 
 
 def recipe_from_yaml(text: str, where: str) -> Recipe:
@@ -217,7 +248,11 @@ def _explain(settings: _Settings, problems: Sequence[ErrorDetails]) -> RecipeErr
     more = f" ({len(problems) - 1} more after this one)" if len(problems) > 1 else ""
     if problem["type"] == "extra_forbidden":
         close = _nearest_field(keys)
-        fix = f"Did you mean {close}? " if close else ""
+        fields = [
+            name for name, _ in recipe_fields() if name.rpartition(".")[0] == ".".join(keys[:-1])
+        ]
+        known = f"Fields of {keys[0]}: {', '.join(fields)}. " if fields and len(keys) > 1 else ""
+        fix = f"Did you mean {close}? " if close else known
         return RecipeError(f"Unknown key {dotted}.{more}", where=where, fix=fix + _DEFAULT_FIX)
     # A field of several types reports one problem for each of them: they are one message.
     messages = [_message(each) for each in problems if _key_path(each["loc"]) == keys]
@@ -242,10 +277,45 @@ def _key_path(location: Iterable[int | str]) -> Keys:
     return tuple(parts)
 
 
+#: What other trainers call a field, where it is not spelt like ours.
+_OTHER_NAMES = {
+    "r": "lora.rank",
+    "lora_r": "lora.rank",
+    "lora_rank": "lora.rank",
+    "lora_alpha": "lora.alpha",
+    "lora_dropout": "lora.dropout",
+    "target_modules": "lora.targets",
+    "lora_target": "lora.targets",
+    "lr": "optimizer.learning_rate",
+    "wd": "optimizer.weight_decay",
+    "optim": "optimizer.name",
+    "max_grad_norm": "optimizer.clip",
+    "max_seq_length": "data.max_length",
+    "max_seq_len": "data.max_length",
+    "cutoff_len": "data.max_length",
+    "system_prompt": "data.system",
+    "batch_size": "step.effective_batch",
+    "per_device_train_batch_size": "step.micro_batch",
+    "num_train_epochs": "schedule.epochs",
+    "num_epochs": "schedule.epochs",
+    "lr_scheduler_type": "schedule.kind",
+    "warmup_ratio": "schedule.warmup",
+    "save_steps": "checkpoints.every",
+    "save_total_limit": "checkpoints.keep",
+    "eval_steps": "validation.every",
+    "logging_steps": "log_every",
+    "load_in_4bit": "model.quantization",
+    "model_name_or_path": "model.base",
+    "base_model": "model.base",
+}
+
+
 def _nearest_field(keys: Keys) -> str | None:
-    """The valid dotted name nearest to `keys`: first by its last word, then as a whole."""
+    """The valid dotted name nearest to `keys`: by its last word, as others call it, then as a whole."""
     names = [dotted for dotted, _ in recipe_fields()]
     word = keys[-1]
+    if word in _OTHER_NAMES:
+        return _OTHER_NAMES[word]
     same = [name for name in names if name.split(".")[-1] == word]
     if same:
         return same[0]
@@ -254,6 +324,9 @@ def _nearest_field(keys: Keys) -> str | None:
     close = nearest(word, [name.rpartition(".")[2] for name in inside])
     if close:
         return f"{section}.{close}" if section else close
+    begins = [name for name in inside if name.rpartition(".")[2].startswith(word)]
+    if inside and section:  # what is meant is a field of this section, not another section
+        return begins[0] if len(begins) == 1 else None
     sections = sorted({name.split(".")[0] for name in names if "." in name})
     by_leaf = {name.rpartition(".")[2]: name for name in names}
     leaf = nearest(word, by_leaf)

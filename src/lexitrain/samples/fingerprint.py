@@ -1,8 +1,8 @@
 """What samples were made from, as a key under which they are kept and found again.
 
-Besides the records it is the tokenizer with its chat template, the recipe's `data.max_length` and `data.tasks`, and the
-code that turns a record into tokens: rendering, the tasks of this package, and the files of the user's own tasks. Costs
-reading some twenty source files.
+Besides the records it is the tokenizer with its chat template, the recipe's `data.max_length`, `data.tasks` and
+`data.system`, and the code that turns a record into tokens: rendering, the tasks of this package, and the files of the
+user's own tasks. Costs reading some twenty source files.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ def samples_key(
         registry: the tasks that render the records.
     """
     return hash_of(
-        records, tokenizer, json.dumps([data.max_length, data.tasks]), *_rendering_code(registry)
+        records,
+        tokenizer,
+        json.dumps([data.max_length, data.tasks, data.system]),
+        *_rendering_code(registry),
     )
 
 

@@ -86,7 +86,7 @@ class _Reader:
 
     def __init__(self, tokenizer: Any, shown: frozenset[str]) -> None:
         self._tokenizer = tokenizer
-        self._shown = shown
+        self.shown = shown
         self._bytes: dict[int, bool] = {}
         self._characters: dict[_Run, str] = {}
         self.unknown = _unknown(tokenizer)
@@ -112,8 +112,8 @@ class _Reader:
 
     def was_shown(self, run: _Run) -> bool:
         """Whether the base has learnt all that it spells."""
-        spelt = self._shown and self.characters(run)
-        return bool(spelt) and self._shown.issuperset(spelt)
+        spelt = self.shown and self.characters(run)
+        return bool(spelt) and self.shown.issuperset(spelt)
 
 
 def _count(counted: _Counted, sample: Sample, reader: _Reader) -> None:
@@ -158,7 +158,7 @@ def _runs(ids: Ids, fallen: NDArray[np.bool_]) -> list[tuple[int, int, _Run]]:
 def _warning(task: str, counted: _Counted, reader: _Reader) -> Unlearnt:
     characters: Counter[str] = Counter()
     for run, times in counted.runs.items():
-        for each in set(reader.characters(run)):
+        for each in set(reader.characters(run)) - reader.shown:
             characters[each] += times
     if any(reader.unknown in run for run, _ in counted.runs):
         characters[f"whatever became {reader.unknown_name}"] = 1

@@ -10,8 +10,10 @@ from lexitrain.tasks.metrics.scores import (
     mean,
     most_frequent,
     pearson,
+    pooled_mean,
     texts,
 )
+from lexitrain.tasks.own_tasks import own_tasks
 from lexitrain.tasks.registry import aliases, find_task, registry, unknown_task
 from lexitrain.tasks.task import Answer, Message, Targets, Task
 
@@ -29,7 +31,9 @@ __all__ = [
     "macro_f1",
     "mean",
     "most_frequent",
+    "own_tasks",
     "pearson",
+    "pooled_mean",
     "registry",
     "texts",
     "unknown_task",

@@ -1,7 +1,8 @@
 """Fluency: how natural a sentence is, from 0 to 1, with a reason.
 
-Scores: mean absolute error and Pearson's r. An invalid answer counts, in both, as the score farthest from the true one
-(0 or 1), the worst that could have been said.
+Scores: mean absolute error and Pearson's r. In the error an invalid answer counts as the score farthest from the true
+one (0 or 1), the worst that could have been said. It names no score that could correlate with anything: r is over the
+valid answers, and not defined where there are none; how many there are is a score of its own, the JSON validity.
 """
 
 from __future__ import annotations
@@ -46,7 +47,11 @@ class Fluency(Task):
                 for answer, truth in zip(answers, actual, strict=True)
             ]
         )
-        return {"mae": mean(np.abs(predicted - actual)), "pearson": pearson(predicted, actual)}
+        valid = [answer is not None for answer in answers]
+        return {
+            "mae": mean(np.abs(predicted - actual)),
+            "pearson": pearson(predicted, actual, valid),
+        }
 
     def trivial(self, train_records: Sequence[Record]) -> Predictor:
         """Always the mean score."""

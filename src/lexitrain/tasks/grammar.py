@@ -1,8 +1,10 @@
 """Grammar: the corrected sentence and its errors.
 
 Scores: precision, recall and F0.5 of token edits with the best of the references, GLEU, and exact match with any of
-them (`metrics/edits.py` and `metrics/gleu.py` have the formulae). References are `metadata.references`, else the
-record's own correction. The list of errors is learnt and not scored: most corpora do not annotate it.
+them (`metrics/edits.py` and `metrics/gleu.py` have the formulae). Recall is about the records with something to
+correct, precision and F0.5 about those with something to correct or corrected; without any they are not defined.
+References are `metadata.references`, else the record's own correction. The list of errors is learnt and not scored:
+most corpora do not annotate it.
 """
 
 from __future__ import annotations
@@ -59,10 +61,12 @@ class Grammar(Task):
             [count_edits(*row) for row in zip(sources, said, references, strict=True)],
             dtype=np.float64,
         )
+        edited = counts.sum(axis=1) > 0  # corrected, or to be corrected
+        wanted = (counts[:, 0] + counts[:, 2]) > 0
         return {
-            "precision": Sums(counts, _of_counts(precision)),
-            "recall": Sums(counts, _of_counts(recall)),
-            "f0.5": Sums(counts, _of_counts(f_score)),
+            "precision": Sums(counts, _of_counts(precision), edited),
+            "recall": Sums(counts, _of_counts(recall), wanted),
+            "f0.5": Sums(counts, _of_counts(f_score), edited),
             "gleu": Sums(_gleu_columns(sources, said, references), _mean_gleu),
             "exact_match": mean(
                 [answer in correct for answer, correct in zip(said, references, strict=True)]

@@ -12,6 +12,7 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -32,8 +33,13 @@ BUILT_IN: tuple[type[Task], ...] = (Fluency, Vocabulary, Grammar, Dialogue, Expl
 _FIX = "A task is a subclass of lexitrain.tasks.Task with name, short, schema, statistics, trivial."
 
 
-def registry(custom: Sequence[str] = ()) -> dict[str, Task]:
+def registry(custom: Sequence[str] = (), system: str | None = None) -> dict[str, Task]:
     """All tasks by their short name: built-in, then installed, then the `custom` ones, in that order.
+
+    Args:
+        custom: `path.py` or `module:attribute` of the user's own tasks. Their code is executed: what a received run
+            folder names goes through `own_tasks` first.
+        system: the recipe's `data.system`.
 
     Raises:
         TaskError: a custom or installed task cannot be loaded, or two tasks share a name.
@@ -47,7 +53,8 @@ def registry(custom: Sequence[str] = ()) -> dict[str, Task]:
                     where=source,
                     fix="Give it a name and a short name of its own.",
                 )
-        tasks[task.short] = task
+        tasks[task.short] = copy(task)  # a task that a module holds is shared by all registries
+        tasks[task.short].conversation_system = system
     return tasks
 
 

@@ -26,9 +26,11 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from math import isfinite
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from lexitrain.errors import DataError
+from lexitrain.recipe import NO_SYSTEM
 from lexitrain.tasks.metrics.bootstrap import Statistic, point
 from lexitrain.tasks.schema import Schema, loads_strict, problem, project
 
@@ -64,6 +66,10 @@ class Task(ABC):
     truncate: ClassVar[Literal["end", "beginning"]] = "end"
     """Which side of the learner's text is cut when a sample is too long."""
     system: ClassVar[str] = SYSTEM_PROMPT
+    """The system turn of every prompt that the task writes, and of conversations that have none of their own."""
+    conversation_system: str | None = None
+    """The recipe's `data.system`: text for conversations without a system turn, `none` for no system turn there. Empty:
+    `system`."""
 
     # The prompt
 
@@ -93,7 +99,9 @@ class Task(ABC):
     def _conversation(self, messages: Sequence[Message]) -> list[Message]:
         turns = list(messages)
         answers = [i for i, turn in enumerate(turns) if turn["role"] == "assistant"]
-        head = [] if turns[0]["role"] == "system" else [{"role": "system", "content": self.system}]
+        system = self.system if self.conversation_system is None else self.conversation_system
+        without = turns[0]["role"] == "system" or system == NO_SYSTEM
+        head = [] if without else [{"role": "system", "content": system}]
         # A question left open at the end teaches nothing; one that nothing answers yet is to be asked.
         return head + (turns[: answers[-1] + 1] if answers else turns)
 
@@ -215,17 +223,19 @@ class Task(ABC):
     ) -> dict[str, Statistic]:
         """Score name to its statistic over the records. An invalid answer (None) counts as wrong.
 
-        Pure and deterministic. Records all have a reference. A score that no record allows is left out.
+        Pure and deterministic. Records all have a reference. A score that no record allows is left out, or not defined
+        (NaN).
         """
 
     def scores(
         self, records: Sequence[Record], answers: Sequence[Answer | None]
-    ) -> dict[str, float]:
-        """Score name to its value on these records."""
-        return {
+    ) -> dict[str, float | None]:
+        """Score name to its value on these records; None where it is not defined."""
+        values = {
             name: point(statistic, len(records))
             for name, statistic in self.statistics(records, answers).items()
         }
+        return {name: value if isfinite(value) else None for name, value in values.items()}
 
     @abstractmethod
     def trivial(self, train_records: Sequence[Record]) -> Predictor:

@@ -98,7 +98,7 @@ def build_run(recipe: Recipe, run: Run, call: Call, marker: CrashMarker) -> Buil
     settle_base(run, recipe, observer, accept=call.accept, write=processes.first)
     observer.stage("reading the data")
     tokenizer: Any = load_tokenizer(recipe.model.base, recipe.model.revision)
-    tasks = registry(recipe.data.custom_tasks)
+    tasks = registry(recipe.data.custom_tasks, recipe.data.system)
     samples = load_samples(run, call.data_dir, recipe, tasks, tokenizer)
     settle_data(
         run, samples.summary, call.data_dir, observer, accept=call.accept, write=processes.first

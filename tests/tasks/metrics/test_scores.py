@@ -30,7 +30,22 @@ def test_macro_f1_by_hand():
 
 def test_a_mean_counts_only_what_it_is_told_to():
     assert point(mean([1, 0, 0], [True, False, True]), 3) == 0.5
-    assert point(mean([1, 1], [False, False]), 2) == 0.0
+    assert np.isnan(point(mean([1, 1], [False, False]), 2))
+
+
+def test_a_correlation_is_over_the_counted_records_and_not_defined_where_nothing_varies():
+    predicted, actual = [0.1, 0.5, 9.0, 0.9], [0.2, 0.4, 0.1, 1.0]
+    counted = [True, True, False, True]
+    expected = np.corrcoef([0.1, 0.5, 0.9], [0.2, 0.4, 1.0])[0, 1]
+    assert point(pearson(predicted, actual, counted), 4) == pytest.approx(expected)
+    assert np.isnan(point(pearson(predicted, actual, [False] * 4), 4))
+    assert np.isnan(point(pearson(predicted, actual, [True, False, False, False]), 4))
+    assert np.isnan(point(pearson([0.1, 0.9], [0.5, 0.5]), 2))
+
+
+def test_answers_without_a_word_have_no_share_of_distinct_ones():
+    assert np.isnan(point(distinct([[], []], 1), 2))
+    assert np.isnan(point(distinct([["a"], []], 2), 2))
 
 
 def test_chrf_takes_the_best_reference_and_gives_nothing_for_an_invalid_answer():

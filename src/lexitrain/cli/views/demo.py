@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lexitrain.cli.console import console
+from lexitrain.cli.views.evaluation import number, value_and_interval
 
 if TYPE_CHECKING:
     from lexitrain import EvaluationReport, Score, TrainingResult
@@ -30,24 +31,23 @@ def print_scores(before_report: EvaluationReport, after_report: EvaluationReport
             table.add_row(
                 "",
                 name.replace("_", " "),
-                "–" if trivial is None else f"{trivial.value:.3f}",
+                number(None if trivial is None else trivial.value),
                 *_values(first.scores[name], score),
+                str(score.n) if score.n != task.validity.n else "",
             )
     out = console()
     out.print()
     out.print(table)
     out.print(
-        f"\nJSON validity over all tasks: {before.validity:.3f} before, {after.validity:.3f} after. Scored on records "
-        "that training never saw. Trivial: most frequent level, mean score, unchanged sentence, most frequent reply."
+        f"\nJSON validity over all tasks: {number(before.validity)} before, {number(after.validity)} after. Scored on "
+        "records that training never saw. –: not defined. Trivial: most frequent level, mean score, unchanged "
+        "sentence, most frequent reply."
     )
 
 
 def _values(before: Score, after: Score) -> tuple[str, str, str]:
-    return (
-        f"{before.value:.3f}",
-        f"[bold]{after.value:.3f}[/]",
-        f"{after.low:.3f} – {after.high:.3f}",
-    )
+    value, interval = value_and_interval(after)
+    return number(before.value), f"[bold]{value}[/]", interval
 
 
 def print_file_locations(

@@ -94,9 +94,16 @@ def own_data(path: Path, load_tokenizer: Load) -> Callable[[Recipe], PlannedData
 
     def data_for(recipe: Recipe) -> PlannedData:
         model, data = recipe.model, recipe.data
-        asked = (model.base, model.revision, data.max_length, data.tasks, data.custom_tasks)
+        asked = (
+            model.base,
+            model.revision,
+            data.max_length,
+            data.tasks,
+            data.custom_tasks,
+            data.system,
+        )
         if asked not in known:
-            tasks = registry(data.custom_tasks)
+            tasks = registry(data.custom_tasks, data.system)
             # The base's name stands for its tokenizer, which is loaded only where there is something to render.
             key = samples_key(digest, base_fingerprint(model), data, tasks)
             kept = _Kept.read(key)

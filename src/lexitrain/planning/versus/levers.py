@@ -27,7 +27,7 @@ LEVERS: Mapping[str, tuple[str, ...]] = {
     "recomputation": ("step.gradient_checkpointing",),
     "dropout": ("lora.dropout",),
     "precision": ("model.precision",),
-    "data": ("data.tasks", "data.task_weights", "data.custom_tasks", "data.workers", "data.adapters"),
+    "data": ("data.tasks", "data.task_weights", "data.custom_tasks", "data.system", "data.workers", "data.adapters"),
     "checkpoints and validation": (
         "checkpoints.every", "checkpoints.keep", "checkpoints.mirror", "checkpoints.background", "validation.every",
         "validation.limit",

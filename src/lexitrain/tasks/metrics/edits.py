@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lexitrain.tasks.metrics.bootstrap import Array
+from lexitrain.tasks.metrics.scores import ratio
 
 Edit = tuple[int, int, tuple[str, ...]]
 
@@ -80,22 +81,20 @@ class EditCounts(NamedTuple):
 
 
 def f_score(right: Array, wrong: Array, missed: Array, beta: float = 0.5) -> Array:
-    """F-beta of edit counts; 1 where there was nothing to correct and nothing was."""
+    """F-beta of edit counts; NaN, not defined, where there was nothing to correct and nothing was corrected."""
     weighted = (1 + beta**2) * right
-    whole = weighted + wrong + beta**2 * missed
-    return np.divide(weighted, whole, out=np.ones_like(weighted), where=whole != 0)
+    return ratio(weighted, weighted + wrong + beta**2 * missed)
 
 
 def precision(right: Array, wrong: Array, missed: Array) -> Array:
-    """The share of edits that are right. Where nothing was edited: 0 when something should have been, else 1."""
+    """The share of edits that are right. Where nothing was edited: 0 when something should have been, else NaN."""
     made = right + wrong
-    return np.divide(right, made, out=(missed == 0).astype(np.float64), where=made != 0)
+    return ratio(right, np.where((made == 0) & (missed > 0), 1.0, made))
 
 
 def recall(right: Array, _wrong: Array, missed: Array) -> Array:
-    """The share of the reference's edits that were made; 1 where it has none."""
-    wanted = right + missed
-    return np.divide(right, wanted, out=np.ones_like(right), where=wanted != 0)
+    """The share of the reference's edits that were made; NaN, not defined, where it has none."""
+    return ratio(right, right + missed)
 
 
 def count_edits(
@@ -120,5 +119,5 @@ def count_edits(
 
 def _quality(counts: EditCounts) -> tuple[float, float, float, float]:
     right, wrong, missed = (np.array([float(count)]) for count in counts)
-    score = float(f_score(right, wrong, missed)[0])
+    score = 1.0 if not sum(counts) else float(f_score(right, wrong, missed)[0])
     return score, counts.right, -counts.wrong, -counts.missed

@@ -26,43 +26,60 @@ class Sums:
     Args:
         columns: `[N, ...]`, what each record adds.
         combine: from the sums `[B, ...]` to the values `[B]`.
+        about: `[N]`, the records that the score is about; all by default.
     """
 
     columns: Array
     combine: Callable[[Array], Array]
+    about: NDArray[np.bool_] | None = None
 
     def __call__(self, weights: Array) -> Array:
         return self.combine(np.tensordot(weights, self.columns, axes=1))
 
 
 def ratio(numerator: Array, denominator: Array) -> Array:
-    """Their quotient; 0 where the denominator is 0."""
-    return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator != 0)
+    """Their quotient; NaN, not defined, where the denominator is 0."""
+    undefined = np.full_like(numerator, np.nan)
+    return np.divide(numerator, denominator, out=undefined, where=denominator != 0)
 
 
 def mean(values: ArrayLike, counted: ArrayLike | None = None) -> Sums:
     """The mean of one value a record; of those alone where `counted` is true."""
     value = np.asarray(values, dtype=np.float64)
     count = np.ones_like(value) if counted is None else np.asarray(counted, dtype=np.float64)
-    columns = np.stack([value * count, count], axis=-1)
-    return Sums(columns, lambda sums: ratio(sums[:, 0], sums[:, 1]))
+    return pooled_mean(np.where(count > 0, value, 0.0) * count, count)
 
 
-def pearson(predicted: ArrayLike, actual: ArrayLike) -> Sums:
-    """Pearson's r. A constant predictor correlates with nothing: 0."""
+def pooled_mean(totals: ArrayLike, counts: ArrayLike) -> Sums:
+    """The mean over all that the records hold: the sum of their `totals` over the sum of their `counts`."""
+    columns = np.stack([np.asarray(totals, np.float64), np.asarray(counts, np.float64)], axis=-1)
+    return Sums(columns, lambda sums: ratio(sums[:, 0], sums[:, 1]), columns[:, 1] > 0)
+
+
+def pearson(predicted: ArrayLike, actual: ArrayLike, counted: ArrayLike | None = None) -> Sums:
+    """Pearson's r over the records where `counted` is true (all by default).
+
+    Where the actual values are all the same, or there are fewer than two, nothing can correlate with them: not defined.
+    A constant predictor of values that differ correlates with nothing: 0.
+    """
     x = np.asarray(predicted, dtype=np.float64)
     y = np.asarray(actual, dtype=np.float64)
-    x, y = x - x.mean(), y - y.mean()  # sums of centred values keep their digits
-    columns = np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=-1)
+    used = np.ones(len(x), dtype=np.bool_) if counted is None else np.asarray(counted, np.bool_)
+    weight = used.astype(np.float64)
+    if used.any():
+        x, y = x - x[used].mean(), y - y[used].mean()  # sums of centred values keep their digits
+    x, y = np.where(used, x, 0.0), np.where(used, y, 0.0)
+    columns = np.stack([weight, x, y, x * x, y * y, x * y], axis=-1)
 
     def combine(sums: Array) -> Array:
         n, sx, sy, sxx, syy, sxy = sums.T
         variance_x, variance_y = n * sxx - sx**2, n * syy - sy**2
-        product = np.clip(variance_x, 0, None) * np.clip(variance_y, 0, None)
-        product[(variance_x <= 1e-12 * n * n) | (variance_y <= 1e-12 * n * n)] = 0.0
-        return np.clip(ratio(n * sxy - sx * sy, np.sqrt(product)), -1.0, 1.0)
+        constant_x, constant_y = (each <= 1e-12 * n * n for each in (variance_x, variance_y))
+        product = np.where(constant_x | constant_y, 0.0, variance_x * variance_y)
+        r = np.clip(ratio(n * sxy - sx * sy, np.sqrt(product)), -1.0, 1.0)
+        return np.where(constant_y, np.nan, np.where(constant_x, 0.0, r))
 
-    return Sums(columns, combine)
+    return Sums(columns, combine, None if counted is None else used)
 
 
 def macro_f1(predicted: Sequence[str | None], actual: Sequence[str]) -> Sums:
@@ -84,7 +101,7 @@ def macro_f1(predicted: Sequence[str | None], actual: Sequence[str]) -> Sums:
     def combine(sums: Array) -> Array:
         true, false, missed = sums[:, 0], sums[:, 1], sums[:, 2]
         seen = (true + false + missed) > 0
-        f1 = ratio(2 * true, 2 * true + false + missed)
+        f1 = np.where(seen, ratio(2 * true, 2 * true + false + missed), 0.0)
         return ratio(f1.sum(axis=1), seen.sum(axis=1).astype(np.float64))
 
     return Sums(columns, combine)
@@ -92,7 +109,7 @@ def macro_f1(predicted: Sequence[str | None], actual: Sequence[str]) -> Sums:
 
 @dataclass(frozen=True, slots=True)
 class Distinct:
-    """Distinct-n: unique n-grams over all n-grams of the answers (Li et al. 2016).
+    """Distinct-n: unique n-grams over all n-grams of the answers (Li et al. 2016); not defined where there is none.
 
     A resample repeats records, and a repeated record brings no new n-gram, so resampled values are too low: the
     interval is centred on the value (`centred`), which keeps its width and takes away that bias.
@@ -103,9 +120,14 @@ class Distinct:
     totals: Array  # [N], n-grams of each record, repeated ones counted
     centred: bool = True
 
+    @property
+    def about(self) -> NDArray[np.bool_]:
+        """The answers that bring an n-gram."""
+        return self.totals > 0
+
     def __call__(self, weights: Array) -> Array:
         if not len(self.starts):
-            return np.zeros(len(weights))
+            return np.full(len(weights), np.nan)
         present = np.logical_or.reduceat(weights[:, self.records] > 0, self.starts, axis=1)
         return ratio(present.sum(axis=1).astype(np.float64), weights @ self.totals)
 

@@ -1,0 +1,93 @@
+"""The supervised turns of a conversation: for each the token ids that stand before it, and what it should be.
+
+They are read off the sample that training learns from, so what a model is asked is what it was trained on, token for
+token: the same shortening, the same pieces, and only turns whose loss counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from lexitrain.records import Record
+    from lexitrain.samples import Ids, Renderer, Sample
+    from lexitrain.tasks import Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A supervised turn of a conversation.
+
+    Attributes:
+        row: of the record in its file.
+        number: of the turn among the conversation's supervised ones, from 1.
+        record: the conversation up to and including this turn.
+        prompt: int32 [P], all that the model sees before it.
+        answer_ids: int32 [A], the turn with its end of turn.
+        text: the turn.
+        reference: the turn as an answer of the task; None where it is free text.
+    """
+
+    row: int
+    number: int
+    record: Record
+    prompt: Ids
+    answer_ids: Ids
+    text: str
+    reference: Answer | None
+
+    @property
+    def question(self) -> str:
+        """The last thing that the learner said before."""
+        said = [turn["content"] for turn in self.record.messages or () if turn["role"] == "user"]
+        return said[-1] if said else ""
+
+
+def turns_of(renderer: Renderer, row: int, record: Record) -> tuple[Sample, list[Turn]]:
+    """The sample of a conversation, and its supervised turns in order.
+
+    Raises:
+        InputError: the conversation cannot be trained on; see `Renderer.render`.
+    """
+    sample = renderer.render(record, row)
+    tokens = np.concatenate([sample.prompt_ids, sample.completion_ids])
+    task = renderer.task(record)
+    spans = supervised_spans(sample)
+    texts = [_text(renderer, tokens[start:end]) for start, end in spans]
+    ends = _places(record, len(spans))
+    turns: list[Turn] = []
+    for number, ((start, end), text, place) in enumerate(
+        zip(spans, texts, ends, strict=True), start=1
+    ):
+        upto = replace(record, messages=(record.messages or ())[:place])
+        reference = None if place is None else task.parse(text)
+        turns.append(Turn(row, number, upto, tokens[:start], tokens[start:end], text, reference))
+    return sample, turns
+
+
+def supervised_spans(sample: Sample) -> list[tuple[int, int]]:
+    """(start, end) of each run of supervised tokens, counted from the sample's first token."""
+    marks = np.concatenate([[False], sample.supervised, [False]])
+    edges = np.flatnonzero(marks[1:] != marks[:-1]) + len(sample.prompt_ids)
+    return [(int(start), int(end)) for start, end in list(pairwise(edges))[::2]]
+
+
+def _text(renderer: Renderer, ids: Ids) -> str:
+    kept = [int(token) for token in ids if int(token) not in renderer.stop_ids]
+    return renderer.tokenizer.decode(kept, clean_up_tokenization_spaces=False)
+
+
+def is_learnt(turn: Mapping[str, Any]) -> bool:
+    """Whether a turn of a conversation is supervised: an answer, unless it has weight 0."""
+    return turn["role"] == "assistant" and turn.get("weight") != 0
+
+
+def _places(record: Record, count: int) -> list[int | None]:
+    """For each supervised turn the number of the record's turns up to it; None where it cannot be told."""
+    learnt = [place for place, turn in enumerate(record.messages or (), 1) if is_learnt(turn)]
+    return [*learnt] if len(learnt) == count else [None] * count
