@@ -55,15 +55,24 @@ def _is_plain(row: Row) -> bool:
     asked = row.get("input")
     if not asked or "output" not in row or row.get("completion"):
         return False
-    if row.get("messages") or row.get("conversations") or as_turns(asked):
+    if row.get("messages") or row.get("conversations") or not _is_text(asked):
         return False
     return bool(row.get("task")) if row.get("instruction") else True
 
 
+def _is_text(value: Any) -> bool:
+    """Whether a value is not turns in the place of a text."""
+    if isinstance(value, str) and value[0] not in "[{ ":  # the usual case
+        return True
+    return as_turns(value) is None
+
+
 def _conversation(row: Row, aliases: Mapping[str, str] | None, task: str | None) -> Record:
     """The record of a row that is a conversation, or lacks something."""
+    refuse_unlearnable(
+        {key: value for key, value in row.items() if key not in FORM_KEYS}, is_conversation=True
+    )
     if _SAYS_NOTHING.isdisjoint(row):
-        refuse_unlearnable(row, is_conversation=True)
         raise BadRow(_no_form(row))
     name = _task(row, aliases, task)
     found = conversation(row)
@@ -78,7 +87,6 @@ def _conversation(row: Row, aliases: Mapping[str, str] | None, task: str | None)
     }
     if "input" in others and _same_words(others["input"], asked):
         del others["input"]  # a prepared record: the user's turns once more
-    refuse_unlearnable(others, is_conversation=True)
     return Record(name, asked, None, _metadata(row, others), found.turns)
 
 

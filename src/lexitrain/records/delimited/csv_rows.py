@@ -93,8 +93,8 @@ def quoted_rows(
         any_row = True
         if len(raw) > 1 and _swallowed(raw, delimiter, len(names), task, tasks):
             raise _not_closed(
-                f"A quote opens here and closes {len(raw) - 1} lines further down, with what look like "
-                "rows in between.",
+                f"A quote opens here and closes on line {number + len(raw) - 1}, with what look like rows "
+                "in between.",
                 f"{name}:{number}",
             )
         if len(cells) != len(names):
