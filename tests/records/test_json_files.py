@@ -69,3 +69,67 @@ def test_what_follows_a_json_array_is_not_lost_in_silence(tmp_path: Path) -> Non
         read(write(tmp_path / "a.json", array + "\n" + array))
     assert str(caught.value.where).endswith("a.json:1")
     assert read(write(tmp_path / "b.json", array + "\n\n")) == RECORDS
+
+
+ARRAY = json.dumps(ROWS)
+LINES = "\n".join(map(json.dumps, ROWS))
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.ndjson"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        ARRAY,
+        LINES,
+        json.dumps(ROWS, indent=1),
+        "\n".join(json.dumps(row, indent=1) for row in ROWS),
+        json.dumps({"data": ROWS}),
+        json.dumps({"rows": ROWS}, indent=2),
+    ],
+    ids=["array", "lines", "indented", "several lines each", "data", "rows"],
+)
+@pytest.mark.parametrize("chunk", [16, 1 << 20])
+def test_the_content_decides_how_records_stand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, name: str, chunk: int
+) -> None:
+    monkeypatch.setattr(json_files, "CHUNK_BYTES", chunk)
+    assert read(write(tmp_path / name, text)) == RECORDS
+
+
+def test_what_stands_beside_the_list_of_records_is_not_lost(tmp_path: Path) -> None:
+    row = {"version": 1, "data": ROWS}
+    [bad] = read(write(tmp_path / "a.json", json.dumps(row, indent=1)))
+    assert "records stand under `data`" in str(bad)
+    long = json.dumps({"data": ROWS * 6000, "version": 1})
+    with pytest.raises(DataError, match="Records stand under `data`, and beside it"):
+        read(write(tmp_path / "b.json", long))
+
+
+def test_one_record_whose_first_field_is_a_list_is_no_list_of_records(tmp_path: Path) -> None:
+    row = {"history": [["x", "y"]], **ROWS[0]}
+    for indent in (None, 1):
+        [record] = read(write(tmp_path / "a.json", json.dumps(row, indent=indent)))
+        assert not isinstance(record, BadRecord)
+
+
+def test_a_broken_first_line_is_one_bad_record(tmp_path: Path) -> None:
+    bad, *good = read(write(tmp_path / "a.jsonl", '{"input":\n' + LINES))
+    assert isinstance(bad, BadRecord)
+    assert good == RECORDS
+
+
+def test_elements_that_share_a_line_are_numbered(tmp_path: Path) -> None:
+    text = '[{"x": 1}, {"x": 1},\n{"x": 1}\n, {"x": 1}, {"x": 1}]'
+    places = [
+        bad.line for bad in read(write(tmp_path / "a.json", text)) if isinstance(bad, BadRecord)
+    ]
+    assert places == ["1, element 1", "1, element 2", 2, 3, "3, element 5"]
+
+
+def test_a_key_that_stands_twice_is_a_reason(tmp_path: Path) -> None:
+    twice = '{"task": "grammar", "input": "a", "input": "b", "output": "c"}'
+    good = json.dumps(ROWS[0])
+    for text in (f"{twice}\n{good}", f"[{twice}, {good}]"):
+        bad, record = read(write(tmp_path / "a.json", text))
+        assert "the key 'input' stands twice" in str(bad)
+        assert record == RECORDS[0]

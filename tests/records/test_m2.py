@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from lexitrain.records.m2 import m2_rows
 from lexitrain.records.record import Record
@@ -69,3 +72,61 @@ def test_a_file_of_blocks(tmp_path: Path) -> None:
     assert isinstance(good, Record)
     assert good.output == {"corrected": "He goes", "errors": [{"type": "V", "span": "go"}]}
     assert str(bad) == f"{path}:4: an M2 block starts with an S line"
+
+
+def block(*edits: str, sentence: str = "a b c d") -> Any:
+    lines = [f"S {sentence}"] + [f"A {edit}" for edit in edits]
+    [(_, row)] = m2_rows(lines)
+    return row
+
+
+def edit(span: str, correction: str, kind: str = "X", annotator: int = 0) -> str:
+    return f"{span}|||{kind}|||{correction}|||REQUIRED|||-NONE-|||{annotator}"
+
+
+def test_insertions_at_one_place_stand_in_the_order_of_the_file() -> None:
+    row = block(edit("2 2", "y"), edit("0 0", "x"), edit("2 2", "z"), edit("2 3", "C"))
+    assert row["output"]["corrected"] == "x a b y z C d"
+
+
+@pytest.mark.parametrize("kind", ["noop", "UNK", "Um"])
+def test_edits_that_change_nothing(kind: str) -> None:
+    row = block(edit("0 1", "x", kind), edit("1 2", "B"))
+    assert row["output"] == {"corrected": "a B c d", "errors": [{"type": "X", "span": "b"}]}
+
+
+@pytest.mark.parametrize(
+    ("correction", "texts"),
+    [
+        ("x||y", ["x b c d", "y b c d"]),
+        ("x||-NONE-", ["x b c d", "b c d"]),
+        ("x||", ["x b c d", "b c d"]),
+        ("||x", ["b c d", "x b c d"]),
+        ("", ["b c d"]),
+        ("x||x", ["x b c d"]),
+        ("x|y", ["x|y b c d"]),
+    ],
+)
+def test_alternatives_are_further_references(correction: str, texts: list[str]) -> None:
+    row = block(edit("0 1", correction))
+    assert row["output"]["corrected"] == texts[0]
+    assert row["metadata"].get("references", texts) == texts
+
+
+def test_alternatives_multiply_within_bounds_and_annotators_stand_by_number() -> None:
+    row = block(
+        edit("0 1", "x||y"),
+        edit("1 2", "p||q"),
+        edit("0 1", "z", annotator=10),
+        edit("0 1", "w", annotator=2),
+    )
+    assert row["metadata"]["references"] == [
+        "x p c d", "x q c d", "y p c d", "y q c d", "w b c d", "z b c d",
+    ]  # fmt: skip
+    many = block(*(edit(f"{n} {n + 1}", "x||y") for n in range(40)), sentence=" ".join("a" * 40))
+    assert len(many["metadata"]["references"]) == 32
+
+
+def test_edits_that_overlap_and_places_outside_are_refused() -> None:
+    assert "overlap at token 1" in block(edit("0 2", "x"), edit("1 3", "y"))
+    assert "tokens -1:-1" in block(edit("-1 -1", "x"))

@@ -99,7 +99,14 @@ def test_every_form_of_a_conversation(
         ({"task": "grammar", "output": "b"}, "no input"),
         ({"task": "grammar", "input": 4, "output": "b"}, "input must be text"),
         ({"task": "grammar", "input": "a"}, "no output"),
-        ({"task": "grammar", "input": "a", "output": None}, "no output"),
+        (
+            {"task": "grammar", "input": "a", "text": "b"},
+            r"no output \(the row has `task`, `input`, `text`\)",
+        ),
+        (
+            {"task": "grammar", "text": "a", "answer": "b"},
+            r"none of its keys .* \(it has `task`, `text`, `answer`\)",
+        ),
         ({"task": "grammar", "input": "a", "output": 0.5}, "output must be an object or text"),
         (
             {"task": "grammar", "input": "a", "output": "b", "metadata": [1]},
@@ -109,7 +116,7 @@ def test_every_form_of_a_conversation(
         ({"task": "grammar", "prompt": "a"}, "no completion"),
         ({"task": "grammar", "messages": "hello"}, "messages must be a list"),
         ({"task": "grammar", "messages": [TURNS[0]]}, "no assistant turn"),
-        ({"task": "grammar", "messages": [TURNS[1], TURNS[0], TURNS[1]]}, "no user turn before"),
+        ({"task": "grammar", "messages": [TURNS[1]]}, "no user turn"),
         ({"task": "grammar", "messages": ["hi"]}, "a turn is an object"),
         ({"task": "grammar", "messages": [{"role": "tool", "content": "x"}]}, "role is 'tool'"),
         (

@@ -31,7 +31,7 @@ def test_bad_rows_of_a_csv_have_their_line(tmp_path: Path) -> None:
     assert found[0] == Record("grammar", "two\nlines", "x", {})
     assert [str(bad).rpartition("a.csv:")[2] for bad in found[1:]] == [
         "4: more cells than the header has columns",
-        "5: no output",
+        "5: empty output",
     ]
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lexitrain.errors import InputError
+from lexitrain.errors import DataError, InputError
 from lexitrain.records.record import Record
 from lexitrain.samples.rendering import Renderer
 from lexitrain.samples.sample import Sample
@@ -71,6 +72,45 @@ def test_every_answer_of_a_conversation_is_supervised_and_nothing_else():
     assert decode(sample.prompt_ids).endswith("Hi<|im_end|>\n<|im_start|>assistant\n")
     assert decode(sample.completion_ids[sample.supervised]) == "Hello<|im_end|>See you<|im_end|>"
     assert decode(sample.completion_ids).endswith("assistant\nSee you<|im_end|>")
+
+
+def test_an_answer_of_weight_0_has_no_loss_and_what_follows_the_last_learnt_one_is_left_out():
+    messages = (
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Nonsense", "weight": 0},
+        {"role": "user", "content": "Again"},
+        {"role": "assistant", "content": "Hello"},
+        {"role": "user", "content": "Bye"},
+        {"role": "assistant", "content": "Rubbish", "weight": 0},
+    )
+    sample = renderer().render(Record("dialogue", "Hi\nAgain\nBye", None, {}, messages))
+    assert decode(sample.completion_ids[sample.supervised]) == "Hello<|im_end|>"
+    assert decode(sample.completion_ids).startswith("Nonsense<|im_end|>")
+    assert "Rubbish" not in decode(sample.completion_ids)
+    plain = tuple({"role": m["role"], "content": m["content"]} for m in messages[:4])
+    whole = renderer().render(Record("dialogue", "Hi\nAgain", None, {}, plain))
+    assert (sample.prompt_ids == whole.prompt_ids).all()
+    assert (sample.completion_ids == whole.completion_ids).all()
+
+
+def test_a_dialogue_may_begin_with_the_tutor():
+    messages = (
+        {"role": "system", "content": "Tutor."},
+        {"role": "assistant", "content": "Welcome"},
+        {"role": "user", "content": "Yes"},
+        {"role": "assistant", "content": "Go"},
+    )
+    sample = renderer().render(Record("dialogue", "Yes", None, {}, messages))
+    assert decode(sample.prompt_ids).endswith("Tutor.<|im_end|>\n<|im_start|>assistant\n")
+    assert decode(sample.completion_ids[sample.supervised]) == "Welcome<|im_end|>Go<|im_end|>"
+
+
+def test_a_template_that_refuses_a_conversation_says_so():
+    strict = renderer()
+    strict.tokenizer = copy(strict.tokenizer)
+    strict.tokenizer.chat_template = "{{ raise_exception('users come first') }}"
+    with pytest.raises(DataError, match=r"refuses this conversation \(users come first\)"):
+        strict.render(grammar(TEXT))
 
 
 def test_only_the_learners_text_is_shortened():

@@ -19,15 +19,18 @@ def console() -> Console:
     """The console for results."""
     from rich.console import Console
 
-    # A pipe or a log file has no width of its own: wide enough for every table.
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 130)
+    # A pipe or a log file has no width of its own: wide enough for every table. Rich would print `a.jsonl:100` with a
+    # picture for `:100:`.
+    return Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else 130)
 
 
 def errors_console() -> Console:
     """The console for errors and progress."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 130)
+    return Console(
+        stderr=True, highlight=False, emoji=False, width=None if sys.stderr.isatty() else 130
+    )
 
 
 def print_json(document: Any) -> None:

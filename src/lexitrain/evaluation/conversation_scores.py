@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from lexitrain.evaluation.answering import ask
 from lexitrain.evaluation.task_scores import is_better, score_json
 from lexitrain.evaluation.turn_loss import turn_losses
-from lexitrain.evaluation.turns import is_learnt
+from lexitrain.records import is_learnt
 from lexitrain.tasks import Score, Task, bootstrap, chrf, most_frequent, pooled_mean
 
 if TYPE_CHECKING:

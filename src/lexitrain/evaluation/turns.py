@@ -6,12 +6,13 @@ token: the same shortening, the same pieces, and only turns whose loss counts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from lexitrain.records import is_learnt
 
 if TYPE_CHECKING:
     from lexitrain.records import Record
@@ -80,11 +81,6 @@ def supervised_spans(sample: Sample) -> list[tuple[int, int]]:
 def _text(renderer: Renderer, ids: Ids) -> str:
     kept = [int(token) for token in ids if int(token) not in renderer.stop_ids]
     return renderer.tokenizer.decode(kept, clean_up_tokenization_spaces=False)
-
-
-def is_learnt(turn: Mapping[str, Any]) -> bool:
-    """Whether a turn of a conversation is supervised: an answer, unless it has weight 0."""
-    return turn["role"] == "assistant" and turn.get("weight") != 0
 
 
 def _places(record: Record, count: int) -> list[int | None]:

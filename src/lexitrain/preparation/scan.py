@@ -17,7 +17,16 @@ import numpy as np
 from lexitrain.preparation.dropped_records import DroppedRecords
 from lexitrain.preparation.duplicates import SHORTEST, band_keys
 from lexitrain.preparation.record_table import ROW, RecordTable
-from lexitrain.records import BadRecord, BadRow, Chunk, Record, emptiness, loose_words, tidy_record
+from lexitrain.records import (
+    BadRecord,
+    BadRow,
+    Chunk,
+    Record,
+    emptiness,
+    is_learnt,
+    loose_words,
+    tidy_record,
+)
 from lexitrain.tasks import aliases, find_task, registry
 
 _DIGEST_BYTES = 8
@@ -228,4 +237,4 @@ def _beginnings(said: str) -> Iterator[int]:
 def _learnt(record: Record) -> str:
     if record.messages is None:
         return json.dumps(record.output, sort_keys=True)
-    return "\0".join(turn["content"] for turn in record.messages if turn["role"] == "assistant")
+    return "\0".join(turn["content"] for turn in record.messages if is_learnt(turn))

@@ -17,8 +17,7 @@ from lexitrain.records.prepared import (
     split_file,
 )
 from lexitrain.records.reading import read_records
-from lexitrain.records.record import BadRecord, Record
-from lexitrain.records.rows import BadRow
+from lexitrain.records.record import BadRecord, BadRow, Record, is_learnt
 from lexitrain.records.sources import chunks, expanded, source_bytes
 
 __all__ = [
@@ -36,6 +35,7 @@ __all__ = [
     "emptiness",
     "expanded",
     "file_name",
+    "is_learnt",
     "iterate_split",
     "loose_words",
     "prepared_record",

@@ -6,13 +6,13 @@ without lines, their row number), because a bad record is reported by its place.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from lexitrain.errors import DataError
+from lexitrain.records.opening.encodings import HOW_TO_CONVERT
+from lexitrain.records.opening.json_text import RepeatedKey, loads
 
 CHUNK_BYTES = 1 << 20
 CHUNK_ROWS = 1024
@@ -20,8 +20,9 @@ CHUNK_ROWS = 1024
 NO_OBJECT = "a record is an object, this is text"
 """The reason against a row that is a text, in place of the row: a text in its own place would be taken for one."""
 
-NumberedRow = tuple[int, Any]
-"""The line, and the parsed row; where the row cannot be had, the reason for that as a `str`."""
+NumberedRow = tuple[int | str, Any]
+"""The line (of an array's element that shares its line with others, a text that names both), and the parsed row; where
+the row cannot be had, the reason for that as a `str`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +52,11 @@ class Chunk:
 
 def _parsed(line: bytes) -> Any:
     try:
-        row = json.loads(line.decode())
+        row = loads(line.decode())
     except UnicodeDecodeError as error:
-        return f"not UTF-8 (byte {error.start + 1})"
+        return f"not UTF-8 (byte {error.start + 1}); convert the file: {HOW_TO_CONVERT}"
+    except RepeatedKey as error:
+        return str(error)
     except (ValueError, RecursionError) as error:
         return f"malformed JSON ({error})"
     return NO_OBJECT if isinstance(row, str) else row
@@ -65,17 +68,7 @@ def row_chunks(rows: Callable[[], Iterable[NumberedRow]], name: str) -> Iterator
     Args:
         rows: opens the file and yields its rows; called when the first chunk is asked for.
         name: the file as the user named it.
-
-    Raises:
-        DataError: the file is not UTF-8.
     """
-    try:
-        found = iter(rows())
-        while held := list(islice(found, CHUNK_ROWS)):
-            yield Chunk(name, 0, rows=held)
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"This file is not UTF-8 (byte {error.start + 1} of a piece).",
-            where=name,
-            fix="Save it as UTF-8; spreadsheets call it `CSV UTF-8`.",
-        ) from None
+    found = iter(rows())
+    while held := list(islice(found, CHUNK_ROWS)):
+        yield Chunk(name, 0, rows=held)

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from lexitrain.errors import DataError, MissingExtra
 from lexitrain.records.chunk import CHUNK_ROWS, Chunk
-from lexitrain.records.tables import as_json
+from lexitrain.records.tables import row_as_json
 
 _CARD_WITH_CONFIGS = re.compile(r"---\s*\n(?:.*\n)*?configs:")
 """The head of a data set's card (README.md) that names its files."""
@@ -49,7 +49,7 @@ def data_set_chunks(name: str) -> Iterator[Chunk]:
             yield Chunk(f"{name}[{split}]", 0, rows=held)
 
 
-def _rows(name: str) -> Iterator[tuple[str, int, Any]]:
+def _rows(name: str) -> Iterator[tuple[str, int | str, Any]]:
     """`(split, row number, row)` of every split."""
     try:
         datasets: Any = import_module("datasets")
@@ -63,7 +63,7 @@ def _rows(name: str) -> Iterator[tuple[str, int, Any]]:
         by_split = cast("dict[Any, Any]", found if isinstance(found, dict) else {"train": found})
         for split, rows in by_split.items():
             for number, row in enumerate(rows, start=1):
-                yield str(split), number, as_json(row)
+                yield str(split), number, row_as_json(row)
     except Exception as error:
         # The library has no common error: whatever it was, this source cannot be read.
         raise DataError(

@@ -2,32 +2,47 @@
 
 A block is one `S` line of tokens and an `A` line an edit:
 `A start end|||type|||correction|||REQUIRED|||-NONE-|||annotator`. The first annotator makes the record's output,
-every annotator a reference. Reading streams block by block.
+every annotator a reference. A correction may list alternatives, `a||b`: the first one makes the output, each of the
+others a further reference. Reading streams block by block.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice, pairwise, product
 from pathlib import Path
 from typing import Any, NamedTuple
 
-_NO_CHANGE = frozenset(("noop", "UNK"))
-"""Types of edits that change nothing: a sentence without errors, and an error that the annotator could not correct."""
+from lexitrain.records.opening.encodings import opened_text, text_lines
+
+_NO_CHANGE = frozenset(("noop", "UNK", "Um"))
+"""Types of edits that change nothing: a sentence without errors, and errors that the annotator could not correct or
+not tell. The scorer of BEA-2019 skips the same three."""
+
+_MOST_REFERENCES = 32
+"""Of one annotator: alternatives of several edits multiply."""
 
 
 class Edit(NamedTuple):
-    """Replace tokens `start:end` by `correction`."""
+    """Replace tokens `start:end` by one of `corrections`, the annotator's first choice first."""
 
     start: int
     end: int
     kind: str
-    correction: list[str]
+    corrections: list[list[str]]
 
 
-def m2_file_rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    """The rows of a file, as `m2_rows`."""
-    with path.open(encoding="utf-8-sig") as file:
-        yield from m2_rows(file)
+def m2_file_rows(path: Path, name: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    """The rows of a file, as `m2_rows`.
+
+    Args:
+        name: the file as the user named it.
+
+    Raises:
+        DataError: the file is not UTF-8; names the line.
+    """
+    with opened_text(path, name) as file:
+        yield from m2_rows(line for _, line in text_lines(file, name))
 
 
 def m2_rows(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, Any] | str]]:
@@ -60,39 +75,75 @@ def _row(block: list[str]) -> dict[str, Any] | str:
         known = edits.setdefault(annotator, [])
         if edit is not None:
             known.append(edit)
-    corrections = {annotator: _apply(tokens, found) for annotator, found in edits.items()}
-    main = min(edits, default=None)
+    annotators = sorted(edits, key=_order)
+    for annotator in annotators:
+        edits[annotator].sort(
+            key=lambda edit: edit[:2]
+        )  # stable: insertions at one place stay in the file's order
+        if overlapping := _overlap(edits[annotator]):
+            return f"edits of annotator {annotator} overlap at token {overlapping}"
+    main = edits[annotators[0]] if annotators else []
+    corrected = {annotator: _corrections(tokens, edits[annotator]) for annotator in annotators}
     output = {
-        "corrected": " ".join(tokens) if main is None else corrections[main],
-        "errors": [] if main is None else [_error(tokens, edit) for edit in edits[main]],
+        "corrected": corrected[annotators[0]][0] if annotators else " ".join(tokens),
+        "errors": [_error(tokens, edit) for edit in main],
     }
     metadata: dict[str, Any] = {"tokenised": True}
-    if len(corrections) > 1:
-        metadata["references"] = [corrections[annotator] for annotator in sorted(corrections)]
+    references = [text for annotator in annotators for text in corrected[annotator]]
+    if len(references) > 1:
+        metadata["references"] = references
     return {"task": "grammar", "input": " ".join(tokens), "output": output, "metadata": metadata}
+
+
+def _order(annotator: str) -> tuple[bool, int, str]:
+    """Annotators by their numbers: 10 after 2."""
+    number = int(annotator) if annotator.isdecimal() else 0
+    return (not annotator.isdecimal(), number, annotator)
 
 
 def _edit(line: str, length: int) -> tuple[str, Edit | None]:
     if not line.startswith("A "):
         raise ValueError("expected an A line")
-    fields = line[2:].split("|||")
-    if len(fields) < 6:
+    # From both ends, for `||` at an end of the correction (the alternative of leaving it out) makes five bars in a row.
+    front, back = line[2:].split("|||", 2), line.rsplit("|||", 3)
+    if len(front) < 3 or len(back) < 4 or len(line.split("|||")) < 6:
         raise ValueError("expected six fields between |||")
-    start, end = (int(place) for place in fields[0].split())
-    if fields[1] in _NO_CHANGE or start < 0:
-        return fields[5], None
-    if not start <= end <= length:
+    span, kind, _ = front
+    correction = back[0][2:][len(span) + len(kind) + 6 :]
+    if "|||" in correction:
+        raise ValueError("expected six fields between |||")
+    annotator = back[3]
+    start, end = (int(place) for place in span.split())
+    if kind in _NO_CHANGE:
+        return annotator, None
+    if not 0 <= start <= end <= length:
         raise ValueError(f"tokens {start}:{end} of a sentence of {length}")
-    correction = [] if fields[2] == "-NONE-" else fields[2].split()
-    return fields[5], Edit(start, end, fields[1], correction)
+    choices = [[] if text.strip() == "-NONE-" else text.split() for text in correction.split("||")]
+    return annotator, Edit(start, end, kind, choices)
 
 
-def _apply(tokens: list[str], edits: list[Edit]) -> str:
-    corrected = list(tokens)
-    # From the right, so that the places of the edits that are still to come stay true.
-    for edit in sorted(edits, key=lambda edit: edit[:2], reverse=True):
-        corrected[edit.start : edit.end] = edit.correction
-    return " ".join(corrected)
+def _overlap(edits: list[Edit]) -> int | None:
+    """The token at which two edits overlap, of edits in order."""
+    for before, edit in pairwise(edits):
+        if edit.start < before.end:
+            return edit.start
+    return None
+
+
+def _corrections(tokens: list[str], edits: list[Edit]) -> list[str]:
+    """The corrected sentence, first with the first alternative of every edit, then with the others."""
+    chosen = product(*(edit.corrections for edit in edits))
+    found = (_apply(tokens, edits, choice) for choice in islice(chosen, _MOST_REFERENCES))
+    return list(dict.fromkeys(found))
+
+
+def _apply(tokens: list[str], edits: list[Edit], choice: tuple[list[str], ...]) -> str:
+    corrected: list[str] = []
+    done = 0
+    for edit, words in zip(edits, choice, strict=True):
+        corrected += tokens[done : edit.start] + words
+        done = edit.end
+    return " ".join(corrected + tokens[done:])
 
 
 def _error(tokens: list[str], edit: Edit) -> dict[str, str]:

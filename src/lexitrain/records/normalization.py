@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any, cast
 
-from lexitrain.records.record import Record
-from lexitrain.records.rows import BadRow, record_from_row
+from lexitrain.records.record import BadRow, Record
+from lexitrain.records.rows import record_from_row
 
 # Characters without a glyph that come with copied web text: controls, soft hyphen, zero-width space, word joiner, BOM.
 # Zero-width (non-)joiners stay: some scripts need them.
@@ -55,9 +55,7 @@ def normalize_record(record: Record) -> Record:
     """The record with every text in it normalized. Turns of a conversation keep their inner spacing."""
     turns = record.messages
     if turns is not None:
-        turns = tuple(
-            {"role": turn["role"], "content": _tidy_turn(turn["content"])} for turn in turns
-        )
+        turns = tuple({**turn, "content": _tidy_turn(turn["content"])} for turn in turns)
     return Record(
         record.task,
         normalize_text(record.input),
@@ -105,7 +103,10 @@ def emptiness(record: Record, words: list[str], minimum_characters: int) -> str 
     """
     if not record.input:
         return "empty input"
-    if record.messages is None and not record.output:
+    if record.messages is None:
+        if not record.output:
+            return "empty output"
+    elif not all(turn["content"] for turn in record.messages if turn["role"] == "assistant"):
         return "empty output"
     if sum(map(len, words)) < minimum_characters:
         return "input too short"

@@ -80,8 +80,10 @@ def prepared_record(fields: dict[str, Any]) -> Record:
     return Record(task, text, cast("dict[str, Any] | str", output), about)
 
 
-def _turn(turn: Any) -> dict[str, str]:
+def _turn(turn: Any) -> dict[str, Any]:
     role, content = turn["role"], turn["content"]
     if role not in ROLES or not isinstance(content, str):
         raise TypeError(f"a turn has a role ({', '.join(ROLES)}) and a content of text")
-    return cast("dict[str, str]", turn)
+    if len(turn) > 2 and (len(turn) > 3 or turn.get("weight") not in (0, 1)):
+        raise TypeError("beside role and content a turn has nothing but a weight, 0 or 1")
+    return cast("dict[str, Any]", turn)

@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from lexitrain.records.normalization import tidy_record
-from lexitrain.records.record import BadRecord, Record
-from lexitrain.records.rows import BadRow
+from lexitrain.records.normalization import emptiness, tidy_record
+from lexitrain.records.record import BadRecord, BadRow, Record
 from lexitrain.records.sources import chunks
 
 
 def read_records(
     source: str | Path, *, aliases: Mapping[str, str] | None = None, task: str | None = None
 ) -> Iterator[Record | BadRecord]:
-    """Every record of a file, folder or Hub data set in order, normalized; a row that is none comes as `BadRecord`.
+    """Every record of a file, folder or Hub data set in order, normalized; a row that is none comes as `BadRecord`, and
+    so does an empty one, which `data prepare` drops.
 
     Args:
         source: a file by its ending, a folder of such files, or a data set through `datasets`.
@@ -34,6 +34,9 @@ def read_records(
                 yield BadRecord(chunk.file, line, row)
                 continue
             try:
-                yield tidy_record(row, aliases, task)[0]
+                record, _ = tidy_record(row, aliases, task)
             except BadRow as error:
                 yield BadRecord(chunk.file, line, str(error))
+                continue
+            reason = emptiness(record, [], 0)
+            yield record if reason is None else BadRecord(chunk.file, line, reason)

@@ -14,20 +14,23 @@ from pathlib import Path
 from lexitrain.errors import DataError
 from lexitrain.records.chunk import Chunk, row_chunks
 from lexitrain.records.datasets_reader import data_set_chunks, is_data_set
-from lexitrain.records.json_files import json_chunks, jsonl_chunks
+from lexitrain.records.delimited.csv_rows import csv_rows
+from lexitrain.records.delimited.tsv_rows import tsv_rows
+from lexitrain.records.json_files import json_chunks
 from lexitrain.records.m2 import m2_file_rows
+from lexitrain.records.opening.compressed import PACKED, kind_of_file
 from lexitrain.records.prepared import REPORT
-from lexitrain.records.tables import csv_rows, parquet_rows
+from lexitrain.records.tables import parquet_rows
 from lexitrain.storage import disk_errors
 
 _READERS: dict[str, Callable[[Path, str], Iterator[Chunk]]] = {
-    ".jsonl": jsonl_chunks,
-    ".ndjson": jsonl_chunks,
+    ".jsonl": json_chunks,
+    ".ndjson": json_chunks,
     ".json": json_chunks,
-    ".csv": lambda path, name: row_chunks(lambda: csv_rows(path), name),
-    ".tsv": lambda path, name: row_chunks(lambda: csv_rows(path), name),
+    ".csv": lambda path, name: row_chunks(lambda: csv_rows(path, name), name),
+    ".tsv": lambda path, name: row_chunks(lambda: tsv_rows(path, name), name),
     ".parquet": lambda path, name: row_chunks(lambda: parquet_rows(path, name), name),
-    ".m2": lambda path, name: row_chunks(lambda: m2_file_rows(path), name),
+    ".m2": lambda path, name: row_chunks(lambda: m2_file_rows(path, name), name),
 }
 """Ending -> the chunks of a file (path, the name that the user gave it)."""
 
@@ -55,19 +58,20 @@ def chunks(source: str) -> Iterator[Chunk]:
             return (chunk for file in files for chunk in chunks(str(file)))
         exists = path.exists()
     if not exists:
-        if _HUB_ID.fullmatch(source) and path.suffix not in _READERS and not path.parent.exists():
+        known = kind_of_file(path) in _READERS
+        if _HUB_ID.fullmatch(source) and not known and not path.parent.exists():
             return data_set_chunks(source)
         raise DataError(
             "There is no such file or folder.",
             where=source,
             fix="Check the name; a data set of the Hub is given as owner/name.",
         )
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
+    reader = _READERS.get(kind_of_file(path))
+    if reader is None or (kind_of_file(path) == ".parquet" != path.suffix.lower()):
         raise DataError(
-            f"Files ending in {path.suffix or 'nothing'!r} are not read.",
+            f"Files ending in {''.join(path.suffixes[-2:]) or 'nothing'!r} are not read.",
             where=source,
-            fix=f"Use one of: {', '.join(_READERS)}.",
+            fix=f"Use one of: {', '.join(_READERS)}; all but Parquet may be packed ({', '.join(PACKED)}).",
         )
     return _legible(reader(path, source), path)
 
@@ -107,7 +111,7 @@ def _files_below(folder: Path, spared: Path | None = None) -> tuple[list[Path], 
         for name in names:
             path = Path(root) / name
             if not name.startswith("."):
-                known = path.suffix.lower() in _READERS and name not in _NO_RECORDS
+                known = kind_of_file(path) in _READERS and name not in _NO_RECORDS
                 (files if known else others).append(path)
     if not files:
         raise DataError(

@@ -1,12 +1,11 @@
-"""Reading tables: CSV, TSV and Parquet.
+"""Reading tables: Parquet, and what any table's cells are in JSON.
 
 Tables hold what JSON does not: a cell for every column in every row, dates, decimals, bytes. `as_json` brings a row
-back to what the same record would be in JSON. Rows are read one by one, of Parquet a thousand at a time.
+back to what the same record would be in JSON. Rows are read a thousand at a time.
 """
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from datetime import date, time
 from decimal import Decimal
@@ -16,30 +15,7 @@ from typing import Any, cast
 
 from lexitrain.errors import DataError, MissingExtra
 from lexitrain.records.chunk import CHUNK_ROWS, NumberedRow
-
-_LARGEST_CELL = 64 << 20  # characters; the csv module's own limit is 128 kB
-
-
-def csv_rows(path: Path) -> Iterator[NumberedRow]:
-    """The rows of a CSV file, or of a TSV file by its ending, under the names in its first line."""
-    csv.field_size_limit(_LARGEST_CELL)
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(
-            file, dialect="excel-tab" if path.suffix.lower() == ".tsv" else "excel"
-        )
-        line = 2
-        rows = iter(reader)
-        while True:
-            try:
-                row = next(rows)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                yield reader.line_num, f"malformed CSV ({error})"
-            else:
-                cells = cast("dict[str | None, Any]", row)
-                yield line, "more cells than the header has columns" if None in cells else row
-            line = reader.line_num + 1
+from lexitrain.records.rows import FORM_KEYS
 
 
 def parquet_rows(path: Path, name: str) -> Iterator[NumberedRow]:
@@ -59,13 +35,39 @@ def parquet_rows(path: Path, name: str) -> Iterator[NumberedRow]:
             for batch in file.iter_batches(batch_size=CHUNK_ROWS):
                 for row in batch.to_pylist():
                     number += 1
-                    yield number, as_json(row)
+                    yield number, row_as_json(row)
     except (ValueError, OSError) as error:  # pyarrow's own errors are both
         raise DataError(
             f"This Parquet file cannot be read ({error}).",
             where=name,
             fix="Write it again, or bring the records as JSONL.",
         ) from None
+
+
+_MAY_BE_EMPTY = ("input", "output", "completion")
+
+
+def row_as_json(row: dict[str, Any]) -> dict[str, Any] | str:
+    """A row of a table as JSON would hold it, or the reason why it cannot be had.
+
+    An empty cell of an answer stays one: its row is dropped and counted, and no fault of the file's form. Pictures,
+    sounds and bytes among what is learnt are a reason; elsewhere they are metadata.
+    """
+    for key in FORM_KEYS & row.keys():
+        if key != "metadata" and (found := _foreign(row[key])):
+            return f"{key} holds {found}, which is no text"
+    empty = {key: "" for key in _MAY_BE_EMPTY if key in row and row[key] is None}
+    return as_json(row) | empty
+
+
+def _foreign(value: Any) -> str | None:
+    """What a value holds that no text can say, by the name of its type."""
+    if isinstance(value, dict):
+        value = list(cast("dict[str, Any]", value).values())
+    if isinstance(value, list):
+        return next(filter(None, map(_foreign, cast("list[Any]", value))), None)
+    known = value is None or isinstance(value, str | int | float | date | time | Decimal)
+    return None if known else type(value).__name__
 
 
 def as_json(row: Any) -> Any:

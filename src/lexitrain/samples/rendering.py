@@ -17,8 +17,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jinja2 import TemplateError
 
 from lexitrain.errors import DataError, InputError, ModelError
+from lexitrain.records import is_learnt
 from lexitrain.samples.sample import Ids, Sample
 from lexitrain.tasks import unknown_task
 
@@ -158,7 +160,8 @@ class Renderer:
         task = self.task(record)
         if record.messages is not None and (reason := task.check(record)):
             raise DataError(f"The record is no {task.short} conversation: {reason}.")
-        turns = self._clean(task.messages(record))
+        given = task.messages(record)
+        turns = self._clean(given)
         pieces: list[tuple[str, bool]] = []
         prompt, done = "", ""
         for end, turn in enumerate(turns):
@@ -177,7 +180,7 @@ class Renderer:
             else:
                 prompt = header
             done = header + self._answer_text(full[len(header) :])
-            pieces.append((done[len(header) :], True))
+            pieces.append((done[len(header) :], is_learnt(given[end])))
         return _Text(prompt, tuple(pieces))
 
     def _answer_text(self, written: str) -> str:
@@ -189,9 +192,15 @@ class Renderer:
         return self._template(turns, add_generation_prompt=True)
 
     def _template(self, turns: Sequence[Message], *, add_generation_prompt: bool = False) -> str:
-        return self.tokenizer.apply_chat_template(
-            list(turns), tokenize=False, add_generation_prompt=add_generation_prompt
-        )
+        try:
+            return self.tokenizer.apply_chat_template(
+                list(turns), tokenize=False, add_generation_prompt=add_generation_prompt
+            )
+        except TemplateError as error:
+            raise DataError(
+                f"The chat template refuses this conversation ({error}): its turns are "
+                f"{', '.join(turn['role'] for turn in turns)}.",
+            ) from None
 
     def _clean(self, turns: Sequence[Message]) -> list[Message]:
         return [{"role": turn["role"], "content": self._plain(turn["content"])} for turn in turns]

@@ -23,6 +23,7 @@ named in a recipe's `data.custom_tasks` as `path.py` or `module:attribute`, or i
 from __future__ import annotations
 
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -31,6 +32,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from lexitrain.errors import DataError
 from lexitrain.recipe import NO_SYSTEM
+from lexitrain.records import is_learnt
 from lexitrain.tasks.metrics.bootstrap import Statistic, point
 from lexitrain.tasks.schema import Schema, loads_strict, problem, project
 
@@ -42,8 +44,12 @@ SYSTEM_PROMPT = (
     "ONLY with valid JSON (no extra text)."
 )
 
+_LIKE_JSON = re.compile(r'\{\s*(?:\}|"[^"]*"\s*:)')
+"""The beginning of a JSON object; a text that merely begins with a bracket is text."""
+
 Answer = dict[str, Any]
-Message = dict[str, str]
+Message = dict[str, Any]
+"""A turn: `role`, `content`, and `weight: 0` where it is an answer that is not learnt."""
 Targets = Mapping[str, tuple[Literal["<", ">"], float]]
 Predictor = Callable[["Record"], Answer]
 
@@ -78,7 +84,7 @@ class Task(ABC):
         return f"Task: {self.name}\nText: {record.input}"
 
     def prompt_messages(self, record: Record) -> list[Message]:
-        """The messages before the answer: system, user. Of a conversation: all before its last answer."""
+        """The messages before the answer: system, user. Of a conversation: all before its last learnt answer."""
         if record.messages is not None:
             turns = self._conversation(record.messages)
             return turns[:-1] if turns[-1]["role"] == "assistant" else turns
@@ -98,17 +104,18 @@ class Task(ABC):
 
     def _conversation(self, messages: Sequence[Message]) -> list[Message]:
         turns = list(messages)
-        answers = [i for i, turn in enumerate(turns) if turn["role"] == "assistant"]
+        answers = [i for i, turn in enumerate(turns) if is_learnt(turn)]
         system = self.system if self.conversation_system is None else self.conversation_system
         without = turns[0]["role"] == "system" or system == NO_SYSTEM
         head = [] if without else [{"role": "system", "content": system}]
-        # A question left open at the end teaches nothing; one that nothing answers yet is to be asked.
+        # What stands after the last learnt answer teaches nothing; a question that nothing answers yet is to be asked.
         return head + (turns[: answers[-1] + 1] if answers else turns)
 
     def learner_text(self, record: Record) -> str:
         """The text that may be cut when the sample is too long: of a conversation its longest question."""
         if record.messages is not None:
-            return max((m["content"] for m in record.messages if m["role"] == "user"), key=len)
+            asked = (m["content"] for m in record.messages if m["role"] == "user")
+            return max(asked, key=len, default="")
         return record.input
 
     def with_learner_text(self, record: Record, text: str) -> Record:
@@ -149,9 +156,9 @@ class Task(ABC):
         return json.dumps(ordered, ensure_ascii=False, separators=(",", ":"))
 
     def reference(self, record: Record) -> Answer | None:
-        """The record's answer as an object; of a conversation its last answer. None without a valid one."""
+        """The record's answer as an object; of a conversation its last learnt answer. None without a valid one."""
         if record.messages is not None:
-            answers = [m["content"] for m in record.messages if m["role"] == "assistant"]
+            answers = [m["content"] for m in record.messages if is_learnt(m)]
             return self.parse(answers[-1]) if answers else None
         output = self._output(record.output)
         if isinstance(output, str) or problem(output, self.schema):
@@ -162,8 +169,8 @@ class Task(ABC):
         """Why the record cannot be learnt from, or None.
 
         A missing accompanying key (one with a default in the schema) is filled with its empty value. A text output
-        that is no JSON stands for the schema's first key. In a conversation, an answer that starts like JSON must be
-        a valid one; other answers are taken as they are.
+        that does not start like a JSON object stands for the schema's first key. In a conversation, a learnt answer
+        that starts like one must be a valid one; other answers are taken as they are.
         """
         if record.messages is not None:
             return self._conversation_problem(record.messages)
@@ -180,7 +187,7 @@ class Task(ABC):
             text = output.strip()
             if not text:
                 return "the output is empty"
-            if text.startswith(("{", "[")):
+            if _LIKE_JSON.match(text):
                 try:
                     return project(loads_strict(text), self.schema)
                 except ValueError as error:
@@ -190,16 +197,14 @@ class Task(ABC):
         return project(output, self.schema)
 
     def _conversation_problem(self, messages: Sequence[Message]) -> str | None:
-        roles = [turn["role"] for turn in messages]
-        if "assistant" not in roles:
-            return "the conversation holds no answer (no assistant turn)"
-        if "user" not in roles[: roles.index("assistant")]:
-            return "the conversation starts with an answer (no user turn before it)"
-        answers = [turn["content"].strip() for turn in messages if turn["role"] == "assistant"]
-        for number, text in enumerate(answers, 1):
+        if not any(map(is_learnt, messages)):
+            return "the conversation holds no answer to learn (no assistant turn, or all have weight 0)"
+        answers = [turn for turn in messages if turn["role"] == "assistant"]
+        for number, turn in enumerate(answers, 1):
+            text = turn["content"].strip()
             if not text:
                 return f"answer {number} of the conversation is empty"
-            if text.startswith("{") and (reason := self.invalid(text)):
+            if is_learnt(turn) and _LIKE_JSON.match(text) and (reason := self.invalid(text)):
                 return f"answer {number} of the conversation is not valid: {reason}"
         return None
 
