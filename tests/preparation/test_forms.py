@@ -22,10 +22,51 @@ SYSTEM = (
     "ONLY with valid JSON (no extra text)."
 )
 WORDS = (
-    "she go to school every day with hers brother because the bus are late and it rain much they was "
-    "happy about informations which teacher give us yesterday in a old library near my house where many "
-    "childrens plays football until evening"
-).split()  # fmt: skip
+    *(
+        "she",
+        "go",
+        "to",
+        "school",
+        "every",
+        "day",
+        "with",
+        "hers",
+        "brother",
+        "because",
+        "the",
+        "bus",
+        "are",
+    ),
+    *(
+        "late",
+        "and",
+        "it",
+        "rain",
+        "much",
+        "they",
+        "was",
+        "happy",
+        "about",
+        "informations",
+        "which",
+        "teacher",
+    ),
+    *(
+        "give",
+        "us",
+        "yesterday",
+        "in",
+        "a",
+        "old",
+        "library",
+        "near",
+        "my",
+        "house",
+        "where",
+        "many",
+        "childrens",
+    ),
+)
 
 
 def chat(question: str, answer: str, *, system: str | None = None, **more: Any) -> dict[str, Any]:

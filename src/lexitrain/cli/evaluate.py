@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lexitrain.cli.console import console, print_json
+from lexitrain.cli.options.custom_tasks import CUSTOM_TASK
 from lexitrain.cli.progress import shown_progress
 from lexitrain.errors import DataError
 
@@ -27,6 +28,7 @@ def evaluate(
         ),
     ],
     task: Annotated[str | None, typer.Option(metavar="NAME", help="Score this task alone.")] = None,
+    custom_task: Annotated[list[str] | None, CUSTOM_TASK] = None,
     limit: Annotated[
         int | None,
         typer.Option(min=1, help="Most records to score, spread evenly over the tasks."),
@@ -44,7 +46,13 @@ def evaluate(
         from lexitrain import evaluate as evaluate_model
 
         report = evaluate_model(
-            model, data, task=task, limit=limit, batch_size=batch_size, progress=progress
+            model,
+            data,
+            task=task,
+            custom_tasks=custom_task or (),
+            limit=limit,
+            batch_size=batch_size,
+            progress=progress,
         )
     # Minutes of work are shown before anything can go wrong with keeping them.
     if as_json:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lexitrain.cli.console import errors_console, print_json
+from lexitrain.cli.options.custom_tasks import CUSTOM_TASK
 from lexitrain.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def predict(
         str | None,
         typer.Option(metavar="NAME", help="Which task; needed when the model knows several."),
     ] = None,
+    custom_task: Annotated[list[str] | None, CUSTOM_TASK] = None,
     as_json: Annotated[
         bool,
         typer.Option("--json", help="Print one JSON document with task, input, answer, valid."),
@@ -45,7 +47,7 @@ def predict(
         raise InputError("The text is empty.", where="TEXT")
     from lexitrain import Answerer
 
-    answerer = Answerer(model, task)
+    answerer = Answerer(model, task, custom_tasks=custom_task or ())
     predictions: list[Prediction] = []
     for texts in [[text]] if text is not None else _chunks():
         for prediction in answerer.answer(texts):

@@ -12,7 +12,7 @@ from lexitrain.evaluation.generation import generate
 from lexitrain.evaluation.located_model import LocatedModel, load_model, locate_model
 from lexitrain.records import Record
 from lexitrain.samples import Ids, Renderer
-from lexitrain.tasks import Answer, Task, find_task, registry
+from lexitrain.tasks import Answer, Task, find_task
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +57,19 @@ class Answerer:
         model: a run, an adapter folder, a base folder, `nano`, or a Hub id.
         task: short name or name in the prompt; not needed where the model knows one task only.
 
+        custom_tasks: `path.py` or `module:attribute` of tasks beside those that the model's recipe names.
+
     Raises:
         TaskError: there is no such task, or the model knows several and none was named.
         ModelError: the model cannot be had.
         RunError: the run has no adapter yet.
     """
 
-    def __init__(self, model: str | Path, task: str | None = None) -> None:
+    def __init__(
+        self, model: str | Path, task: str | None = None, *, custom_tasks: Sequence[str] = ()
+    ) -> None:
         located = locate_model(model)
-        tasks = registry(located.custom_tasks)
+        tasks = located.registry(custom_tasks)
         self.task = find_task(task, tasks, where="--task") if task else tasks[_only_task(located)]
         loaded = load_model(located)
         loaded.select(self.task.short)
@@ -84,12 +88,18 @@ class Answerer:
         ]
 
 
-def answer(model: str | Path, texts: Sequence[str], *, task: str | None = None) -> list[Prediction]:
+def answer(
+    model: str | Path,
+    texts: Sequence[str],
+    *,
+    task: str | None = None,
+    custom_tasks: Sequence[str] = (),
+) -> list[Prediction]:
     """A model's answers to texts of one task. To ask the same model again, keep an `Answerer`.
 
     Args and errors as of `Answerer`.
     """
-    return Answerer(model, task).answer(texts)
+    return Answerer(model, task, custom_tasks=custom_tasks).answer(texts)
 
 
 def ask(

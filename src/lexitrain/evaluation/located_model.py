@@ -27,6 +27,7 @@ from lexitrain.models import (
 from lexitrain.recipe import ModelSection, Recipe
 from lexitrain.runs import DataSummary, Run
 from lexitrain.storage import user_path
+from lexitrain.tasks import Task, registry
 
 _WITHOUT_RECIPE_LENGTH = 4096  # tokens of a prompt when no recipe says how long a sample may be
 
@@ -56,6 +57,18 @@ class LocatedModel:
     custom_tasks: tuple[str, ...] = ()
     max_length: int = _WITHOUT_RECIPE_LENGTH
     data: Path | None = None
+
+    def registry(self, custom_tasks: Sequence[str] = ()) -> dict[str, Task]:
+        """All tasks by short name, with its recipe's and these; a file of the same name takes the place of the
+        recipe's.
+
+        Raises:
+            TaskError: one of them cannot be loaded, or two share a name.
+        """
+        given = {Path(each).name for each in custom_tasks}
+        return registry(
+            (*(each for each in self.custom_tasks if Path(each).name not in given), *custom_tasks)
+        )
 
     def require(self, tasks: Iterable[str]) -> None:
         """Nothing, when it can do these tasks.

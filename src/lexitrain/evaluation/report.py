@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from lexitrain.evaluation.located_model import LocatedModel, load_model, locate_
 from lexitrain.evaluation.scoring import Evaluation, evaluate_records
 from lexitrain.runs import Run
 from lexitrain.storage import write_file
-from lexitrain.tasks import find_task, registry
+from lexitrain.tasks import find_task
 
 Progress = Callable[[str, int, int], None]
 
@@ -94,6 +94,7 @@ def evaluate(
     data: str | Path,
     *,
     task: str | None = None,
+    custom_tasks: Sequence[str] = (),
     limit: int | None = None,
     batch_size: int = 64,
     progress: Progress | None = None,
@@ -104,6 +105,7 @@ def evaluate(
         model: a run, an adapter folder, a base folder, `nano`, or a Hub id.
         data: a file of records, or a folder that `prepare` wrote (its test.jsonl).
         task: score this task alone; short name or name in the prompt.
+        custom_tasks: `path.py` or `module:attribute` of tasks beside those that the model's recipe names.
         limit: most records to score, spread evenly over the tasks.
         batch_size: prompts answered together; fewer need less memory.
         progress: called with what is being done, how much of it is done, and how much there is.
@@ -115,7 +117,7 @@ def evaluate(
         MissingExtra: a score needs a package that is not installed (known before anything is generated).
     """
     located = locate_model(model)
-    tasks = registry(located.custom_tasks)
+    tasks = located.registry(custom_tasks)
     held_out = read_held_out(
         Path(data),
         tasks,

@@ -104,7 +104,9 @@ def sharing_excerpts(
     frame_ways = _distinct_texts(frames, texts[owners])
     widest = np.zeros(len(first), np.int64)
     np.maximum.at(widest, shared, frame_ways[frames])
-    sentence = (excerpts["words"][first] >= _SENTENCE) & (ways <= _FEW_WAYS)
+    shortest = np.full(len(first), _SENTENCE, np.uint8)
+    np.minimum.at(shortest, shared, excerpts["words"])
+    sentence = (shortest >= _SENTENCE) & (ways <= _FEW_WAYS)
     is_the_learners = (ways <= MOST_WAYS_ON) & ((widest >= ways) | sentence)
 
     whole, whose = np.unique(texts, return_index=True)

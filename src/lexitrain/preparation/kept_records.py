@@ -66,7 +66,7 @@ class KeptRecords:
         for each in excerpts:
             # Around a whole turn stands nothing that another record shares.
             around = key if each.around is None else _hash(each.around)
-            self._excerpts.append((_hash(each.words), around, min(each.count, _MOST_WORDS)))
+            self._excerpts.append((_hash(each.words), around, min(each.length, _MOST_WORDS)))
         if row is not None:
             self._of_row[len(self._lines)] = _hash(row)
         if excerpts:

@@ -26,11 +26,12 @@ DROPPED = 255
 """In place of a split: the record is not written."""
 
 _TRAIN, _VALIDATION, _TEST = (SPLITS.index(split) for split in (TRAIN, VALIDATION, TEST))
-_NAMES: dict[str, int] = (
-    dict.fromkeys(("train", "training"), _TRAIN)
-    | dict.fromkeys(("validation", "valid", "val", "dev", "development", "eval"), _VALIDATION)
-    | dict.fromkeys(("test", "testing"), _TEST)
-)
+_WORDS_OF = {
+    _TRAIN: "train training",
+    _VALIDATION: "validation valid val dev development eval",
+    _TEST: "test testing",
+}
+_NAMES = {word: split for split, words in _WORDS_OF.items() for word in words.split()}
 _WORDS = re.compile(r"[^\W\d_]+")
 
 Sides = NDArray[np.uint8]

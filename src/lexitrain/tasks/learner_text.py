@@ -33,6 +33,7 @@ _MARK = "\ue000"  # a private character, which no text holds
 _FIRST = _LAST = 4  # cuts from each end between which every part is an excerpt
 _MOST = 24  # cuts from each end in all
 _MOST_EXCERPTS = 200  # of a record
+_SENTENCE = 4  # words of a part of a longer talk that may be another record's text
 
 
 class Excerpt(NamedTuple):
@@ -40,12 +41,12 @@ class Excerpt(NamedTuple):
 
     Attributes:
         words: its loose words, joined.
-        count: how many they are.
+        length: how many they are; 0 where they are part of a longer talk.
         around: the words before and after it; None of a whole turn or more.
     """
 
     words: str
-    count: int
+    length: int
     around: str | None
 
 
@@ -111,23 +112,35 @@ def conversation_excerpts(
         if several:
             found.append(_alone(question if text is None else text))
         if text is None:
-            found += excerpts(question)
+            parts = excerpts(question)
+            found += (
+                (_of_talk(part) for part in parts if part.length >= _SENTENCE) if several else parts
+            )
     if any(turn["role"] == "assistant" for turn in turns):
         exchange = (turn["content"] for turn in turns if turn["role"] != "system")
-        found.append(_alone("\n".join(exchange)))
-    return tuple(each for each in found[:_MOST_EXCERPTS] if each.count)
+        found.append(_all_turns("\n".join(exchange)))
+    return tuple(each for each in found[:_MOST_EXCERPTS] if each.words)
 
 
 def exchange_excerpt(text: str) -> tuple[Excerpt, ...]:
     """A dialogue that is one text, a turn a line, as the same turns would be without speakers in a conversation."""
     spoken, names = _SPEAKER.subn("\n", text)
-    return (_alone(spoken),) if names else ()
+    return (_all_turns(spoken),) if names else ()
+
+
+def _all_turns(text: str) -> Excerpt:
+    words = loose_words(text)
+    return Excerpt("".join(words), len(words), None)
 
 
 def _alone(text: str) -> Excerpt:
-    """A whole turn, or all turns: no instruction stands around it."""
-    words = loose_words(text)
-    return Excerpt("".join(words), len(words), None)
+    """One whole turn of several: no instruction stands around it."""
+    return Excerpt("".join(loose_words(text)), 0, None)
+
+
+def _of_talk(part: Excerpt) -> Excerpt:
+    """A part of one of several questions: what people say twice in a talk is no sentence that somebody corrects."""
+    return part._replace(length=0)
 
 
 def excerpts(question: str) -> Iterator[Excerpt]:

@@ -131,7 +131,7 @@ class Task(ABC):
             return Asked(self.user_turn(record), self.learner_text(record))
         return self._asked_in(record, before_last_answer(record.messages))
 
-    def _asked_in(self, record: Record, turns: Sequence[Message]) -> Asked:
+    def _asked_in(self, record: Record, turns: Sequence[Mapping[str, str]]) -> Asked:
         """Args: turns: those that the model sees before the last answer."""
         own_prompt = self._own_prompt(record)
         questions = [turn["content"] for turn in turns if turn["role"] == "user"]

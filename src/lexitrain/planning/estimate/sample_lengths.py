@@ -18,6 +18,7 @@ from lexitrain.errors import DataError
 from lexitrain.models import load_tokenizer
 from lexitrain.records import TRAIN, BadRecord, draw_records, read_records, split_file
 from lexitrain.samples import LengthReport, Renderer, length_report
+from lexitrain.storage import user_path
 from lexitrain.tasks import aliases, registry
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def measure_lengths(
         DataError: there are no records, or one of them cannot be used.
         InputError: no sample fits max_length, or the tokenizer cannot be had.
     """
+    file = str(user_path(file)) if file.startswith("~") else file
     tasks = registry(recipe.data.custom_tasks)
     records, _ = draw_records(_usable(file, tasks), limit, recipe.seed)
     if not records:
