@@ -52,7 +52,7 @@ def connected_groups(
 
 
 def continued(
-    texts: NDArray[np.uint64], openings: NDArray[np.uint64], beginnings: NDArray[np.int64]
+    texts: NDArray[np.uint64], openings: NDArray[np.uint64], beginnings: NDArray[np.int32]
 ) -> Links:
     """Links each text to the one that it goes on from: a conversation to the same one, some turns earlier.
 
@@ -68,7 +68,7 @@ def continued(
     whole, first = np.unique(texts, return_index=True)
     place = np.minimum(np.searchsorted(whole, openings), len(whole) - 1)
     found = np.flatnonzero(whole[place] == openings)
-    ends = np.cumsum(beginnings)
+    ends = np.cumsum(beginnings, dtype=np.int64)
     owners = np.searchsorted(ends, found, side="right")
     last = ends[owners] - 1
     further = openings[np.minimum(found + 1, len(openings) - 1)]

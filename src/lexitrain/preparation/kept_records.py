@@ -14,7 +14,7 @@ from lexitrain.records import Record, loose_words
 from lexitrain.tasks import Task
 
 _DIGEST_BYTES = 8
-MOST_KEYS = 32  # of an answer, as the table has bits for them
+MOST_KEYS = 16  # of an answer, as the table has bits for them
 _MOST_WORDS = 255  # of an excerpt, as the table counts them
 
 

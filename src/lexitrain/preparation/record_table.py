@@ -1,4 +1,4 @@
-"""What is remembered of every record that is kept: one row of hashes and sizes, 73 bytes.
+"""What is remembered of every record that is kept: one row of hashes and sizes, 60 bytes.
 
 Duplicates, groups and splits are decided on this table alone, while the texts wait on the disk. Conversations and long
 texts add a little: 8 bytes a turn, 17 bytes an excerpt, 72 bytes a text that is long enough to be compared for near
@@ -19,12 +19,12 @@ from lexitrain.preparation.duplicates import BANDS, Hashes
 EVERY = np.dtype(
     [
         ("length", np.int64),
-        ("task", np.int64),
+        ("task", np.int8),
         ("key", np.uint64),
         ("answer", np.uint64),
         ("text", np.uint64),
         ("group", np.uint64),
-        ("beginnings", np.int64),
+        ("beginnings", np.int32),
     ]
 )
 """What every record has of a row."""
@@ -35,7 +35,7 @@ ROW = np.dtype(
         ("row", np.uint64),
         ("excerpts", np.int32),
         ("own", np.uint8),
-        ("lacking", np.uint32),
+        ("lacking", np.uint16),
     ]
 )
 """One kept record.
