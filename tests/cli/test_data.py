@@ -194,3 +194,69 @@ def test_a_plot_of_another_kind_is_refused_before_measuring(
     arguments = ["data", "lengths", str(tmp_path / "missing.jsonl"), "--plot", "lengths.gif"]
     assert run(arguments) == 2
     assert "ends in .png" in capsys.readouterr().err
+
+
+def test_own_columns_with_a_scale_and_what_the_summary_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    sheet = tmp_path / "sheet.csv"
+    lines = [f"He go to place {n},He goes to place {n},{n % 9 + 1}\n" for n in range(50)]
+    sheet.write_text("learner_text,corrected_text,band\n" + "".join(lines), "utf-8")
+    maps = ("--map", "input=learner_text,output=corrected_text,task=grammar")
+    both = (*maps, "--map", "input=learner_text,output.fluency_score=band/9,task=fluency")
+    assert prepare("~/sheet.csv", "--out", "~/out", *both) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "50 grammar records have no `errors`" in shown
+    assert "--derive-errors" in shown
+    assert "50 fluency records have no `reasoning`" in shown
+    assert (tmp_path / "out" / "train.jsonl").is_file()
+    assert prepare("~/sheet.csv", "--out", "~/derived", *maps, "--derive-errors", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["lacking"] == {}
+    line = (tmp_path / "derived" / "train.jsonl").read_text("utf-8").splitlines()[0]
+    assert json.loads(line)["output"]["errors"] == [{"type": "replacement", "span": "go"}]
+    unscaled = ("--map", "input=learner_text,output.fluency_score=band,task=fluency")
+    assert prepare("~/sheet.csv", "--out", "~/no", *unscaled) == 2
+    assert "--max-dropped" in capsys.readouterr().err
+    assert prepare("~/sheet.csv", "--out", "~/no", "--map", "input=text,output=band") == 2
+    assert "learner_text, corrected_text, band" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "no").exists()
+    command = ["data", "generate", "--count", "5", "--out", "~/made.jsonl"]
+    assert run(command) == 0
+    assert (tmp_path / "made.jsonl").is_file()
+
+
+def test_own_splits_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, first in (("train", 0), ("test", 30)):
+        lines = [
+            {"task": "grammar", "input": f"Text {n}", "output": "Right."}
+            for n in range(first, first + 40)
+        ]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, lines)), "utf-8")
+    assert prepare(tmp_path, "--out", tmp_path / "out") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "own splits are used: train 40, test 40; --new-splits splits anew" in shown
+    assert "in train and in test, by text, group or duplicate: 10" in shown
+    assert prepare(tmp_path, "--out", tmp_path / "anew", "--new-splits") == 0
+    assert "all was split anew" in " ".join(capsys.readouterr().out.split())
+
+
+def test_lengths_take_a_task_of_ones_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], base: str
+) -> None:
+    task = tmp_path / "own.py"
+    task.write_text(
+        "from lexitrain.tasks import Task\n"
+        "class Own(Task):\n"
+        "    name = short = 'own'\n"
+        "    schema = {'type': 'object', 'properties': {'own': {'type': 'string'}}}\n"
+        "    def statistics(self, records, answers): return {}\n"
+        "    def trivial(self, train_records): return lambda record: {'own': record.input}\n"
+    )
+    raw = tmp_path / "raw.jsonl"
+    raw.write_text('{"task": "own", "input": "a text", "output": "b"}\n' * 3)
+    command = ["data", "lengths", str(raw), "--recipe", "demo", "--set", base, "--json"]
+    assert run(command) == 2
+    capsys.readouterr()
+    assert run([*command, "--custom-task", str(task)]) == 0
+    assert json.loads(capsys.readouterr().out)["tasks"]["all"]["samples"] == 3

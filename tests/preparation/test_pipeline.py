@@ -187,7 +187,7 @@ def test_duplicates_keep_their_name_however_many_reasons_there_are(tmp_path: Pat
         for n in range(2, 300)
     ]
     source = write(tmp_path / "raw.jsonl", [*rows, grammar("Same"), grammar("Same")])
-    report = prepare([source], tmp_path / "out")
+    report = prepare([source], tmp_path / "out", max_dropped=1)
     assert report["tasks"]["grammar"]["dropped"] == {"exact duplicate": 1}
     dropped = report["tasks"]["fluency"]["dropped"]
     assert len(dropped) == 201

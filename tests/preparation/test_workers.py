@@ -62,7 +62,7 @@ def test_tasks_are_asked_in_the_workers(tmp_path: Path, source: str) -> None:
     task = own_task(
         tmp_path, "return f'process {os.getpid()}' if record.input != 'Text 1' else None"
     )
-    report = prepare([source], tmp_path / "out", custom_tasks=[task], workers=1)
+    report = prepare([source], tmp_path / "out", custom_tasks=[task], workers=1, max_dropped=1)
     [reason] = report["tasks"]["own"]["dropped"]
     assert int(reason.removeprefix("invalid: process ")) != os.getpid()
 

@@ -88,3 +88,34 @@ def test_gleu_of_unchanged_jfleg_is_the_published_one(split: str, published: flo
     records = [record for record in corpus if record.metadata["split"] == split]
     unchanged = [TASK.trivial(records)(record) for record in records]
     assert TASK.scores(records, unchanged)["gleu"] == pytest.approx(published, abs=0.003)
+
+
+def test_errors_are_derived_from_the_edits() -> None:
+    record = Record("grammar", "He go home in bus", "He goes home by bus every day", {})
+    assert TASK.lacking(record) == ("errors",)
+    completed = TASK.completed(record)
+    assert completed.output == {
+        "corrected": "He goes home by bus every day",
+        "errors": [
+            {"type": "replacement", "span": "go"},
+            {"type": "replacement", "span": "in"},
+            {"type": "missing", "span": "bus"},
+        ],
+    }
+    assert TASK.check(completed) is None
+    unneeded = TASK.completed(Record("grammar", "I am at home", {"corrected": "I am home"}, {}))
+    assert isinstance(unneeded.output, dict)
+    assert unneeded.output["errors"] == [{"type": "unnecessary", "span": "at"}]
+    first = TASK.completed(Record("grammar", "went home", "He went home", {}))
+    assert isinstance(first.output, dict)
+    assert first.output["errors"] == [{"type": "missing", "span": "went"}]
+
+
+def test_only_what_lacks_errors_is_completed() -> None:
+    for record in (
+        Record("grammar", "He goes", "He goes", {}),  # unchanged: it has none
+        grammar("He go", "He goes"),
+        Record("grammar", "He go", None, {}, ({"role": "user", "content": "He go"},)),
+    ):
+        assert TASK.lacking(record) == ()
+        assert TASK.completed(record) is record

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lexitrain.cli.console import console, print_json
+from lexitrain.cli.options.custom_tasks import CUSTOM_TASK, recipe_with_tasks
 from lexitrain.cli.progress import shown_progress
 
 app = typer.Typer(
@@ -19,11 +20,6 @@ app = typer.Typer(
 )
 
 _AS_JSON = typer.Option("--json", help="Print one JSON document.")
-_CUSTOM = typer.Option(
-    "--custom-task",
-    metavar="PATH.py|MODULE:ATTRIBUTE",
-    help="A task of your own; may be given several times.",
-)
 
 
 @app.command()
@@ -44,6 +40,36 @@ def prepare(
         float,
         typer.Option(min=0.0, max=1.0, help="Share of bad records above which nothing is written."),
     ] = 0.01,
+    max_dropped: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="Share of dropped records, of all or of a task, above which nothing is written; "
+            "duplicates do not count.",
+        ),
+    ] = 0.5,
+    maps: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="FIELD=COLUMN,…",
+            help="Your own columns, e.g. input=learner_text,output=corrected_text,task=grammar or "
+            "output.fluency_score=band/9; each --map makes one record of every row.",
+        ),
+    ] = None,
+    derive_errors: Annotated[
+        bool,
+        typer.Option(
+            "--derive-errors", help="Give grammar records without errors those of their edits."
+        ),
+    ] = False,
+    new_splits: Annotated[
+        bool,
+        typer.Option(
+            "--new-splits", help="Split anew what brings train, validation and test of its own."
+        ),
+    ] = False,
     min_characters: Annotated[
         int, typer.Option(min=1, help="Drop inputs with fewer letters and digits than this.")
     ] = 1,
@@ -51,7 +77,7 @@ def prepare(
         int | None,
         typer.Option(min=0, help="Processes that parse; chosen by the input's size if not given."),
     ] = None,
-    custom_task: Annotated[list[str] | None, _CUSTOM] = None,
+    custom_task: Annotated[list[str] | None, CUSTOM_TASK] = None,
     as_json: Annotated[bool, _AS_JSON] = False,
 ) -> None:
     """Clean, deduplicate and split records into train, validation and test files."""
@@ -66,6 +92,10 @@ def prepare(
             minimum_characters=min_characters,
             seed=seed,
             max_bad=max_bad,
+            max_dropped=max_dropped,
+            maps=maps or (),
+            derive_errors=derive_errors,
+            own_splits=not new_splits,
             workers=workers,
             progress=progress,
         )
@@ -116,6 +146,7 @@ def lengths(
         list[str] | None,
         typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe."),
     ] = None,
+    custom_task: Annotated[list[str] | None, CUSTOM_TASK] = None,
     cover: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Also find the max_length for this share.")
     ] = 0.9,
@@ -128,11 +159,11 @@ def lengths(
     as_json: Annotated[bool, _AS_JSON] = False,
 ) -> None:
     """Token lengths per task, the max_length they need, and what each layout makes of them."""
-    from lexitrain import check_png, load_recipe
+    from lexitrain import check_png
 
     if plot is not None:  # before minutes of measuring
         check_png(plot)
-    loaded = load_recipe(recipe, overrides or ())
+    loaded = recipe_with_tasks(recipe, overrides, custom_task)
 
     from lexitrain import draw_lengths, measure_lengths  # torch with them: after what needs none
     from lexitrain.cli.views.lengths import print_lengths

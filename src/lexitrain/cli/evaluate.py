@@ -9,14 +9,10 @@ from typing import Annotated
 import typer
 
 from lexitrain.cli.console import console, errors_console, print_json
+from lexitrain.cli.options.custom_tasks import CUSTOM_TASK
 from lexitrain.cli.progress import shown_progress
 from lexitrain.errors import DataError
 
-CUSTOM_TASK = typer.Option(
-    "--custom-task",
-    metavar="PATH.py|MODULE:ATTRIBUTE",
-    help="A task of your own; its code is run. May be given several times.",
-)
 TRUST_TASKS = typer.Option(
     "--trust-tasks", help="Run the code of the tasks that the run names as its own."
 )

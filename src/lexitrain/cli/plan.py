@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lexitrain.cli.console import console, errors_console, print_json
+from lexitrain.cli.options.custom_tasks import CUSTOM_TASK, recipe_with_tasks
 
 if TYPE_CHECKING:
     from lexitrain import Gpu, Recommendation
@@ -23,6 +24,7 @@ def plan(
         list[str] | None,
         typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe."),
     ] = None,
+    custom_task: Annotated[list[str] | None, CUSTOM_TASK] = None,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -70,7 +72,7 @@ def plan(
     from lexitrain.cli.views.plan import print_calibration, print_plan
 
     most_hours = None if within is None else hours(within)
-    loaded = load_recipe(recipe, overrides or ())
+    loaded = recipe_with_tasks(recipe, overrides, custom_task)
     from lexitrain import Planner
 
     planner = Planner(

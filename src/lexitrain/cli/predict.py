@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lexitrain.cli.console import errors_console, print_json
-from lexitrain.cli.evaluate import CUSTOM_TASK, TRUST_TASKS
+from lexitrain.cli.evaluate import TRUST_TASKS
+from lexitrain.cli.options.custom_tasks import CUSTOM_TASK
 from lexitrain.errors import DataError, InputError
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ import typer
 
 from lexitrain.cli.console import print_json
 from lexitrain.cli.durations import duration, moment
+from lexitrain.cli.options.custom_tasks import CUSTOM_TASK, recipe_with_tasks
 from lexitrain.errors import InputError, Stopped
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="FIELD=VALUE", help="Change a field, e.g. lora.rank=8."),
     ] = None,
+    custom_task: Annotated[list[str] | None, CUSTOM_TASK] = None,
     mirror: Annotated[
         Path | None,
         typer.Option("--mirror", metavar="DIR", help="Copy the run here too, and go on from here."),
@@ -73,9 +75,7 @@ def train(
     begin, now = monotonic(), datetime.now().astimezone()
     seconds = None if stop_after is None else duration(stop_after)
     end = None if stop_at is None else moment(stop_at, now)
-    from lexitrain import load_recipe
-
-    loaded = load_recipe(recipe, overrides or ())
+    loaded = recipe_with_tasks(recipe, overrides, custom_task)
     folder = run or Path("runs") / loaded.name
     from lexitrain import train as train_run
     from lexitrain.cli.views.training import TrainingProgress

@@ -25,11 +25,12 @@ from numpy.typing import NDArray
 
 from lexitrain.errors import DataError
 from lexitrain.preparation.duplicates import exact_duplicates, mixed, near_duplicates
-from lexitrain.preparation.groups import Links, connected_groups, continued
+from lexitrain.preparation.groups import Links, connected_groups, continued, sharing_excerpts
+from lexitrain.preparation.maps.syntax import RowMap
+from lexitrain.preparation.own_splits import DROPPED, OwnSplits
 from lexitrain.preparation.record_table import RecordTable
-from lexitrain.preparation.report import counts_of, fingerprint
+from lexitrain.preparation.report import counts_of, fingerprint, lacking
 from lexitrain.preparation.scan import Rules, Scan, ScannedChunk, Scanner
-from lexitrain.preparation.split import assign_splits
 from lexitrain.preparation.workers import ScanPool, workers_for
 from lexitrain.records import (
     REPORT,
@@ -41,13 +42,12 @@ from lexitrain.records import (
     source_bytes,
     split_file,
 )
-from lexitrain.storage import folder_at_once
+from lexitrain.storage import folder_at_once, user_path
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is (0: unknown)."""
 
 _PLACES_SHOWN = 5  # bad records that an error names
-_DROPPED = 255  # in place of a split
 _PIECE = 8192  # records copied at once
 
 
@@ -60,6 +60,10 @@ def prepare(
     minimum_characters: int = 1,
     seed: int = 42,
     max_bad: float = 0.01,
+    max_dropped: float = 0.5,
+    maps: Sequence[RowMap] = (),
+    derive_errors: bool = False,
+    own_splits: bool = True,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -72,16 +76,26 @@ def prepare(
         minimum_characters: letters and digits an input must have.
         seed: decides the split.
         max_bad: share of rows that may be bad before everything stops.
+        max_dropped: share of records, of all and of each task, that may be dropped before everything stops;
+            duplicates, and what `minimum_characters` drops, do not count.
+        maps: for rows with columns of their own: `input=learner_text,output.level=cefr`, or the same as a mapping.
+            Each map makes one record of every row.
+        derive_errors: give a grammar record without `errors` those of its token edits.
+        own_splits: use the sources' own splits (`train`, `validation`, `test`) where they name any; False splits anew.
         workers: processes that scan; None chooses by the input's size, 0 works in this process.
 
     Raises:
         TaskError: a task is unknown or cannot be loaded.
-        DataError: a source cannot be read, too many records are bad, or none is left; nothing is written.
+        InputError: a map cannot be understood.
+        DataError: a source cannot be read, a map names a column that is nowhere, too many records are bad or dropped,
+            or none is left; nothing is written.
         Stopped: the disk is full; nothing is left behind.
     """
-    out = Path(out)
+    out = user_path(out)
+    sources = [str(user_path(source)) if source.startswith("~") else source for source in sources]
     tell = progress or _tell_nobody
-    scanner = Scanner(Rules(task, tuple(custom_tasks), minimum_characters))
+    rules = Rules(task, tuple(custom_tasks), minimum_characters, tuple(maps), derive_errors)
+    scanner = Scanner(rules)
     files, not_read = expanded(sources, out)
     streams = [chunks(source) for source in files]  # a missing one is reported before any work
     inputs = [(source, source_bytes(source)) for source in files]
@@ -99,17 +113,24 @@ def prepare(
             spool.flush()
             tell("finding duplicates", 0, 0)
             table = scan.table()
-            sides, repeated = _kept_once(table, scan, scanner, spool)
+            _stop_if_too_few(scan, table, scanner, max_dropped)
+            own = OwnSplits.of(table.rows["own"], wanted=own_splits)
+            sides, repeated = _kept_once(table, scan, scanner, spool, own)
             tell("splitting", 0, 0)
-            groups = _split(table, sides, repeated, seed)
+            groups = _split(table, scan, scanner, sides, repeated, own, seed)
             written = _write(spool, table, sides, folder, tell)
         report = {
             "seed": seed,
             "max_bad": max_bad,
+            "max_dropped": max_dropped,
             "minimum_characters": minimum_characters,
+            "maps": [each if isinstance(each, str) else dict(each) for each in maps],
+            "derive_errors": derive_errors,
             "inputs": [fingerprint(source, size) for source, size in inputs],
             "not_read": not_read,
             **counts_of(scan, table.rows["task"], sides, scanner.names),
+            "lacking": lacking(table, sides, scanner),
+            "own_splits": own.to_json(),
             "groups": groups,
             "splits": written,
         }
@@ -135,42 +156,62 @@ def _with_progress(
 
 
 def _stop_if_bad(scan: Scan, max_bad: float) -> None:
-    shown = "\n".join(f"  {bad}" for bad in scan.bad_places[:_PLACES_SHOWN])
+    if scan.columns is not None:
+        scan.columns.refuse_missing()
     if scan.bad > max_bad * scan.rows:
         raise DataError(
             f"{scan.bad:,} of {scan.rows:,} records are bad, more than --max-bad {max_bad:.3g}; "
-            f"nothing was written. The first ones:\n{shown}",
-            fix="Mend them, or allow more with --max-bad.",
+            f"nothing was written. The first ones:\n{_first_bad(scan)}",
+            fix="Mend them, name the right columns with --map input=COLUMN,output=COLUMN, or allow more with "
+            "--max-bad.",
         )
     if not scan.kept:
-        reasons = ", ".join(
-            f"{reason} ({count:,})" for (_, reason), count in scan.losses.counts.most_common(3)
-        )
         raise DataError(
-            f"No record is left to train on: {reasons or 'the input is empty'}; nothing was written.",
-            fix="Bring records with an input and an output: docs/data.md shows every form.",
+            f"No record is left to train on: {_why_none(scan)}; nothing was written.",
+            fix=scan.losses.remedy()
+            if scan.losses.counts
+            else "Bring records with an input and an output: docs/data.md shows every form.",
         )
+
+
+def _first_bad(scan: Scan) -> str:
+    return "\n".join(f"  {bad}" for bad in scan.bad_places[:_PLACES_SHOWN])
+
+
+def _why_none(scan: Scan) -> str:
+    reasons = [f"{reason} ({count:,})" for (_, reason), count in scan.losses.counts.most_common(3)]
+    if scan.bad:
+        reasons.append(f"{scan.bad:,} are bad, the first ones:\n{_first_bad(scan)}\n ")
+    return ", ".join(reasons) or "the input is empty"
+
+
+def _stop_if_too_few(scan: Scan, table: RecordTable, scanner: Scanner, max_dropped: float) -> None:
+    kept = np.bincount(table.rows["task"], minlength=len(scanner.names))
+    scan.losses.refuse_too_many(dict(zip(scanner.names, kept.tolist(), strict=True)), max_dropped)
 
 
 def _kept_once(
-    table: RecordTable, scan: Scan, scanner: Scanner, spool: BinaryIO
+    table: RecordTable, scan: Scan, scanner: Scanner, spool: BinaryIO, own: OwnSplits
 ) -> tuple[NDArray[np.uint8], Links]:
     """Finds what repeats an earlier record, and counts it among the losses of the scan.
 
     Returns:
-        For each record `_DROPPED` where it repeats another, 0 otherwise; and the near duplicates, each with the record
+        For each record `DROPPED` where it repeats another, 0 otherwise; and the near duplicates, each with the record
         that it repeats.
     """
     tasks, lengths, answers = (table.rows[column] for column in ("task", "length", "answer"))
     sides = np.zeros(len(table.rows), np.uint8)
-    first = exact_duplicates(table.rows["key"])
+    order = own.precedence()  # of equal records the first in this order is kept
+    first = np.empty(len(order), np.int64)
+    first[order] = order[exact_duplicates(table.rows["key"][order])]
     repeats = first != np.arange(len(first))
     conflicts = repeats & (answers != answers[first])
     _count(scan, tasks[repeats & ~conflicts], scanner.names, "exact duplicate")
     _count(scan, tasks[conflicts], scanner.names, "exact duplicate with another answer")
-    sides[repeats] = _DROPPED
+    sides[repeats] = DROPPED
 
-    unique = ~repeats[table.long]
+    unique = np.flatnonzero(~repeats[table.long])
+    unique = unique[np.argsort(own.rank()[table.long[unique]], kind="stable")]
     long, bands = table.long[unique], table.bands[unique]
     salt = mixed(tasks[long].astype(np.uint64) + np.uint64(1))  # equal texts of two tasks differ
     starts = np.cumsum(lengths) - lengths
@@ -185,7 +226,7 @@ def _kept_once(
     repeating = leaders >= 0
     near = long[repeating]
     _count(scan, tasks[near], scanner.names, "near duplicate")
-    sides[near] = _DROPPED
+    sides[near] = DROPPED
     return sides, (near, long[leaders[repeating]])
 
 
@@ -195,7 +236,13 @@ def _count(scan: Scan, tasks: NDArray[np.int64], names: Sequence[str], reason: s
 
 
 def _split(
-    table: RecordTable, sides: NDArray[np.uint8], repeated: Links, seed: int
+    table: RecordTable,
+    scan: Scan,
+    scanner: Scanner,
+    sides: NDArray[np.uint8],
+    repeated: Links,
+    own: OwnSplits,
+    seed: int,
 ) -> dict[str, int]:
     """Writes the split of each kept record into `sides`; returns how many groups there are and the largest.
 
@@ -203,10 +250,16 @@ def _split(
     """
     rows = table.rows
     grown = continued(rows["text"], table.beginnings, rows["beginnings"])
-    tied = connected_groups([rows["text"], rows["group"], rows["key"]], [repeated, grown])
-    kept = np.flatnonzero(sides != _DROPPED)
+    shared = sharing_excerpts(rows["text"], table.excerpts, rows["excerpts"])
+    keys = [rows["text"], rows["group"], rows["key"], rows["row"]]
+    tied = connected_groups(keys, [repeated, grown, shared])
+    for leak in own.leaks(tied):
+        lost = leak.records[sides[leak.records] != DROPPED]
+        _count(scan, rows["task"][lost], scanner.names, leak.reason)
+        sides[lost] = DROPPED
+    kept = np.flatnonzero(sides != DROPPED)
     groups = np.unique(tied[kept], return_inverse=True)[1]
-    sides[kept] = assign_splits(groups, rows["task"][kept], rows["key"][kept], seed)
+    sides[kept] = own.assigned(kept, groups, rows["task"][kept], rows["key"][kept], seed)
     sizes = np.bincount(groups)
     return {"count": len(sizes), "largest": int(sizes.max())}
 

@@ -1,7 +1,8 @@
-"""What is remembered of every record that is kept: one row of hashes and sizes, 56 bytes.
+"""What is remembered of every record that is kept: one row of hashes and sizes, 60 bytes.
 
 Duplicates, groups and splits are decided on this table alone, while the texts wait on the disk. Conversations and long
-texts add a little: 8 bytes a turn, 72 bytes a text that is long enough to be compared for near duplicates.
+texts add a little: 8 bytes a turn, 17 bytes an excerpt, 72 bytes a text that is long enough to be compared for near
+duplicates.
 """
 
 from __future__ import annotations
@@ -15,15 +16,26 @@ from numpy.typing import NDArray
 
 from lexitrain.preparation.duplicates import BANDS, Hashes
 
-ROW = np.dtype(
+EVERY = np.dtype(
     [
         ("length", np.int64),
-        ("task", np.int64),
+        ("task", np.int8),
         ("key", np.uint64),
         ("answer", np.uint64),
         ("text", np.uint64),
         ("group", np.uint64),
-        ("beginnings", np.int64),
+        ("beginnings", np.int32),
+    ]
+)
+"""What every record has of a row."""
+
+ROW = np.dtype(
+    [
+        *((name, EVERY[name]) for name in EVERY.names or ()),
+        ("row", np.uint64),
+        ("excerpts", np.int32),
+        ("own", np.uint8),
+        ("lacking", np.uint16),
     ]
 )
 """One kept record.
@@ -35,7 +47,15 @@ ROW = np.dtype(
     text: hash of the learner's words without case, spaces and punctuation, whatever the task.
     group: hash of `metadata.group`, 0 without one.
     beginnings: how many proper beginnings its text has: 0 but for texts of several lines.
+    row: hash of the row that it was made of, where others were made of it too, else 0.
+    excerpts: how many parts of its text may be the whole text of another record: 0 but for conversations.
+    own: the split that its source names, as `own_splits` numbers them.
+    lacking: a bit for each accompanying key that its answer leaves out, in the order of the task's schema.
 """
+
+EXCERPT = np.dtype([("text", np.uint64), ("around", np.uint64), ("words", np.uint8)])
+"""One excerpt of a record: hash of its words, as `text` is one; hash of what stands around it; how many words, at most
+255."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +66,14 @@ class RecordTable:
         rows: [records] of `ROW`.
         beginnings: hash, as `text` is one, of every proper beginning of a text of several lines (the turns of a
             conversation), shortest first, one text after the other; `rows["beginnings"]` says how many each text has.
+        excerpts: of `EXCERPT`, one record's after the other's; `rows["excerpts"]` says how many each has.
         long: [long] places in `rows` of the records that are compared for near duplicates.
         bands: [long, BANDS] their buckets.
     """
 
     rows: NDArray[np.void]
     beginnings: Hashes
+    excerpts: NDArray[np.void]
     long: NDArray[np.int64]
     bands: Hashes
 
@@ -62,6 +84,7 @@ class RecordTable:
         return cls(
             np.concatenate([np.empty(0, ROW), *(part.rows for part in parts)]),
             np.concatenate([np.empty(0, np.uint64), *(part.beginnings for part in parts)]),
+            np.concatenate([np.empty(0, EXCERPT), *(part.excerpts for part in parts)]),
             np.concatenate(
                 [
                     np.empty(0, np.int64),

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lexitrain.preparation.scan import Scan
+from lexitrain.preparation.kept_records import MOST_KEYS
+from lexitrain.preparation.record_table import RecordTable
+from lexitrain.preparation.scan import Scan, Scanner
 from lexitrain.records import SPLITS
 
 
@@ -63,3 +65,18 @@ def counts_of(
         },
         "tasks": by_task,
     }
+
+
+def lacking(table: RecordTable, sides: NDArray[np.uint8], scanner: Scanner) -> dict[str, Any]:
+    """Task -> accompanying key -> how many kept records leave it out, so that its empty value is taught."""
+    found: dict[str, Any] = {}
+    kept = sides < len(SPLITS)
+    for number, task in enumerate(scanner.names):
+        bits = table.rows["lacking"][kept & (table.rows["task"] == number)]
+        counts = {
+            key: int(np.count_nonzero(bits >> place & 1))
+            for place, key in enumerate(list(scanner.tasks[task].schema["properties"])[:MOST_KEYS])
+        }
+        if any(counts.values()):
+            found[task] = {key: count for key, count in counts.items() if count}
+    return found

@@ -7,30 +7,18 @@ bytes of numbers a record.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from hashlib import blake2b
 
-import numpy as np
-
-from lexitrain.preparation.dropped_records import DroppedRecords
-from lexitrain.preparation.duplicates import SHORTEST, band_keys
-from lexitrain.preparation.record_table import ROW, RecordTable
-from lexitrain.records import (
-    BadRecord,
-    BadRow,
-    Chunk,
-    Record,
-    emptiness,
-    is_learnt,
-    loose_words,
-    tidy_record,
-)
+from lexitrain.preparation.dropped_records import DroppedRecords, Loss, shortened
+from lexitrain.preparation.kept_records import KeptRecords
+from lexitrain.preparation.maps.row_maps import Columns, EmptyCell, RowMaps
+from lexitrain.preparation.maps.syntax import RowMap
+from lexitrain.preparation.own_splits import own_split
+from lexitrain.preparation.record_table import RecordTable
+from lexitrain.records import BadRecord, BadRow, Chunk, Record, emptiness, loose_words, tidy_record
 from lexitrain.tasks import aliases, find_task, registry
 
-_DIGEST_BYTES = 8
-_NO_GROUP = 0
 _PLACES_KEPT = 100  # bad records that the report names
 
 
@@ -42,11 +30,15 @@ class Rules:
         task: the task of rows that name none, by either of its names.
         custom_tasks: `path.py` or `module:attribute` of the user's own tasks.
         minimum_characters: letters and digits an input must have.
+        maps: makes records of rows in no known form; each makes one of every row.
+        derive_errors: a grammar record without `errors` gets those of its edits.
     """
 
     task: str | None = None
     custom_tasks: tuple[str, ...] = ()
     minimum_characters: int = 1
+    maps: tuple[RowMap, ...] = ()
+    derive_errors: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +52,7 @@ class ScannedChunk:
         table: one row for each of these lines.
         bad: the rows that are no record.
         losses: the records that are not kept.
+        columns: those that the maps found.
     """
 
     size: int
@@ -68,6 +61,7 @@ class ScannedChunk:
     table: RecordTable
     bad: list[BadRecord]
     losses: DroppedRecords
+    columns: Columns
 
 
 @dataclass(slots=True)
@@ -79,6 +73,7 @@ class Scan:
         bad: how many of them are no record; `bad_places` says where the first hundred are, and why.
         kept: how many records the table will hold.
         losses: the records that are not kept.
+        columns: those that the maps found; None before the first chunk.
     """
 
     rows: int = 0
@@ -86,6 +81,7 @@ class Scan:
     bad_places: list[BadRecord] = field(default_factory=list[BadRecord])
     kept: int = 0
     losses: DroppedRecords = field(default_factory=DroppedRecords)
+    columns: Columns | None = None
     _tables: list[RecordTable] = field(default_factory=list[RecordTable])
 
     def add(self, chunk: ScannedChunk) -> None:
@@ -95,6 +91,10 @@ class Scan:
         self.bad_places += chunk.bad[: _PLACES_KEPT - len(self.bad_places)]
         self.kept += len(chunk.table.rows)
         self.losses.add_all(chunk.losses)
+        if self.columns is None:
+            self.columns = chunk.columns
+        else:
+            self.columns.add(chunk.columns)
         self._tables.append(chunk.table)
 
     def table(self) -> RecordTable:
@@ -113,6 +113,7 @@ class Scanner:
 
     Raises:
         TaskError: a custom task cannot be loaded, or there is no task of the name that the rules give.
+        InputError: a map cannot be understood.
     """
 
     def __init__(self, rules: Rules) -> None:
@@ -123,31 +124,63 @@ class Scanner:
         self._default = (
             None if rules.task is None else find_task(rules.task, self.tasks, where="--task").short
         )
+        self._places = {name: place for place, name in enumerate(self.names)}
+        self._maps = RowMaps(rules.maps, self.tasks, self._aliases, self._default)
 
     def scan(self, chunk: Chunk) -> ScannedChunk:
         """Parse, normalize, check and hash one chunk. Nothing here depends on any other chunk."""
-        kept = _Kept(self.names)
+        kept = KeptRecords(self._places, own_split(chunk))
         bad: list[BadRecord] = []
         losses = DroppedRecords()
+        columns = self._maps.columns()
         rows = 0
         for number, row in chunk.parsed():
-            rows += 1
-            try:
-                if isinstance(row, str):
-                    raise BadRow(row)
-                record, line = tidy_record(row, self._aliases, self._default)
-            except BadRow as error:
-                bad.append(BadRecord(chunk.file, number, str(error)))
-                continue
-            words = loose_words(record.input)
-            reason = self._reason_against(record, words)
-            if reason is None:
-                prompt, said = self.tasks[record.task].asked(record)
-                # Most tasks ask for nothing but the input: its words are known already.
-                kept.add(record, line, prompt, said, words if said == record.input else None)
-            else:
-                losses.add(record.task, reason, example=f"{chunk.file}:{number}")
-        return ScannedChunk(chunk.size, rows, kept.lines(), kept.table(), bad, losses)
+            for form, whole in self._forms(chunk, number, row, columns):
+                rows += 1
+                try:
+                    if loss := self._take(form, whole, kept):
+                        losses.add(*loss, example=f"{chunk.file}:{number}")
+                except BadRow as error:
+                    bad.append(BadRecord(chunk.file, number, shortened(str(error))))
+        return ScannedChunk(chunk.size, rows, kept.lines(), kept.table(), bad, losses, columns)
+
+    def _forms(
+        self, chunk: Chunk, number: int | str, row: object, columns: Columns
+    ) -> Iterable[tuple[object, str | None]]:
+        """What a row is to be read as, itself or what every map makes of it; and a name of the row where those are
+        several."""
+        if not self._maps or isinstance(row, str):
+            return ((row, None),)
+        self._maps.note(row, columns)
+        several = len(self._maps) > 1
+        whole = f"{chunk.file}:{number}\0{row!r}" if several else None
+        return ((form, whole) for form in self._maps.applied(row))
+
+    def _take(self, row: object, whole: str | None, kept: KeptRecords) -> Loss | None:
+        """Keep a row's record, or say why not. Raises BadRow where the row is no record.
+
+        Args:
+            whole: names the row that several records are made of.
+        """
+        if isinstance(row, str):
+            raise BadRow(row)
+        if isinstance(row, BadRow):
+            raise row
+        if isinstance(row, EmptyCell):
+            if row.task is None:
+                raise BadRow("no task (name it in --map task=NAME, or with --task)")
+            return row.task, row.reason
+        record, line = tidy_record(row, self._aliases, self._default)
+        words = loose_words(record.input)
+        if reason := self._reason_against(record, words):
+            return record.task, reason
+        task = self.tasks[record.task]
+        if self.rules.derive_errors:
+            completed = task.completed(record)
+            if completed is not record:
+                record, line = completed, (completed.to_json() + "\n").encode()
+        kept.add(record, line, task, words, whole)
+        return None
 
     def _reason_against(self, record: Record, words: list[str]) -> str | None:
         """Why the record is not kept, or None."""
@@ -159,82 +192,3 @@ class Scanner:
     def learner_words(self, record: Record) -> list[str]:
         """The words that near duplicates are told by: those of the learner, without case and punctuation."""
         return loose_words(self.tasks[record.task].asked(record)[1])
-
-
-class _Kept:
-    """Collects what is kept of a chunk, in lists while it grows."""
-
-    def __init__(self, names: list[str]) -> None:
-        self._places = {name: place for place, name in enumerate(names)}
-        self._lines: list[bytes] = []
-        self._rows: list[tuple[int, ...]] = []
-        self._beginnings: list[int] = []
-        self._long: list[int] = []
-        self._long_words: list[list[str]] = []
-
-    def add(
-        self, record: Record, line: bytes, prompt: str, said: str, words: list[str] | None
-    ) -> None:
-        """Keep a record.
-
-        Args:
-            prompt, said: as `Task.asked` tells them. Records of a task with equal prompts are exact duplicates; near
-                duplicates, and what one side of a split keeps together, are found by the words of `said`.
-            words: loose words of `said`, where they are known.
-        """
-        if words is None:
-            words = loose_words(said)
-        if len(words) >= SHORTEST:
-            self._long.append(len(self._lines))
-            self._long_words.append(words)
-        before = len(self._beginnings)
-        if "\n" in said:
-            self._beginnings += _beginnings(said)
-        group = record.metadata.get("group")
-        self._lines.append(line)
-        self._rows.append(
-            (
-                len(line),
-                self._places[record.task],
-                _hash(f"{record.task}\0{prompt}"),
-                _hash(_learnt(record)),
-                _hash("".join(words)),
-                # An empty cell of a table names no group; taken as one, it would tie all its rows together.
-                _NO_GROUP if group in (None, "") else _hash(f"group\0{group}"),
-                len(self._beginnings) - before,
-            )
-        )
-
-    def lines(self) -> bytes:
-        return b"".join(self._lines)
-
-    def table(self) -> RecordTable:
-        return RecordTable(
-            np.array(self._rows, ROW),
-            np.array(self._beginnings, np.uint64),
-            np.array(self._long, np.int64),
-            band_keys(self._long_words),
-        )
-
-
-def _hash(text: str) -> int:
-    return int.from_bytes(blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest(), "little")
-
-
-def _beginnings(said: str) -> Iterator[int]:
-    """The hashes of all proper beginnings of a text of several lines; each equals that of a text which is no longer."""
-    digest = blake2b(digest_size=_DIGEST_BYTES)
-    begun = False
-    for line in said.split("\n"):
-        words = "".join(loose_words(line))
-        if words:
-            if begun:
-                yield int.from_bytes(digest.digest(), "little")
-            digest.update(words.encode())
-            begun = True
-
-
-def _learnt(record: Record) -> str:
-    if record.messages is None:
-        return json.dumps(record.output, sort_keys=True)
-    return "\0".join(turn["content"] for turn in record.messages if is_learnt(turn))

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from lexitrain.records.chunk import Chunk
 from lexitrain.records.drawing import draw_records
-from lexitrain.records.normalization import emptiness, loose_words, tidy_record
+from lexitrain.records.normalization import (
+    TOO_SHORT,
+    emptiness,
+    loose_words,
+    normalize_text,
+    tidy_record,
+)
 from lexitrain.records.prepared import (
     REPORT,
     SPLITS,
@@ -24,6 +30,7 @@ __all__ = [
     "REPORT",
     "SPLITS",
     "TEST",
+    "TOO_SHORT",
     "TRAIN",
     "VALIDATION",
     "BadRecord",
@@ -38,6 +45,7 @@ __all__ = [
     "is_learnt",
     "iterate_split",
     "loose_words",
+    "normalize_text",
     "prepared_record",
     "read_records",
     "source_bytes",

@@ -32,6 +32,7 @@ class Chunk:
     Attributes:
         file: the source as the user named it.
         size: bytes of the source up to the end of this chunk, for progress; 0 where unknown.
+        split: the data set's own name for the part that this chunk is of; None for a file.
     """
 
     file: str
@@ -39,6 +40,7 @@ class Chunk:
     first_line: int = 1
     lines: bytes | None = None
     rows: list[NumberedRow] = field(default_factory=list[NumberedRow])
+    split: str | None = None
 
     def parsed(self) -> Iterator[NumberedRow]:
         """`(line, row)` of every row; a row that does not parse is its reason as text. Empty lines are skipped."""

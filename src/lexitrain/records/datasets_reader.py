@@ -46,7 +46,7 @@ def data_set_chunks(name: str) -> Iterator[Chunk]:
     for split, rows in groupby(_rows(name), key=lambda row: row[0]):
         numbered = ((number, row) for _, number, row in rows)
         while held := list(islice(numbered, CHUNK_ROWS)):
-            yield Chunk(f"{name}[{split}]", 0, rows=held)
+            yield Chunk(f"{name}[{split}]", 0, rows=held, split=split)
 
 
 def _rows(name: str) -> Iterator[tuple[str, int | str, Any]]:

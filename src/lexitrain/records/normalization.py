@@ -16,6 +16,9 @@ from typing import Any, cast
 from lexitrain.records.record import BadRow, Record
 from lexitrain.records.rows import record_from_row
 
+TOO_SHORT = "input too short"
+"""Why a record with too few letters and digits is not kept."""
+
 # Characters without a glyph that come with copied web text: controls, soft hyphen, zero-width space, word joiner, BOM.
 # Zero-width (non-)joiners stay: some scripts need them.
 _INVISIBLE = re.compile("[\x00-\x08\x0e-\x1f\x7f\u00ad\u200b\u2060\ufeff]")
@@ -109,5 +112,5 @@ def emptiness(record: Record, words: list[str], minimum_characters: int) -> str 
     elif not all(turn["content"] for turn in record.messages if turn["role"] == "assistant"):
         return "empty output"
     if sum(map(len, words)) < minimum_characters:
-        return "input too short"
+        return TOO_SHORT
     return None

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lexitrain.errors import InputError, MissingExtra
-from lexitrain.storage import file_at_once
+from lexitrain.storage import file_at_once, user_path
 
 
 def check_png(path: str | Path) -> None:
@@ -35,5 +35,5 @@ def new_figure(width: float, height: float) -> Any:
 
 def save_png(figure: Any, path: str | Path) -> None:
     """Write the figure, whole or not at all."""
-    with file_at_once(Path(path)) as file:
+    with file_at_once(user_path(path)) as file:
         figure.savefig(file, format="png", dpi=120)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from lexitrain.storage import file_at_once
+from lexitrain.storage import file_at_once, user_path
 from lexitrain.synthetic.records import generate
 from lexitrain.tasks import find_task, registry
 
@@ -40,7 +40,7 @@ def generate_file(
     known = registry()
     names = [find_task(name, known, where="--task").short for name in tasks or ()] or None
     counts: Counter[str] = Counter()
-    with file_at_once(Path(out)) as file:
+    with file_at_once(user_path(out)) as file:
         for number, record in enumerate(generate(count, seed, names)):
             file.write((record.to_json() + "\n").encode())
             counts[record.task] += 1

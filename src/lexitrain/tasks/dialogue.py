@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from lexitrain.tasks.learner_text import Asked, exchange_excerpt
 from lexitrain.tasks.metrics.bootstrap import Statistic
 from lexitrain.tasks.metrics.scores import chrf, distinct, mean, most_frequent, texts
 from lexitrain.tasks.metrics.tokens import tokenize
@@ -58,6 +59,12 @@ class Dialogue(Task):
         if record.messages is not None or not context:
             return super().learner_text(record)
         return f"{context}\n{record.input}"
+
+    def asked(self, record: Record) -> Asked:
+        if record.messages is not None:
+            return super().asked(record)
+        said = self.learner_text(record)
+        return Asked(self.user_turn(record), said, "", exchange_excerpt(said))
 
     def with_learner_text(self, record: Record, text: str) -> Record:
         if record.messages is not None or not given_context(record):

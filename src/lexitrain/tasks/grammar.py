@@ -10,12 +10,13 @@ most corpora do not annotate it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from lexitrain.tasks.metrics.bootstrap import Array, Statistic
-from lexitrain.tasks.metrics.edits import count_edits, f_score, precision, recall
+from lexitrain.tasks.metrics.edits import count_edits, edits, f_score, precision, recall
 from lexitrain.tasks.metrics.gleu import gleu, gleu_counts
 from lexitrain.tasks.metrics.scores import Sums, mean
 from lexitrain.tasks.metrics.tokens import tokenize
@@ -85,9 +86,35 @@ class Grammar(Task):
         listed = [text for text in metadata_list(record, "references") if isinstance(text, str)]
         return listed or [answer["corrected"]]
 
+    def lacking(self, record: Record) -> tuple[str, ...]:
+        """As of every task, but an unchanged sentence has no errors."""
+        missing = super().lacking(record)
+        return missing if missing and _corrected(record) != record.input else ()
+
+    def completed(self, record: Record) -> Record:
+        """The record with `errors` of its token edits, where it has none: of each edit its kind (`missing`,
+        `unnecessary`, `replacement`) and the words concerned, or the one after which something is missing."""
+        if not self.lacking(record):
+            return record
+        corrected = _corrected(record)
+        before = tokenize(record.input)
+        errors = [
+            {
+                "type": ("replacement" if new else "unnecessary") if end > start else "missing",
+                "span": " ".join(before[start:end] or before[max(0, start - 1) : max(1, start)]),
+            }
+            for start, end, new in edits(before, tokenize(corrected))
+        ]
+        return replace(record, output={"corrected": corrected, "errors": errors})
+
     def trivial(self, train_records: Sequence[Record]) -> Predictor:  # noqa: ARG002
         """The sentence unchanged."""
         return lambda record: {"corrected": self.source(record), "errors": []}
+
+
+def _corrected(record: Record) -> str:
+    output = record.output
+    return str(output["corrected"] if isinstance(output, dict) else output)
 
 
 def _of_counts(score: Callable[[Array, Array, Array], Array]) -> Callable[[Array], Array]:

@@ -27,12 +27,20 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from math import isfinite
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from lexitrain.errors import DataError
 from lexitrain.recipe import NO_SYSTEM
-from lexitrain.records import is_learnt
+from lexitrain.records import is_learnt, normalize_text
+from lexitrain.tasks.learner_text import (
+    Asked,
+    before_last_answer,
+    conversation_excerpts,
+    peeled,
+    prompt_mark,
+)
 from lexitrain.tasks.metrics.bootstrap import Statistic, point
 from lexitrain.tasks.schema import Schema, loads_strict, problem, project
 
@@ -46,6 +54,8 @@ SYSTEM_PROMPT = (
 
 _LIKE_JSON = re.compile(r'\{\s*(?:\}|"[^"]*"\s*:)')
 """The beginning of a JSON object; a text that merely begins with a bracket is text."""
+# One encoder for all answers: `json.dumps` with options builds a new one at every call.
+_SORTED = json.JSONEncoder(sort_keys=True)
 
 Answer = dict[str, Any]
 Message = dict[str, Any]
@@ -127,13 +137,77 @@ class Task(ABC):
         turn["content"] = text
         return replace(record, messages=tuple(turns))
 
-    def asked(self, record: Record) -> tuple[str, str]:
-        """All that the prompt shows of a record, and the words in it that are not the task's own: what duplicates are
-        told by."""
+    def asked(self, record: Record) -> Asked:
+        """All that the prompt shows of a record, and the learner's words in it: what duplicates, groups and splits are
+        told by, in whatever form the record came."""
+        if record.messages is None:
+            return Asked(self.user_turn(record), self.learner_text(record))
+        return self._asked_in(record, before_last_answer(record.messages))
+
+    def _asked_in(self, record: Record, turns: Sequence[Mapping[str, str]]) -> Asked:
+        """Args: turns: those that the model sees before the last answer."""
+        own_prompt = self._own_prompt(record)
+        questions = [turn["content"] for turn in turns if turn["role"] == "user"]
+        texts = [peeled(question, own_prompt) for question in questions]
+        said = "\n".join(
+            question if text is None else text
+            for question, text in zip(questions, texts, strict=True)
+        )
+        # The task's own system turn is what a conversation without one is given.
+        shown = [turn for turn in turns if turn["content"].strip() != self.system.strip()]
+        beside = "\0".join(
+            f"{turn['role']}\0{turn['content']}" for turn in shown if turn["role"] != "user"
+        )
+        prompt = "\n".join(
+            f"\0{turn['content']}" if turn["role"] == "assistant" else turn["content"]
+            for turn in shown
+        )
+        if not beside and len(texts) == 1 and texts[0] is not None:
+            return Asked(normalize_text(prompt), said)
+        return Asked(prompt, said, beside, conversation_excerpts(turns, questions, texts))
+
+    def _own_prompt(self, record: Record) -> str:
+        """What this task would write around a learner's text."""
+        try:
+            return self.user_turn(replace(record, input=prompt_mark(), messages=None))
+        except Exception:  # a task of the user's own may need metadata that a conversation lacks
+            return ""
+
+    def learnt(self, record: Record, *, lacking: bool) -> str:
+        """What is learnt of a record, the same for equal answers in whatever form: what tells duplicates with another
+        answer.
+
+        Args:
+            lacking: whether `lacking` names any key of it.
+        """
         if record.messages is not None:
-            turns = (turn["content"] for turn in record.messages if turn["role"] != "assistant")
-            return "\n".join(turns), record.input
-        return self.user_turn(record), self.learner_text(record)
+            answers = [turn["content"] for turn in record.messages if is_learnt(turn)]
+            last = answers[-1].strip() if answers else ""
+            parsed = self.parse(last) if last.startswith("{") else None
+            return last if parsed is None else _SORTED.encode(parsed)
+        output = record.output
+        if lacking or isinstance(output, str):
+            output = self._output(output)
+        return _SORTED.encode(output)
+
+    def lacking(self, record: Record) -> tuple[str, ...]:
+        """The accompanying keys (those with a default) that an output leaves out: the model is taught their empty
+        value."""
+        if record.messages is not None:
+            return ()
+        output = record.output
+        if output is None or isinstance(output, str):
+            return self._accompanying
+        return tuple(key for key in self._accompanying if key not in output)
+
+    @cached_property
+    def _accompanying(self) -> tuple[str, ...]:
+        properties: Mapping[str, Schema] = self.schema["properties"]
+        return tuple(key for key, inner in properties.items() if "default" in inner)
+
+    def completed(self, record: Record) -> Record:
+        """The record with what of its answer follows from the rest; most tasks can derive nothing."""
+        return record
 
     # The answer
 

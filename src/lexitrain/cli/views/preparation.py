@@ -37,11 +37,33 @@ def print_preparation(report: dict[str, Any], out: Path) -> None:
         shown.print(f"bad records: {records['bad']:,}", markup=False)
         for place in report["bad_records"][:5]:
             shown.print(f"  {place}", markup=False)
+    _print_own_splits(report["own_splits"])
+    for task, keys in report["lacking"].items():
+        for key, count in keys.items():
+            shown.print(_lacking(task, key, count), markup=False)
     if left := report["not_read"]:
         named = ", ".join(left[:5]) + (", …" if len(left) > 5 else "")
         shown.print(f"not read, no records by their names: {named}", markup=False)
     written = ", ".join((*map(file_name, SPLITS), REPORT))
     shown.print(f"Written to {out}: {written}.", markup=False)
+
+
+def _print_own_splits(own: dict[str, Any]) -> None:
+    found = ", ".join(f"{name} {count:,}" for name, count in own["found"].items())
+    if not found:
+        return
+    if own["used"]:
+        text = f"The sources' own splits are used: {found}; --new-splits splits anew."
+    else:
+        text = f"The sources name splits of their own ({found}); all was split anew."
+    console().print(text, markup=False)
+    for reason, count in own["on_two_sides"].items():
+        console().print(f"  {reason}, by text, group or duplicate: {count:,}", markup=False)
+
+
+def _lacking(task: str, key: str, count: int) -> str:
+    text = f"{count:,} {task} record{'s have' if count > 1 else ' has'} no `{key}`: the model learns to leave it empty"
+    return f"{text}; --derive-errors takes it from the edits." if key == "errors" else f"{text}."
 
 
 def _reasons(report: dict[str, Any]) -> dict[str, int]:

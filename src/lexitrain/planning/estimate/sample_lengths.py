@@ -58,6 +58,7 @@ def measure_lengths(
         DataError: there are no records, or one of them cannot be used.
         InputError: no sample fits max_length, or the tokenizer cannot be had.
     """
+    file = str(user_path(file)) if file.startswith("~") else file
     tasks = registry(recipe.data.custom_tasks, recipe.data.system)
     records, _ = draw_records(_usable(file, tasks), limit, recipe.seed)
     if not records:
