@@ -139,6 +139,9 @@ from .records import (
     TRAIN as TRAIN,
 )
 from .records import (
+    VALIDATION as VALIDATION,
+)
+from .records import (
     Record as Record,
 )
 from .records import (

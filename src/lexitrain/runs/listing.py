@@ -12,6 +12,7 @@ from pathlib import Path
 
 from lexitrain.errors import InputError, RunError
 from lexitrain.runs.checkpoint_names import MANIFEST
+from lexitrain.runs.comparable import best_validation
 from lexitrain.runs.folder import Run
 from lexitrain.runs.journals import Event
 
@@ -30,7 +31,7 @@ class RunSummary:
             broken (cannot be read).
         step, total_steps: optimizer steps done and planned.
         loss: last logged training loss, nats a supervised token.
-        best_validation_loss: the lowest one measured.
+        best_validation_loss: the lowest one measured, on the data that it is validated on now.
         checkpoint_step: of the newest checkpoint.
         checkpoint_age_seconds: since it was written.
         next: the command to give next, or why there is none.
@@ -80,7 +81,6 @@ def summarize(path: Path) -> RunSummary:
 def _summarize(run: Run) -> RunSummary:
     recipe, events, metrics = run.read_recipe(), run.events(), run.metrics()
     steps = run.checkpoint_steps()
-    losses = [line.validation_loss for line in metrics if line.validation_loss is not None]
     totals = [each.details["total_steps"] for each in events if "total_steps" in each.details]
     state = _state(run, events)
     age = None
@@ -95,7 +95,7 @@ def _summarize(run: Run) -> RunSummary:
         ),
         total_steps=totals[-1] if totals else None,
         loss=metrics[-1].loss if metrics else None,
-        best_validation_loss=min(losses, default=None),
+        best_validation_loss=best_validation(metrics, events),
         checkpoint_step=steps[-1] if steps else None,
         checkpoint_age_seconds=None if age is None else round(age, 1),
         next=_next(run, state, events),

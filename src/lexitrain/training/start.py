@@ -8,6 +8,7 @@ the folder is decided by the first.
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -15,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from lexitrain.errors import RunError, Stopped
-from lexitrain.models import CONFIG_FILE, WEIGHTS_FILE
 from lexitrain.runs import ReadOnlyRun, Run, storage_errors
 from lexitrain.samples import file_facts, require_known_tasks
 from lexitrain.step import joined_processes, release_memory
@@ -23,8 +23,15 @@ from lexitrain.storage import remove_folder
 from lexitrain.tasks import registry
 from lexitrain.training.build import BuiltRun, Call, build_run
 from lexitrain.training.event_log import Silent
-from lexitrain.training.final_adapter import CardFacts, write_adapter
-from lexitrain.training.loop import Ending, Training, collect_outcomes, run_steps, validation_loss
+from lexitrain.training.final_adapter import CardFacts, shipped_adapter, write_adapter
+from lexitrain.training.loop import (
+    Ending,
+    Training,
+    collect_outcomes,
+    finite_or_told,
+    run_steps,
+    validation_loss,
+)
 from lexitrain.training.metrics import peak_memory_gb
 from lexitrain.training.per_task import combined, recipe_of_task, tasks_to_train
 from lexitrain.training.recovery.accepted_changes import keep_recipe, other_files, recipe_changes
@@ -228,11 +235,12 @@ def _announce(built: BuiltRun, interrupt: Interrupt) -> None:
         total_steps=total,
         steps_per_epoch=training.order.steps_per_epoch,
         samples_per_epoch=training.order.samples_per_epoch,
-        validation_loss=before,
+        validation_loss=before if before is None or math.isfinite(before) else None,
         trainable_parameters=sum(each.numel() for each in training.step.parameters),
         data=built.data.folder,
         skipped=built.data.skipped,
     )
+    finite_or_told(training, before)
 
 
 def _stop(built: BuiltRun, interrupt: Interrupt, ending: Ending) -> TrainingResult:
@@ -242,46 +250,47 @@ def _stop(built: BuiltRun, interrupt: Interrupt, ending: Ending) -> TrainingResu
     elif ending != "time_limit" and state.validated_at < state.step:
         # For the reader only: it is no validation of the schedule, so it chooses no best and stops nothing.
         training.log.observer.stage("measuring the validation loss")
-        state.validation_loss = validation_loss(training, interrupt)
+        state.validation_loss = finite_or_told(training, validation_loss(training, interrupt))
     training.log.write("stopped", reason=ending, validation_loss=state.validation_loss)
     reason = interrupt.agreed if ending == "signal" and interrupt.agreed else ending
     return _result(built, "stopped", reason)
 
 
 def _finish(built: BuiltRun, ending: Ending) -> TrainingResult:
-    """Write `adapter/` from the best adapter, or the last one where nothing was validated."""
+    """Write `adapter/` from the best adapter, or the last one where none is the best."""
     training, run, state = built.training, built.training.run, built.training.state
     if not training.processes.first:
         return _result(built, "finished", ending)
     training.log.observer.stage("writing the adapter")
-    best = training.checkpoints.best(
-        lambda path, reason: training.log.write("broken", checkpoint=path.name, reason=reason),
-        state.best_step,
-    )
-    step, loss = state.step, state.validation_loss
-    files = training.adapter.contents()
-    if best is not None:
-        step, loss = best.step, best.note["validation_loss"]
-        files = {name: best.files[name] for name in (WEIGHTS_FILE, CONFIG_FILE)}
+    shipped = shipped_adapter(training)
     facts = CardFacts(
-        step=step,
+        step=shipped.step,
         total_steps=training.order.total_steps,
         first_loss=first_loss(run),
-        validation_loss=loss,
+        validation_loss=shipped.loss,
         seconds=state.seconds,
         environment=run.read_environment(),
+        why_last=shipped.why,
+        samples_per_epoch=training.order.samples_of_tasks,
     )
-    write_adapter(run, files, built.tokenizer, training.recipe, built.data, facts)
+    write_adapter(run, shipped.files, built.tokenizer, training.recipe, built.data, facts)
     with suppress(OSError):
         remove_folder(run.cache)  # a finished run needs its samples no more
-    result = _result(built, "finished", ending)
+    result = replace(
+        _result(built, "finished", ending),
+        shipped=shipped.kind,
+        shipped_step=shipped.step,
+        shipped_why=shipped.why,
+    )
     training.log.write(
         "finished",
         reason=ending,
         total_steps=training.order.total_steps,
         validation_loss=state.validation_loss,
-        best_step=step,
-        best_loss=loss,
+        best_step=shipped.step,
+        best_loss=shipped.loss,
+        adapter=shipped.kind,
+        why=shipped.why,
         seconds=round(state.seconds, 3),
         foresight=result.foresight,
     )

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from lexitrain.errors import InputError, Stopped
-from lexitrain.recipe.schema import Recipe
+from lexitrain.planning.estimate.automatic_settings import with_settings
+from lexitrain.recipe.schema import Recipe, field_value
 from lexitrain.runs.folder import Run
 from lexitrain.runs.journals import Event
 from lexitrain.training import train
@@ -132,3 +133,36 @@ def test_what_may_move_the_last_bits_is_told_from_what_does_not() -> None:
     assert len(differences) == 6
     assert no_longer_exact(differences) == ["device", "processes", "torch"]
     assert no_longer_exact(changes(before, before)) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "step.micro_batch=2",
+        "step.token_budget=300",
+        "model.quantization=none",
+        "step.gradient_checkpointing=never",
+    ],
+)
+def test_a_setting_that_the_plan_had_decided_may_be_accepted(
+    change: str, recipe_of: RecipeOf, data_dir: Path, tmp_path: Path
+) -> None:
+    run = Run(tmp_path / "run")
+    train(recipe_of(), data_dir, run.path, stop_after_step=3)
+    plan = run.read_plan()
+    decided = {
+        "model.quantization": "none",
+        "step.gradient_checkpointing": "always",
+        "step.token_budget": 200,
+    }
+    run.write_plan({**plan, "choices": decided})
+    other = recipe_of([change])
+    assert train(other, data_dir, run.path, accept_changes=True).state == "finished"
+    assert run.read_recipe() == other
+    used = with_settings(other, decided)
+    dotted, _, value = change.partition("=")
+    assert str(field_value(used, dotted)) == value
+    assert used.step.token_budget == {
+        "step.micro_batch=2": "auto",
+        "step.token_budget=300": 300,
+    }.get(change, 200)
