@@ -202,6 +202,9 @@ from .training import (
     TrainingResult as TrainingResult,
 )
 from .training import (
+    run_recipe as run_recipe,
+)
+from .training import (
     train as train,
 )
 

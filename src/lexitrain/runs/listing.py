@@ -5,16 +5,22 @@ All is read from the runs' own files, without torch; some milliseconds a run.
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lexitrain.errors import InputError, RunError
 from lexitrain.runs.checkpoint_names import MANIFEST
 from lexitrain.runs.comparable import best_validation
 from lexitrain.runs.folder import Run
 from lexitrain.runs.journals import Event
+from lexitrain.storage import user_path
+
+if TYPE_CHECKING:
+    from lexitrain.recipe import Recipe
 
 #: Events that a run's state follows from; others may come at any time.
 _TURNS = {"started", "resumed", "stopped", "finished"}
@@ -55,7 +61,7 @@ def list_runs(folder: str | Path) -> list[RunSummary]:
     Raises:
         RunError: there is no such folder.
     """
-    folder = Path(folder)
+    folder = user_path(folder)
     if not folder.is_dir():
         raise RunError("There is no such folder.", where=folder, fix="Give the folder of runs.")
     return [summarize(path) for path in run_folders(folder)]
@@ -98,7 +104,7 @@ def _summarize(run: Run) -> RunSummary:
         best_validation_loss=best_validation(metrics, events),
         checkpoint_step=steps[-1] if steps else None,
         checkpoint_age_seconds=None if age is None else round(age, 1),
-        next=_next(run, state, events),
+        next=_next(run, state, recipe),
     )
 
 
@@ -109,11 +115,23 @@ def _state(run: Run, events: Sequence[Event]) -> str:
     return turns[-1] if turns and turns[-1] in {"finished", "stopped"} else "interrupted"
 
 
-def _next(run: Run, state: str, events: Sequence[Event]) -> str:
+def _next(run: Run, state: str, recipe: Recipe) -> str:
     if state == "finished":
         return f"adapter in {run.adapter}"
     if state == "running":
         return "wait for it"
-    folders = [each.details.get("data") for each in events if each.event == "started"]
-    data = folders[0] if folders else "DIR"
-    return f"lexitrain train --recipe {run.recipe_file} --data {data} --run {run.path}"
+    command = ["lexitrain", "train", "--run", str(run.path)]
+    if not _has_data(run, recipe):
+        command += ["--data", "DIR"]
+    # Tasks that are code are executed only where the command says so; it is not suggested unsaid.
+    custom = recipe.data.custom_tasks
+    note = f"   # add --trust-tasks if you trust the code of {', '.join(custom)}" if custom else ""
+    return shlex.join(command) + note
+
+
+def _has_data(run: Run, recipe: Recipe) -> bool:
+    """Whether the data that the run was started with may be there: their folder is, or a mirror that keeps a copy."""
+    mirror = recipe.checkpoints.mirror_folder
+    if mirror is not None and mirror.is_dir():
+        return True
+    return run.data_file.is_file() and Path(run.read_data().folder).is_dir()

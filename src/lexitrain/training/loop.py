@@ -280,7 +280,14 @@ def _limit_reached(training: Training) -> bool:
         return limits.step_reached(step)
     validates = validates or step + 1 == training.order.total_steps
     # Clocks differ between processes; all stop at the same step.
-    return training.processes.any(limits.time_is_up(training.speed, validation_due=validates))
+    return training.processes.any(
+        limits.time_is_up(
+            training.speed,
+            validation_due=validates,
+            writing=training.checkpoints.waiting_seconds(),
+            mirror=training.checkpoints.mirror_seconds(),
+        )
+    )
 
 
 def collect_outcomes(training: Training, *, wait: bool = False) -> None:
