@@ -82,7 +82,8 @@ def this_machine(environ: Mapping[str, str] = os.environ, root: Path = Path("/")
 def with_mirror(recipe: Recipe, run: Run, given: str | Path | None) -> Recipe:
     """The recipe with the mirror that was given, that it names, that the run has had, or that this machine offers."""
     if given is not None:
-        recipe = mirrored(recipe, user_path(given).absolute())
+        off = str(given) == "none"  # as in a recipe
+        recipe = mirrored(recipe, "none" if off else user_path(given).absolute())
     if recipe.checkpoints.mirror is None and run.exists():
         recipe = mirrored(recipe, run.read_recipe().checkpoints.mirror)
     machine = this_machine()
