@@ -148,6 +148,9 @@ from .records import (
     TRAIN as TRAIN,
 )
 from .records import (
+    VALIDATION as VALIDATION,
+)
+from .records import (
     Record as Record,
 )
 from .records import (
@@ -206,6 +209,9 @@ from .training import (
 )
 from .training import (
     TrainingResult as TrainingResult,
+)
+from .training import (
+    run_recipe as run_recipe,
 )
 from .training import (
     train as train,

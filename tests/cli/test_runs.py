@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ import pytest
 from lexitrain.cli.main import run as lexitrain
 from lexitrain.recipe.yaml_file import load_recipe
 from lexitrain.runs.checkpoints import Checkpoints
-from lexitrain.runs.folder import Run
+from lexitrain.runs.folder import DataSummary, Run
+from lexitrain.runs.listing import list_runs
 from tests.runs.test_journals import metrics
 
 
@@ -65,7 +67,8 @@ def test_each_run_has_its_state(folder: Path, capsys: pytest.CaptureFixture[str]
     assert rows["b"]["loss"] == pytest.approx(10 + 1 / 3)
     assert rows["b"]["checkpoint_age_seconds"] == pytest.approx(600, abs=60)
     assert rows["c"]["checkpoint_step"] is None
-    assert "--data prepared --run" in rows["b"]["next"]
+    # Its data are not where they were: no path of another machine is named.
+    assert rows["b"]["next"] == f"lexitrain train --run {folder / 'b'} --data DIR"
     assert "lora.rank" in rows["e"]["next"]
 
 
@@ -79,8 +82,30 @@ def test_the_table_tells_how_to_go_on(folder: Path, capsys: pytest.CaptureFixtur
     said = capsys.readouterr().out
     assert "step 10, 10 min ago" in said
     assert "10/30" in said
-    assert f"lexitrain train --recipe {folder / 'b' / 'recipe.yaml'}" in said
+    assert f"lexitrain train --run {folder / 'b'} --data DIR" in said
     assert f"--run {folder / 'a'}" not in said
+
+
+def test_the_next_command_is_quoted_and_names_what_is_needed(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "my run's", "stopped", steps=10)
+    (tmp_path / "data").mkdir()
+    files = DataSummary(str(tmp_path / "data"), {}, {}, {}, {}, {}, "")
+    run.write_data(files)
+    (told,) = list_runs(run.path)
+    assert shlex.split(told.next) == ["lexitrain", "train", "--run", str(run.path)]
+    custom = load_recipe("demo", ["data.custom_tasks=[/lost/mine.py]"])
+    run.write_recipe(custom)
+    (told,) = list_runs(run.path)
+    assert shlex.split(told.next, comments=True) == ["lexitrain", "train", "--run", str(run.path)]
+    assert "--trust-tasks if you trust" in told.next
+
+
+def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    make_run(tmp_path / "runs" / "b", "stopped", steps=10)
+    assert [each.path for each in list_runs("~/runs")] == [str(tmp_path / "runs" / "b")]
+    assert lexitrain(["runs", "verify", "~/runs/b"]) == 2  # its manifest is none
+    assert Run("~/runs/b").exists()
 
 
 def test_a_folder_without_runs_and_a_missing_one(

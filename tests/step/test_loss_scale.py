@@ -66,3 +66,38 @@ def test_a_gradient_that_is_no_number_at_any_scale_moves_no_weight():
     before = [each.detach().clone() for each in step.parameters]
     assert math.isnan(step.update(1e-2))
     assert all(torch.equal(a, b) for a, b in zip(before, step.parameters, strict=True))
+
+
+def test_a_scale_that_has_come_down_to_one_grows_again():
+    scale = LossScale(4.0)
+    assert scale.again(math.inf)
+    assert scale.again(math.inf)
+    assert (scale.factor, scale.used) == (1.0, True)
+    assert not scale.again(math.inf)  # a real fault
+    for _ in range(2000):
+        scale.stepped()
+    assert scale.factor == 2.0
+
+
+def test_a_scale_of_one_is_restored_into_a_step_of_fp16_and_grows(tmp_path):
+    from lexitrain.batching import Cursor
+    from lexitrain.runs import Checkpoints, read_checkpoint
+    from lexitrain.training.recovery.checkpoint_content import (
+        AdapterFiles,
+        checkpoint_files,
+        restore,
+    )
+    from lexitrain.training.recovery.state import TrainingState
+
+    step = fp16_step()
+    step.loss_scale.factor, step.loss_scale.steady = 1.0, 1999
+    files = checkpoint_files(
+        AdapterFiles(step.model, "tiny"),
+        *(step.model, step.optimizer, TrainingState(step=3), Cursor(3, 0, 3), step.loss_scale),
+    )
+    saved = read_checkpoint(Checkpoints(tmp_path, 1).save(3, files))
+    other = fp16_step()
+    restore(saved, other.model, other.optimizer, other.loss_scale)
+    assert (other.loss_scale.factor, other.loss_scale.used) == (1.0, True)
+    other.loss_scale.stepped()
+    assert other.loss_scale.factor == 2.0

@@ -144,6 +144,24 @@ def test_when_one_process_is_out_of_memory_all_climb_and_repeat_the_step(
     assert_same_losses(together.run("memory"), together.run("one"))
 
 
+@pytest.mark.parametrize("what", ["buffer", "norm"])
+def test_memory_that_runs_out_after_the_backward_passes_of_one_process_concerns_all(
+    together: Together, what: str
+) -> None:
+    assert together.codes[what] == [0, 0]
+    run = together.run(f"memory of {what}")
+    told = [each for each in run.events() if each.event in {"out_of_memory", "rung"}]
+    assert [(each.step, each.details.get("rung")) for each in told] == [(0, None), (0, 1)]
+    assert_same_losses(run, together.run("one"))
+
+
+def test_memory_that_runs_out_in_the_sum_itself_stops_all(together: Together) -> None:
+    assert together.codes["sum"] == [4, 4]
+    assert "Memory ran out where the processes exchange their gradients" in together.errors
+    assert together.codes["after sum"] == [0]
+    assert_same_losses(together.run("memory of sum"), together.run("one"))
+
+
 @pytest.mark.parametrize(("killed", "expected"), [(0, [-9, 4]), (1, [4, -9])])
 def test_a_killed_process_ends_the_others_and_the_run_goes_on(
     together: Together, killed: int, expected: list[int]

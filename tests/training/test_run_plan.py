@@ -85,7 +85,8 @@ def test_what_fits_gives_nothing_up(
     assert [(s.recomputes, s.quantized, s.step_layout.token_budget) for s in real(steps)] == [
         (False, False, None)
     ]
-    assert set(result.foresight) == {"peak_gb", "step_seconds", "hours"}
+    # A CPU has no allocator whose peak would compare with the predicted one.
+    assert set(result.foresight) == {"step_seconds", "hours"}
     for pair in result.foresight.values():
         assert pair["predicted"] > 0
         assert pair["measured"] >= 0

@@ -58,6 +58,35 @@ def test_it_leaves_time_for_what_may_come(clocks: Clocks) -> None:
     assert limits.time_is_up(speed, validation_due=False)
 
 
+def test_it_leaves_time_for_the_write_at_hand_and_for_the_mirror(clocks: Clocks) -> None:
+    speed = Speed(writes=[4.0])
+    limits = made(clocks, seconds=100.0)
+    clocks.go(80.0)
+    assert not limits.time_is_up(speed, validation_due=False, writing=90.0)  # no step yet
+    speed.steps.append((1.0, 100))
+    # 20 left: the step, what is left of the write at hand, the next write.
+    assert not limits.time_is_up(speed, validation_due=False, writing=3.0)
+    assert speed.slowest_cycle(validation=False, writing=3.0) == pytest.approx(1 + 1 + 4)
+    # One that takes longer than any before may take as long again, and so may the next.
+    assert speed.slowest_cycle(validation=False, writing=5.0) == pytest.approx(1 + 5 + 10)
+    assert limits.time_is_up(speed, validation_due=False, writing=5.0)
+    assert not limits.time_is_up(speed, validation_due=False, mirror=8.0)
+    assert limits.time_is_up(speed, validation_due=False, mirror=9.0)
+    clocks.go(-50.0)  # 70 left: a mirror that is slower than that gets a quarter of the whole time
+    assert not limits.time_is_up(speed, validation_due=False, mirror=1000.0)
+    clocks.go(38.0)  # 32 left, 7.5 and 25 are needed
+    assert limits.time_is_up(speed, validation_due=False, mirror=1000.0)
+
+
+def test_the_mirror_is_waited_for_as_long_as_there_is_time(clocks: Clocks) -> None:
+    assert made(clocks).mirror_patience() is None
+    limits = made(clocks, seconds=100.0)
+    clocks.go(70.0)
+    assert limits.mirror_patience() == pytest.approx(30.0)
+    clocks.go(40.0)
+    assert limits.mirror_patience() == 1.0
+
+
 @pytest.mark.parametrize("jump", [-7200.0, 7200.0])
 def test_a_clock_that_is_set_does_not_matter_to_a_duration(clocks: Clocks, jump: float) -> None:
     limits = made(clocks, seconds=100.0)

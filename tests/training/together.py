@@ -15,7 +15,9 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 # What `train` imports when it needs it, so that no child has to.
 import peft  # noqa: F401
@@ -93,6 +95,38 @@ def run_out_of_memory(rank: int, times: int, work: Callable[[], int]) -> int:
         return work()
 
 
+def run_out_of_memory_in(rank: int, what: str, times: int, work: Callable[[], int]) -> int:
+    """Do `work`; in one process, a part of the step that needs memory after its backward passes finds none at first.
+
+    Args:
+        rank: the process.
+        what: `buffer` of the gradient sum, or the gradient's `norm`, or the `sum` itself.
+        times: how often it fails.
+        work: what is done.
+    """
+    left = times if int(os.environ["RANK"]) == rank else 0
+    place, name = {
+        "buffer": (torch, "cat"),
+        "norm": (torch.nn.utils, "get_total_norm"),
+        "sum": (torch.distributed, "all_reduce"),
+    }[what]
+    original = getattr(place, name)
+
+    def failing(*args: Any, **kwargs: Any) -> Any:
+        nonlocal left
+        size = args[0].numel() if isinstance(args[0], torch.Tensor) else len(args[0])
+        if (
+            left and size > 4
+        ):  # not what the processes tell each other besides, nor what a layer puts together
+            left -= 1
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate: a test")
+        return original(*args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(place, name, failing)
+        return work()
+
+
 def main() -> None:
     recipe, data, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
     ended: dict[str, list[int]] = {}
@@ -109,6 +143,11 @@ def main() -> None:
     ended["rest of one"] = codes(launch(1, training("changing")))
 
     ended["memory"] = codes(launch(2, lambda: run_out_of_memory(1, 3, training("memory"))))
+
+    for what in ("buffer", "norm", "sum"):
+        failing = partial(run_out_of_memory_in, 1, what, 2)
+        ended[what] = codes(launch(2, lambda f=failing, w=what: f(training(f"memory of {w}"))))
+        ended[f"after {what}"] = codes(launch(1, training(f"memory of {what}")))
 
     for rank, number in ((1, signal.SIGTERM), (1, signal.SIGKILL), (0, signal.SIGKILL)):
         name = f"{number.name} to {rank}"

@@ -34,6 +34,10 @@ class Cursor:
 class SampleOrder:
     """The order of the samples.
 
+    Attributes:
+        samples_per_epoch: of all tasks.
+        samples_of_tasks: task -> samples an epoch, as its weight makes them.
+
     Args:
         tasks: the task of each sample.
         seed: the recipe's.
@@ -60,6 +64,7 @@ class SampleOrder:
             if len(members := np.flatnonzero(names == name))
         ]
         self.samples_per_epoch = sum(count for _, count in self._groups)
+        self.samples_of_tasks = {str(names[members[0]]): count for members, count in self._groups}
         if self.samples_per_epoch == 0:
             raise DataError(
                 "There is no sample to train on.",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from time import monotonic
@@ -9,22 +12,43 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lexitrain.cli.console import print_json
+from lexitrain.cli.console import errors_console, print_json
 from lexitrain.cli.durations import duration, moment
 from lexitrain.cli.options.custom_tasks import CUSTOM_TASK, recipe_with_tasks
 from lexitrain.errors import InputError, Stopped
 
 if TYPE_CHECKING:
-    from lexitrain import TrainingResult
+    from lexitrain import Recipe, TrainingResult
+
+
+@dataclass(frozen=True, slots=True)
+class _Resume:
+    """How a run is gone on with: from which mirror, whether its code is trusted, which tasks the command names, and
+    whether it is to stay alike."""
+
+    mirror: Path | None
+    trust_tasks: bool
+    custom_tasks: tuple[str, ...]
+    alike: bool
 
 
 def train(
     data: Annotated[
-        Path, typer.Option("--data", metavar="DIR", help="Folder that `data prepare` wrote.")
-    ],
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="DIR",
+            help="Folder that `data prepare` wrote.  [default: that of the run]",
+        ),
+    ] = None,
     recipe: Annotated[
-        str, typer.Option("--recipe", metavar="R", help="A shipped recipe or a YAML file.")
-    ] = "fast",
+        str | None,
+        typer.Option(
+            "--recipe",
+            metavar="R",
+            help="A shipped recipe or a YAML file.  [default: that of the run, else fast]",
+        ),
+    ] = None,
     run: Annotated[
         Path | None,
         typer.Option("--run", metavar="DIR", help="Folder of the run.  [default: runs/RECIPE]"),
@@ -48,6 +72,12 @@ def train(
             "--accept-changes", help="Go on with another recipe, data or base than before."
         ),
     ] = False,
+    trust_tasks: Annotated[
+        bool,
+        typer.Option(
+            "--trust-tasks", help="Execute the tasks of your own that the run's recipe names."
+        ),
+    ] = False,
     stop_after_step: Annotated[
         int | None,
         typer.Option(
@@ -66,7 +96,7 @@ def train(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Train an adapter. An interrupted run goes on when the same command is given again.
+    """Train an adapter. An interrupted run goes on when the same command is given again, or --run alone.
 
     Exit code 4 means: stopped, and resumable.
     """
@@ -75,8 +105,9 @@ def train(
     begin, now = monotonic(), datetime.now().astimezone()
     seconds = None if stop_after is None else duration(stop_after)
     end = None if stop_at is None else moment(stop_at, now)
-    loaded = recipe_with_tasks(recipe, overrides, custom_task)
-    folder = run or Path("runs") / loaded.name
+    alike = not (fresh or accept_changes)
+    resume = _Resume(mirror, trust_tasks, tuple(custom_task or ()), alike)
+    loaded, folder = _recipe_and_folder(recipe, run, overrides or (), resume)
     from lexitrain import train as train_run
     from lexitrain.cli.views.training import TrainingProgress
 
@@ -103,6 +134,40 @@ def train(
         print_result(result)
     if result.state == "stopped":
         raise Stopped(_stopped_message(result), where=folder, fix=_how_to_go_on(result))
+
+
+def _recipe_and_folder(
+    named: str | None, run: Path | None, overrides: Sequence[str], resume: _Resume
+) -> tuple[Recipe, Path]:
+    """The recipe that the command names, else that of the run; and the run's folder.
+
+    In place of a recipe file that is gone, as on a new machine, the run's own recipe is taken.
+    """
+    from lexitrain import run_recipe
+
+    lost = named is not None and resume.alike and _is_lost_file(named)
+    folder = run if named is None or run is not None else Path("runs") / Path(named).stem
+    if folder is not None and (named is None or lost):
+        tasks = [f"data.custom_tasks={json.dumps(resume.custom_tasks)}"]
+        own = run_recipe(
+            folder,
+            mirror=resume.mirror,
+            overrides=[*overrides, *(tasks if resume.custom_tasks else ())],
+            trust_tasks=resume.trust_tasks,
+        )
+        if own is not None:
+            if lost:
+                said = f"There is no {named}: taking the run's own recipe."
+                errors_console().print(said, markup=False, soft_wrap=True)
+            return own, folder
+    loaded = recipe_with_tasks(named or "fast", overrides, resume.custom_tasks)
+    return loaded, run or Path("runs") / loaded.name
+
+
+def _is_lost_file(recipe: str) -> bool:
+    """True for the path of a recipe file that is not there; a name that no recipe has is a mistake."""
+    path = Path(recipe).expanduser()
+    return (len(path.parts) > 1 or path.suffix in {".yaml", ".yml"}) and not path.is_file()
 
 
 def _stopped_message(result: TrainingResult) -> str:

@@ -112,10 +112,12 @@ def _with_whole_paths(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"data": data})
 
 
-def recipe_from_yaml(text: str, where: str) -> Recipe:
-    """Read a complete recipe from YAML text, such as a run's stored `recipe.yaml`."""
+def recipe_from_yaml(text: str, where: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a complete recipe from YAML text, such as a run's stored `recipe.yaml`, and apply overrides."""
     settings = _Settings()
     _collect(settings, text, where)
+    for each in overrides:
+        _override(settings, each)
     return _build(settings)
 
 

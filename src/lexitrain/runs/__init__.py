@@ -13,6 +13,7 @@ from lexitrain.runs.checkpoints import (
     ReportBroken,
     read_checkpoint,
 )
+from lexitrain.runs.comparable import forgets_best
 from lexitrain.runs.disk_errors import storage_errors
 from lexitrain.runs.folder import DataSummary, Run
 from lexitrain.runs.journals import Event, Metrics
@@ -33,6 +34,7 @@ __all__ = [
     "ReportBroken",
     "Run",
     "RunSummary",
+    "forgets_best",
     "is_best",
     "list_runs",
     "prune_run",

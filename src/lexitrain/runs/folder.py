@@ -32,7 +32,7 @@ from lexitrain.runs.journals import (
     read_events,
     read_metrics,
 )
-from lexitrain.storage import Lock, is_held, make_folder, write_file, write_json
+from lexitrain.storage import Lock, is_held, make_folder, user_path, write_file, write_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Run:
     """A run folder. Making the object touches nothing; the first write makes the folder."""
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = user_path(path)
         self.recipe_file = self.path / "recipe.yaml"
         self.environment_file = self.path / "environment.json"
         self.data_file = self.path / "data.json"
@@ -72,6 +72,7 @@ class Run:
         self.events_file = self.path / "events.jsonl"
         self.checkpoints = self.path / "checkpoints"
         self.adapter = self.path / "adapter"
+        self.tasks = self.path / "tasks"
         self.cache = self.path / "cache"
         self.evaluation = self.path / "evaluation"
 

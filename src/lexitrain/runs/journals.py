@@ -1,12 +1,14 @@
 """The lines of a run's two journals, metrics.jsonl and events.jsonl, and how they are written and read.
 
 A journal is a file of JSON objects, one a line. A last line that a crash has torn is left out; a broken line anywhere
-else is an error, because something else than this package has written there.
+else is an error, because something else than this package has written there. Numbers that are not finite are null;
+version 0.1 wrote them as bare `NaN`, which is read as well.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lexitrain.errors import RunError
-from lexitrain.storage import append_to_journal, whole_lines, write_file
+from lexitrain.storage import append_to_journal, json_text, whole_lines, write_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,8 @@ class Metrics:
         supervised_tokens, layout_tokens: sums over the line's steps.
         data_wait_seconds: time the device waited for samples and layouts.
         memory_gb: peak so far, in 10^9 bytes: of the GPU's allocator, or of the process on a CPU.
-        validation_loss: mean loss of a supervised token of the validation samples, where measured at this step.
+        validation_loss: mean loss of a supervised token of the validation samples, where measured at this step. One
+            that is not a number (NaN) is null in the file, and None where the file is read.
     """
 
     step: int
@@ -54,7 +57,7 @@ class Event:
 
     Attributes:
         event: planned, started, resumed, rescued, checkpoint, rung, signal, stopped, mirror, warning, environment, nan,
-            broken, accepted or finished.
+            validation_nan, broken, accepted or finished.
         step: optimizer steps done when it happened.
         time: UTC, ISO 8601.
         details: whatever tells the reader more.
@@ -69,7 +72,11 @@ class Event:
 #: What a line must have: key -> JSON types.
 _Required = Mapping[str, tuple[type, ...]]
 
-_METRICS: _Required = {each.name: (int, float) for each in fields(Metrics)}
+_COUNTS = {"step", "supervised_tokens", "layout_tokens"}
+_METRICS: _Required = {
+    each.name: (int, float) if each.name in _COUNTS else (int, float, type(None))
+    for each in fields(Metrics)
+}
 _REQUIRED_METRICS: _Required = {k: v for k, v in _METRICS.items() if k != "validation_loss"}
 _REQUIRED_EVENT: _Required = {"event": (str,), "step": (int,), "time": (str,)}
 
@@ -78,9 +85,15 @@ def read_metrics(path: Path) -> list[Metrics]:
     """All lines, oldest first. Raises RunError for a broken line; a torn last one is left out."""
     return [
         # Keys that another version has written are passed over.
-        Metrics(**{key: value for key, value in line.items() if key in _METRICS})
+        Metrics(**{key: _number(key, value) for key, value in line.items() if key in _METRICS})
         for line in _read_lines(path, _REQUIRED_METRICS)
     ]
+
+
+def _number(key: str, value: Any) -> Any:
+    """A number of a metrics line. One that is not finite: None for the validation loss, else NaN."""
+    known = isinstance(value, int | float) and math.isfinite(value)
+    return value if known else None if key == "validation_loss" else math.nan
 
 
 def append_metrics(path: Path, metrics: Metrics) -> None:
@@ -127,7 +140,7 @@ def append_event(path: Path, event: Event) -> None:
 
 
 def _encode(line: Mapping[str, Any]) -> bytes:
-    return (json.dumps(line, ensure_ascii=False) + "\n").encode()
+    return (json_text(line) + "\n").encode()
 
 
 def _read_lines(path: Path, required: _Required) -> list[dict[str, Any]]:
@@ -135,7 +148,7 @@ def _read_lines(path: Path, required: _Required) -> list[dict[str, Any]]:
     lines: list[dict[str, Any]] = []
     for number, raw in enumerate(whole_lines(path), start=1):
         try:
-            line = json.loads(raw)
+            line = json.loads(raw, parse_constant=lambda _: None)
         except ValueError as error:
             raise RunError(f"Not valid JSON: {error}.", where=f"{path}:{number}") from error
         if not isinstance(line, dict) or not all(

@@ -5,15 +5,22 @@ All is read from the runs' own files, without torch; some milliseconds a run.
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lexitrain.errors import InputError, RunError
 from lexitrain.runs.checkpoint_names import MANIFEST
+from lexitrain.runs.comparable import best_validation
 from lexitrain.runs.folder import Run
 from lexitrain.runs.journals import Event
+from lexitrain.storage import user_path
+
+if TYPE_CHECKING:
+    from lexitrain.recipe import Recipe
 
 #: Events that a run's state follows from; others may come at any time.
 _TURNS = {"started", "resumed", "stopped", "finished"}
@@ -30,7 +37,7 @@ class RunSummary:
             broken (cannot be read).
         step, total_steps: optimizer steps done and planned.
         loss: last logged training loss, nats a supervised token.
-        best_validation_loss: the lowest one measured.
+        best_validation_loss: the lowest one measured, on the data that it is validated on now.
         checkpoint_step: of the newest checkpoint.
         checkpoint_age_seconds: since it was written.
         next: the command to give next, or why there is none.
@@ -54,7 +61,7 @@ def list_runs(folder: str | Path) -> list[RunSummary]:
     Raises:
         RunError: there is no such folder.
     """
-    folder = Path(folder)
+    folder = user_path(folder)
     if not folder.is_dir():
         raise RunError("There is no such folder.", where=folder, fix="Give the folder of runs.")
     return [summarize(path) for path in run_folders(folder)]
@@ -80,7 +87,6 @@ def summarize(path: Path) -> RunSummary:
 def _summarize(run: Run) -> RunSummary:
     recipe, events, metrics = run.read_recipe(), run.events(), run.metrics()
     steps = run.checkpoint_steps()
-    losses = [line.validation_loss for line in metrics if line.validation_loss is not None]
     totals = [each.details["total_steps"] for each in events if "total_steps" in each.details]
     state = _state(run, events)
     age = None
@@ -95,10 +101,10 @@ def _summarize(run: Run) -> RunSummary:
         ),
         total_steps=totals[-1] if totals else None,
         loss=metrics[-1].loss if metrics else None,
-        best_validation_loss=min(losses, default=None),
+        best_validation_loss=best_validation(metrics, events),
         checkpoint_step=steps[-1] if steps else None,
         checkpoint_age_seconds=None if age is None else round(age, 1),
-        next=_next(run, state, events),
+        next=_next(run, state, recipe),
     )
 
 
@@ -109,11 +115,23 @@ def _state(run: Run, events: Sequence[Event]) -> str:
     return turns[-1] if turns and turns[-1] in {"finished", "stopped"} else "interrupted"
 
 
-def _next(run: Run, state: str, events: Sequence[Event]) -> str:
+def _next(run: Run, state: str, recipe: Recipe) -> str:
     if state == "finished":
         return f"adapter in {run.adapter}"
     if state == "running":
         return "wait for it"
-    folders = [each.details.get("data") for each in events if each.event == "started"]
-    data = folders[0] if folders else "DIR"
-    return f"lexitrain train --recipe {run.recipe_file} --data {data} --run {run.path}"
+    command = ["lexitrain", "train", "--run", str(run.path)]
+    if not _has_data(run, recipe):
+        command += ["--data", "DIR"]
+    # Tasks that are code are executed only where the command says so; it is not suggested unsaid.
+    custom = recipe.data.custom_tasks
+    note = f"   # add --trust-tasks if you trust the code of {', '.join(custom)}" if custom else ""
+    return shlex.join(command) + note
+
+
+def _has_data(run: Run, recipe: Recipe) -> bool:
+    """Whether the data that the run was started with may be there: their folder is, or a mirror that keeps a copy."""
+    mirror = recipe.checkpoints.mirror_folder
+    if mirror is not None and mirror.is_dir():
+        return True
+    return run.data_file.is_file() and Path(run.read_data().folder).is_dir()

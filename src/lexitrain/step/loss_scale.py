@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 FIRST = 65_536.0
 _STEPS_UNTIL_DOUBLED = 2000
+_SMALLEST = 1.0
 _LARGEST = 2.0**24
 """fp16's smallest number is 2**-24; under this factor it stands for a gradient of 2**-48, far below what moves a
 weight, so that doubling on would gain nothing."""
@@ -28,19 +29,19 @@ class LossScale:
     Attributes:
         factor: what losses are multiplied by; 1 where the computation is not in fp16.
         steady: steps since the factor last changed.
+        used: whether losses are scaled at all. A factor that has come down to 1 is still in use, and grows again.
     """
 
     factor: float = 1.0
     steady: int = 0
+    used: bool = False
 
-    @property
-    def used(self) -> bool:
-        """Whether losses are scaled at all."""
-        return self.factor != 1.0
+    def __post_init__(self) -> None:
+        self.used = self.used or self.factor != 1.0
 
     def again(self, norm: float) -> bool:
         """Whether a step with this gradient norm is to be computed again, with the factor that is then set."""
-        if math.isfinite(norm) or not self.used:
+        if math.isfinite(norm) or not self.used or self.factor <= _SMALLEST:
             return False
         self.factor, self.steady = self.factor / 2, 0
         return True

@@ -10,7 +10,8 @@ it is alone, and every method returns at once what it was given.
 
 Small values travel over gloo on the CPU, gradients over NCCL where there are GPUs. Before each gradient sum all
 processes meet over gloo, so that one that has died is noticed there, where its closed connection is an error and not a
-hang.
+hang. All memory that the sum takes is allocated before, where a process that has too little can still say so to the
+others.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import torch
 from torch import Tensor, distributed
 
 from lexitrain.errors import Stopped
+from lexitrain.step.out_of_memory import is_out_of_memory
 
 if TYPE_CHECKING:
     from torch.nn import Parameter
@@ -99,8 +101,10 @@ class Processes:
         value: T = shared[0]  # pyright: ignore[reportAssignmentType]
         return value
 
-    def sum_gradients(self, parameters: Sequence[Parameter], loss: Tensor) -> Tensor:
-        """Replace every gradient by its sum over all processes; returns that of the losses.
+    def gradient_buffer(self, parameters: Sequence[Parameter], loss: Tensor) -> Tensor:
+        """What `sum_gradients` takes: this process's gradients and loss in one flat buffer; alone, the loss itself.
+
+        It is made before the processes meet, because it takes memory.
 
         Args:
             parameters: the adapter's; one without a gradient counts as zero.
@@ -109,7 +113,20 @@ class Processes:
         if self.count == 1:
             return loss
         parts = [torch.zeros_like(each) if each.grad is None else each.grad for each in parameters]
-        flat = torch.cat([*(part.float().flatten() for part in parts), loss.float().reshape(1)])
+        return torch.cat([*(part.float().flatten() for part in parts), loss.float().reshape(1)])
+
+    def sum_gradients(self, parameters: Sequence[Parameter], flat: Tensor) -> Tensor:
+        """Replace every gradient by its sum over all processes; returns that of the losses.
+
+        Args:
+            parameters: the adapter's.
+            flat: their `gradient_buffer`, summed in place.
+
+        Raises:
+            Stopped: another process has ended, or memory ran out in the sum itself.
+        """
+        if self.count == 1:
+            return flat
         with _or_stop():
             distributed.all_reduce(flat)
         start = 0
@@ -147,12 +164,23 @@ def joined_processes() -> Generator[Processes]:
 
 @contextmanager
 def _or_stop() -> Generator[None]:
-    """What a lost process means for the run. Out of memory is no loss."""
+    """What a lost process means for the run, and memory that runs out where the processes meet.
+
+    The latter must not be tried again by the one process that it happens to: the others are past that place, or wait in
+    it. Its end is what tells them.
+    """
     try:
         yield
-    except torch.OutOfMemoryError:
-        raise
-    except RuntimeError as error:  # DistError and gloo's own errors are RuntimeErrors
+    except (
+        MemoryError,
+        RuntimeError,
+    ) as error:  # DistError and gloo's own errors are RuntimeErrors
+        if is_out_of_memory(error):
+            raise Stopped(
+                "Memory ran out where the processes exchange their gradients. What was saved is intact.",
+                fix="Free memory, or use fewer processes on this device, and run the same command again: it goes on "
+                "from the newest checkpoint.",
+            ) from error
         raise Stopped(
             "Another process of this run has ended or does not answer. What was saved is intact.",
             fix="Its own message says why. Run the same command again: it goes on from the newest checkpoint, "

@@ -9,9 +9,10 @@ are known before any weight is moved. Besides that the step only enqueues work.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
     from lexitrain.recipe import StepSection
     from lexitrain.samples import Sample
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +149,10 @@ class TrainingStep:
         if batches is None:
             batches = self.lay_out(samples)
         supervised = sum(batch.supervised_tokens for batch in batches)
-        shares = deal(batches, self.step_layout.cost, self.processes.count)
-        own = shares[self.processes.rank]
         while True:
-            total = self._accumulate_together(own, supervised)
-            loss, self.grad_norm = self._read(total / supervised)
+            flat = self._together(partial(self._own_gradients, batches, supervised))
+            total = self.processes.sum_gradients(self.parameters, flat)
+            loss, self.grad_norm = self._together(partial(self._read, total, supervised))
             if not (math.isfinite(loss) and self.loss_scale.again(self.grad_norm)):
                 break
         return StepResult(
@@ -160,13 +162,23 @@ class TrainingStep:
             cuts=len(batches),
         )
 
-    def _accumulate_together(self, own: Sequence[MicroBatch], supervised: int) -> Tensor:
-        """The sum over all processes of what each accumulates, gradients and losses."""
-        total, problem = attempt(lambda: self.accumulate(own, supervised))
-        if self.processes.any(total is None) or total is None:
+    def _together(self, work: Callable[[], T]) -> T:
+        """What `work` returns in this process, where no process runs out of memory over it.
+
+        All that allocates memory within a step goes through here: a process that failed alone would do the step again
+        alone, and meet the others at another place of it.
+        """
+        result, problem = attempt(work)
+        if self.processes.any(problem is not None):
             self.optimizer.zero_grad(set_to_none=True)
             raise StepOutOfMemory(problem or "another process ran out of memory")
-        return self.processes.sum_gradients(self.parameters, total)
+        return cast(T, result)
+
+    def _own_gradients(self, batches: Sequence[MicroBatch], supervised: int) -> Tensor:
+        """Gradients and loss of this process's share, in the buffer that is summed: no memory is needed after it."""
+        shares = deal(batches, self.step_layout.cost, self.processes.count)
+        total = self.accumulate(shares[self.processes.rank], supervised)
+        return self.processes.gradient_buffer(self.parameters, total)
 
     def accumulate(self, batches: Sequence[MicroBatch], supervised: int) -> Tensor:
         """Forward and backward passes of all micro-batches, from empty gradients; never waits for the device.
@@ -207,8 +219,14 @@ class TrainingStep:
     def _gradients(self) -> list[Tensor]:
         return [each.grad for each in self.parameters if each.grad is not None]
 
-    def _read(self, loss: Tensor) -> tuple[float, float]:
-        """Loss and global norm of the gradient as numbers, the gradient rid of its scale: the one wait of a step."""
+    def _read(self, total: Tensor, supervised: int) -> tuple[float, float]:
+        """Mean loss and global norm of the gradient as numbers, the gradient rid of its scale: the one wait of a step.
+
+        Args:
+            total: sum of the step's token losses.
+            supervised: supervised tokens of the step.
+        """
+        loss = total / supervised
         gradients = self._gradients()
         if self.loss_scale.used:
             _multiply(gradients, 1 / self.loss_scale.factor)

@@ -17,6 +17,7 @@ from lexitrain.storage.atomic import (
 )
 from lexitrain.storage.disk_errors import AWAY, FORBIDDEN, FULL, NO_SUCH_PLACE, disk_errors
 from lexitrain.storage.journal import append_to_journal, whole_lines
+from lexitrain.storage.json_text import json_text
 from lexitrain.storage.lock import Lock, is_held
 from lexitrain.storage.process_identity import boot_id
 from lexitrain.storage.user_paths import cache_folder, configuration_folder, user_path
@@ -36,6 +37,7 @@ __all__ = [
     "file_at_once",
     "folder_at_once",
     "is_held",
+    "json_text",
     "make_folder",
     "remove_folder",
     "user_path",

@@ -13,7 +13,6 @@ folders that hold other things and that nobody locks, and their errors are meant
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shutil
@@ -24,6 +23,7 @@ from typing import Any, BinaryIO
 
 from lexitrain.errors import InputError
 from lexitrain.storage.disk_errors import disk_errors
+from lexitrain.storage.json_text import json_text
 from lexitrain.storage.process_identity import is_running
 
 #: What the names of unfinished folders begin with.
@@ -84,8 +84,8 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """`write_file` of an indented JSON object."""
-    write_file(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+    """`write_file` of an indented JSON object; a number that is not finite becomes null."""
+    write_file(path, (json_text(content, indent=2) + "\n").encode())
 
 
 def write_folder(

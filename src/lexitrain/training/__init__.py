@@ -7,6 +7,7 @@ way (same machine, same versions).
 from __future__ import annotations
 
 from lexitrain.training.event_log import Observer, Progress, Silent
+from lexitrain.training.inputs.own_recipe import run_recipe
 from lexitrain.training.result import TrainingResult
 from lexitrain.training.start import train
 
@@ -15,5 +16,6 @@ __all__ = [
     "Progress",
     "Silent",
     "TrainingResult",
+    "run_recipe",
     "train",
 ]

@@ -23,6 +23,7 @@ from lexitrain.step import TrainingStep, build_optimizer, keep_freed_memory
 from lexitrain.tasks import registry
 from lexitrain.training.environment import changes, environment, no_longer_exact
 from lexitrain.training.event_log import EventLog
+from lexitrain.training.inputs.task_copies import keep_tasks
 from lexitrain.training.loop import Training
 from lexitrain.training.recovery.accepted_changes import settle_base, settle_data
 from lexitrain.training.recovery.checkpoint_content import AdapterFiles, restore, state_of
@@ -53,6 +54,7 @@ class Call:
 
     Attributes:
         data_dir: the prepared data.
+        task_sources: where the tasks that the recipe's `data.custom_tasks` names are read from.
         limits: where the call stops before the end.
         observer: is told what happens.
         processes: those that train together.
@@ -60,6 +62,7 @@ class Call:
     """
 
     data_dir: Path
+    task_sources: tuple[str, ...]
     limits: Limits
     observer: Observer
     processes: Processes
@@ -98,7 +101,7 @@ def build_run(recipe: Recipe, run: Run, call: Call, marker: CrashMarker) -> Buil
     settle_base(run, recipe, observer, accept=call.accept, write=processes.first)
     observer.stage("reading the data")
     tokenizer: Any = load_tokenizer(recipe.model.base, recipe.model.revision)
-    tasks = registry(recipe.data.custom_tasks, recipe.data.system)
+    tasks = registry(call.task_sources, recipe.data.system)
     samples = load_samples(run, call.data_dir, recipe, tasks, tokenizer)
     settle_data(
         run, samples.summary, call.data_dir, observer, accept=call.accept, write=processes.first
@@ -123,10 +126,12 @@ def build_run(recipe: Recipe, run: Run, call: Call, marker: CrashMarker) -> Buil
         )
     )
     observer.stage("loading the model")
-    step, adapter = _build_step(recipe, plan.recipe, state, processes, tokenizer.pad_token_id)
+    # A checkpoint holds all weights of the adapter: the one to start from is needed no more.
+    start = recipe.model.adapter if newest is None else None
+    step, adapter = _build_step(recipe, plan, start, state, processes, tokenizer.pad_token_id)
     if newest is not None:
         restore(newest, step.model, step.optimizer, step.loss_scale)
-    writer = _writer(run, recipe, checkpoints, processes)
+    writer = _writer(run, recipe, checkpoints, call)
     source = StepSource(samples.train, order, step)
     shortener = Shortener(split_file(call.data_dir, TRAIN), tasks, tokenizer)
     ladder = MemoryLadder(recipe, state, step, source, shortener, log)
@@ -150,6 +155,7 @@ def build_run(recipe: Recipe, run: Run, call: Call, marker: CrashMarker) -> Buil
     )
     if processes.first:
         _write_first_files(recipe, samples, plan, log, tokenizer)
+        keep_tasks(run, recipe.data.custom_tasks, call.task_sources)
         _write_environment(log, _environment(recipe, device, processes))
     run.cut_metrics(state.logged_at)
     resumed = None if newest is None else newest.path.name
@@ -190,13 +196,19 @@ def _state(run: Run, newest: Checkpoint | None) -> TrainingState:
 
 
 def _build_step(
-    recipe: Recipe, decided: Recipe, state: TrainingState, processes: Processes, pad_id: int
+    recipe: Recipe,
+    plan: RunPlan,
+    start: str | None,
+    state: TrainingState,
+    processes: Processes,
+    pad_id: int,
 ) -> tuple[TrainingStep, AdapterFiles]:
     """The step with its model and optimizer as they are before the first step.
 
     Args:
         recipe: as the user gave it.
-        decided: with the automatic settings decided.
+        plan: with the automatic settings decided.
+        start: folder of an adapter to start from.
         state: says on which rung of the memory ladder the base is loaded.
         processes: those that train together.
         pad_id: token put on padding.
@@ -205,12 +217,12 @@ def _build_step(
     if device.type == "cpu":
         keep_freed_memory()
     dtype = compute_dtype(recipe.model.precision, device)
-    base = load_base(base_on_rung(decided.model, state.rung), device=device, dtype=dtype)
-    model = attach_adapter(base, recipe.lora, recipe.seed, recipe.model.adapter)
+    base = load_base(base_on_rung(plan.recipe.model, state.rung), device=device, dtype=dtype)
+    model = attach_adapter(base, recipe.lora, recipe.seed, start)
     step = TrainingStep(
         model,
         build_optimizer(model.parameters(), recipe.optimizer),
-        decided.step,
+        plan.recipe.step,
         max_length=recipe.data.max_length,
         pad_id=pad_id,
         clip=recipe.optimizer.clip,
@@ -219,12 +231,11 @@ def _build_step(
     return step, AdapterFiles(model, recipe.model.base, recipe.model.revision)
 
 
-def _writer(
-    run: Run, recipe: Recipe, checkpoints: Checkpoints, processes: Processes
-) -> CheckpointWriter:
+def _writer(run: Run, recipe: Recipe, checkpoints: Checkpoints, call: Call) -> CheckpointWriter:
     saving = recipe.checkpoints
-    folder = saving.mirror_folder
-    mirror = Mirror(run, folder, saving.keep) if folder and processes.first else None
+    folder, mirror = saving.mirror_folder, None
+    if folder is not None and call.processes.first:
+        mirror = Mirror(run, folder, saving.keep, data=call.data_dir)
     return CheckpointWriter(checkpoints, mirror, background=saving.background)
 
 

@@ -1,26 +1,35 @@
 """The end of a run: the best adapter in PEFT form, with its tokenizer and a model card.
 
+The best adapter is the one of the lowest validation loss. It counts only where that loss compares with the run's last
+validations: an adapter that was chosen before an accepted change of the data, or by a loss that was not a number, says
+nothing about this run. Without a best one it is the last one, and why is said.
+
 The folder is written at once, so an adapter folder is whole or not there. The card names the base as others know it,
 and holds no path of this machine.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from lexitrain.models import CONFIG_FILE, NANO, WEIGHTS_FILE
 from lexitrain.recipe import recipe_to_yaml
-from lexitrain.runs import DataSummary, Run
+from lexitrain.runs import DataSummary, Run, forgets_best
 from lexitrain.storage import user_path, write_folder
 
 if TYPE_CHECKING:
     from lexitrain.recipe import Recipe
+    from lexitrain.training.loop import Training
 
 CARD = "README.md"
+BEST = "best"
+LAST = "last"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +42,8 @@ class CardFacts:
         validation_loss: of this adapter; None without validation samples.
         seconds: time in training steps.
         environment: content of environment.json.
+        why_last: why it is the last adapter, where it is not the best one.
+        samples_per_epoch: task -> training samples that an epoch takes, as the task weights make them.
     """
 
     step: int
@@ -41,6 +52,59 @@ class CardFacts:
     validation_loss: float | None
     seconds: float
     environment: Mapping[str, Any]
+    why_last: str = ""
+    samples_per_epoch: Mapping[str, int] = field(default_factory=dict[str, int])
+
+
+@dataclass(frozen=True, slots=True)
+class Shipped:
+    """The adapter of a finished run.
+
+    Attributes:
+        kind: `best` or `last`.
+        why: why it is not the best one; empty where it is.
+        step: that it is of.
+        loss: its validation loss, nats a token; None where there is none.
+        files: in PEFT form, name -> content.
+    """
+
+    kind: str
+    why: str
+    step: int
+    loss: float | None
+    files: Mapping[str, bytes]
+
+
+def shipped_adapter(training: Training) -> Shipped:
+    """The adapter that a run which has ended ships; a best one that is damaged is an event `broken`."""
+    state = training.state
+    if state.best_step is not None:
+        best = training.checkpoints.best(
+            lambda path, reason: training.log.write("broken", checkpoint=path.name, reason=reason),
+            state.best_step,
+        )
+        if best is not None and best.step > _comparable_since(training):
+            loss = best.note.get("validation_loss", math.nan)
+            if math.isfinite(loss):
+                files = {name: best.files[name] for name in (WEIGHTS_FILE, CONFIG_FILE)}
+                return Shipped(BEST, "", best.step, loss, files)
+    contents = training.adapter.contents()
+    return Shipped(LAST, _why_last(training), state.step, state.validation_loss, contents)
+
+
+def _comparable_since(training: Training) -> int:
+    """The step of the last accepted change after which validation losses do not compare with those before."""
+    return max((each.step for each in training.run.events() if forgets_best(each)), default=-1)
+
+
+def _why_last(training: Training) -> str:
+    if training.state.best_step is not None:
+        return f"the best adapter, that of step {training.state.best_step}, cannot be read"
+    if len(training.validation):
+        return "no validation loss was a number"
+    if _comparable_since(training) >= 0:
+        return "the data hold no validation samples, and what was best before was chosen on other data or settings"
+    return "the data hold no validation samples"
 
 
 def write_adapter(
@@ -103,7 +167,8 @@ def model_card(recipe: Recipe, data: DataSummary, facts: CardFacts) -> str:
             f"Trained with LexiTrain {version('lexitrain')} on the tasks {', '.join(tasks)}.",
             "",
             f"- Steps: this adapter is that of step {facts.step} of {facts.total_steps}, "
-            f"{recipe.step.effective_batch} samples each.",
+            f"{recipe.step.effective_batch} samples each."
+            + (f" It is the last one: {facts.why_last}." if facts.why_last else ""),
             f"- Validation loss: {_loss(facts.first_loss)} before training, "
             f"{_loss(facts.validation_loss)} for this adapter (nats a supervised token).",
             f"- Time in training steps: {facts.seconds:.0f} s on {facts.environment.get('device')}, "
@@ -112,9 +177,9 @@ def model_card(recipe: Recipe, data: DataSummary, facts: CardFacts) -> str:
             "",
             "## Data",
             "",
-            "| task | training samples | validation samples |",
-            "|---|---|---|",
-            *_data_rows(data),
+            "| task | training samples | validation samples | samples in an epoch, with task weights |",
+            "|---|---|---|---|",
+            *_data_rows(data, facts.samples_per_epoch),
             "",
             "The learner's text was shortened to fit in "
             f"{data.truncated.get('train', 0)} training samples; {data.skipped.get('train', 0)} records did not fit.",
@@ -122,7 +187,13 @@ def model_card(recipe: Recipe, data: DataSummary, facts: CardFacts) -> str:
             "## Use",
             "",
             "The folder holds the tokenizer with its chat template, and the adapter in PEFT form. An answer is one "
-            "JSON object and ends with the end-of-turn token.",
+            "JSON object and ends with the end-of-turn token. With LexiTrain:",
+            "",
+            *_with_lexitrain(tasks),
+            "",
+            "With PEFT:",
+            "",
+            *_with_peft(recipe),
             "",
             "## Recipe",
             "",
@@ -134,10 +205,42 @@ def model_card(recipe: Recipe, data: DataSummary, facts: CardFacts) -> str:
     )
 
 
-def _data_rows(data: DataSummary) -> list[str]:
+def _with_lexitrain(tasks: list[str]) -> list[str]:
+    return ["```bash", f'lexitrain predict ADAPTER_FOLDER --task {tasks[0]} "TEXT"', "```"]
+
+
+def _with_peft(recipe: Recipe) -> list[str]:
+    """Code that loads base and adapter. The base is named, because PEFT takes the name in the adapter for a Hub id."""
+    base = portable_name(recipe.model.base)
+    where, note = repr(base), ""
+    imports = [
+        "from peft import PeftModel",
+        "from transformers import AutoModelForCausalLM, AutoTokenizer",
+    ]
+    if base == NANO:
+        imports.append("from lexitrain.models.location import resolve_base")
+        where = f"resolve_base({NANO!r})"
+        note = f"`{NANO}` is the small base inside the package lexitrain and no model of the Hub."
+    elif base != recipe.model.base:
+        note = f"`{base}` was a folder: write its path on your machine there."
+    revision = f", revision={recipe.model.revision!r}" if recipe.model.revision and not note else ""
+    return [
+        "```python",
+        *sorted(imports),
+        "",
+        'adapter = "ADAPTER_FOLDER"',
+        f"base = AutoModelForCausalLM.from_pretrained({where}{revision})",
+        "model = PeftModel.from_pretrained(base, adapter)",
+        "tokenizer = AutoTokenizer.from_pretrained(adapter)",
+        "```",
+        *(["", note] if note else []),
+    ]
+
+
+def _data_rows(data: DataSummary, per_epoch: Mapping[str, int]) -> list[str]:
     train, validation = data.samples.get("train", {}), data.samples.get("validation", {})
     return [
-        f"| {task} | {train.get(task, 0)} | {validation.get(task, 0)} |"
+        f"| {task} | {train.get(task, 0)} | {validation.get(task, 0)} | {per_epoch.get(task, 0)} |"
         for task in sorted(train.keys() | validation.keys())
     ]
 

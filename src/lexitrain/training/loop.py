@@ -127,7 +127,8 @@ def run_steps(training: Training, interrupt: Interrupt) -> Ending:
 
 
 def validation_loss(training: Training, interrupt: Interrupt) -> float | None:
-    """Mean token loss of the validation samples, nats. None: there are none, or a signal came in between."""
+    """Mean token loss of the validation samples, nats; NaN or infinite where that of a sample is. None: there are none,
+    or a signal came in between."""
     samples, recipe, processes = training.validation, training.recipe, training.processes
     chosen = fixed_subset(len(samples), recipe.validation.limit, recipe.seed)
     size = recipe.step.effective_batch
@@ -206,10 +207,11 @@ def _close_step(training: Training, interrupt: Interrupt) -> None:
     validate = _due(training, _validation_every(training.recipe)) and state.validated_at < step
     if validate and not _validate(training, interrupt):
         return  # stopped by a signal: the checkpoint says what is still to do
-    measured = state.validated_at == step and state.validation_loss is not None
+    measured = state.validated_at == step and len(training.validation) > 0
     log = _due(training, training.recipe.log_every) or measured
     if log and state.logged_at < step and state.window.steps:
-        loss = state.validation_loss if measured else None
+        loss = state.validation_loss
+        loss = None if not measured else math.nan if loss is None else loss
         epoch = step / training.order.steps_per_epoch
         training.run.append_metrics(state.window.metrics(step, epoch, loss))
         state.window, state.logged_at = Window(), step
@@ -225,19 +227,20 @@ def _validate(training: Training, interrupt: Interrupt) -> bool:
     loss = validation_loss(training, interrupt)
     if loss is None and interrupt.agreed:
         return False
-    state.validated_at, state.validation_loss = state.step, loss
     training.speed.validations.append(perf_counter() - start)
-    if loss is None:
-        return True
-    if state.best_loss is None or loss < state.best_loss:
-        state.best_step, state.best_loss = state.step, loss
-        state.validations_without_gain = 0
-        if training.processes.first:
-            files = training.adapter.contents()
-            training.checkpoints.save_best(state.step, files, {"validation_loss": loss})
-    else:
-        state.validations_without_gain += 1
+    if state.take_validation(loss) and training.processes.first:
+        files = training.adapter.contents()
+        training.checkpoints.save_best(state.step, files, {"validation_loss": loss})
+    finite_or_told(training, loss)
     return True
+
+
+def finite_or_told(training: Training, loss: float | None) -> float | None:
+    """A measured validation loss; None, and an event, where it is not a number."""
+    if loss is None or math.isfinite(loss):
+        return loss
+    training.log.write("validation_nan", value=str(loss), samples=len(training.validation))
+    return None
 
 
 def _save_checkpoint(training: Training) -> None:
@@ -277,7 +280,14 @@ def _limit_reached(training: Training) -> bool:
         return limits.step_reached(step)
     validates = validates or step + 1 == training.order.total_steps
     # Clocks differ between processes; all stop at the same step.
-    return training.processes.any(limits.time_is_up(training.speed, validation_due=validates))
+    return training.processes.any(
+        limits.time_is_up(
+            training.speed,
+            validation_due=validates,
+            writing=training.checkpoints.waiting_seconds(),
+            mirror=training.checkpoints.mirror_seconds(),
+        )
+    )
 
 
 def collect_outcomes(training: Training, *, wait: bool = False) -> None:

@@ -81,12 +81,22 @@ class Speed:
         seconds = sum(each for each, _ in self.steps)
         return sum(tokens for _, tokens in self.steps) / seconds if seconds else 0.0
 
-    def slowest_cycle(self, *, validation: bool) -> float:
-        """The slowest step, validation (where one is asked for) and checkpoint so far, together, seconds."""
+    def slowest_cycle(self, *, validation: bool, writing: float = 0.0) -> float:
+        """The slowest step, validation (where one is asked for) and checkpoint so far, together, seconds.
+
+        Args:
+            validation: whether one is due.
+            writing: how long the checkpoint at hand has been written; the next one waits for it. One that takes longer
+                than any before may take as long again.
+        """
+        write = max(self.writes, default=0.0)
+        write = 2 * writing if writing > write else write
+        left_to_write = write - writing if writing else 0.0
         return (
             max((seconds for seconds, _ in self.steps), default=0.0)
             + max(self.checkpoints, default=0.0)
-            + max(self.writes, default=0.0)
+            + left_to_write
+            + write
             + (max(self.validations, default=0.0) if validation else 0.0)
         )
 

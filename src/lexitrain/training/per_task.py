@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +16,13 @@ if TYPE_CHECKING:
     from lexitrain.recipe import Recipe
 
 
-def tasks_to_train(data_dir: Path, recipe: Recipe) -> list[str]:
+def tasks_to_train(data_dir: Path, recipe: Recipe, sources: Sequence[str]) -> list[str]:
     """The tasks that the recipe names, or those of the training records, in the registry's order.
+
+    Args:
+        data_dir: the data.
+        recipe: of the whole.
+        sources: where the user's own tasks are read from.
 
     Raises:
         DataError: the data are missing or empty.
@@ -27,7 +32,7 @@ def tasks_to_train(data_dir: Path, recipe: Recipe) -> list[str]:
         return list(recipe.data.tasks)
     file_facts(data_dir)
     path = split_file(data_dir, TRAIN)
-    known = registry(recipe.data.custom_tasks)
+    known = registry(sources)
     present = {record.task for record in iterate_split(path)}
     if unknown := sorted(present - known.keys()):
         raise unknown_task(

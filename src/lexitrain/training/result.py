@@ -26,9 +26,13 @@ class TrainingResult:
         first_loss: validation loss before training, nats a supervised token.
         validation_loss: the last one measured.
         best_step, best_loss: of the lowest validation loss.
-        adapter: folder of the best adapter, when finished.
+        adapter: folder of the adapter, when finished.
+        shipped: which one lies there, `best` (of the lowest validation loss) or `last`; None before the end.
+        shipped_step: the step that it is of.
+        shipped_why: why it is not the best one; empty where it is.
         seconds: spent in training steps, over all calls.
-        foresight: when finished, peak_gb, step_seconds and hours, each `predicted` and `measured`.
+        foresight: when finished, step_seconds and hours, and peak_gb of the allocator on a GPU, each `predicted` and
+            `measured`.
         parts: with one adapter per task, the result of each task; the numbers above are then sums and means.
         first: False in a process that is not the first of its run, and so has nothing to tell.
     """
@@ -43,6 +47,9 @@ class TrainingResult:
     best_step: int | None = None
     best_loss: float | None = None
     adapter: Path | None = None
+    shipped: str | None = None
+    shipped_step: int | None = None
+    shipped_why: str = ""
     seconds: float = 0.0
     foresight: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Any])
     parts: dict[str, TrainingResult] = field(default_factory=dict[str, "TrainingResult"])
@@ -63,6 +70,11 @@ class TrainingResult:
                 "best_step": self.best_step,
             },
             "adapter": str(self.adapter) if self.adapter else None,
+            "shipped": {
+                "adapter": self.shipped,
+                "step": self.shipped_step,
+                "why": self.shipped_why,
+            },
             "seconds": round(self.seconds, 3),
             "foresight": dict(self.foresight),
         }
@@ -88,6 +100,9 @@ def finished_before(run: Run) -> TrainingResult | None:
         best_step=last.details["best_step"],
         best_loss=last.details["best_loss"],
         adapter=run.adapter,
+        shipped=last.details.get("adapter"),
+        shipped_step=last.details["best_step"],
+        shipped_why=last.details.get("why", ""),
         seconds=last.details["seconds"],
         foresight=last.details.get("foresight", {}),
     )

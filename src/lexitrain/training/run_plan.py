@@ -25,7 +25,6 @@ from lexitrain.planning import (
     overhead_bytes,
     with_settings,
 )
-from lexitrain.training.metrics import peak_memory_gb
 
 if TYPE_CHECKING:
     from lexitrain.recipe import Recipe
@@ -40,12 +39,10 @@ class RunPlan:
     Attributes:
         recipe: with the automatic settings decided; `auto` is left where it means no limit.
         document: content of plan.json.
-        peak_before: what `peak_memory_gb` said before the model was loaded.
     """
 
     recipe: Recipe
     document: Mapping[str, Any]
-    peak_before: float
 
     def summary(self) -> dict[str, Any]:
         """What the event `planned` says; empty choices mean that nothing had to be given up."""
@@ -58,16 +55,16 @@ class RunPlan:
         Args:
             steps: optimizer steps that were timed.
             seconds: that they took.
-            peak_gb: peak of the GPU's allocator, or resident memory of the process on a CPU. From the latter, what
-                the process held before is taken off.
+            peak_gb: peak of the GPU's allocator. On a CPU there is no such measure: the process holds libraries, data
+                and freed memory besides, so the peak of the tensors that was predicted is not compared with it.
         """
         if not steps or "step_seconds" not in self.document:
             return {}
         predicted = float(self.document["step_seconds"])
+        pairs = {"peak_gb": (self.document["memory_gb"]["peak"], peak_gb)}
         if not torch.cuda.is_available():
-            peak_gb -= self.peak_before
-        pairs = {
-            "peak_gb": (self.document["memory_gb"]["peak"], peak_gb),
+            pairs = {}
+        pairs |= {
             "step_seconds": (predicted, seconds / steps),
             "hours": (predicted * steps / 3600, seconds / 3600),
         }
@@ -96,19 +93,18 @@ def plan_run(
         processes: that share the machine's memory where there is no GPU.
         goes_on: whether there is a checkpoint to go on from.
     """
-    before = peak_memory_gb()
     if run.plan_file.is_file():
         document = run.read_plan()
-        return RunPlan(with_settings(recipe, document.get("choices", {})), document, before)
+        return RunPlan(with_settings(recipe, document.get("choices", {})), document)
     if goes_on:  # begun by a version that did not plan
-        return RunPlan(recipe, {"choices": {}}, before)
+        return RunPlan(recipe, {"choices": {}})
     limit, source = _limit(recipe, device, processes)
     try:
         plan = _planned(recipe, samples, device, limit)
     except InputError as error:  # a base that trains but cannot be rehearsed
-        return RunPlan(recipe, {"choices": {}, "not_foreseen": str(error)}, before)
+        return RunPlan(recipe, {"choices": {}, "not_foreseen": str(error)})
     document = {**plan.to_json(), "memory_limit_from": source}
-    return RunPlan(plan.recipe, document, before)
+    return RunPlan(plan.recipe, document)
 
 
 def _planned(recipe: Recipe, samples: RunSamples, device: torch.device, limit: float) -> Plan:

@@ -8,23 +8,32 @@ the folder is decided by the first.
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from lexitrain.errors import RunError, Stopped
-from lexitrain.models import CONFIG_FILE, WEIGHTS_FILE
 from lexitrain.runs import ReadOnlyRun, Run, storage_errors
 from lexitrain.samples import file_facts, require_known_tasks
 from lexitrain.step import joined_processes, release_memory
-from lexitrain.storage import remove_folder
+from lexitrain.storage import remove_folder, user_path
 from lexitrain.tasks import registry
 from lexitrain.training.build import BuiltRun, Call, build_run
 from lexitrain.training.event_log import Silent
-from lexitrain.training.final_adapter import CardFacts, write_adapter
-from lexitrain.training.loop import Ending, Training, collect_outcomes, run_steps, validation_loss
+from lexitrain.training.final_adapter import CardFacts, shipped_adapter, write_adapter
+from lexitrain.training.inputs.kept_data import find_data, runs_at_hand
+from lexitrain.training.inputs.task_copies import task_sources
+from lexitrain.training.loop import (
+    Ending,
+    Training,
+    collect_outcomes,
+    finite_or_told,
+    run_steps,
+    validation_loss,
+)
 from lexitrain.training.metrics import peak_memory_gb
 from lexitrain.training.per_task import combined, recipe_of_task, tasks_to_train
 from lexitrain.training.recovery.accepted_changes import keep_recipe, other_files, recipe_changes
@@ -45,7 +54,7 @@ _OTHER_FOLDER = "Give another --run folder; one that does not exist yet is made.
 
 def train(
     recipe: Recipe,
-    data_dir: str | Path,
+    data_dir: str | Path | None,
     run_dir: str | Path,
     *,
     stop_after_step: int | None = None,
@@ -60,7 +69,8 @@ def train(
 
     Args:
         recipe: what to train.
-        data_dir: folder with train.jsonl and, for validation, validation.jsonl.
+        data_dir: folder with train.jsonl and, for validation, validation.jsonl. None: what the run was started with.
+            Where the folder is gone, the copy in the run's mirror is taken.
         run_dir: the run's folder, made where missing.
         stop_after_step: save and stop after this step; the schedule stays that of the whole run.
         stop_after: save and stop within this time, seconds from now.
@@ -79,42 +89,78 @@ def train(
             another process of the run has ended; what was saved is intact.
     """
     limits = Limits(stop_after_step, stop_after, stop_at)
+    given = None if data_dir is None else user_path(data_dir)
     with joined_processes() as processes:
         run = (Run if processes.first else ReadOnlyRun)(run_dir)
         talking = observer if observer is not None and processes.first else Silent()
-        call = Call(Path(data_dir), limits, talking, processes, accept_changes)
+        asked = _Asked(recipe, given, mirror, fresh, accept_changes)
         with storage_errors(run):
-            settled = processes.from_first(lambda: _settle(run, recipe, call, mirror, fresh))
+            settled, data, sources = processes.from_first(lambda: _settle(run, asked, talking))
+            call = Call(data, sources, limits, talking, processes, accept_changes)
             work = _train_each_task if settled.data.adapters == "per_task" else _train_one
             return replace(work(settled, run, call), first=processes.first)
 
 
-def _settle(run: Run, recipe: Recipe, call: Call, mirror: str | Path | None, fresh: bool) -> Recipe:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a call of `train` asks for, as its arguments say."""
+
+    recipe: Recipe
+    data: Path | None
+    mirror: str | Path | None
+    fresh: bool
+    accept: bool
+
+
+def _settle(run: Run, asked: _Asked, observer: Observer) -> tuple[Recipe, Path, tuple[str, ...]]:
     """With `fresh`, move an existing run aside once all else is right. Refuse a run a task whose recipe has changed.
 
     Returns:
-        The recipe, with the mirror that is to be used.
+        The recipe, with the mirror that is to be used; the data folder; where the user's own tasks are read from.
     """
     if run.path.exists() and not run.path.is_dir():
         raise RunError(
             "This is a file, not the folder of a run.", where=run.path, fix=_OTHER_FOLDER
         )
-    require_known_tasks(recipe, registry(recipe.data.custom_tasks))
-    if fresh:
-        file_facts(call.data_dir)
+    recipe = asked.recipe
+    data, sources = _inputs(run, asked, observer)
+    require_known_tasks(recipe, registry(sources))
+    if asked.fresh:
+        file_facts(data)
         move_aside(run)
-    recipe = with_mirror(recipe, run, mirror)
-    if fresh:
+    recipe = with_mirror(recipe, run, asked.mirror)
+    if asked.fresh:
         move_mirror_aside(run, recipe.checkpoints.mirror_folder)
     if recipe.data.adapters == "per_task" and run.exists():
-        recipe_changes(run, recipe, accept=call.accept)
-    return recipe
+        recipe_changes(run, recipe, accept=asked.accept)
+    return recipe, data, sources
+
+
+def _inputs(run: Run, asked: _Asked, observer: Observer) -> tuple[Path, tuple[str, ...]]:
+    """Data folder and task files: those that are named, or the copies that the run has of them.
+
+    A run that starts anew, or takes in changes, is made from what is named alone.
+    """
+    custom, named = asked.recipe.data.custom_tasks, asked.data
+    if named is not None and (asked.fresh or asked.accept):
+        return named, custom
+    mirror = with_mirror(asked.recipe, run, asked.mirror).checkpoints.mirror_folder
+    data = find_data(named, run, mirror)
+    if named is not None and data != named:
+        observer.stage(f"there are no data in {named}: reading the run's copy in {data}")
+    sources = task_sources(custom, [each for each, _ in runs_at_hand(run, mirror)])
+    for each, source in zip(custom, sources, strict=True):
+        if each != source:
+            observer.stage(f"there is no {each}: taking the run's copy in {source}")
+    return data, sources
 
 
 def _train_each_task(recipe: Recipe, run: Run, call: Call) -> TrainingResult:
     """One run a task, each in a folder of the task's name. A stop in one of them stops all."""
     parts: dict[str, TrainingResult] = {}
-    for task in call.processes.from_first(lambda: tasks_to_train(call.data_dir, recipe)):
+    for task in call.processes.from_first(
+        lambda: tasks_to_train(call.data_dir, recipe, call.task_sources)
+    ):
         own = recipe_of_task(recipe, task)
         if (mirror := recipe.checkpoints.mirror_folder) is not None:
             own = mirrored(own, mirror / run.path.name)
@@ -181,7 +227,7 @@ def _build_and_train(
             return None
         finished = ending in {"finished", "early_stopping"}
         result = _finish(built, ending) if finished else _stop(built, interrupt, ending)
-        training.log.write_outcomes(checkpoints.flush_mirror())
+        training.log.write_outcomes(checkpoints.flush_mirror(training.limits.mirror_patience()))
         return result
 
 
@@ -228,11 +274,12 @@ def _announce(built: BuiltRun, interrupt: Interrupt) -> None:
         total_steps=total,
         steps_per_epoch=training.order.steps_per_epoch,
         samples_per_epoch=training.order.samples_per_epoch,
-        validation_loss=before,
+        validation_loss=before if before is None or math.isfinite(before) else None,
         trainable_parameters=sum(each.numel() for each in training.step.parameters),
         data=built.data.folder,
         skipped=built.data.skipped,
     )
+    finite_or_told(training, before)
 
 
 def _stop(built: BuiltRun, interrupt: Interrupt, ending: Ending) -> TrainingResult:
@@ -242,46 +289,47 @@ def _stop(built: BuiltRun, interrupt: Interrupt, ending: Ending) -> TrainingResu
     elif ending != "time_limit" and state.validated_at < state.step:
         # For the reader only: it is no validation of the schedule, so it chooses no best and stops nothing.
         training.log.observer.stage("measuring the validation loss")
-        state.validation_loss = validation_loss(training, interrupt)
+        state.validation_loss = finite_or_told(training, validation_loss(training, interrupt))
     training.log.write("stopped", reason=ending, validation_loss=state.validation_loss)
     reason = interrupt.agreed if ending == "signal" and interrupt.agreed else ending
     return _result(built, "stopped", reason)
 
 
 def _finish(built: BuiltRun, ending: Ending) -> TrainingResult:
-    """Write `adapter/` from the best adapter, or the last one where nothing was validated."""
+    """Write `adapter/` from the best adapter, or the last one where none is the best."""
     training, run, state = built.training, built.training.run, built.training.state
     if not training.processes.first:
         return _result(built, "finished", ending)
     training.log.observer.stage("writing the adapter")
-    best = training.checkpoints.best(
-        lambda path, reason: training.log.write("broken", checkpoint=path.name, reason=reason),
-        state.best_step,
-    )
-    step, loss = state.step, state.validation_loss
-    files = training.adapter.contents()
-    if best is not None:
-        step, loss = best.step, best.note["validation_loss"]
-        files = {name: best.files[name] for name in (WEIGHTS_FILE, CONFIG_FILE)}
+    shipped = shipped_adapter(training)
     facts = CardFacts(
-        step=step,
+        step=shipped.step,
         total_steps=training.order.total_steps,
         first_loss=first_loss(run),
-        validation_loss=loss,
+        validation_loss=shipped.loss,
         seconds=state.seconds,
         environment=run.read_environment(),
+        why_last=shipped.why,
+        samples_per_epoch=training.order.samples_of_tasks,
     )
-    write_adapter(run, files, built.tokenizer, training.recipe, built.data, facts)
+    write_adapter(run, shipped.files, built.tokenizer, training.recipe, built.data, facts)
     with suppress(OSError):
         remove_folder(run.cache)  # a finished run needs its samples no more
-    result = _result(built, "finished", ending)
+    result = replace(
+        _result(built, "finished", ending),
+        shipped=shipped.kind,
+        shipped_step=shipped.step,
+        shipped_why=shipped.why,
+    )
     training.log.write(
         "finished",
         reason=ending,
         total_steps=training.order.total_steps,
         validation_loss=state.validation_loss,
-        best_step=step,
-        best_loss=loss,
+        best_step=shipped.step,
+        best_loss=shipped.loss,
+        adapter=shipped.kind,
+        why=shipped.why,
         seconds=round(state.seconds, 3),
         foresight=result.foresight,
     )

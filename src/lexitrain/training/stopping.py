@@ -1,8 +1,10 @@
 """When a run stops before its end: after a step, after a time, at a moment, or when a signal asks for it.
 
-A time limit is met, not exceeded: the run stops when the next step, with the validation that may be due after it and
-the checkpoint that saves it, might end too late. How long those take is judged by the slowest of each that this process
-has measured, and half as much again. Before anything was measured, the first step is simply done. Durations are counted
+A time limit is met, not exceeded: the run stops when the next step, with the validation that may be due after it, the
+checkpoint that saves it and the copy of that to the mirror, might end too late. How long those take is judged by the
+slowest of each that this process has measured, writes that are still going on included, and half as much again. Before
+anything was measured, the first step is simply done. For the mirror a quarter of the whole time is set aside at most;
+one that is slower is behind when the run stops, which is told. Durations are counted
 by a clock that nobody can set; a moment is waited for by both clocks, and whichever reaches it first counts, so that a
 clock that is set back does not keep a run from stopping.
 
@@ -26,6 +28,10 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from lexitrain.step import Processes
     from lexitrain.training.metrics import Speed
+
+_MIRROR_SHARE = 0.25
+_SHORTEST_WAIT = 1.0
+"""Seconds in which a mirror that is not slow is brought up to date."""
 
 _MARGIN = 1.5
 """How much longer than the slowest so far the next step, validation and checkpoint may take."""
@@ -56,15 +62,39 @@ class Limits:
         """True after the step to stop after."""
         return self.step is not None and step >= self.step
 
-    def time_is_up(self, speed: Speed, *, validation_due: bool) -> bool:
+    def time_is_up(
+        self,
+        speed: Speed,
+        *,
+        validation_due: bool,
+        writing: float = 0.0,
+        mirror: float = 0.0,
+    ) -> bool:
         """True when one more step might end too late.
 
         Args:
             speed: what steps, validations and checkpoints took so far.
             validation_due: whether the validation loss is measured after the next step.
+            writing: how long the checkpoint that is being written has taken so far, seconds; 0: none is.
+            mirror: how long the slowest copy to the mirror took so far, seconds.
         """
         left = self.seconds_left()
-        return left is not None and left <= _MARGIN * speed.slowest_cycle(validation=validation_due)
+        if left is None or not speed.steps:
+            return left is not None and left <= 0
+        cycle = speed.slowest_cycle(validation=validation_due, writing=writing)
+        return left <= _MARGIN * cycle + min(_MARGIN * mirror, _MIRROR_SHARE * self._whole())
+
+    def mirror_patience(self) -> float | None:
+        """How long to wait for the mirror at the end, seconds; None: there is no time limit."""
+        left = self.seconds_left()
+        return None if left is None else max(left, _SHORTEST_WAIT)
+
+    def _whole(self) -> float:
+        """From the start to the nearer of the two time limits, seconds."""
+        whole = [] if self.seconds is None else [self.seconds]
+        if self.moment is not None:
+            whole.append(self.moment.timestamp() - self._start_time)
+        return max(0.0, min(whole, default=0.0))
 
     def seconds_left(self) -> float | None:
         """Until the nearer of the two time limits, seconds; negative after it. None: there is none."""

@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from lexitrain.errors import InputError, ModelError, RunChanged, Stopped
 from lexitrain.evaluation.located_model import load_model, locate_model
 from lexitrain.models.location import resolve_base
-from lexitrain.recipe.schema import Recipe
+from lexitrain.planning.estimate.automatic_settings import with_settings
+from lexitrain.recipe.schema import Recipe, field_value
 from lexitrain.runs.folder import Run
 from lexitrain.runs.journals import Event
 from lexitrain.training import train
@@ -158,3 +159,36 @@ def test_a_base_whose_weights_changed_under_its_name_is_refused_or_listed(
     save_file(weights, base / "model.safetensors", metadata={"format": "pt", "again": "yes"})
     with pytest.raises(ModelError, match="other weights"):
         load_model(locate_model(run))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "step.micro_batch=2",
+        "step.token_budget=300",
+        "model.quantization=none",
+        "step.gradient_checkpointing=never",
+    ],
+)
+def test_a_setting_that_the_plan_had_decided_may_be_accepted(
+    change: str, recipe_of: RecipeOf, data_dir: Path, tmp_path: Path
+) -> None:
+    run = Run(tmp_path / "run")
+    train(recipe_of(), data_dir, run.path, stop_after_step=3)
+    plan = run.read_plan()
+    decided = {
+        "model.quantization": "none",
+        "step.gradient_checkpointing": "always",
+        "step.token_budget": 200,
+    }
+    run.write_plan({**plan, "choices": decided})
+    other = recipe_of([change])
+    assert train(other, data_dir, run.path, accept_changes=True).state == "finished"
+    assert run.read_recipe() == other
+    used = with_settings(other, decided)
+    dotted, _, value = change.partition("=")
+    assert str(field_value(used, dotted)) == value
+    assert used.step.token_budget == {
+        "step.micro_batch=2": "auto",
+        "step.token_budget=300": 300,
+    }.get(change, 200)

@@ -18,7 +18,7 @@ from lexitrain.recipe.yaml_file import load_recipe
 from lexitrain.runs.checkpoints import Checkpoints, read_checkpoint
 from lexitrain.runs.folder import Run
 from lexitrain.storage.lock import Lock
-from lexitrain.training import Silent, train
+from lexitrain.training import Silent, run_recipe, train
 from lexitrain.training.event_log import Outcome
 from lexitrain.training.recovery.mirror import Mirror
 from tests.training.test_train import assert_equal_runs, events
@@ -244,3 +244,97 @@ def test_each_task_has_its_own_mirror(recipe_of: RecipeOf, data_dir: Path, tmp_p
     shutil.rmtree(tmp_path / "run")
     result = train(recipe, data_dir, tmp_path / "run", mirror=tmp_path / "drive")
     assert {each.reason for each in result.parts.values()} == {"already_finished"}
+
+
+def moved_on(recipe: Recipe, data: Path, drive: Path, folder: Path, **limits: Any) -> None:
+    """Another machine goes on with the run from the mirror alone."""
+    train(recipe, data, folder / "run", mirror=drive, **limits)
+
+
+@pytest.mark.parametrize("stop", [7, 3])
+def test_a_folder_that_is_older_than_its_mirror_takes_the_mirrors_recipe_too(
+    stop: int, recipe_of: RecipeOf, data_dir: Path, tmp_path: Path
+) -> None:
+    """With stop 3 both are at the same step, and the other machine has accepted a change before it was lost."""
+    drive, here, there = tmp_path / "drive", tmp_path / "here" / "run", tmp_path / "there"
+    old = recipe_of(["schedule.epochs=2"])
+    new = recipe_of(["schedule.epochs=2", "optimizer.learning_rate=0.001"])
+    train(old, data_dir, here, mirror=drive, stop_after_step=3)
+    moved_on(new, data_dir, drive, there, accept_changes=True, stop_after_step=stop)
+    shutil.copytree(there / "run", tmp_path / "straight" / "run")
+
+    with pytest.raises(InputError, match="another recipe"):
+        train(old, data_dir, here, mirror=drive)
+    assert Run(here).read_recipe().optimizer.learning_rate == 0.001
+    assert Run(here).checkpoint_steps()[-1] == stop
+    own = run_recipe(here)
+    assert own is not None
+    assert own.optimizer.learning_rate == 0.001
+    assert train(own, None, here).state == "finished"
+    train(new, data_dir, tmp_path / "straight" / "run", mirror="none")
+    assert_equal_runs(here, tmp_path / "straight" / "run")
+
+
+def test_the_accepted_recipe_of_the_mirror_is_not_refused_in_an_older_folder(
+    recipe_of: RecipeOf, data_dir: Path, tmp_path: Path
+) -> None:
+    drive, here = tmp_path / "drive", tmp_path / "here" / "run"
+    old = recipe_of(["schedule.epochs=1"])
+    new = recipe_of(["schedule.epochs=1", "optimizer.learning_rate=0.001"])
+    train(old, data_dir, here, mirror=drive, stop_after_step=2)
+    moved_on(new, data_dir, drive, tmp_path / "there", accept_changes=True, stop_after_step=5)
+    assert train(new, data_dir, here, mirror=drive).state == "finished"
+    accepted = [each for each in Run(here).events() if each.event == "accepted"]
+    assert len(accepted) == 1
+
+
+def test_the_mirror_itself_can_be_trained_and_mirrors_nowhere(
+    recipe_of: RecipeOf, data_dir: Path, tmp_path: Path
+) -> None:
+    drive, recipe = tmp_path / "drive", recipe_of(["schedule.epochs=1"])
+    train(recipe, data_dir, tmp_path / "run", mirror=drive, stop_after_step=2)
+    assert train(recipe, data_dir, drive / "run").state == "finished"
+    assert "mirror" not in events(drive / "run")
+
+
+class SlowDrive:
+    """Copies to the mirror take a while; those of the run's own folder do not."""
+
+    def __init__(self, drive: Path, seconds: float, patch: pytest.MonkeyPatch) -> None:
+        save = Checkpoints.save
+
+        def slow(checkpoints: Checkpoints, step: int, files: Any) -> Path:
+            if checkpoints.folder.is_relative_to(drive):
+                time.sleep(seconds)
+            return save(checkpoints, step, files)
+
+        patch.setattr(Checkpoints, "save", slow)
+
+
+def test_a_time_limit_counts_the_mirror_and_says_when_it_is_behind(
+    recipe_of: RecipeOf, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drive, run = tmp_path / "drive", tmp_path / "run"
+    recipe = recipe_of(["schedule.epochs=2000", "checkpoints.every=20", "validation.every=100000"])
+    SlowDrive(drive, 20.0, monkeypatch)
+    begin = time.monotonic()
+    result = train(recipe, data_dir, run, mirror=drive, stop_after=6.0)
+    assert time.monotonic() - begin < 12  # it would be 20 s and more with the drive
+    assert result.reason == "time_limit"
+    assert Run(run).checkpoint_steps()[-1] == result.step
+    (told,) = [each for each in Run(run).events() if each.event == "mirror"]
+    assert "is behind" in told.details["problem"]
+    assert f"step {result.step}" in told.details["problem"]
+
+
+def test_time_is_left_for_a_mirror_that_is_a_little_slow(
+    recipe_of: RecipeOf, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drive, run = tmp_path / "drive", tmp_path / "run"
+    recipe = recipe_of(["schedule.epochs=2000", "checkpoints.every=20", "validation.every=100000"])
+    SlowDrive(drive, 0.5, monkeypatch)
+    begin = time.monotonic()
+    result = train(recipe, data_dir, run, mirror=drive, stop_after=8.0)
+    assert time.monotonic() - begin < 9
+    assert Run(drive / "run").checkpoint_steps()[-1] == result.step
+    assert "mirror" not in events(run)

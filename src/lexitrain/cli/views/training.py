@@ -164,6 +164,15 @@ def _nan(details: dict[str, Any]) -> str:
     return f"the {details['what']} is {details['value']}{where} ({rows})"
 
 
+def _validation_nan(details: dict[str, Any]) -> str:
+    from lexitrain import VALIDATION, file_name
+
+    return (
+        f"the validation loss is {details['value']}: it is never the best, and no adapter is chosen by it. "
+        f"Look at the records of {file_name(VALIDATION)}; model.precision=fp32 with --accept-changes often cures it"
+    )
+
+
 def _spike(details: dict[str, Any]) -> str:
     return f"the loss jumped to {details['loss']:.3f} ({_rows(details['rows'])})"
 
@@ -195,6 +204,7 @@ _LINES: dict[str, Callable[[dict[str, Any]], str]] = {
     "rung": _rung,
     "out_of_memory": lambda details: f"memory ran out ({details['problem']}): {details['action']}",
     "nan": _nan,
+    "validation_nan": _validation_nan,
     "spike": _spike,
     "worker": lambda details: f"a background worker failed ({details['problem']}): done again here",
     "environment": _environment,

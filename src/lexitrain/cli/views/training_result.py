@@ -26,13 +26,19 @@ def print_result(result: TrainingResult) -> None:
             )
         if part.foresight:
             out.print(f"  predicted / measured: {_beside(part)}", soft_wrap=True)
-        out.print(f"  adapter in {part.adapter}", markup=False, soft_wrap=True)
+        which = (
+            f", the last one (step {part.shipped_step}): {part.shipped_why}"
+            if part.shipped_why
+            else ""
+        )
+        out.print(f"  adapter in {part.adapter}{which}", markup=False, soft_wrap=True)
 
 
 def _beside(result: TrainingResult) -> str:
-    """Peak, step time and hours, each as it was predicted and as it came."""
-    shown = (("peak", "peak_gb", "GB"), ("step", "step_seconds", "s"), ("steps", "hours", "h"))
+    """Peak (on a GPU), step time and hours, each as it was predicted and as it came."""
+    shown = (("GPU peak", "peak_gb", "GB"), ("step", "step_seconds", "s"), ("steps", "hours", "h"))
     return ", ".join(
         f"{name} {result.foresight[key]['predicted']:.3g} / {result.foresight[key]['measured']:.3g} {unit}"
         for name, key, unit in shown
+        if key in result.foresight
     )

@@ -74,10 +74,15 @@ def decide(
 
 
 def with_settings(recipe: Recipe, settings: dict[str, Any]) -> Recipe:
-    """The recipe with these fields, given as `section.field`, where it says `auto`."""
+    """The recipe with these fields, given as `section.field`, where it says `auto`.
+
+    Cuts that the recipe sets itself need no token budget.
+    """
     content = recipe.model_dump()
     for dotted, value in settings.items():
         section, field = dotted.split(".")
+        if dotted == "step.token_budget" and content["step"]["micro_batch"] != "auto":
+            continue
         if content[section][field] == "auto":
             content[section][field] = value
     return Recipe.model_validate(content)

@@ -9,6 +9,7 @@ loss that was measured on other data is forgotten (`TrainingState.learn_from`).
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,8 +46,9 @@ def recipe_changes(run: Run, recipe: Recipe, *, accept: bool) -> list[str]:
         raise RunChanged(
             f"The run was started with another recipe: {'; '.join(differences)}.",
             where=run.path,
-            fix="Give another --run folder, --fresh to move this run aside and start anew, or --accept-changes to go "
-            "on with the change from the newest checkpoint.",
+            fix=f"To go on as it was: `{shlex.join(['lexitrain', 'train', '--run', str(run.path)])}` alone, without "
+            "--recipe, --set and --data, takes the run's own recipe and data. Else --accept-changes goes on with the "
+            "change from the newest checkpoint, --fresh moves this run aside and starts anew, another --run leaves it.",
         )
     return differences
 
@@ -170,8 +172,8 @@ def _other_data(differences: list[str], data_dir: Path) -> RunChanged:
     return RunChanged(
         f"The run was started with other data: {'; '.join(differences)}.",
         where=data_dir,
-        fix="Give the data it was started with, another --run folder, --fresh to start anew, or --accept-changes to go "
-        "on with these from the newest checkpoint.",
+        fix="To go on as it was, leave out --data: the run knows its own. Else --accept-changes goes on with these "
+        "data from the newest checkpoint, --fresh starts anew, another --run leaves this one.",
     )
 
 

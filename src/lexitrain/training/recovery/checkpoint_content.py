@@ -14,6 +14,7 @@ of random generators are not needed: the order of samples and each step's dropou
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -64,6 +65,7 @@ def checkpoint_files(
     loss_scale: LossScale | None = None,
 ) -> dict[str, bytes]:
     """All files of a checkpoint of this moment."""
+    scale = loss_scale or LossScale()
     tensors: dict[str, Tensor] = {}
     numbers: dict[str, dict[str, Any]] = {}
     for name, moments in _named_state(model, optimizer):
@@ -76,7 +78,7 @@ def checkpoint_files(
         "cursor": asdict(cursor),
         "standing": asdict(state),
         "optimizer": numbers,
-        "loss_scale": asdict(loss_scale or LossScale()),
+        "loss_scale": {"factor": scale.factor, "steady": scale.steady},
     }
     return {
         **adapter.contents(),
@@ -113,7 +115,13 @@ def state_of(checkpoint: Checkpoint) -> TrainingState:
             "window": Window(**saved["window"]),
             "losses": LossWatch(**saved.get("losses", {})),
         }
-        return TrainingState(**{**saved, **parts})
+        state = TrainingState(**{**saved, **parts})
+        # Version 0.1 took a NaN for the best loss, and kept it as that for ever.
+        if state.best_loss is not None and not math.isfinite(state.best_loss):
+            state.forget_best()
+        if state.validation_loss is not None and not math.isfinite(state.validation_loss):
+            state.validation_loss = None
+        return state
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"The state of this checkpoint cannot be used ({type(error).__name__}: {error}).",

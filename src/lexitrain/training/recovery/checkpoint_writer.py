@@ -41,6 +41,7 @@ class CheckpointWriter:
         self._pending: deque[tuple[int, Future[Outcome | None]]] = deque()
         self._done: list[Outcome] = []
         self._failed = False
+        self._writing_since: float | None = None
 
     def __enter__(self) -> Self:
         if self._mirror is not None:
@@ -104,10 +105,24 @@ class CheckpointWriter:
         done, self._done = self._done, []
         return done + (self._mirror.outcomes() if self._mirror is not None else [])
 
-    def flush_mirror(self) -> list[Outcome]:
-        """Wait until the mirror is as the run's folder, as far as it can be reached; returns the outcomes."""
+    def waiting_seconds(self) -> float:
+        """How long the write at hand has taken so far; 0 where there is none."""
+        since = self._writing_since
+        return 0.0 if since is None else perf_counter() - since
+
+    def mirror_seconds(self) -> float:
+        """How long the slowest copy to the mirror took so far, the one at hand included."""
+        return 0.0 if self._mirror is None else self._mirror.seconds()
+
+    def flush_mirror(self, patience_seconds: float | None = None) -> list[Outcome]:
+        """Wait until the mirror is as the run's folder, as far as it can be reached; returns the outcomes.
+
+        Args:
+            patience_seconds: how long to wait at most; what the mirror lacks then is an outcome. None: as long as the
+                mirror waits for a drive.
+        """
         if self._mirror is not None:
-            self._mirror.flush()
+            self._mirror.flush(patience_seconds)
         return self.outcomes(wait=True)
 
     def _submit(self, step: int, write: Callable[[], Outcome | None]) -> None:
@@ -117,11 +132,14 @@ class CheckpointWriter:
         def guarded() -> Outcome | None:
             if self._failed:
                 return None  # a checkpoint without the best adapter that it knows of would be half a one
+            self._writing_since = perf_counter()
             try:
                 outcome = write()
             except BaseException:
                 self._failed = True
                 raise
+            finally:
+                self._writing_since = None
             if self._mirror is not None:
                 self._mirror.wake()
             return outcome

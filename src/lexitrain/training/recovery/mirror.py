@@ -3,6 +3,9 @@
 The mirror is a run folder itself: recipe, data summary, environment, plan, journals, the newest checkpoint, the best
 adapter, and `adapter/` at the end. So a run whose own folder is gone goes on from it, bit for bit.
 
+Beside it, in `prepared-data/`, lies what the run is trained on (`inputs/kept_data.py`), and in it the files of the
+user's own tasks, so that a new machine needs nothing but the mirror and the command.
+
 A thread brings the mirror up to date whenever something was written. It copies what is newest at that moment: where the
 drive is slow, checkpoints in between are never copied, and no training step waits. Each copy is made like a checkpoint
 (temporary name, synced, renamed), then read back and verified. The order makes a crash in between harmless: journals
@@ -18,10 +21,19 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from time import monotonic
+from typing import TYPE_CHECKING, Any
 
 from lexitrain.errors import InputError, RunError
-from lexitrain.runs import MANIFEST, BrokenCheckpoint, Checkpoints, Run, is_best, read_checkpoint
+from lexitrain.runs import (
+    MANIFEST,
+    BrokenCheckpoint,
+    Checkpoints,
+    Run,
+    is_best,
+    read_checkpoint,
+    step_of,
+)
 from lexitrain.storage import (
     Lock,
     append_to_journal,
@@ -32,6 +44,7 @@ from lexitrain.storage import (
     write_folder,
 )
 from lexitrain.training.event_log import Outcome
+from lexitrain.training.inputs.kept_data import keep_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,6 +60,7 @@ class Mirror:
         run: what is mirrored.
         folder: the folder that `checkpoints.mirror` names; made at the first try, never again when it vanishes.
         keep: newest checkpoints to keep there; the best adapter is kept besides.
+        data: the folder of the run's data, of which a copy is kept; None: of none.
         retry_seconds: between two tries to reach a mirror that is gone.
         patience_seconds: how long `flush` waits for a drive that does not answer.
     """
@@ -57,12 +71,18 @@ class Mirror:
         folder: Path,
         keep: int,
         *,
+        data: Path | None = None,
         retry_seconds: float = RETRY_SECONDS,
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self.run = Run(folder / run.path.name)
         self._root = folder
         self._source = run
+        self._data = data
+        self._kept: dict[str, dict[str, Any]] | None = None
+        self._copying_since: float | None = None
+        self._slowest = 0.0
+        self._copied_step = 0
         self._here = Checkpoints(run.checkpoints, 1)
         self._there = Checkpoints(self.run.checkpoints, keep, truncate=True)
         self._retry_seconds = retry_seconds
@@ -87,16 +107,28 @@ class Mirror:
             self._asked += 1
             self._changed.notify_all()
 
-    def flush(self) -> None:
-        """Wait until the mirror is as the run is now, or one try to make it so has failed."""
+    def flush(self, patience_seconds: float | None = None) -> None:
+        """Wait until the mirror is as the run is now, or one try to make it so has failed.
+
+        Args:
+            patience_seconds: how long to wait, where that is shorter than the mirror's own patience. What the mirror
+                lacks then is told.
+        """
+        patience = min(self._patience_seconds, patience_seconds or self._patience_seconds)
         with self._changed:
             self._asked += 1
             wanted = self._asked
             self._changed.notify_all()
-            done = self._changed.wait_for(lambda: self._served >= wanted, self._patience_seconds)
-            if not done:
-                problem = f"{self._root} has not answered for {self._patience_seconds:.0f} s"
+            done = self._changed.wait_for(lambda: self._served >= wanted, patience)
+        if not done:
+            problem = f"{self._behind(patience)}. The next call of the same command catches up"
+            with self._changed:
                 self._outcomes.append(Outcome("mirror", details={"problem": problem}))
+
+    def seconds(self) -> float:
+        """How long the slowest copy took so far, the one at hand included."""
+        since = self._copying_since
+        return max(self._slowest, 0.0 if since is None else monotonic() - since)
 
     def stop(self) -> None:
         """Let the thread end; a copy at hand may be left unfinished, under a temporary name."""
@@ -104,9 +136,8 @@ class Mirror:
             self._ended = True
             self._changed.notify_all()
         self._thread.join(timeout=1.0)
-        if self._lock is not None and not self._thread.is_alive():
-            self._lock.__exit__(None, None, None)
-            self._lock = None
+        if not self._thread.is_alive():
+            self._release()
 
     def outcomes(self) -> list[Outcome]:
         """What has gone wrong or come right since the last call."""
@@ -134,6 +165,8 @@ class Mirror:
         _copy_file(here.data_file, there.data_file)
         _copy_file(here.environment_file, there.environment_file)
         _copy_file(here.plan_file, there.plan_file)
+        if here.tasks.is_dir():
+            copy_folder(here.tasks, there.tasks)
         # The run writes its adapter before the event `finished`. Copied after the journal was read and before the
         # journal is written, it is in the mirror whenever the mirror's journal says that the run has finished.
         if here.adapter.is_dir():
@@ -141,6 +174,23 @@ class Mirror:
         _write_journal(metrics, there.metrics_file)
         _write_journal(events, there.events_file)
         self._copy_checkpoints([*self._here.bests()[:1], *checkpoints])
+
+    def _keep_data(self) -> None:
+        if self._data is None or not self._source.data_file.is_file():
+            return
+        files = self._source.read_data().files
+        if files != self._kept:
+            keep_data(self._data, files, self._root)
+            self._kept = files
+
+    def _behind(self, seconds: float) -> str:
+        """What the mirror lacks. The drive is not asked, because it may not answer."""
+        newest = self._source.checkpoint_steps()[-1:]
+        held = f"step {self._copied_step}" if self._copied_step else "no checkpoint"
+        return (
+            f"{self._root} is behind after {seconds:.0f} s of waiting: it is known to hold {held}, the run's folder "
+            "holds " + (f"step {newest[0]}" if newest else "no checkpoint")
+        )
 
     def _reach(self) -> None:
         """Make sure that the mirror is there and ours."""
@@ -166,6 +216,7 @@ class Mirror:
             there = self._there.folder / here.name
             try:
                 if (there / MANIFEST).read_bytes() == (here / MANIFEST).read_bytes():
+                    self._note(here)
                     continue
             except FileNotFoundError:
                 pass
@@ -185,8 +236,26 @@ class Mirror:
                 # Else the next try, which compares manifests only, would take it for a sound copy.
                 remove_folder(copied, truncate=True)
                 raise
+            self._note(here)
+
+    def _note(self, copied: Path) -> None:
+        if not is_best(copied):
+            self._copied_step = step_of(copied)
 
     def _work(self) -> None:
+        try:
+            self._follow()
+        finally:
+            with self._changed:
+                if self._ended:
+                    self._release()  # `stop` has not waited for a slow copy
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.__exit__(None, None, None)
+            self._lock = None
+
+    def _follow(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(
@@ -204,8 +273,12 @@ class Mirror:
 
     def _try(self) -> str | None:
         """One try to bring the mirror up to date; returns what went wrong."""
+        self._copying_since = monotonic()
         try:
             self.copy()
+            # The data come after the checkpoint, and once: their time is no measure of the next copy's.
+            self._slowest, self._copying_since = self.seconds(), None
+            self._keep_data()
         except OSError as error:
             return f"{self.run.path} cannot be written: {error.strerror or error}"
         except BrokenCheckpoint as error:
@@ -214,6 +287,8 @@ class Mirror:
             return str(error)
         except Exception as error:
             return f"{self.run.path}: {type(error).__name__}: {error}"
+        finally:
+            self._copying_since = None
         return None
 
     def _tell(self, problem: str | None) -> None:

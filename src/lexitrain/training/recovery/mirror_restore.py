@@ -1,8 +1,10 @@
 """A run whose own folder is gone or behind goes on from its mirror, as a new machine needs.
 
-The newest valid checkpoint of the two counts. What the mirror holds is copied into the run's folder in the order in
-which a crash in between does no harm: the checkpoint comes last, and as long as it is not there the next call copies
-again. The price is one read and one write of a checkpoint.
+The newest valid checkpoint of the two counts; of two at the same step that of the mirror, where the user accepted
+changes that the run's folder knows nothing of. Everything that belongs to the checkpoint comes with it, the recipe
+included. What the mirror holds is copied into the run's folder in the order in which a crash in between does no harm:
+the checkpoint comes last, and as long as it is not there the next call copies again. The price is one read and one
+write of a checkpoint.
 """
 
 from __future__ import annotations
@@ -32,9 +34,10 @@ def bring_back(run: Run, recipe: Recipe, observer: Observer) -> None:
         return
     observer.stage("comparing with the mirror")
     with run.lock():
-        step = _copy_back(run, Run(folder / run.path.name), recipe.checkpoints.keep)
-        if step is not None and not (run.adapter / WEIGHTS_FILE).is_file():
-            observer.event(run.append_event("rescued", step, mirror=str(folder / run.path.name)))
+        mirror = Run(folder / run.path.name)
+        step = _copy_back(run, mirror, recipe.checkpoints.keep)
+        if step is not None and not (mirror.adapter / WEIGHTS_FILE).is_file():
+            observer.event(run.append_event("rescued", step, mirror=str(mirror.path)))
 
 
 def _copy_back(run: Run, mirror: Run, keep: int) -> int | None:
@@ -52,16 +55,18 @@ def _copy_back(run: Run, mirror: Run, keep: int) -> int | None:
     step = 0 if newest is None else newest.step
     finished = (mirror.adapter / WEIGHTS_FILE).is_file()
     complete = not finished or (run.adapter / WEIGHTS_FILE).is_file()
-    if run.exists() and _step_here(run, keep, below=step) >= step and complete:
-        return None
+    if run.exists() and complete:
+        here = _step_here(run, keep, below=step)
+        if here > step or (here == step and not _unknown_changes(run, mirror)):
+            return None
     _copy_files(mirror, run)
-    here = Checkpoints(run.checkpoints, keep)
+    checkpoints = Checkpoints(run.checkpoints, keep)
     if finished:
         copy_folder(mirror.adapter, run.adapter)
     if best is not None:
-        here.save_best(best.step, best.files, best.note)
+        checkpoints.save_best(best.step, best.files, best.note)
     if newest is not None:
-        here.save(step, newest.files)
+        checkpoints.save(step, newest.files)
     return step
 
 
@@ -73,8 +78,18 @@ def _step_here(run: Run, keep: int, *, below: int) -> int:
     return 0 if found is None else found.step
 
 
+def _unknown_changes(run: Run, mirror: Run) -> bool:
+    """Whether the user accepted changes in the mirrored run that the run's own folder has not seen."""
+    known, there = (
+        {each.time for each in one.events() if each.event == "accepted"} for one in (run, mirror)
+    )
+    return known < there
+
+
 def _copy_files(mirror: Run, run: Run) -> None:
     """The recipe comes last: it makes the folder a run, and a run without its journals would begin anew."""
+    if mirror.tasks.is_dir():
+        copy_folder(mirror.tasks, run.tasks)
     for there, here in (
         (mirror.events_file, run.events_file),
         (mirror.metrics_file, run.metrics_file),
@@ -86,7 +101,8 @@ def _copy_files(mirror: Run, run: Run) -> None:
         if not there.is_file():
             continue
         content, before = there.read_bytes(), here.read_bytes() if here.is_file() else b""
-        if not before or (here.suffix == ".jsonl" and not before.startswith(content)):
+        # A journal of this folder may go on from the mirror's.
+        if content != before and not (here.suffix == ".jsonl" and before.startswith(content)):
             write_file(here, content)
 
 

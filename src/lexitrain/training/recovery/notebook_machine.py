@@ -82,12 +82,16 @@ def this_machine(environ: Mapping[str, str] = os.environ, root: Path = Path("/")
 def with_mirror(recipe: Recipe, run: Run, given: str | Path | None) -> Recipe:
     """The recipe with the mirror that was given, that it names, that the run has had, or that this machine offers."""
     if given is not None:
-        return mirrored(recipe, user_path(given).absolute())
+        off = str(given) == "none"  # as in a recipe
+        recipe = mirrored(recipe, "none" if off else user_path(given).absolute())
     if recipe.checkpoints.mirror is None and run.exists():
         recipe = mirrored(recipe, run.read_recipe().checkpoints.mirror)
     machine = this_machine()
     if recipe.checkpoints.mirror is None and machine is not None:
         recipe = mirrored(recipe, machine.found_mirror(run.path))
+    folder = recipe.checkpoints.mirror_folder
+    if folder is not None and (folder / run.path.name).resolve() == run.path.resolve():
+        return mirrored(recipe, "none")  # the folder is the mirror itself
     return recipe
 
 

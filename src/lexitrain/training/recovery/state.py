@@ -8,10 +8,12 @@ are written before anything follows from them. `learn_from` reads those, so that
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from lexitrain.runs import forgets_best
 from lexitrain.training.metrics import LossWatch, Window
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ class TrainingState:
         step: optimizer steps done.
         seconds: time spent in training steps, over all processes that worked on the run.
         validated_at, logged_at: last step that was validated, and that was logged.
-        validation_loss: measured at `validated_at`, nats a supervised token.
+        validation_loss: measured at `validated_at`, nats a supervised token; None where it was not a number.
         best_step, best_loss: of the lowest validation loss.
         validations_without_gain: since then.
         rung: of the memory ladder; 0 as long as nothing was changed to save memory.
@@ -74,12 +76,29 @@ class TrainingState:
                 self.left_out = sorted({*self.left_out, details["left_out"] - 1})
             elif each.event == "accepted":
                 self.left_out = []
-                if each.step >= self.step and not _comparable(details):
-                    self.best_step, self.best_loss = None, None
-                    self.validations_without_gain = 0
+                if each.step >= self.step and forgets_best(each):
+                    self.forget_best()
 
+    def forget_best(self) -> None:
+        """What was the best adapter is none any more: there is nothing that later ones compare with."""
+        self.best_step, self.best_loss = None, None
+        self.validations_without_gain = 0
 
-def _comparable(accepted: Mapping[str, Any]) -> bool:
-    """True when validation losses before and after an accepted change were measured on the same samples and base."""
-    sections = {each.partition(".")[0] for each in accepted.get("recipe", ())}
-    return not accepted.keys() & {"data", "base"} and not sections & {"data", "validation"}
+    def take_validation(self, loss: float | None) -> bool:
+        """Take in the validation loss of the present step; whether it is the best one so far.
+
+        One that is not a number is no loss: it is never the best, and it is no validation without gain.
+
+        Args:
+            loss: nats a supervised token; None where nothing was measured.
+        """
+        measured = loss is not None and math.isfinite(loss)
+        self.validated_at, self.validation_loss = self.step, loss if measured else None
+        if loss is None or not measured:
+            return False
+        if self.best_loss is None or loss < self.best_loss:
+            self.best_step, self.best_loss = self.step, loss
+            self.validations_without_gain = 0
+            return True
+        self.validations_without_gain += 1
+        return False

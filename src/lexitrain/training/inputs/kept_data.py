@@ -1,0 +1,103 @@
+"""The prepared data of a run, kept in its mirror: a new machine needs nothing else.
+
+They lie in `MIRROR/prepared-data/<key>/`, as `data prepare` wrote them; the key follows from their hashes, so that runs
+on the same data share one copy. Costs their size once, and the time of one copy, in the mirror's thread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from lexitrain.errors import DataError, RunError
+from lexitrain.records import REPORT, SPLITS, TRAIN, file_name, split_file
+from lexitrain.runs import Run
+from lexitrain.samples import file_sha256
+from lexitrain.storage import folder_at_once
+
+_KEPT = "prepared-data"
+_KEY_LENGTH = 16
+
+Facts = Mapping[str, Mapping[str, Any]]
+
+
+def kept_folder(mirror: Path, files: Facts) -> Path:
+    """Where data with these `file_facts` are kept in a mirror."""
+    key = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+    return mirror / _KEPT / key[:_KEY_LENGTH]
+
+
+def keep_data(folder: Path, files: Facts, mirror: Path) -> None:
+    """Copy a prepared data folder into a mirror, unless it is there.
+
+    Args:
+        folder: the data.
+        files: `file_facts` of what the run is trained on.
+        mirror: the folder that holds mirrored runs.
+
+    Raises:
+        RunError: a file is not what the run was started with any more, or its copy does not read back.
+        InputError, Stopped: something cannot be read or written.
+    """
+    target = kept_folder(mirror, files)
+    if split_file(target, TRAIN).is_file() or folder.resolve() == target.resolve():
+        return
+    with folder_at_once(target, file_name(TRAIN)) as partial:
+        for name in (REPORT, *map(file_name, SPLITS)):
+            if (folder / name).is_file():
+                shutil.copyfile(folder / name, partial / name)
+        for name, expected in files.items():
+            copy = partial / name
+            if not copy.is_file() or file_sha256(copy) != expected["sha256"]:
+                raise RunError(
+                    f"{name} is not what the run was started with, so no copy of the data is kept.",
+                    where=folder,
+                )
+
+
+def runs_at_hand(run: Run, mirror: Path | None) -> Iterator[tuple[Run, Path | None]]:
+    """The run, the runs of its tasks, and those that mirror them, as far as they exist; with the mirror of each."""
+    for top in (run.path, *([] if mirror is None else [mirror / run.path.name])):
+        if not top.is_dir():
+            continue
+        if Run(top).exists():
+            yield Run(top), mirror
+        inside = None if mirror is None else mirror / run.path.name
+        yield from ((Run(part), inside) for part in sorted(top.iterdir()) if Run(part).exists())
+
+
+def find_data(given: Path | None, run: Run, mirror: Path | None) -> Path:
+    """The folder of a run's data: the given one where it holds any, else what the run knows of.
+
+    Args:
+        given: as the user gave it; None: the folder that the run was started with.
+        run: the run.
+        mirror: the folder that may hold its copy, and its data.
+
+    Raises:
+        DataError: none was given, and the run knows none that is there.
+    """
+    if given is not None and split_file(given, TRAIN).is_file():
+        return given
+    for each, root in runs_at_hand(run, mirror):
+        if not each.data_file.is_file():
+            continue
+        summary = each.read_data()
+        places = [] if given is not None else [Path(summary.folder)]
+        places += [] if root is None else [kept_folder(root, summary.files)]
+        for place in places:
+            if split_file(place, TRAIN).is_file():
+                return place
+    if given is not None:
+        return given  # what is wrong with it is said where it is read
+    raise DataError(
+        "The data that this run was started with are not there any more."
+        if next(runs_at_hand(run, mirror), None)
+        else "A new run needs data.",
+        where="--data",
+        fix="Give the folder that `lexitrain data prepare` wrote: --data DIR",
+    )
