@@ -8,8 +8,8 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-from lexitrain.preparation.duplicates import SHORTEST, band_keys, mixed
-from lexitrain.preparation.record_table import EVERY, EXCERPT, ROW, RecordTable
+from lexitrain.preparation.duplicates import SHORTEST, Hashes, band_keys, mixed
+from lexitrain.preparation.record_table import EXCERPT, ROW, RecordTable
 from lexitrain.records import Record, loose_words
 from lexitrain.tasks import Task
 
@@ -19,7 +19,7 @@ _MOST_WORDS = 255  # of an excerpt, as the table counts them
 
 
 class KeptRecords:
-    """Collects records, in lists while they grow.
+    """Collects records, a list for each column of the table while it grows.
 
     Args:
         tasks: places of the short names in the table.
@@ -27,18 +27,20 @@ class KeptRecords:
     """
 
     def __init__(self, tasks: dict[str, int], own: int) -> None:
-        self._tasks = tasks
         self._own = own
+        self._places = tasks
         self._lines: list[bytes] = []
-        self._rows: list[tuple[int, ...]] = []
-        self._beginnings: list[int] = []
-        self._excerpts: list[tuple[int, int, int]] = []
+        self._tasks: list[int] = []
+        self._keys: list[str] = []
+        self._answers: list[str] = []
+        self._texts: list[str] = []
         # By place, of those that have any: most records have none.
-        self._of_row: dict[int, int] = {}
-        self._counts: dict[int, int] = {}
+        self._groups: dict[int, str] = {}
+        self._of_row: dict[int, str] = {}
+        self._beginnings: dict[int, list[int]] = {}
+        self._excerpts: dict[int, list[tuple[int, int, int]]] = {}
         self._lacking: dict[int, int] = {}
-        self._long: list[int] = []
-        self._long_words: list[list[str]] = []
+        self._long: dict[int, list[str]] = {}
         self._long_beside: list[int] = []
 
     def add(
@@ -51,43 +53,41 @@ class KeptRecords:
             row: names the row, where several records are made of it; None where one is.
         """
         prompt, said, beside, excerpts = task.asked(record)
-        before = len(self._beginnings)
+        place = len(self._lines)
         if "\n" in said:
-            lines = [loose_words(line) for line in said.split("\n")]
-            self._beginnings += _beginnings(lines)
-            words = [word for line in lines for word in line]
+            lines = [loose_words(text) for text in said.split("\n")]
+            self._beginnings[place] = list(_beginnings(lines))
+            words = [word for text in lines for word in text]
         elif said != record.input:  # most tasks ask for nothing else: its words are known already
             words = loose_words(said)
         if len(words) >= SHORTEST:
-            self._long.append(len(self._lines))
-            self._long_words.append(words)
+            self._long[place] = words
             self._long_beside.append(_hash(beside) if beside else 0)
-        key = _hash(f"{record.task}\0{prompt}")
-        for each in excerpts:
-            # Around a whole turn stands nothing that another record shares.
-            around = key if each.around is None else _hash(each.around)
-            self._excerpts.append((_hash(each.words), around, min(each.length, _MOST_WORDS)))
-        if row is not None:
-            self._of_row[len(self._lines)] = _hash(row)
+        key = f"{record.task}\0{prompt}"
         if excerpts:
-            self._counts[len(self._lines)] = len(excerpts)
+            # Around a whole turn stands nothing that another record shares.
+            self._excerpts[place] = [
+                (
+                    _hash(each.words),
+                    _hash(key if each.around is None else each.around),
+                    min(each.length, _MOST_WORDS),
+                )
+                for each in excerpts
+            ]
         missing = task.lacking(record)
         if missing:
-            self._lacking[len(self._lines)] = _bits(task, missing)
+            self._lacking[place] = _bits(task, missing)
+        if row is not None:
+            self._of_row[place] = row
         group = record.metadata.get("group")
+        # An empty cell of a table names no group; taken as one, it would tie all its rows together.
+        if group not in (None, ""):
+            self._groups[place] = f"group\0{group}"
         self._lines.append(line)
-        self._rows.append(
-            (
-                len(line),
-                self._tasks[record.task],
-                key,
-                _hash(task.learnt(record, lacking=bool(missing))),
-                _hash("".join(words)),
-                # An empty cell of a table names no group; taken as one, it would tie all its rows together.
-                0 if group in (None, "") else _hash(f"group\0{group}"),
-                len(self._beginnings) - before,
-            )
-        )
+        self._tasks.append(self._places[record.task])
+        self._keys.append(key)
+        self._answers.append(task.learnt(record, lacking=bool(missing)))
+        self._texts.append("".join(words))
 
     def lines(self) -> bytes:
         """The lines of all records."""
@@ -95,34 +95,42 @@ class KeptRecords:
 
     def table(self) -> RecordTable:
         """A row for each of the lines."""
-        bands = band_keys(self._long_words)
+        bands = band_keys(list(self._long.values()))
         # Two conversations are near duplicates only where all but the learner's words is equal.
         beside = np.array(self._long_beside, np.uint64)
         bands[beside != 0] += mixed(beside[beside != 0])[:, None]
         return RecordTable(
-            self._table_rows(),
-            np.array(self._beginnings, np.uint64),
-            np.array(self._excerpts, EXCERPT),
-            np.array(self._long, np.int64),
+            self._rows(),
+            np.array([each for found in self._beginnings.values() for each in found], np.uint64),
+            np.array([each for found in self._excerpts.values() for each in found], EXCERPT),
+            np.array(list(self._long), np.int64),
             bands,
         )
 
-    def _table_rows(self) -> NDArray[np.void]:
-        rows = np.zeros(len(self._rows), ROW)
-        rows[list(EVERY.names or ())] = np.array(self._rows, EVERY)
+    def _rows(self) -> NDArray[np.void]:
+        rows = np.zeros(len(self._lines), ROW)
+        rows["key"] = _hashes(self._keys)
+        rows["answer"] = _hashes(self._answers)
+        rows["text"] = _hashes(self._texts)
+        rows["length"] = list(map(len, self._lines))
+        rows["task"] = self._tasks
         rows["own"] = self._own
-        for column, values in (
-            ("row", self._of_row),
-            ("excerpts", self._counts),
-            ("lacking", self._lacking),
-        ):
-            rows[column][list(values)] = list(values.values())
+        for column, texts in (("group", self._groups), ("row", self._of_row)):
+            rows[column][list(texts)] = _hashes(texts.values())
+        for column, found in (("beginnings", self._beginnings), ("excerpts", self._excerpts)):
+            rows[column][list(found)] = list(map(len, found.values()))
+        rows["lacking"][list(self._lacking)] = list(self._lacking.values())
         return rows
 
 
 def _bits(task: Task, missing: Container[str]) -> int:
     keys = list(task.schema["properties"])[:MOST_KEYS]
     return sum(1 << place for place, key in enumerate(keys) if key in missing)
+
+
+def _hashes(texts: Iterable[str]) -> Hashes:
+    digests = [blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest() for text in texts]
+    return np.frombuffer(b"".join(digests), "<u8")
 
 
 def _hash(text: str) -> int:

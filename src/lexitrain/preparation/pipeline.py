@@ -214,7 +214,7 @@ def _kept_once(
     unique = unique[np.argsort(own.rank()[table.long[unique]], kind="stable")]
     long, bands = table.long[unique], table.bands[unique]
     salt = mixed(tasks[long].astype(np.uint64) + np.uint64(1))  # equal texts of two tasks differ
-    starts = np.cumsum(lengths) - lengths
+    starts = np.cumsum(lengths, dtype=np.int64) - lengths
 
     def words_of(place: int) -> list[str]:
         record = long[place]
