@@ -2,7 +2,8 @@
 
 In README.md and docs/, a fenced block of the language `console` is what a user types and sees. Every line of it
 that starts with `$ lexitrain` is run, top to bottom, in one empty folder a document; a command may end in `# exit 4`
-or `# exit 0 or 2` where it is meant to end so. The output shown is real but not compared, because times and versions differ.
+or `# exit 0 or 2` where it is meant to end so. The output shown is real but not compared, because times and versions
+differ.
 """
 
 from __future__ import annotations
