@@ -11,6 +11,7 @@ import pytest
 from lexitrain import InputError, evaluate
 from lexitrain.cli.main import run as lexitrain
 from lexitrain.recipe.schema import Recipe
+from lexitrain.records.record import Record
 from lexitrain.runs.folder import Run
 from tests.taught import RECORDS, save_base, save_records, save_run, taught_model
 
@@ -97,7 +98,7 @@ def test_a_task_of_the_run_is_refused_without_trust_and_known_with_it(
 def test_evaluate_scores_what_is_built_in_and_says_what_it_left_out(
     run: Run, trace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = RECORDS[2].__class__("words", "tree", {"level": "A1", "key_words": []}, {})
+    words = Record("words", "tree", {"level": "A1", "key_words": []}, {})
     data = save_records(tmp_path / "mixed.jsonl", (*RECORDS[:3], words))
     assert lexitrain(["evaluate", str(run.path), "--data", str(data)]) == 0
     shown = capsys.readouterr().out
@@ -138,3 +139,27 @@ def test_a_relative_name_in_an_older_run_does_not_stop_built_in_tasks(
     capsys.readouterr()
     assert lexitrain(["predict", str(run.path), "cat", "--task", "words", "--trust-tasks"]) == 2
     assert "neither there nor in the run" in capsys.readouterr().err
+
+
+def test_a_run_of_ones_own_is_asked_from_another_folder(
+    tmp_path: Path, trace: Path, task_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The task is given as `words.py` when the run is trained, and found from elsewhere."""
+    data = tmp_path / "data"
+    data.mkdir()
+    rows = [Record("words", f"tree {n}", {"level": "A1", "key_words": []}, {}) for n in range(12)]
+    save_records(data / "train.jsonl", tuple(rows))
+    monkeypatch.chdir(task_file.parent)
+    small = ["schedule.epochs=1", "lora.rank=2", "data.workers=0", "data.custom_tasks=[words.py]"]
+    settings = [part for each in small for part in ("--set", each)]
+    run = tmp_path / "run"
+    command = ["train", "--recipe", "demo", "--data", str(data), "--run", str(run), *settings]
+    assert lexitrain([*command, "--json"]) == 0
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    trace.unlink()
+    assert lexitrain(["predict", str(run), "tree"]) == 2  # its only task is its own
+    assert not trace.exists()
+    assert lexitrain(["predict", str(run), "tree", "--trust-tasks"]) in {0, 2}
+    assert trace.exists()
