@@ -30,8 +30,8 @@ class Planner:
 
     Args:
         gpu: the device.
-        data: the user's records, a file or a folder that `data prepare` wrote (`~` is a home folder). None: the lengths of the benchmark
-            mixture.
+        data: the user's records, a file or a folder that `data prepare` wrote; `~` is a home folder. None: the lengths
+            of the benchmark mixture.
         samples: how many training samples, where there is no `data`; None: as many as the mixture stands for.
         price: dollars an hour; None: the catalogue's.
         memory_gb: most memory to use, 10^9 bytes; None: what the device has.

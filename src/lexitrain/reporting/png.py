@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lexitrain.errors import InputError, MissingExtra
-from lexitrain.storage import file_at_once
+from lexitrain.storage import file_at_once, user_path
 
 
 def check_png(path: Path) -> None:
@@ -34,6 +34,6 @@ def new_figure(width: float, height: float) -> Any:
 
 
 def save_png(figure: Any, path: Path) -> None:
-    """Write the figure, whole or not at all."""
-    with file_at_once(path) as file:
+    """Write the figure, whole or not at all; `~` is a home folder."""
+    with file_at_once(user_path(path)) as file:
         figure.savefig(file, format="png", dpi=120)
