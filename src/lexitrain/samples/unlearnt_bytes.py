@@ -68,8 +68,8 @@ def unlearnt_bytes(tokenizer: Any, samples: Sequence[Sample]) -> list[Unlearnt]:
     )
     known: dict[int, bool] = {}
     tasks: dict[str, _Counted] = {}
-    for index in chosen.tolist():
-        sample = samples[index]
+    for index in chosen:
+        sample: Sample = samples[int(index)]
         _count(tasks.setdefault(sample.task, _Counted()), sample, tokenizer, known)
     return [
         _warning(task, counted, tokenizer)
