@@ -29,8 +29,10 @@ bench: .venv/installed
 	$(BIN)/python -m benchmarks.step_curves
 	$(BIN)/python -m benchmarks.tables
 
-# Arithmetic counted rather than timed, checkpoint sizes, and how preparation scales: seven minutes more.
+# Arithmetic counted rather than timed, checkpoint sizes, how preparation scales, and training beside other work:
+# thirteen minutes more.
 bench-more: .venv/installed
+	$(BIN)/python -m benchmarks.busy_machine
 	$(BIN)/python -m benchmarks.step_flops
 	$(BIN)/python -m benchmarks.checkpoint_size
 	$(BIN)/python -m benchmarks.prepare_scale

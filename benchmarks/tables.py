@@ -113,9 +113,10 @@ def shared_prompt() -> str:
     return (
         on_what(found)
         + table((*head, "packed: tokens", "seconds", "over none"), rows)
-        + f"\nWithout more tokens the step is divided into {none['cuts']:.0f} cuts, each of which computes the shared "
-        f"beginning. In one row it has {row['layout_tokens']:,.0f} tokens and takes {row['step_seconds']:.2f} s; the "
-        f"step with most tokens takes {longest / row['step_seconds']:.2f} times that.\n"
+        + f"\nWithout more tokens the tree is divided into {none['cuts']:.0f} cuts, each of which computes the shared "
+        f"beginning. The same step in one row has {row['layout_tokens']:,.0f} tokens and takes "
+        f"{row['step_seconds']:.2f} s. The tree with the longest instructions takes "
+        f"{longest / row['step_seconds']:.2f} times as long as that.\n"
     )
 
 
@@ -149,7 +150,7 @@ def by_length() -> str:
         for point in found["curves"]["length"]
     ]
     head = ("mean tokens a sample", "tree, s", "packed, s", "padded, s")
-    return on_what(found) + table((*head, "packed / tree", "padded / tree"), rows)
+    return on_what(found) + table((*head, "packed over tree", "padded over tree"), rows)
 
 
 def by_batch() -> str:

@@ -30,7 +30,7 @@ class Planner:
 
     Args:
         gpu: the device.
-        data: the user's records, a file or a folder that `data prepare` wrote (`~` is a home folder). None: the lengths
+        data: the user's records, a file or a folder that `data prepare` wrote; `~` is a home folder. None: the lengths
             of the benchmark mixture.
         samples: how many training samples, where there is no `data`; None: as many as the mixture stands for.
         price: dollars an hour; None: the catalogue's.

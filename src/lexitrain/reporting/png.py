@@ -34,6 +34,6 @@ def new_figure(width: float, height: float) -> Any:
 
 
 def save_png(figure: Any, path: str | Path) -> None:
-    """Write the figure, whole or not at all."""
+    """Write the figure, whole or not at all; `~` is a home folder."""
     with file_at_once(user_path(path)) as file:
         figure.savefig(file, format="png", dpi=120)

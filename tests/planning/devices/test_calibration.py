@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from lexitrain.planning.devices.calibration import (
     Calibration,
     calibration_folder,
+    damaged_calibrations,
     find_calibration,
     save_calibration,
 )
@@ -14,7 +17,10 @@ from lexitrain.planning.devices.catalogue import find_gpu
 from lexitrain.planning.devices.processor import processor
 from lexitrain.planning.estimate.plan import make_plan
 from lexitrain.planning.estimate.planned_data import mixture_data
+from lexitrain.planning.estimate.warnings import warnings_of
 from lexitrain.recipe.yaml_file import load_recipe
+
+DEMO = load_recipe("demo")
 
 
 def measured(device: str, kind: str, precision: str) -> Calibration:
@@ -55,6 +61,40 @@ def test_a_damaged_file_is_as_if_there_were_none():
     assert path.parent == calibration_folder()
     path.write_text("{")
     assert find_calibration(find_gpu("L4"), "bf16") is None
+    assert damaged_calibrations() == [path]
+    path.unlink()
+
+
+BAD = [
+    "", "{}", "[]", "null", "7", '"text"', "[" * 5000, "{\"format\": 1}", "\x00\xff",
+]  # fmt: skip
+WRONG = [
+    ("format", 2), ("format", "1"), ("matrix", []), ("matrix", [[1.0]]), ("matrix", [[1.0, -1.0]]),
+    ("attention", [[2.0, 1.0], [1.0, 1.0]]), ("bandwidth", [[0.0, 1.0]]), ("bandwidth", None),
+    ("launch", "1e-5"), ("launch", 0), ("launch", float("nan")), ("factors", []), ("factors", {"matmul": None}),
+    ("steps", 5), ("steps", [{}]), ("device", None), ("kind", 3), ("unheard", 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_whatever_a_file_holds_it_is_no_traceback(text: str):
+    path = save_calibration(measured("NVIDIA L4", "cuda", "bf16"))
+    path.write_text(text, encoding="latin-1")
+    plan = make_plan(DEMO, find_gpu("L4"), mixture_data(100))
+    assert plan.basis == "catalogue"
+    assert any(str(path) in warning for warning in warnings_of(plan, path.parent))
+    path.unlink()
+
+
+@pytest.mark.parametrize(("field", "value"), WRONG)
+def test_a_field_that_is_wrong_makes_it_none(field: str, value: object):
+    path = save_calibration(measured("NVIDIA L4", "cuda", "bf16"))
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {field: value}))
+    assert damaged_calibrations() == [path]
+    path.write_text(json.dumps(content))
+    assert damaged_calibrations() == []
+    path.unlink()
 
 
 def test_a_plan_uses_the_measurement_and_says_so():

@@ -74,3 +74,19 @@ def test_records_that_cannot_be_measured_are_named(tmp_path: Path):
         file.write_text(line + "\n", encoding="utf-8")
         with pytest.raises(DataError, match=reason):
             measured(file)
+
+
+def test_characters_that_the_base_does_not_know_are_told(folder: Path, tmp_path: Path):
+    assert measured(folder)[0].warnings == ()
+    text = (folder / "train.jsonl").read_text(encoding="utf-8").replace("'", "’")
+    (tmp_path / "train.jsonl").write_text(text, encoding="utf-8")
+    report, _ = measured(tmp_path)
+    assert any(
+        warning.startswith("explanation: ") and "’" in warning for warning in report.warnings
+    )
+    assert report.to_json()["warnings"] == report.warnings
+
+
+def test_a_home_folder_is_meant_by_a_tilde(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(folder.parent))
+    assert measured(Path("~") / folder.name)[0].tasks["all"].samples == 120
