@@ -23,7 +23,7 @@ def warnings_of_a_run(folder: Path, quote: str) -> list[str]:
 
 
 def test_characters_that_the_base_does_not_know_are_told_once(tmp_path: Path):
-    (told,) = warnings_of_a_run(tmp_path / "curly", "’")
+    (told,) = warnings_of_a_run(tmp_path / "foreign", "学")
     assert told.startswith("explanation: ")
-    assert "’" in told
+    assert "学" in told
     assert warnings_of_a_run(tmp_path / "plain", "'") == []

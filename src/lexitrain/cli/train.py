@@ -143,11 +143,11 @@ def _recipe_and_folder(
 
     In place of a recipe file that is gone, as on a new machine, the run's own recipe is taken.
     """
-    from lexitrain import run_recipe
-
     lost = named is not None and resume.alike and _is_lost_file(named)
     folder = run if named is None or run is not None else Path("runs") / Path(named).stem
     if folder is not None and (named is None or lost):
+        from lexitrain import run_recipe  # torch with it: a mistake in a name is found before
+
         tasks = [f"data.custom_tasks={json.dumps(resume.custom_tasks)}"]
         own = run_recipe(
             folder,

@@ -152,8 +152,7 @@ def _read_lines(path: Path, required: _Required) -> list[dict[str, Any]]:
         except ValueError as error:
             raise RunError(f"Not valid JSON: {error}.", where=f"{path}:{number}") from error
         if not isinstance(line, dict) or not all(
-            isinstance(line.get(key), kinds)  # pyright: ignore[reportUnknownMemberType]
-            for key, kinds in required.items()
+            key in line and isinstance(line[key], kinds) for key, kinds in required.items()
         ):
             raise RunError("This is not a line of this journal.", where=f"{path}:{number}")
         lines.append(line)  # pyright: ignore[reportUnknownArgumentType]
