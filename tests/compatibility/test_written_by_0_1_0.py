@@ -153,4 +153,4 @@ def test_the_same_records_are_prepared_to_the_same_bytes(folder: Path, tmp_path:
         assert (tmp_path / "data" / name).read_bytes() == (folder / "data" / name).read_bytes()
     inputs, theirs = report.pop("inputs"), old.pop("inputs")
     assert inputs[0]["sha256"] == theirs[0]["sha256"]
-    assert report == old
+    assert {key: report[key] for key in old} == old  # later versions may say more, never otherwise
