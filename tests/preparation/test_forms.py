@@ -14,6 +14,7 @@ import pytest
 
 from lexitrain.preparation.pipeline import prepare
 from lexitrain.records.prepared import SPLITS, split_file
+from tests.paths import ROOT
 
 Form = Callable[[str, str, Random], dict[str, Any]]
 
@@ -289,3 +290,12 @@ def test_a_common_instruction_or_greeting_ties_nothing_together(tmp_path: Path) 
         assert report["groups"]["largest"] == 1
     polite = [turns("Hello!", "Hi!", text, "Yes.", "Thank you.", "Bye.") for text in texts]
     assert prepared(tmp_path, polite)["groups"]["largest"] <= 2
+
+
+def test_the_case_of_the_same_user_turns(tmp_path: Path) -> None:
+    """../shared/cases/data/same_user_turns.jsonl: what the model saw before the answers differs."""
+    case = ROOT.parent / "shared" / "cases" / "data" / "same_user_turns.jsonl"
+    if not case.is_file():
+        pytest.skip(f"{case} is not there")
+    report = prepare([str(case)], tmp_path / "out", task="dialogue", workers=0)
+    assert report["records"] == {"read": 2, "bad": 0, "dropped": 0, "kept": 2}
