@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lexitrain.errors import RunError
 from lexitrain.runs.folder import Run
-from lexitrain.runs.journals import Metrics
+from lexitrain.runs.journals import (
+    Metrics,
+    append_event,
+    append_metrics,
+    cut_metrics,
+    event_now,
+    read_events,
+    read_metrics,
+)
 
 
 def metrics(step: int, validation_loss: float | None = None) -> Metrics:
@@ -81,3 +91,29 @@ def test_keys_that_another_version_has_written_are_passed_over(tmp_path: Path) -
     line = json.loads(run.metrics_file.read_bytes())
     run.metrics_file.write_text(json.dumps({**line, "new": "x"}) + "\n")
     assert run.metrics() == [metrics(10)]
+
+
+def test_numbers_that_are_none_are_null_and_old_bare_ones_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    append_metrics(path, replace(metrics(2, math.nan), grad_norm=math.inf))
+    line = path.read_text("utf-8")
+    assert '"validation_loss": null' in line
+    assert '"grad_norm": null' in line
+    path.write_text(line.replace("null", "NaN") + line.replace("null", "-Infinity"), "utf-8")
+    for found in read_metrics(path):
+        assert found.validation_loss is None
+        assert math.isnan(found.grad_norm)
+    cut_metrics(path, 2)
+    assert path.read_text("utf-8") == 2 * line
+    for broken in (line.replace('"step": 2', '"step": null'), line.replace('"loss"', '"lost"')):
+        path.write_text(broken + line, "utf-8")
+        with pytest.raises(RunError, match="not a line of this journal"):
+            read_metrics(path)
+
+
+def test_events_hold_no_bare_nan(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    append_event(path, event_now("spike", 3, {"loss": math.nan, "more": [{"deep": math.inf}]}))
+    assert '"loss": null, "more": [{"deep": null}]' in path.read_text("utf-8")
+    path.write_text('{"event": "spike", "step": 3, "time": "", "loss": NaN}\n', "utf-8")
+    assert read_events(path)[0].details == {"loss": None}

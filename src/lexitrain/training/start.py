@@ -148,7 +148,7 @@ def _inputs(run: Run, asked: _Asked, observer: Observer) -> tuple[Path, tuple[st
     data = find_data(named, run, mirror)
     if named is not None and data != named:
         observer.stage(f"there are no data in {named}: reading the run's copy in {data}")
-    sources = task_sources(custom, [each for each, _ in runs_at_hand(run, mirror)])
+    sources = task_sources(custom, list(runs_at_hand(run, mirror)))
     for each, source in zip(custom, sources, strict=True):
         if each != source:
             observer.stage(f"there is no {each}: taking the run's copy in {source}")

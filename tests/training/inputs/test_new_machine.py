@@ -176,6 +176,8 @@ def test_other_data_are_never_replaced_by_the_copy(
     assert (kept / "train.jsonl").read_bytes() == (data_dir / "train.jsonl").read_bytes()
     with pytest.raises(InputError, match="other data"):
         train(recipe_of(), write_data(tmp_path / "others", train=30), run)
+    with pytest.raises(InputError, match=r"There is no train\.jsonl here"):
+        train(recipe_of(), tmp_path, run)  # a folder that is there and holds no data is a mistake
     gone = tmp_path / "gone"
     with pytest.raises(InputError, match="no such data folder"):
         train(recipe_of(), gone, run, accept_changes=True)
@@ -184,6 +186,18 @@ def test_other_data_are_never_replaced_by_the_copy(
     write_data(kept, train=39)
     with pytest.raises(InputError, match="other data"):
         train(recipe_of(), gone, run)
+
+
+def test_a_run_in_the_mirror_finds_the_data_beside_it(
+    recipe_of: RecipeOf, data_dir: Path, tmp_path: Path
+) -> None:
+    recipe, drive = recipe_of(["schedule.epochs=1"]), tmp_path / "drive"
+    train(recipe, data_dir, tmp_path / "run", mirror=drive, stop_after_step=3)
+    shutil.rmtree(tmp_path / "run")
+    shutil.rmtree(data_dir)
+    own = run_recipe(drive / "run")
+    assert own is not None
+    assert train(own, None, drive / "run").state == "finished"
 
 
 def test_accepted_data_are_kept_too_and_shared_between_runs(
@@ -212,7 +226,7 @@ def test_one_adapter_per_task_goes_on_from_the_mirror_alone(
     assert train(recipe, data_dir, tmp_path / "run", mirror=drive).state == "finished"
     for task in ("grammar", "fluency"):
         assert_equal_runs(tmp_path / "run" / task, tmp_path / "straight" / task)
-    with pytest.raises(InputError, match="one run for each task"):
+    with pytest.raises(InputError, match="holds runs, and no recipe of its own"):
         run_recipe(tmp_path / "run")
 
 

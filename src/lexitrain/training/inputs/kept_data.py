@@ -59,19 +59,15 @@ def keep_data(folder: Path, files: Facts, mirror: Path) -> None:
                 )
 
 
-def runs_at_hand(run: Run, mirror: Path | None) -> Iterator[tuple[Run, Path | None]]:
-    """The run, the runs of its tasks, and those that mirror them, as far as they exist; with the mirror of each."""
+def runs_at_hand(run: Run, mirror: Path | None) -> Iterator[Run]:
+    """The run, the runs of its tasks, and those that mirror them, as far as they exist."""
     for top in (run.path, *([] if mirror is None else [mirror / run.path.name])):
-        if not top.is_dir():
-            continue
-        if Run(top).exists():
-            yield Run(top), mirror
-        inside = None if mirror is None else mirror / run.path.name
-        yield from ((Run(part), inside) for part in sorted(top.iterdir()) if Run(part).exists())
+        if top.is_dir():
+            yield from (each for each in map(Run, (top, *sorted(top.iterdir()))) if each.exists())
 
 
 def find_data(given: Path | None, run: Run, mirror: Path | None) -> Path:
-    """The folder of a run's data: the given one where it holds any, else what the run knows of.
+    """The folder of a run's data: the given one where it exists, else what the run knows of.
 
     Args:
         given: as the user gave it; None: the folder that the run was started with.
@@ -81,19 +77,21 @@ def find_data(given: Path | None, run: Run, mirror: Path | None) -> Path:
     Raises:
         DataError: none was given, and the run knows none that is there.
     """
-    if given is not None and split_file(given, TRAIN).is_file():
-        return given
-    for each, root in runs_at_hand(run, mirror):
+    if given is not None and given.exists():
+        return given  # what is wrong with it is said where it is read
+    mirrors = [] if mirror is None else [mirror, mirror / run.path.name]
+    for each in runs_at_hand(run, mirror):
         if not each.data_file.is_file():
             continue
         summary = each.read_data()
         places = [] if given is not None else [Path(summary.folder)]
-        places += [] if root is None else [kept_folder(root, summary.files)]
+        # The run may lie in a mirror itself.
+        places += [kept_folder(root, summary.files) for root in (*mirrors, each.path.parent)]
         for place in places:
             if split_file(place, TRAIN).is_file():
                 return place
     if given is not None:
-        return given  # what is wrong with it is said where it is read
+        return given
     raise DataError(
         "The data that this run was started with are not there any more."
         if next(runs_at_hand(run, mirror), None)

@@ -30,7 +30,7 @@ def run_recipe(
 
     Raises:
         RecipeError: an override, or the run's recipe, cannot be used.
-        RunError: the folder holds one run a task, and no recipe of the whole.
+        RunError: the folder holds runs, and no recipe of its own.
         TaskError: the recipe names tasks of the user's own, and neither `trust_tasks` nor an override says that they
             may be executed.
     """
@@ -67,10 +67,10 @@ def _refuse_parts(places: Sequence[Run]) -> None:
     for each in places:
         if each.path.is_dir() and any(Run(part).exists() for part in each.path.iterdir()):
             raise RunError(
-                "This folder holds one run for each task, and no recipe of the whole.",
+                "This folder holds runs, and no recipe of its own.",
                 where=each.path,
-                fix="Give --recipe and --set as at its start (data.adapters=per_task); or go on with the run of one "
-                "task alone, by its own folder.",
+                fix="Give one of the runs in it. To go on with one adapter for each task (data.adapters=per_task), "
+                "give --recipe and --set as at its start.",
             )
 
 
