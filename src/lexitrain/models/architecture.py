@@ -20,6 +20,7 @@ import yaml
 
 from lexitrain.batching import DecoderShape
 from lexitrain.errors import ModelError, nearest
+from lexitrain.models.families import sliding_window
 from lexitrain.models.hub import WITHOUT_NETWORK, hub_answers
 from lexitrain.models.location import NANO, resolve_base
 
@@ -46,6 +47,17 @@ class Architecture:
             ModelError: the configuration does not state one that a decoder such as Llama's has.
         """
         return DecoderShape.of_config(self.config)
+
+    @property
+    def windowed_layers(self) -> int:
+        """How many of its layers have a sliding window."""
+        if sliding_window(self.config) is None:
+            return 0
+        # config.json may leave the pattern to the family.
+        types = self.config.get("layer_types") or getattr(
+            self.transformers_config(), "layer_types", None
+        )
+        return types.count("sliding_attention") if types else self.decoder.layers
 
     @property
     def fingerprint(self) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lexitrain.errors import MissingExtra, ModelError
+from lexitrain.models.attention_backend import with_its_attention
 from lexitrain.models.hub import WITHOUT_NETWORK, hub_answers
 from lexitrain.models.location import resolve_base
 from lexitrain.models.precision import compute_precision, torch_dtype
@@ -95,15 +96,17 @@ def load_base(
         options = {"quantization_config": _nf4(dtype), "device_map": {"": device}}
     with _had_from(settings.base), _no_progress_bars():
         from_pretrained: Any = AutoModelForCausalLM.from_pretrained
-        model = from_pretrained(
-            source,
-            revision=settings.revision,
-            dtype=dtype,
-            attn_implementation="sdpa",
-            trust_remote_code=False,
-            use_safetensors=True,  # the other format is a pickle, which can run code
-            **looked_up,
-            **options,
+        model = with_its_attention(
+            lambda attention: from_pretrained(
+                source,
+                revision=settings.revision,
+                dtype=dtype,
+                attn_implementation=attention,
+                trust_remote_code=False,
+                use_safetensors=True,  # the other format is a pickle, which can run code
+                **looked_up,
+                **options,
+            )
         )
     if options:
         _keep_trainable(model)

@@ -19,7 +19,12 @@ from lexitrain.models import (
 from lexitrain.records import TRAIN, VALIDATION, file_name, split_file
 from lexitrain.runs import Checkpoint, Checkpoints, read_checkpoint, step_of
 from lexitrain.samples import load_samples, unlearnt_bytes
-from lexitrain.step import TrainingStep, build_optimizer, keep_freed_memory
+from lexitrain.step import (
+    TrainingStep,
+    build_optimizer,
+    keep_freed_memory,
+    require_plain_loss,
+)
 from lexitrain.tasks import registry
 from lexitrain.training.environment import changes, environment, no_longer_exact
 from lexitrain.training.event_log import EventLog
@@ -129,6 +134,7 @@ def build_run(recipe: Recipe, run: Run, call: Call, marker: CrashMarker) -> Buil
     # A checkpoint holds all weights of the adapter: the one to start from is needed no more.
     start = recipe.model.adapter if newest is None else None
     step, adapter = _build_step(recipe, plan, start, state, processes, tokenizer.pad_token_id)
+    require_plain_loss(step)
     if newest is not None:
         restore(newest, step.model, step.optimizer, step.loss_scale)
     writer = _writer(run, recipe, checkpoints, call)
