@@ -26,7 +26,7 @@ from torch import Tensor
 from transformers import GenerationConfig
 from transformers.cache_utils import Cache, DynamicLayer
 
-from lexitrain.models import masked_by, only_padded, use_own_masks
+from lexitrain.models import masked_by, most_tokens, only_padded, use_own_masks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,7 +67,7 @@ def generate(
     try:
         with torch.inference_mode():
             base = model.get_base_model() if hasattr(model, "get_base_model") else model
-            if only_padded(base.config):
+            if only_padded(base.config) or _beyond(base.config, prompts, maximum_tokens):
                 return _one_by_one(model, base, prompts, maximum_tokens, stop_ids, progress)
             use_own_masks(base)
             prefix = _common_prefix(prompts)
@@ -82,6 +82,12 @@ def generate(
     finally:
         model.train(training)
     return answers
+
+
+def _beyond(config: Any, prompts: Sequence[NDArray[np.int32]], maximum_tokens: int) -> bool:
+    """Whether an answer could reach positions at which the base computes a batch otherwise than one prompt."""
+    limit = most_tokens(config)
+    return limit is not None and max(map(len, prompts)) + maximum_tokens > limit[0]
 
 
 def _one_by_one(

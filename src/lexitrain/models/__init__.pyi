@@ -52,10 +52,16 @@ from .base_identity import (
     identity_before_it_was_written as identity_before_it_was_written,
 )
 from .families import (
+    most_tokens as most_tokens,
+)
+from .families import (
     only_padded as only_padded,
 )
 from .families import (
     sliding_window as sliding_window,
+)
+from .families import (
+    unknown_cost as unknown_cost,
 )
 from .loading import (
     compute_dtype as compute_dtype,

@@ -132,6 +132,13 @@ def _checked_config(text: str, where: object) -> dict[str, Any]:
         content = json.loads(text)
     except ValueError as error:
         raise ModelError(f"This is not valid JSON: {error}.", where=where) from error
+    if isinstance(content, dict) and "text_config" in content and "hidden_size" not in content:
+        raise ModelError(
+            f"This is a model of several kinds of input ({content.get('model_type')}); what the parts beside its text "
+            "model cost is not known.",
+            where=where,
+            fix="Use a base of text alone, or the text model of this one, saved in a folder of its own.",
+        )
     needed = {"model_type", "num_hidden_layers", "hidden_size", "vocab_size"}
     missing = needed - set(content) if isinstance(content, dict) else needed
     if missing:

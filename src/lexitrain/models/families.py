@@ -64,6 +64,7 @@ EVERY_LAYOUT = frozenset(
 )
 """`model_type` of the families that are proven in every layout; `tests/bases` builds each of them."""
 
+_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
 _ATTENTION = {"full_attention", "sliding_attention"}
 _UNLESS_ASKED = ("qwen2", "qwen3", "smollm3")
 """Families whose window counts only with `use_sliding_window`, beginnings of their names."""
@@ -103,6 +104,32 @@ def sliding_window(config: Config) -> int | None:
     if asked is None:
         asked = not str(_field(config, "model_type")).startswith(_UNLESS_ASKED)
     return window if window and asked else None
+
+
+def unknown_cost(config: Config) -> str | None:
+    """Why what a step of this base costs cannot be foreseen; None where it can."""
+    if reason := only_padded(config):
+        return reason
+    experts = max(int(_field(config, name) or 0) for name in _EXPERTS)
+    if experts > 1:
+        return f"Which of its {experts} experts compute a token shows only when it is computed."
+    return None
+
+
+def most_tokens(config: Config) -> tuple[int, str] | None:
+    """The longest sample that the base computes the same way alone and beside others, and why; None: any."""
+    limits: list[tuple[int, str]] = []
+    positions = _field(config, "max_position_embeddings")
+    if positions:
+        limits.append((int(positions), f"it has seen no more positions ({positions})"))
+    rope = _field(config, "rope_parameters") or _field(config, "rope_scaling") or {}
+    for each in (rope, *(part for part in rope.values() if isinstance(part, Mapping))):
+        kind = str(each.get("rope_type") or each.get("type") or "")
+        first = each.get("original_max_position_embeddings") or positions
+        if first and ("dynamic" in kind or kind == "longrope"):
+            reason = f"beyond that its {kind} positions depend on the longest sample of a batch"
+            limits.append((int(first), reason))
+    return min(limits, default=None)
 
 
 def _field(config: Config, name: str) -> Any:

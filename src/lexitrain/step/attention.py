@@ -85,11 +85,13 @@ class BatchMasks:
         if self.kind == "flex":
             return block_mask(tensors.reach, tensors.positions, window)
         if self.kind == "blocks" and window is None and batch.blocks:
-            rule = tensors.reach[0], None
-            return BlockedRow.of(*rule, batch.blocks, tensors.columns, batch.trunk, self.dtype)
-        if self.kind == "blocks" and window == batch.window and batch.window_blocks:
-            rule = tensors.reach[0], (tensors.positions[0], batch.window)
-            return BlockedRow.of(*rule, batch.window_blocks, tensors.window_columns, 0, self.dtype)
+            blocks, trunk = batch.blocks, batch.trunk
+            return BlockedRow.of(tensors.reach[0], None, blocks, tensors.columns, trunk, self.dtype)
+        if self.kind == "blocks" and window and window == batch.window and batch.window_blocks:
+            within, blocks = (tensors.positions[0], window), batch.window_blocks
+            return BlockedRow.of(
+                tensors.reach[0], within, blocks, tensors.window_columns, 0, self.dtype
+            )
         mask = attention_mask(tensors.reach, self.dtype, tensors.positions, window)
         return mask if self.kind == "dense" else WholeRows(mask)
 

@@ -284,8 +284,9 @@ def _on_device(batch: MicroBatch, device: torch.device) -> BatchTensors:
         sizes = [array.size for array in arrays]
         parts = packed.pin_memory().to(device, non_blocking=True).split(sizes)
         tensors = [part.view(array.shape) for part, array in zip(parts, arrays, strict=True)]
-    first, columns = tensors[:5], tensors[5:]
-    return BatchTensors(*first, tuple(columns[: len(own)]), tuple(columns[len(own) :]))
+    tokens, positions, reach, predict, labels, *columns = tensors
+    seen = tuple(columns[: len(own)]), tuple(columns[len(own) :])
+    return BatchTensors(tokens, positions, reach, predict, labels, *seen)
 
 
 def set_gradient_checkpointing(base: Any, on: bool) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lexitrain.batching import SampleOrder
-from lexitrain.errors import RecipeError
+from lexitrain.errors import ModelError, RecipeError
 from lexitrain.models import (
     attach_adapter,
     base_identity,
@@ -15,6 +15,7 @@ from lexitrain.models import (
     compute_dtype,
     load_base,
     load_tokenizer,
+    most_tokens,
 )
 from lexitrain.records import TRAIN, VALIDATION, file_name, split_file
 from lexitrain.runs import Checkpoint, Checkpoints, read_checkpoint, step_of
@@ -134,6 +135,7 @@ def build_run(recipe: Recipe, run: Run, call: Call, marker: CrashMarker) -> Buil
     # A checkpoint holds all weights of the adapter: the one to start from is needed no more.
     start = recipe.model.adapter if newest is None else None
     step, adapter = _build_step(recipe, plan, start, state, processes, tokenizer.pad_token_id)
+    _require_positions(step, samples)
     require_plain_loss(step)
     if newest is not None:
         restore(newest, step.model, step.optimizer, step.loss_scale)
@@ -174,6 +176,17 @@ def _require_validation(recipe: Recipe, samples: RunSamples) -> None:
             "Early stopping needs validation samples, and there are none.",
             where="schedule.early_stopping",
             fix=f"Prepare data with a {file_name(VALIDATION)}, or leave early stopping out.",
+        )
+
+
+def _require_positions(step: TrainingStep, samples: RunSamples) -> None:
+    limit = most_tokens(step.model.get_base_model().config)
+    parts = [part.lengths.max() for part in (samples.train, samples.validation) if len(part)]
+    if limit is not None and parts and max(parts) > limit[0]:
+        raise ModelError(
+            f"The longest sample has {max(parts)} tokens, and this base takes {limit[0]}: {limit[1]}.",
+            where="data.max_length",
+            fix=f"Use data.max_length={limit[0]}, or another base.",
         )
 
 

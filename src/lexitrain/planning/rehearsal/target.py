@@ -16,7 +16,7 @@ from lexitrain.models import (
     Precision,
     attention_kind,
     compute_precision,
-    only_padded,
+    unknown_cost,
 )
 
 DeviceKind = Literal["cpu", "cuda"]
@@ -58,14 +58,14 @@ class Target:
 
         Raises:
             DeviceError: attention cannot be computed in that form, so that training would refuse.
-            ModelError: the same, or the base computes attention by code of its own, whose cost is not known.
+            ModelError: the same, or what the base's layers cost is not known.
         """
         kind = attention_kind(attention, capability, config, layout)
-        if kind == "own":
+        if reason := unknown_cost(config):
             raise ModelError(
-                f"What a step of this base costs is not known. {only_padded(config)}",
+                f"What a step of this base costs is not known. {reason}",
                 where="model.base",
-                fix="It can be trained (step.layout=padded), with a step.token_budget that its memory allows.",
+                fix="It can be trained without a plan; step.token_budget limits the memory of a micro-batch.",
             )
         return cls(
             "cpu" if capability is None else "cuda",
