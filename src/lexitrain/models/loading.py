@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from lexitrain.recipe import ModelSection
 
 
+_MOSTLY = 0.9
+"""Share of the decoder's weights that have to take 4 bits in a base that is said to."""
+
+
 def load_tokenizer(base: str, revision: str | None = None) -> PreTrainedTokenizerFast:
     """The base's own tokenizer, with a chat template and a pad token that is not the end of turn.
 
@@ -109,6 +113,7 @@ def load_base(
             )
         )
     if options:
+        _require_4_bits(model, settings.base)
         _keep_trainable(model)
     else:
         model.to(device)
@@ -126,6 +131,30 @@ def _nf4(dtype: torch.dtype) -> Any:
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
     )
+
+
+def _require_4_bits(model: Any, base: str) -> None:
+    """bitsandbytes packs plain linear layers; what a family computes by layers of its own it leaves as it is."""
+    head = model.get_output_embeddings()
+    apart = {
+        id(module.weight)
+        for module in model.modules()
+        if isinstance(module, torch.nn.Embedding) or module is head
+    }
+    packed = whole = 0
+    for parameter in model.parameters():
+        state = getattr(parameter, "quant_state", None)
+        if state is not None:
+            packed += state.shape.numel()
+        elif parameter.ndim > 1 and id(parameter) not in apart:
+            whole += parameter.numel()
+    if packed < _MOSTLY * (packed + whole):
+        raise ModelError(
+            f"Of this base's layers bitsandbytes packs {packed / max(1, packed + whole):.0%} into 4 bits; the others "
+            "are of a kind that it leaves as they are.",
+            where=base,
+            fix="Use model.quantization=none.",
+        )
 
 
 def _keep_trainable(model: Any) -> None:
