@@ -29,7 +29,7 @@ from lexitrain.preparation.groups import Links, connected_groups, continued, sha
 from lexitrain.preparation.maps.syntax import RowMap
 from lexitrain.preparation.own_splits import DROPPED, OwnSplits
 from lexitrain.preparation.record_table import RecordTable
-from lexitrain.preparation.report import counts_of, fingerprint, lacking
+from lexitrain.preparation.report import counts_of, fingerprint, lacking, unlearnt
 from lexitrain.preparation.scan import Rules, Scan, ScannedChunk, Scanner
 from lexitrain.preparation.workers import ScanPool, workers_for
 from lexitrain.records import (
@@ -130,6 +130,7 @@ def prepare(
             "not_read": not_read,
             **counts_of(scan, table.rows["task"], sides, scanner.names),
             "lacking": lacking(table, sides, scanner),
+            "unlearnt": unlearnt(scan),
             "own_splits": own.to_json(),
             "groups": groups,
             "splits": written,
