@@ -106,10 +106,14 @@ def test_a_dialogue_may_begin_with_the_tutor():
 
 
 def test_a_template_that_refuses_a_conversation_says_so():
-    strict = renderer()
-    strict.tokenizer = copy(strict.tokenizer)
-    strict.tokenizer.chat_template = "{{ raise_exception('users come first') }}"
-    with pytest.raises(DataError, match=r"refuses this conversation \(users come first\)"):
+    tokenizer = copy(tiny_tokenizer())
+    tokenizer.chat_template = (
+        "{% if messages[1:] and 'cat' in messages[1].content %}{{ raise_exception('no cats') }}{% endif %}"
+        + CHAT_TEMPLATE
+    )
+    strict = Renderer(tokenizer, TASKS, 512)
+    strict.render(grammar("He go."))
+    with pytest.raises(DataError, match=r"refuses this conversation \(no cats\)"):
         strict.render(grammar(TEXT))
 
 
@@ -196,8 +200,8 @@ class Tokenizer:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"pad_token_id": 402, "pad_token": "<|im_end|>"}, "must be a token of its own"),
-        ({"pad_token_id": None, "pad_token": None}, "must be a token of its own"),
+        ({"pad_token_id": 402, "pad_token": "<|im_end|>"}, "must not be the one that ends a turn"),
+        ({"pad_token_id": None, "pad_token": None}, "must not be the one that ends a turn"),
         ({"chat_template": None}, "no chat template"),
     ],
 )

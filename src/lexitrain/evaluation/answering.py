@@ -104,7 +104,7 @@ class Answerer:
         self.unfinished = located.unfinished
         self._model = loaded.model
         self._aliases = aliases(tasks)
-        self._renderer = Renderer(loaded.tokenizer, tasks, located.max_length)
+        self._renderer = Renderer(loaded.tokenizer, tasks, located.max_length, day=located.day)
 
     def answer(
         self, texts: Sequence[str], *, places: Sequence[str] | None = None

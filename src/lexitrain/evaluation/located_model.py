@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ class LocatedModel:
         max_length: tokens of a sample in training.
         system: `data.system` of its recipe.
         data: folder it was trained on, as it was given then.
+        day: that its chat template was dated with; None where it writes no date, or none is known.
     """
 
     name: str
@@ -64,6 +66,7 @@ class LocatedModel:
     max_length: int = _WITHOUT_RECIPE_LENGTH
     system: str | None = None
     data: Path | None = None
+    day: date | None = None
 
     @property
     def unfinished(self) -> tuple[str, ...]:
@@ -203,6 +206,7 @@ def _located(
         max_length=recipe.data.max_length,
         system=recipe.data.system,
         data=None if summary is None else Path(summary.folder),
+        day=date.fromisoformat(summary.day) if summary and summary.day else None,
     )
 
 

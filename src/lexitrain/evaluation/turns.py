@@ -60,7 +60,7 @@ def turns_of(renderer: Renderer, row: int, record: Record) -> tuple[Sample, list
     task = renderer.task(record)
     spans = supervised_spans(sample)
     texts = [_text(renderer, tokens[start:end]) for start, end in spans]
-    ends = _places(record, len(spans))
+    ends = _places(record, len(spans), renderer.template.keeps_answers)
     turns: list[Turn] = []
     for number, ((start, end), text, place) in enumerate(
         zip(spans, texts, ends, strict=True), start=1
@@ -83,7 +83,12 @@ def _text(renderer: Renderer, ids: Ids) -> str:
     return renderer.tokenizer.decode(kept, clean_up_tokenization_spaces=False)
 
 
-def _places(record: Record, count: int) -> list[int | None]:
-    """For each supervised turn the number of the record's turns up to it; None where it cannot be told."""
+def _places(record: Record, count: int, every: bool) -> list[int | None]:
+    """For each supervised turn the number of the record's turns up to it; None where it cannot be told.
+
+    Args:
+        every: whether every learnt answer is supervised; else only the last one is.
+    """
     learnt = [place for place, turn in enumerate(record.messages or (), 1) if is_learnt(turn)]
+    learnt = learnt if every else learnt[-1:]
     return [*learnt] if len(learnt) == count else [None] * count

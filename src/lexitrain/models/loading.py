@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from lexitrain.models.attention_backend import with_its_attention
 from lexitrain.models.hub import WITHOUT_NETWORK, hub_answers
 from lexitrain.models.location import resolve_base
 from lexitrain.models.precision import compute_precision, torch_dtype
+from lexitrain.samples import ChatTemplate
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -32,13 +34,13 @@ _MOSTLY = 0.9
 
 
 def load_tokenizer(base: str, revision: str | None = None) -> PreTrainedTokenizerFast:
-    """The base's own tokenizer, with a chat template and a pad token that is not the end of turn.
+    """The base's own tokenizer, with a chat template and a pad token that is not the one that ends a turn.
 
-    Training on a pad that is also the end of turn would hide the end of turn from the loss, and the model would never
-    learn to stop.
+    Here padding is known by where it stands. But who trains on with the saved tokenizer may leave all pad tokens out of
+    the loss, and were they the end of turn the model would forget to stop.
 
     Raises:
-        ModelError: the tokenizer cannot be had, has no chat template, or has no token to pad with.
+        ModelError: the tokenizer cannot be had, has no chat template that can be trained with, or no token to pad with.
     """
     from transformers import AutoTokenizer
 
@@ -47,24 +49,22 @@ def load_tokenizer(base: str, revision: str | None = None) -> PreTrainedTokenize
         tokenizer: Any = AutoTokenizer.from_pretrained(
             source, revision=revision, trust_remote_code=False, **_where_to_look(source)
         )
-    if tokenizer.chat_template is None:
-        raise ModelError(
-            f"The tokenizer of {base} has no chat template.",
-            where="model.base",
-            fix="Use an instruction-tuned base, such as Qwen/Qwen2.5-0.5B-Instruct.",
-        )
-    if tokenizer.pad_token_id in (None, tokenizer.eos_token_id):
-        tokenizer.pad_token = _pad_token(tokenizer, base)
+    template = ChatTemplate(tokenizer, date.today())
+    end = tokenizer.convert_tokens_to_ids(template.end_of_turn)
+    if tokenizer.pad_token_id in (None, end):
+        tokenizer.pad_token = _pad_token(tokenizer, template.end_of_turn, base)
     return tokenizer
 
 
-def _pad_token(tokenizer: Any, base: str) -> str:
+def _pad_token(tokenizer: Any, end_of_turn: str, base: str) -> str:
     """A special token other than the end of turn, for a tokenizer that names none."""
-    for token in ("<|endoftext|>", "<pad>", "[PAD]", tokenizer.unk_token, tokenizer.bos_token):
-        if token in tokenizer.get_vocab() and token != tokenizer.eos_token:
+    named = ("<|endoftext|>", "<pad>", "[PAD]", tokenizer.unk_token, tokenizer.bos_token)
+    special = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
+    for token in (*named, tokenizer.eos_token, *special):
+        if token in tokenizer.get_vocab() and token != end_of_turn:
             return str(token)
     raise ModelError(
-        f"The tokenizer of {base} has no token to pad with besides its end of turn.",
+        f"The tokenizer of {base} has no special token to pad with besides its end of turn.",
         where="model.base",
         fix="Set pad_token in its tokenizer_config.json to a special token that text never holds.",
     )

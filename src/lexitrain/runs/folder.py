@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ from lexitrain.runs.journals import (
 )
 from lexitrain.storage import Lock, is_held, make_folder, user_path, write_file, write_json
 
+_RARE = ("unfit", "day")
+
 
 @dataclass(frozen=True, slots=True)
 class DataSummary:
@@ -48,6 +50,8 @@ class DataSummary:
         token_lengths: split -> {"mean", "p50", "p90", "p99", "max"} of the samples, in tokens.
         rendered_sha256: of all token ids of the training and validation samples; it changes when the tokenizer, the
             chat template or a task's code changes what the model sees.
+        unfit: reason -> records of all splits that could not be rendered; empty in what older versions wrote.
+        day: the day that a dated chat template writes, as YYYY-MM-DD; empty where it writes none.
     """
 
     folder: str
@@ -57,6 +61,8 @@ class DataSummary:
     truncated: dict[str, int]
     token_lengths: dict[str, dict[str, float]]
     rendered_sha256: str
+    unfit: dict[str, int] = field(default_factory=dict[str, int])
+    day: str = ""
 
 
 class Run:
@@ -113,7 +119,7 @@ class Run:
     def read_data(self) -> DataSummary:
         """Raises RunError when data.json is missing or not one that this version writes."""
         content = self._read_object(self.data_file)
-        text = {"folder", "rendered_sha256"}
+        text = {"folder", "rendered_sha256", "day"}
         sound = all(isinstance(v, str if k in text else dict) for k, v in content.items())
         if sound and all(isinstance(each, dict) for each in content.get("files", {}).values()):
             with suppress(TypeError):
@@ -122,7 +128,9 @@ class Run:
 
     def write_data(self, data: DataSummary) -> None:
         """Write data.json."""
-        write_json(self.data_file, asdict(data))
+        content = asdict(data)
+        # What is rarely there is not written then, so that older versions can read the others.
+        write_json(self.data_file, {k: v for k, v in content.items() if v or k not in _RARE})
 
     def read_plan(self) -> dict[str, Any]:
         """What was predicted for this run."""

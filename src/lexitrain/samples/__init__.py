@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lexitrain.samples.chat_template import ChatTemplate
 from lexitrain.samples.data_files import file_facts, file_sha256
 from lexitrain.samples.fingerprint import base_fingerprint, hash_of, samples_key
 from lexitrain.samples.lengths import MULTIPLE, LengthReport, length_report
@@ -13,6 +14,7 @@ from lexitrain.samples.unlearnt_bytes import unlearnt_bytes
 
 __all__ = [
     "MULTIPLE",
+    "ChatTemplate",
     "Ids",
     "LengthReport",
     "Renderer",

@@ -6,9 +6,11 @@ as long as the key of what they were made from (`fingerprint.py`) is the same.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from lexitrain.samples.sample import Sample
     from lexitrain.tasks import Task
 
+_A_NUMBER = re.compile(r" \(about \d+\)")
+"""What of a reason is different for each record."""
 _BATCH = 2000
 """Records that are read and rendered at a time, so that memory never holds all of them."""
 
@@ -41,12 +45,14 @@ class RunSamples:
         train, validation: in the order of their files.
         summary: what data.json of the run holds.
         new: split -> key, of the samples that were rendered now and are not in the run's folder yet.
+        notes: what the chat template makes different from what a reader of the data would expect.
     """
 
     train: Samples
     validation: Samples
     summary: DataSummary
     new: dict[str, str]
+    notes: tuple[str, ...] = ()
 
     def save_new(self, run: Run) -> None:
         """Keep what was rendered now for the next start of this run."""
@@ -67,8 +73,12 @@ def load_samples(
     """
     require_known_tasks(recipe, registry)
     files = file_facts(folder)
-    renderer = Renderer(tokenizer, registry, recipe.data.max_length)
-    rendered_by = tokenizer_fingerprint(tokenizer)
+    before = run.read_data() if run.data_file.is_file() else None
+    first_day = date.fromisoformat(before.day) if before and before.day else date.today()
+    renderer = Renderer(tokenizer, registry, recipe.data.max_length, day=first_day)
+    day = first_day.isoformat() if renderer.template.dated else ""
+    rendered_by = tokenizer_fingerprint(tokenizer, renderer.template.text, day)
+    unfit: Counter[str] = Counter()
     splits: dict[str, Samples] = {}
     new: dict[str, str] = {}
     for split in (TRAIN, VALIDATION):
@@ -79,7 +89,7 @@ def load_samples(
         key = samples_key(files[path.name]["sha256"], rendered_by, recipe.data, registry)
         saved = read_saved(_saved(run, split), key)
         if saved is None:
-            splits[split] = collect(_rendered(path, renderer, recipe.data.tasks))
+            splits[split] = collect(_rendered(path, renderer, recipe.data.tasks, unfit))
             new[split] = key
         else:
             splits[split] = saved.samples
@@ -89,7 +99,10 @@ def load_samples(
             where=split_file(folder, TRAIN),
             fix="Check data.tasks and data.max_length.",
         )
-    return RunSamples(splits[TRAIN], splits[VALIDATION], _summary(folder, files, splits), new)
+    if before is not None and not new:
+        unfit.update(before.unfit)
+    summary = _summary(folder, files, splits, dict(unfit.most_common()), day)
+    return RunSamples(splits[TRAIN], splits[VALIDATION], summary, new, renderer.template.notes)
 
 
 def _saved(run: Run, split: str) -> Path:
@@ -107,8 +120,13 @@ def require_known_tasks(recipe: Recipe, registry: Mapping[str, Task]) -> None:
                 raise unknown_task(name, registry, where=field)
 
 
-def _rendered(path: Path, renderer: Renderer, tasks: tuple[str, ...]) -> Iterator[Sample | None]:
-    """The samples of a split in its order; None for a record that cannot be rendered within max_length.
+def _rendered(
+    path: Path, renderer: Renderer, tasks: tuple[str, ...], unfit: Counter[str]
+) -> Iterator[Sample | None]:
+    """The samples of a split in its order; None for a record that cannot be rendered.
+
+    Args:
+        unfit: counts the reasons.
 
     Raises:
         TaskError: a record's task is unknown.
@@ -122,6 +140,7 @@ def _rendered(path: Path, renderer: Renderer, tasks: tuple[str, ...]) -> Iterato
             rendered = True
             yield replace(sample, index=rows[sample.index])
         yield from [None] * (len(reasons) - seen)
+        unfit.update(_A_NUMBER.sub("", reason) for reason in reasons[seen:])
     if reasons and not rendered:
         raise DataError(f"None of the records can be used. The first one: {reasons[0]}", where=path)
 
@@ -145,7 +164,11 @@ def _batches(
 
 
 def _summary(
-    folder: Path, files: Mapping[str, Mapping[str, Any]], splits: Mapping[str, Samples]
+    folder: Path,
+    files: Mapping[str, Mapping[str, Any]],
+    splits: Mapping[str, Samples],
+    unfit: dict[str, int],
+    day: str,
 ) -> DataSummary:
     return DataSummary(
         folder=str(folder.resolve()),
@@ -155,6 +178,8 @@ def _summary(
         truncated={name: int(each.cut.sum()) for name, each in splits.items()},
         token_lengths={name: _lengths(each) for name, each in splits.items() if len(each)},
         rendered_sha256=hash_of(*(each.sha256 for each in splits.values())),
+        unfit=unfit,
+        day=day,
     )
 
 

@@ -1,9 +1,10 @@
 """Rendering: a record becomes prompt ids and completion ids, through the tokenizer's own chat template.
 
-The split is exact: the prompt is the template's text up to and including the assistant header, the completion is the
-answer and the end-of-turn token, and the two are tokenized apart, so the prompt at inference is the prompt in training
-token for token. The end of turn is supervised: a model that never saw it never stops. What the template writes after
-the last end of turn (a line break) is dropped, for no model has to say it.
+The split is exact: the prompt is the template's text up to the answer (`chat_template.py`), the completion is the
+answer and the end-of-turn token. A sample is tokenized as a whole and divided where the two meet; where tokens would
+reach across, both are tokenized apart. Either way the prompt at inference is the prompt in training token for token.
+The end of turn is supervised: a model that never saw it never stops. What the template writes after the last end of
+turn (a line break) is dropped, for no model has to say it.
 
 A sample longer than `max_length` has its learner's text shortened, never its instruction or its answer. Special tokens
 that stand in a text are broken up, so that no text can end a turn. Cost: some 0.15 ms a sample, mostly the template.
@@ -12,15 +13,18 @@ that stand in a text are broken up, so that no text can end a turn. Cost: some 0
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jinja2 import TemplateError
 
 from lexitrain.errors import DataError, InputError, ModelError
 from lexitrain.records import is_learnt
+from lexitrain.samples.chat_template import ChatTemplate
 from lexitrain.samples.sample import Ids, Sample
 from lexitrain.tasks import unknown_task
 
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
     from lexitrain.tasks import Message, Task
 
 _BATCH = 1000  # samples tokenized in one call
+_TAILS = 10_000  # ends of prompts whose tokens are remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +49,27 @@ class Renderer:
 
     Attributes:
         stop_ids: the tokens at which an answer ends.
+        template: the tokenizer's chat template.
 
     Args:
         tokenizer: a fast tokenizer of transformers with a chat template.
         registry: tasks by short name.
         max_length: tokens a sample may have, prompt and completion together.
+        day: the date that a dated chat template writes; today where not given.
 
     Raises:
-        ModelError: the tokenizer has no chat template, no pad token of its own, or no end-of-turn token.
+        ModelError: the tokenizer is a slow one, has no chat template that answers can be learnt with, no pad token of
+            its own, or does not write what it has read.
     """
 
-    def __init__(self, tokenizer: Any, registry: Mapping[str, Task], max_length: int) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        registry: Mapping[str, Task],
+        max_length: int,
+        *,
+        day: date | None = None,
+    ) -> None:
         self.tokenizer = tokenizer
         self.registry = registry
         self.max_length = max_length
@@ -63,26 +78,43 @@ class Renderer:
         ]
         self._special_pattern = re.compile("|".join(map(re.escape, self._special)) or r"(?!)")
         name = tokenizer.name_or_path or type(tokenizer).__name__
-        if not tokenizer.chat_template:
+        if not tokenizer.is_fast:
             raise ModelError(
-                "The tokenizer has no chat template.",
+                "The tokenizer does not say where in the text its tokens stand (it is a slow one).",
                 where=name,
-                fix="Take an instruct model, or add chat_template to tokenizer_config.json.",
+                fix="Save it as a fast one: its folder then holds tokenizer.json.",
             )
-        self.end_of_turn = self._find_end_of_turn(name)
+        self.template = ChatTemplate(tokenizer, day or date.today())
+        self.end_of_turn = self.template.end_of_turn
+        self._tails: dict[str, list[int]] = {}
         self.end_of_turn_id: int = tokenizer.convert_tokens_to_ids(self.end_of_turn)
-        if tokenizer.pad_token_id in (None, self.end_of_turn_id, tokenizer.eos_token_id):
+        if tokenizer.pad_token_id in (None, self.end_of_turn_id):
             raise ModelError(
-                f"The pad token ({tokenizer.pad_token}) must be a token of its own: where it also "
-                "ends a turn, a model that ignores padding never learns to stop.",
+                f"The pad token ({tokenizer.pad_token}) must not be the one that ends a turn ({self.end_of_turn}): "
+                "programs that leave padding out of the loss would never teach a model to stop.",
                 where=name,
-                fix="Set pad_token in tokenizer_config.json to a token that occurs nowhere else.",
+                fix="Set pad_token in tokenizer_config.json to another special token.",
             )
         self.stop_ids: frozenset[int] = frozenset(
-            token
-            for token in (self.end_of_turn_id, tokenizer.eos_token_id)
-            if token is not None and token != tokenizer.pad_token_id
+            token for token in (self.end_of_turn_id, tokenizer.eos_token_id) if token is not None
         )
+        self._require_what_was_read(name)
+
+    def _require_what_was_read(self, name: str) -> None:
+        """Nothing, when the tokens of an answer say the answer and end the turn."""
+        question = [{"role": "user", "content": "He go to school."}]
+        for answer in ('{"corrected":"He goes to school.","errors":[]}', "Yes, it is right now."):
+            turns = [*question, {"role": "assistant", "content": answer}]
+            header = self.template.before_answer(question)
+            written = self.template.with_answer(turns)[len(header) :]
+            _, (*ids, end) = self._tokenize([_Text(header, ((written, True),))])[0]
+            said = self.tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+            if said.strip() != answer or end != self.end_of_turn_id:
+                raise ModelError(
+                    f"The tokenizer does not write what it has read: {said!r} where {answer!r} was the answer.",
+                    where=name,
+                    fix="Use a base whose tokenizer keeps capitals, spaces and punctuation.",
+                )
 
     def render(self, record: Record, index: int = 0) -> Sample:
         """The sample of a record with its answer.
@@ -162,64 +194,37 @@ class Renderer:
             raise DataError(f"The record is no {task.short} conversation: {reason}.")
         given = task.messages(record)
         turns = self._clean(given)
+        answers = [place for place, turn in enumerate(turns) if turn["role"] == "assistant"]
+        if not self.template.keeps_answers:
+            answers = answers[-1:]
         pieces: list[tuple[str, bool]] = []
         prompt, done = "", ""
-        for end, turn in enumerate(turns):
-            if turn["role"] != "assistant":
-                continue
-            header = self._template(turns[:end], add_generation_prompt=True)
-            full = self._template(turns[: end + 1])
-            if not (header.startswith(done) and full.startswith(header)):
-                raise ModelError(
-                    "The chat template changes earlier turns when a turn is added, so an answer "
-                    "cannot be told from its prompt.",
-                    where=self.tokenizer.name_or_path,
+        for place in answers:
+            header = self.template.before_answer(turns[:place])
+            full = self.template.with_answer(turns[: place + 1])
+            answer = full[len(header) :]
+            kept = answer[: -len(self.end_of_turn)].strip() == turns[place]["content"].strip()
+            if not (kept and header.startswith(done) and full.startswith(header)):
+                raise DataError(
+                    "The chat template changes earlier turns of this conversation when a turn is added, or the answer "
+                    "itself, so that it cannot be told from its prompt."
                 )
             if prompt:
                 pieces.append((header[len(done) :], False))
             else:
                 prompt = header
-            done = header + self._answer_text(full[len(header) :])
-            pieces.append((done[len(header) :], is_learnt(given[end])))
+            done = full
+            pieces.append((answer, is_learnt(given[place])))
         return _Text(prompt, tuple(pieces))
 
-    def _answer_text(self, written: str) -> str:
-        """The answer with its end of turn, without what the template writes after it."""
-        return written[: written.rindex(self.end_of_turn) + len(self.end_of_turn)]
-
     def _prompt(self, task: Task, record: Record) -> str:
-        turns = self._clean(task.prompt_messages(record))
-        return self._template(turns, add_generation_prompt=True)
-
-    def _template(self, turns: Sequence[Message], *, add_generation_prompt: bool = False) -> str:
-        try:
-            return self.tokenizer.apply_chat_template(
-                list(turns), tokenize=False, add_generation_prompt=add_generation_prompt
-            )
-        except TemplateError as error:
-            raise DataError(
-                f"The chat template refuses this conversation ({error}): its turns are "
-                f"{', '.join(turn['role'] for turn in turns)}.",
-            ) from None
+        return self.template.before_answer(self._clean(task.prompt_messages(record)))
 
     def _clean(self, turns: Sequence[Message]) -> list[Message]:
         return [{"role": turn["role"], "content": self._plain(turn["content"])} for turn in turns]
 
     def _plain(self, text: str) -> str:
         return self._special_pattern.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
-
-    def _find_end_of_turn(self, name: str) -> str:
-        probe = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "#answer#"}]
-        after = self._template(probe).rpartition("#answer#")[2].lstrip()
-        found = [token for token in self._special if after.startswith(token)]
-        if not found:
-            raise ModelError(
-                "The chat template ends an answer with no special token, so a model cannot learn "
-                "where to stop.",
-                where=name,
-                fix="Take a model whose template ends each turn, such as Qwen2.5's <|im_end|>.",
-            )
-        return max(found, key=len)
 
     # Ids
 
@@ -229,10 +234,54 @@ class Renderer:
         return self.tokenizer(texts, add_special_tokens=False)["input_ids"]
 
     def _tokenize(self, texts: Sequence[_Text]) -> list[list[list[int]]]:
-        """The ids of each text's pieces: the prompt, then the completion's."""
-        flat = [part for text in texts for part in (text.prompt, *(p for p, _ in text.completion))]
-        ids = iter(self._encode(flat))
-        return [[next(ids) for _ in range(1 + len(text.completion))] for text in texts]
+        """The ids of each text's pieces: the prompt, then the completion's.
+
+        Each text is tokenized as a whole, as any other program would, and divided where its pieces meet.
+        """
+        if not texts:
+            return []
+        wholes = [text.prompt + "".join(part for part, _ in text.completion) for text in texts]
+        found = self.tokenizer(wholes, add_special_tokens=False, return_offsets_mapping=True)
+        return [
+            self._divided(text, whole, ids, offsets)
+            for text, whole, ids, offsets in zip(
+                texts, wholes, found["input_ids"], found["offset_mapping"], strict=True
+            )
+        ]
+
+    def _divided(
+        self, text: _Text, whole: str, ids: list[int], offsets: list[tuple[int, int]]
+    ) -> list[list[int]]:
+        """The ids of a whole text, at the borders of its pieces; where tokens reach across one, those of the pieces."""
+        ends = [end for _, end in offsets]
+        borders: list[int] = [0]
+        place = len(text.prompt)
+        for part, _ in text.completion:
+            border = bisect_right(ends, place)
+            if not self._stands_alone(whole[:place], ids[:border]):
+                return self._apart(text)
+            borders.append(border)
+            place += len(part)
+        borders.append(len(ids))
+        return [ids[start:end] for start, end in pairwise(borders)]
+
+    def _stands_alone(self, before: str, ids: list[int]) -> bool:
+        """Whether the text before a border has these tokens also when nothing follows it.
+
+        Tokens never reach across a special one, so that what follows the last of them decides.
+        """
+        last = max((before.rfind(token) for token in self._special), default=-1)
+        tail = before[max(last, 0) :]
+        if tail not in self._tails:
+            if len(self._tails) > _TAILS:
+                self._tails.clear()
+            self._tails[tail] = self._encode([tail])[0]
+        alone = self._tails[tail]
+        return ids[len(ids) - len(alone) :] == alone
+
+    def _apart(self, text: _Text) -> list[list[int]]:
+        """The ids of each piece by itself, which the prompt of a question has too."""
+        return self._encode([text.prompt, *(part for part, _ in text.completion)])
 
     def _fit(self, record: Record, index: int, text: _Text, ids: list[list[int]]) -> Sample:
         task, cut = self.task(record), record

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,7 +142,8 @@ def build_run(recipe: Recipe, run: Run, call: Call, marker: CrashMarker) -> Buil
         restore(newest, step.model, step.optimizer, step.loss_scale)
     writer = _writer(run, recipe, checkpoints, call)
     source = StepSource(samples.train, order, step)
-    shortener = Shortener(split_file(call.data_dir, TRAIN), tasks, tokenizer)
+    day = date.fromisoformat(samples.summary.day) if samples.summary.day else None
+    shortener = Shortener(split_file(call.data_dir, TRAIN), tasks, tokenizer, day)
     ladder = MemoryLadder(recipe, state, step, source, shortener, log)
     ladder.apply()
     guard = NonFiniteGuard(state, step, log, lambda: log.write_outcomes(writer.outcomes(wait=True)))
@@ -271,6 +273,8 @@ def _write_first_files(
     if not run.plan_file.is_file():
         run.write_plan(plan.document)
         log.write("planned", **plan.summary())
+        for note in samples.notes:
+            log.write("warning", what=note, fix="")
         shown = characters_learnt_as_bytes(recipe.model.base)
         for warning in unlearnt_bytes(tokenizer, samples.train, shown):
             log.write("warning", **warning._asdict())

@@ -278,6 +278,7 @@ def _announce(built: BuiltRun, interrupt: Interrupt) -> None:
         trainable_parameters=sum(each.numel() for each in training.step.parameters),
         data=built.data.folder,
         skipped=built.data.skipped,
+        unfit=built.data.unfit,
     )
     finite_or_told(training, before)
 

@@ -135,7 +135,9 @@ def _started(details: dict[str, Any]) -> str:
     before = details["validation_loss"]
     loss = "" if before is None else f"; validation loss {before:.4f} before training"
     skipped = sum(details["skipped"].values())
-    unfit = f"; {skipped} records do not fit in max_length and are left out" if skipped else ""
+    unfit = f"; {skipped} records are left out" if skipped else ""
+    reasons: dict[str, int] = details.get("unfit") or {}
+    unfit += "".join(f" ({count}: {reason.rstrip('.')})" for reason, count in reasons.items())
     return f"{details['total_steps']} steps, {details['samples_per_epoch']} samples an epoch{unfit}{loss}"
 
 

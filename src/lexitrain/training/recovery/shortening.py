@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +29,13 @@ class Shortener:
         file: the records they were made from.
         registry: tasks by short name.
         tokenizer: that of the base.
+        day: that a dated chat template writes; None where it writes none.
     """
 
     file: Path
     registry: Mapping[str, Task]
     tokenizer: Any
+    day: date | None = None
 
     def shortened(self, samples: Samples, max_length: int) -> tuple[Samples, int, int]:
         """`samples` in their order, none longer than `max_length` where its answer allows.
@@ -48,7 +51,7 @@ class Shortener:
             if row in long:
                 rows.append(row)
                 records.append(record)
-        renderer = Renderer(self.tokenizer, self.registry, max_length)
+        renderer = Renderer(self.tokenizer, self.registry, max_length, day=self.day)
         rendered = renderer.render_all(records, on_unfit=lambda _row, _why: None)
         short: dict[int, Sample] = {
             rows[each.index]: replace(each, index=rows[each.index]) for each in rendered
