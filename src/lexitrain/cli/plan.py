@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from lexitrain.cli.console import console, errors_console, print_json
 from lexitrain.cli.options.custom_tasks import CUSTOM_TASK, recipe_with_tasks
+from lexitrain.errors import InputError
 
 if TYPE_CHECKING:
     from lexitrain import Gpu, Recommendation
@@ -71,6 +73,9 @@ def plan(
     from lexitrain.cli.durations import hours
     from lexitrain.cli.views.plan import print_calibration, print_plan
 
+    _refuse_together({"--data": data, "--samples": samples})
+    _refuse_together({"--within": within, "--versus": versus})
+    _refuse_together({"--within": within, "--plot": plot})
     most_hours = None if within is None else hours(within)
     loaded = recipe_with_tasks(recipe, overrides, custom_task)
     from lexitrain import Planner
@@ -99,6 +104,13 @@ def plan(
             console().print(f"Plot: {plot}", markup=False)
     if memory is not None and not found.fits:
         raise typer.Exit(3)
+
+
+def _refuse_together(options: Mapping[str, object]) -> None:
+    """Raises InputError where all of these are given: one of them would be passed over without a word."""
+    if all(value is not None for value in options.values()):
+        names = list(options)
+        raise InputError(f"Give {' or '.join(names)}, not both.", where=names[-1])
 
 
 def _device(name: str, *, calibrate: bool) -> Gpu:

@@ -16,10 +16,22 @@ from lexitrain.preparation.maps.row_maps import Columns, EmptyCell, RowMaps
 from lexitrain.preparation.maps.syntax import RowMap
 from lexitrain.preparation.own_splits import own_split
 from lexitrain.preparation.record_table import RecordTable
-from lexitrain.records import BadRecord, BadRow, Chunk, Record, emptiness, loose_words, tidy_record
-from lexitrain.tasks import aliases, find_task, registry
+from lexitrain.records import (
+    NO_TASK,
+    BadRecord,
+    BadRow,
+    Chunk,
+    Record,
+    emptiness,
+    loose_words,
+    tidy_record,
+)
+from lexitrain.tasks import OWN_TASK, aliases, find_task, registry
 
 _PLACES_KEPT = 100  # bad records that the report names
+_LONGEST_BAD = (
+    360  # characters of a reason against one: some name every form that a record can have
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +134,9 @@ class Scanner:
         self.names = sorted(self.tasks)
         self._aliases = aliases(self.tasks)
         self._default = (
-            None if rules.task is None else find_task(rules.task, self.tasks, where="--task").short
+            None
+            if rules.task is None
+            else find_task(rules.task, self.tasks, where="--task", fix=OWN_TASK).short
         )
         self._places = {name: place for place, name in enumerate(self.names)}
         self._maps = RowMaps(rules.maps, self.tasks, self._aliases, self._default)
@@ -141,7 +155,7 @@ class Scanner:
                     if loss := self._take(form, whole, kept):
                         losses.add(*loss, example=f"{chunk.file}:{number}")
                 except BadRow as error:
-                    bad.append(BadRecord(chunk.file, number, shortened(str(error))))
+                    bad.append(BadRecord(chunk.file, number, shortened(str(error), _LONGEST_BAD)))
         return ScannedChunk(chunk.size, rows, kept.lines(), kept.table(), bad, losses, columns)
 
     def _forms(
@@ -168,7 +182,7 @@ class Scanner:
             raise row
         if isinstance(row, EmptyCell):
             if row.task is None:
-                raise BadRow("no task (name it in --map task=NAME, or with --task)")
+                raise BadRow(NO_TASK)
             return row.task, row.reason
         record, line = tidy_record(row, self._aliases, self._default)
         words = loose_words(record.input)

@@ -17,8 +17,10 @@ from lexitrain.runs.comparable import forgets_best
 from lexitrain.runs.disk_errors import storage_errors
 from lexitrain.runs.folder import DataSummary, Run
 from lexitrain.runs.journals import Event, Metrics
+from lexitrain.runs.kept_folder import DataFacts, kept_folder
 from lexitrain.runs.listing import RunSummary, list_runs
 from lexitrain.runs.read_only import ReadOnlyRun
+from lexitrain.runs.task_copies import keep_tasks, task_sources
 from lexitrain.runs.upkeep import Pruned, prune_run, verify_run
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "BrokenCheckpoint",
     "Checkpoint",
     "Checkpoints",
+    "DataFacts",
     "DataSummary",
     "Event",
     "Metrics",
@@ -36,10 +39,13 @@ __all__ = [
     "RunSummary",
     "forgets_best",
     "is_best",
+    "keep_tasks",
+    "kept_folder",
     "list_runs",
     "prune_run",
     "read_checkpoint",
     "step_of",
     "storage_errors",
+    "task_sources",
     "verify_run",
 ]
