@@ -17,8 +17,8 @@ from lexitrain.runs.comparable import forgets_best
 from lexitrain.runs.disk_errors import storage_errors
 from lexitrain.runs.folder import DataSummary, Run
 from lexitrain.runs.journals import Event, Metrics
-from lexitrain.runs.kept_folder import DataFacts, kept_folder
 from lexitrain.runs.listing import RunSummary, list_runs
+from lexitrain.runs.mirror_places import DataFacts, has_place, kept_folder, lies_in_mirror
 from lexitrain.runs.read_only import ReadOnlyRun
 from lexitrain.runs.task_copies import keep_tasks, task_sources
 from lexitrain.runs.upkeep import Pruned, prune_run, verify_run
@@ -38,9 +38,11 @@ __all__ = [
     "Run",
     "RunSummary",
     "forgets_best",
+    "has_place",
     "is_best",
     "keep_tasks",
     "kept_folder",
+    "lies_in_mirror",
     "list_runs",
     "prune_run",
     "read_checkpoint",

@@ -17,7 +17,7 @@ from lexitrain.runs.checkpoint_names import MANIFEST
 from lexitrain.runs.comparable import best_validation
 from lexitrain.runs.folder import Run
 from lexitrain.runs.journals import Event
-from lexitrain.runs.kept_folder import kept_folder
+from lexitrain.runs.mirror_places import has_place, lies_in_mirror
 from lexitrain.runs.task_copies import task_sources
 from lexitrain.storage import user_path
 
@@ -125,6 +125,9 @@ def _next(run: Run, state: str, recipe: Recipe) -> str:
     command = ["lexitrain", "train", "--run", str(run.path)]
     if not _has_data(run, recipe):
         command += ["--data", "DIR"]
+    mirror = recipe.checkpoints.mirror_folder
+    if mirror is not None and not has_place(mirror) and not lies_in_mirror(run):
+        command += ["--mirror", "DIR"]
     # Tasks that are code are executed only where the command says so; it is not suggested unsaid.
     custom = task_sources(recipe.data.custom_tasks, [run])
     note = f"   # add --trust-tasks if you trust the code of {', '.join(custom)}" if custom else ""
@@ -139,5 +142,4 @@ def _has_data(run: Run, recipe: Recipe) -> bool:
         return True
     if not run.data_file.is_file():
         return False
-    data = run.read_data()
-    return Path(data.folder).is_dir() or kept_folder(run.path.parent, data.files).is_dir()
+    return Path(run.read_data().folder).is_dir() or lies_in_mirror(run)

@@ -212,6 +212,9 @@ def test_a_run_in_the_mirror_finds_the_data_beside_it(
     own = run_recipe(drive / "run")
     assert own is not None
     assert train(own, None, drive / "run").state == "finished"
+    assert not (
+        tmp_path / "drive"
+    ).exists()  # the mirror is where the run lies, and is not made anew
 
 
 def test_accepted_data_are_kept_too_and_shared_between_runs(

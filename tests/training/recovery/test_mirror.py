@@ -15,6 +15,7 @@ import pytest
 from lexitrain.errors import InputError
 from lexitrain.recipe.schema import Recipe
 from lexitrain.recipe.yaml_file import load_recipe
+from lexitrain.runs import list_runs
 from lexitrain.runs.checkpoints import Checkpoints, read_checkpoint
 from lexitrain.runs.folder import Run
 from lexitrain.storage.lock import Lock
@@ -253,6 +254,7 @@ def test_a_place_that_is_not_mounted_is_refused_and_nothing_is_written_there(
     assert caught.value.exit_code == 2
     with pytest.raises(InputError, match="there is no"):
         train(recipe, data_dir, run)  # the run remembers its mirror
+    assert list_runs(run)[0].next == f"lexitrain train --run {run} --mirror DIR"
     assert not mounted.parent.exists()
     assert Run(run).checkpoint_steps() == [2]
     assert not (tmp_path / "run.old-1").exists()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from lexitrain.errors import RunError
 from lexitrain.models import WEIGHTS_FILE
-from lexitrain.runs import Checkpoint, Checkpoints, Run
+from lexitrain.runs import Checkpoint, Checkpoints, Run, has_place
 from lexitrain.storage import Lock, write_file
 from lexitrain.training.recovery.mirror import copy_folder, require_same_run
 
@@ -32,7 +32,7 @@ def require_place(folder: Path | None) -> None:
     Raises:
         RunError: there is no such place.
     """
-    if folder is not None and not folder.is_dir() and not folder.parent.is_dir():
+    if folder is not None and not has_place(folder):
         raise RunError(
             f"The mirror cannot be made: there is no {folder.parent}.",
             where=folder,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from lexitrain.runs import lies_in_mirror
 from lexitrain.storage import user_path
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ def with_mirror(recipe: Recipe, run: Run, given: str | Path | None) -> Recipe:
     folder = recipe.checkpoints.mirror_folder
     if folder is not None and (folder / run.path.name).resolve() == run.path.resolve():
         return mirrored(recipe, "none")  # the folder is the mirror itself
+    if folder is not None and given is None and not folder.is_dir() and lies_in_mirror(run):
+        return mirrored(recipe, "none")  # and so it is here: the mirror is at another place now
     return recipe
 
 
