@@ -36,7 +36,7 @@ def plan(
     ] = None,
     samples: Annotated[
         int | None,
-        typer.Option("--samples", min=1, help="Training samples, where no --data is given; 18,400."),
+        typer.Option("--samples", metavar="N", min=1, help="Training samples, where no --data is given; 18,400."),
     ] = None,
     gpu: Annotated[
         str,
@@ -68,7 +68,10 @@ def plan(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:  # fmt: skip
-    """Hours, memory, disk and cost of a run, before anything is rented or downloaded."""
+    """Hours, memory, disk and cost of a run, before anything is rented or downloaded.
+
+    Exit code 3: a limit that was given, --memory or --within, is not met.
+    """
     from lexitrain import load_recipe
     from lexitrain.cli.durations import hours
     from lexitrain.cli.views.plan import print_calibration, print_plan
