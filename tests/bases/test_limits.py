@@ -177,7 +177,8 @@ def test_a_window_makes_the_plan_cheaper_not_dearer(
         costs = step_costs(architecture, recipe, target)
         step = tuple(CutShape.of(batch) for batch in batches)
         work.append(sum(line.flops for cut in step for line in costs.operations(cut)))
-    assert work[0] <= work[1] * (1 + 1e-6)  # a second mask is asked for
+    # A second mask is asked for, and the trunk's keys are copied into the blocks that see them.
+    assert work[0] <= work[1] * (1 + 1e-4)
 
 
 def test_the_cost_under_a_window_is_what_a_rehearsal_of_all_layers_counts():

@@ -77,6 +77,7 @@ class LocatedModel:
             else str(path.relative_to(self.run.path))
             for task, path in self.adapters.items()
             if path.parent.name == "checkpoints"
+            and path != user_path(self.name)  # not one that was asked for
         )
 
     def require(self, tasks: Iterable[str]) -> None:

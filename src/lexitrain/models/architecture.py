@@ -21,8 +21,9 @@ import yaml
 from lexitrain.batching import DecoderShape
 from lexitrain.errors import ModelError, nearest
 from lexitrain.models.families import sliding_window
-from lexitrain.models.hub import WITHOUT_NETWORK, hub_answers
 from lexitrain.models.location import NANO, resolve_base
+from lexitrain.models.without_network import without_network
+from lexitrain.storage import hub_answers
 
 _HUB_SECONDS = 10.0
 
@@ -183,5 +184,5 @@ def _asked_for(base: str, revision: str | None) -> str:
             f"The shape of {base} is not built in, and the Hub did not give it: {error}.",
             where="model.base",
             fix=(f"Did you mean {close}? " if close else "")
-            + f"Built in: {', '.join(built_in())} (each also as -Instruct) and nano. {WITHOUT_NETWORK}",
+            + f"Built in: {', '.join(built_in())} (each also as -Instruct) and nano. {without_network()}",
         ) from error

@@ -18,10 +18,11 @@ import torch
 
 from lexitrain.errors import MissingExtra, ModelError
 from lexitrain.models.attention_backend import with_its_attention
-from lexitrain.models.hub import WITHOUT_NETWORK, hub_answers
 from lexitrain.models.location import resolve_base
 from lexitrain.models.precision import compute_precision, torch_dtype
+from lexitrain.models.without_network import without_network
 from lexitrain.samples import ChatTemplate
+from lexitrain.storage import hub_answers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -183,7 +184,7 @@ def _had_from(base: str) -> Iterator[None]:
         raise ModelError(
             f"The base model {base} cannot be loaded: {reason}",
             where="model.base",
-            fix=f"If a folder or a run was meant, there is none of this name. {WITHOUT_NETWORK}",
+            fix=f"If a folder or a run was meant, there is none of this name. {without_network()}",
         ) from error
 
 

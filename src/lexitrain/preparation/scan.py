@@ -17,10 +17,22 @@ from lexitrain.preparation.maps.row_maps import Columns, EmptyCell, RowMaps
 from lexitrain.preparation.maps.syntax import RowMap
 from lexitrain.preparation.own_splits import own_split
 from lexitrain.preparation.record_table import RecordTable
-from lexitrain.records import BadRecord, BadRow, Chunk, Record, emptiness, loose_words, tidy_record
-from lexitrain.tasks import aliases, find_task, registry
+from lexitrain.records import (
+    NO_TASK,
+    BadRecord,
+    BadRow,
+    Chunk,
+    Record,
+    emptiness,
+    loose_words,
+    tidy_record,
+)
+from lexitrain.tasks import OWN_TASK, aliases, find_task, registry
 
 _PLACES_KEPT = 100  # bad records that the report names
+_LONGEST_BAD = (
+    360  # characters of a reason against one: some name every form that a record can have
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +140,9 @@ class Scanner:
         self.names = sorted(self.tasks)
         self._aliases = aliases(self.tasks)
         self._default = (
-            None if rules.task is None else find_task(rules.task, self.tasks, where="--task").short
+            None
+            if rules.task is None
+            else find_task(rules.task, self.tasks, where="--task", fix=OWN_TASK).short
         )
         self._places = {name: place for place, name in enumerate(self.names)}
         self._maps = RowMaps(rules.maps, self.tasks, self._aliases, self._default)
@@ -148,7 +162,7 @@ class Scanner:
                     if loss := self._take(form, whole, kept, unlearnt):
                         losses.add(*loss, example=f"{chunk.file}:{number}")
                 except BadRow as error:
-                    bad.append(BadRecord(chunk.file, number, shortened(str(error))))
+                    bad.append(BadRecord(chunk.file, number, shortened(str(error), _LONGEST_BAD)))
         lines, table = kept.lines(), kept.table()
         return ScannedChunk(chunk.size, rows, lines, table, bad, losses, columns, unlearnt)
 
@@ -183,7 +197,7 @@ class Scanner:
             raise row
         if isinstance(row, EmptyCell):
             if row.task is None:
-                raise BadRow("no task (name it in --map task=NAME, or with --task)")
+                raise BadRow(NO_TASK)
             return row.task, row.reason
         record, line = tidy_record(row, self._aliases, self._default)
         words = loose_words(record.input)

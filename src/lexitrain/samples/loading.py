@@ -23,7 +23,7 @@ from lexitrain.samples.data_files import file_facts
 from lexitrain.samples.fingerprint import hash_of, samples_key, tokenizer_fingerprint
 from lexitrain.samples.rendering import Renderer
 from lexitrain.samples.store import Samples, collect, read_saved
-from lexitrain.tasks import unknown_task
+from lexitrain.tasks import OWN_TASK, unknown_task
 
 if TYPE_CHECKING:
     from lexitrain.recipe import Recipe
@@ -117,7 +117,7 @@ def require_known_tasks(recipe: Recipe, registry: Mapping[str, Task]) -> None:
     ):
         for name in names:
             if name not in registry:
-                raise unknown_task(name, registry, where=field)
+                raise unknown_task(name, registry, where=field, fix=OWN_TASK)
 
 
 def _rendered(

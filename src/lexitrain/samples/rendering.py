@@ -26,7 +26,7 @@ from lexitrain.errors import DataError, InputError, ModelError
 from lexitrain.records import is_learnt
 from lexitrain.samples.chat_template import ChatTemplate
 from lexitrain.samples.sample import Ids, Sample
-from lexitrain.tasks import unknown_task
+from lexitrain.tasks import OWN_TASK, unknown_task
 
 if TYPE_CHECKING:
     from lexitrain.records import Record
@@ -184,7 +184,7 @@ class Renderer:
         try:
             return self.registry[record.task]
         except KeyError:
-            raise unknown_task(record.task, self.registry) from None
+            raise unknown_task(record.task, self.registry, fix=OWN_TASK) from None
 
     # Text
 

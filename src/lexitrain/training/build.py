@@ -19,7 +19,7 @@ from lexitrain.models import (
     most_tokens,
 )
 from lexitrain.records import TRAIN, VALIDATION, file_name, split_file
-from lexitrain.runs import Checkpoint, Checkpoints, read_checkpoint, step_of
+from lexitrain.runs import Checkpoint, Checkpoints, keep_tasks, read_checkpoint, step_of
 from lexitrain.samples import load_samples, unlearnt_bytes
 from lexitrain.step import (
     TrainingStep,
@@ -30,7 +30,6 @@ from lexitrain.step import (
 from lexitrain.tasks import registry
 from lexitrain.training.environment import changes, environment, no_longer_exact
 from lexitrain.training.event_log import EventLog
-from lexitrain.training.inputs.task_copies import keep_tasks
 from lexitrain.training.loop import Training
 from lexitrain.training.recovery.accepted_changes import settle_base, settle_data
 from lexitrain.training.recovery.checkpoint_content import AdapterFiles, restore, state_of
