@@ -105,12 +105,31 @@ def test_a_dialogue_may_begin_with_the_tutor():
     assert decode(sample.completion_ids[sample.supervised]) == "Welcome<|im_end|>Go<|im_end|>"
 
 
+def strict_tokenizer() -> Any:
+    """One whose template refuses conversations that speak of cats, and only these."""
+    tokenizer = copy(tiny_tokenizer())
+    tokenizer.chat_template = (
+        "{%- for m in messages %}{%- if 'cat' in m['content'] %}"
+        "{{ raise_exception('no cats here') }}{%- endif %}{%- endfor %}"
+    ) + CHAT_TEMPLATE
+    return tokenizer
+
+
 def test_a_template_that_refuses_a_conversation_says_so():
-    strict = renderer()
-    strict.tokenizer = copy(strict.tokenizer)
-    strict.tokenizer.chat_template = "{{ raise_exception('users come first') }}"
-    with pytest.raises(DataError, match=r"refuses this conversation \(users come first\)"):
+    strict = Renderer(strict_tokenizer(), TASKS, 512)
+    with pytest.raises(DataError, match=r"refuses this conversation \(no cats here\)"):
         strict.render(grammar(TEXT))
+    too_long: list[int] = []
+    refused: list[tuple[int, str]] = []
+    samples = strict.render_all(
+        [grammar("She go."), grammar(TEXT), grammar("He go.", "word " * 600)],
+        on_unfit=lambda row, _: too_long.append(row),
+        on_refused=lambda row, reason: refused.append((row, reason)),
+    )
+    assert [sample.index for sample in samples] == [0]
+    assert too_long == [2]
+    assert [row for row, _ in refused] == [1]
+    assert "no cats here" in refused[0][1]
 
 
 def test_only_the_learners_text_is_shortened():

@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lexitrain.errors import DataError, InputError, TaskError
 from lexitrain.evaluation.generation import generate
 from lexitrain.evaluation.located_model import LocatedModel, load_model, locate_model
@@ -195,8 +193,7 @@ class Answerer:
     def _prompt(self, record: Record) -> Ids:
         """What training puts before the last answer of a conversation: int32 [P]."""
         sample = self._renderer.render(record)
-        tokens = np.concatenate([sample.prompt_ids, sample.completion_ids])
-        return tokens[: supervised_spans(sample)[-1][0]]
+        return sample.token_ids[: supervised_spans(sample)[-1][0]]
 
     def _reply(self, record: Record, text: str) -> Prediction:
         turns = tuple((record.messages or ())[:-1])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from lexitrain.models import (
     restore_adapter,
 )
 from lexitrain.recipe import ModelSection, Recipe
-from lexitrain.runs import Checkpoints, DataSummary, Run
+from lexitrain.runs import Checkpoints, DataSummary, Run, first_day
 from lexitrain.storage import user_path
 
 _WITHOUT_RECIPE_LENGTH = 4096  # tokens of a prompt when no recipe says how long a sample may be
@@ -51,6 +52,7 @@ class LocatedModel:
         max_length: tokens of a sample in training.
         system: `data.system` of its recipe.
         data: folder it was trained on, as it was given then.
+        day: the date that its chat template writes, where it writes one; None: today's.
     """
 
     name: str
@@ -64,6 +66,7 @@ class LocatedModel:
     max_length: int = _WITHOUT_RECIPE_LENGTH
     system: str | None = None
     data: Path | None = None
+    day: date | None = None
 
     @property
     def unfinished(self) -> tuple[str, ...]:
@@ -159,7 +162,7 @@ def load_model(located: LocatedModel, device: torch.device | str | None = None) 
     _require_same_base(located)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = compute_dtype(located.model.precision, device)
-    tokenizer = load_tokenizer(located.tokenizer, located.model.revision)
+    tokenizer = load_tokenizer(located.tokenizer, located.model.revision, day=located.day)
     model: Any = load_base(located.model, device=device, dtype=dtype)
     adapter = next(iter(located.adapters.values()), None)
     if adapter is not None:
@@ -203,6 +206,7 @@ def _located(
         max_length=recipe.data.max_length,
         system=recipe.data.system,
         data=None if summary is None else Path(summary.folder),
+        day=first_day(runs),
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from lexitrain.errors import MissingExtra, ModelError
 from lexitrain.models.hub import WITHOUT_NETWORK, hub_answers
 from lexitrain.models.location import resolve_base
 from lexitrain.models.precision import compute_precision, torch_dtype
+from lexitrain.samples import chosen_template
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -26,14 +28,20 @@ if TYPE_CHECKING:
     from lexitrain.recipe import ModelSection
 
 
-def load_tokenizer(base: str, revision: str | None = None) -> PreTrainedTokenizerFast:
-    """The base's own tokenizer, with a chat template and a pad token that is not the end of turn.
+def load_tokenizer(
+    base: str, revision: str | None = None, *, day: date | None = None
+) -> PreTrainedTokenizerFast:
+    """The base's own tokenizer, with one chat template and a pad token that is not the end of turn.
 
     Training on a pad that is also the end of turn would hide the end of turn from the loss, and the model would never
     learn to stop.
 
+    Args:
+        day: the date that the chat template writes, if it writes one; by default today's.
+
     Raises:
-        ModelError: the tokenizer cannot be had, has no chat template, or has no token to pad with.
+        ModelError: the tokenizer cannot be had or is a slow one, has no chat template or several without a default, or
+            has no token to pad with.
     """
     from transformers import AutoTokenizer
 
@@ -42,12 +50,13 @@ def load_tokenizer(base: str, revision: str | None = None) -> PreTrainedTokenize
         tokenizer: Any = AutoTokenizer.from_pretrained(
             source, revision=revision, trust_remote_code=False, **_where_to_look(source)
         )
-    if tokenizer.chat_template is None:
+    if not getattr(tokenizer, "is_fast", False):
         raise ModelError(
-            f"The tokenizer of {base} has no chat template.",
+            f"The base {base} has a slow tokenizer alone, which does not tell what its tokens stand for.",
             where="model.base",
-            fix="Use an instruction-tuned base, such as Qwen/Qwen2.5-0.5B-Instruct.",
+            fix="Take a base with a tokenizer.json, or save its fast tokenizer into its folder.",
         )
+    tokenizer.chat_template = chosen_template(tokenizer.chat_template, base, day or date.today())
     if tokenizer.pad_token_id in (None, tokenizer.eos_token_id):
         tokenizer.pad_token = _pad_token(tokenizer, base)
     return tokenizer

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +43,14 @@ class DataSummary:
         folder: the data folder, absolute.
         files: name -> {"sha256", "bytes"}.
         samples: split -> task -> samples used.
-        skipped: split -> records that could not be rendered within max_length.
+        skipped: split -> records that were left out: they do not fit max_length, or were refused.
+        refused: split -> reason, with the place of the first -> how many of those were refused for it.
         truncated: split -> samples whose learner's text was shortened.
         token_lengths: split -> {"mean", "p50", "p90", "p99", "max"} of the samples, in tokens.
         rendered_sha256: of all token ids of the training and validation samples; it changes when the tokenizer, the
             chat template or a task's code changes what the model sees.
+        template_date: the date that the chat template writes, of the run's first day, such as 2026-11-28; "" where it
+            writes none.
     """
 
     folder: str
@@ -57,6 +60,8 @@ class DataSummary:
     truncated: dict[str, int]
     token_lengths: dict[str, dict[str, float]]
     rendered_sha256: str
+    refused: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
+    template_date: str = ""
 
 
 class Run:
@@ -113,7 +118,7 @@ class Run:
     def read_data(self) -> DataSummary:
         """Raises RunError when data.json is missing or not one that this version writes."""
         content = self._read_object(self.data_file)
-        text = {"folder", "rendered_sha256"}
+        text = {"folder", "rendered_sha256", "template_date"}
         sound = all(isinstance(v, str if k in text else dict) for k, v in content.items())
         if sound and all(isinstance(each, dict) for each in content.get("files", {}).values()):
             with suppress(TypeError):

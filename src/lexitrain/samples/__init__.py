@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lexitrain.samples.chat_template import chosen_template
 from lexitrain.samples.data_files import file_facts, file_sha256
 from lexitrain.samples.fingerprint import base_fingerprint, hash_of, samples_key
 from lexitrain.samples.lengths import MULTIPLE, LengthReport, length_report
@@ -20,6 +21,7 @@ __all__ = [
     "Sample",
     "Samples",
     "base_fingerprint",
+    "chosen_template",
     "collect",
     "file_facts",
     "file_sha256",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +17,12 @@ import numpy as np
 from lexitrain.errors import DataError
 from lexitrain.records import TRAIN, VALIDATION, iterate_split, split_file
 from lexitrain.runs import DataSummary, Run
+from lexitrain.samples.chat_template import Note
 from lexitrain.samples.data_files import file_facts
 from lexitrain.samples.fingerprint import hash_of, samples_key, tokenizer_fingerprint
 from lexitrain.samples.rendering import Renderer
 from lexitrain.samples.store import Samples, collect, read_saved
+from lexitrain.samples.template_date import date_in
 from lexitrain.tasks import unknown_task
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from lexitrain.samples.sample import Sample
     from lexitrain.tasks import Task
 
+_MOST_REASONS = 20
 _BATCH = 2000
 """Records that are read and rendered at a time, so that memory never holds all of them."""
 
@@ -41,18 +44,49 @@ class RunSamples:
         train, validation: in the order of their files.
         summary: what data.json of the run holds.
         new: split -> key, of the samples that were rendered now and are not in the run's folder yet.
+        notes: what is done otherwise than the base's chat template alone would.
     """
 
     train: Samples
     validation: Samples
     summary: DataSummary
     new: dict[str, str]
+    notes: tuple[Note, ...] = ()
 
     def save_new(self, run: Run) -> None:
         """Keep what was rendered now for the next start of this run."""
         for split, key in self.new.items():
             samples = self.train if split == TRAIN else self.validation
             samples.save(_saved(run, split), key)
+
+
+@dataclass(slots=True)
+class _LeftOut:
+    """Records without a sample, by reason.
+
+    Attributes:
+        file: of the records.
+        refused: reason with the place of the first -> how many.
+        first: why the first one was left out.
+    """
+
+    file: Path
+    first: str = ""
+    skipped: int = 0
+    refused: dict[str, int] = field(default_factory=dict[str, int])
+    _places: dict[str, str] = field(default_factory=dict[str, str])
+
+    def too_long(self, reason: str) -> None:
+        self.first = self.first or reason
+        self.skipped += 1
+
+    def refuse(self, row: int, reason: str) -> None:
+        self.too_long(reason)
+        if reason not in self._places and len(self._places) >= _MOST_REASONS:
+            reason = "other reasons"
+        place = f"{self.file.name}:{row + 1}"
+        told = self._places.setdefault(reason, f"{reason} First: {place}")
+        self.refused[told] = self.refused.get(told, 0) + 1
 
 
 def load_samples(
@@ -79,7 +113,10 @@ def load_samples(
         key = samples_key(files[path.name]["sha256"], rendered_by, recipe.data, registry)
         saved = read_saved(_saved(run, split), key)
         if saved is None:
-            splits[split] = collect(_rendered(path, renderer, recipe.data.tasks))
+            left_out = _LeftOut(path)
+            samples = collect(_rendered(path, renderer, recipe.data.tasks, left_out))
+            refused = dict(sorted(left_out.refused.items(), key=lambda each: -each[1]))
+            splits[split] = replace(samples, skipped=left_out.skipped, refused=refused)
             new[split] = key
         else:
             splits[split] = saved.samples
@@ -89,7 +126,9 @@ def load_samples(
             where=split_file(folder, TRAIN),
             fix="Check data.tasks and data.max_length.",
         )
-    return RunSamples(splits[TRAIN], splits[VALIDATION], _summary(folder, files, splits), new)
+    written = date_in(str(tokenizer.chat_template))
+    summary = replace(_summary(folder, files, splits), template_date=written)
+    return RunSamples(splits[TRAIN], splits[VALIDATION], summary, new, renderer.notes)
 
 
 def _saved(run: Run, split: str) -> Path:
@@ -98,32 +137,38 @@ def _saved(run: Run, split: str) -> Path:
 
 def require_known_tasks(recipe: Recipe, registry: Mapping[str, Task]) -> None:
     """Check the tasks that the recipe names. Raises TaskError naming the nearest one."""
-    for field, names in (
+    for setting, names in (
         ("data.tasks", recipe.data.tasks),
         ("data.task_weights", recipe.data.task_weights),
     ):
         for name in names:
             if name not in registry:
-                raise unknown_task(name, registry, where=field)
+                raise unknown_task(name, registry, where=setting)
 
 
-def _rendered(path: Path, renderer: Renderer, tasks: tuple[str, ...]) -> Iterator[Sample | None]:
-    """The samples of a split in its order; None for a record that cannot be rendered within max_length.
+def _rendered(
+    path: Path, renderer: Renderer, tasks: tuple[str, ...], left_out: _LeftOut
+) -> Iterator[Sample]:
+    """The samples of a split in its order.
 
     Raises:
         TaskError: a record's task is unknown.
         DataError: none of the records can be rendered; it tells the first one's reason.
     """
-    reasons: list[str] = []
     rendered = False
     for rows, records in _batches(path, renderer, tasks):
-        seen = len(reasons)
-        for sample in renderer.render_all(records, on_unfit=lambda _, why: reasons.append(why)):
+        samples = renderer.render_all(
+            records,
+            on_unfit=lambda _, why: left_out.too_long(why),
+            on_refused=lambda row, why, rows=rows: left_out.refuse(rows[row], why),
+        )
+        for sample in samples:
             rendered = True
             yield replace(sample, index=rows[sample.index])
-        yield from [None] * (len(reasons) - seen)
-    if reasons and not rendered:
-        raise DataError(f"None of the records can be used. The first one: {reasons[0]}", where=path)
+    if left_out.skipped and not rendered:
+        raise DataError(
+            f"None of the records can be used. The first one: {left_out.first}", where=path
+        )
 
 
 def _batches(
@@ -152,6 +197,7 @@ def _summary(
         files={name: dict(facts) for name, facts in files.items()},
         samples={name: dict(sorted(Counter(each.tasks).items())) for name, each in splits.items()},
         skipped={name: each.skipped for name, each in splits.items()},
+        refused={name: dict(each.refused) for name, each in splits.items() if each.refused},
         truncated={name: int(each.cut.sum()) for name, each in splits.items()},
         token_lengths={name: _lengths(each) for name, each in splits.items() if len(each)},
         rendered_sha256=hash_of(*(each.sha256 for each in splits.values())),

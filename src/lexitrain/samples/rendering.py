@@ -1,9 +1,13 @@
 """Rendering: a record becomes prompt ids and completion ids, through the tokenizer's own chat template.
 
-The split is exact: the prompt is the template's text up to and including the assistant header, the completion is the
-answer and the end-of-turn token, and the two are tokenized apart, so the prompt at inference is the prompt in training
-token for token. The end of turn is supervised: a model that never saw it never stops. What the template writes after
-the last end of turn (a line break) is dropped, for no model has to say it.
+The split is exact: the prompt is the template's text up to where the answer begins (`chat_template.py`), the completion
+is the answer and the end-of-turn token, and the border between them is one between tokens (`token_pieces.py`), so the
+prompt at inference is the prompt in training token for token. The end of turn is supervised: a model that never saw it
+never stops.
+
+A conversation is one sample where the template only adds to what it wrote. Where it writes earlier turns otherwise once
+others follow (it strips their thoughts, or ends only the last one), each answer is learnt behind what the template
+writes before it: the record gives several samples, which the layout `tree` computes once as far as they are alike.
 
 A sample longer than `max_length` has its learner's text shortened, never its instruction or its answer. Special tokens
 that stand in a text are broken up, so that no text can end a turn. Cost: some 0.15 ms a sample, mostly the template.
@@ -17,26 +21,40 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jinja2 import TemplateError
 
 from lexitrain.errors import DataError, InputError, ModelError
 from lexitrain.records import is_learnt
+from lexitrain.samples.chat_template import ChatTemplate, Note, Refused
 from lexitrain.samples.sample import Ids, Sample
+from lexitrain.samples.token_pieces import TokenPieces
 from lexitrain.tasks import unknown_task
 
 if TYPE_CHECKING:
     from lexitrain.records import Record
+    from lexitrain.samples.token_pieces import Pieces
     from lexitrain.tasks import Message, Task
 
 _BATCH = 1000  # samples tokenized in one call
 
 
+Refusal = Callable[[int, str], None]
+"""Told the row of a record that is left out, and why."""
+
+
+class TooLong(DataError):
+    """A record does not fit `max_length`, even without its learner's text."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """A record as text: the prompt, then the completion in pieces, each with whether it is supervised."""
+    """A sample as text: the prompt, then the completion in pieces, each with whether it is supervised."""
 
     prompt: str
     completion: tuple[tuple[str, bool], ...]
+
+    @property
+    def pieces(self) -> list[str]:
+        return [self.prompt, *(piece for piece, _ in self.completion)]
 
 
 class Renderer:
@@ -51,17 +69,14 @@ class Renderer:
         max_length: tokens a sample may have, prompt and completion together.
 
     Raises:
-        ModelError: the tokenizer has no chat template, no pad token of its own, or no end-of-turn token.
+        ModelError: the tokenizer has no chat template, or one that nothing can be learnt with; no pad token of its own,
+            or no end-of-turn token; or it does not give texts back as they were written.
     """
 
     def __init__(self, tokenizer: Any, registry: Mapping[str, Task], max_length: int) -> None:
         self.tokenizer = tokenizer
         self.registry = registry
         self.max_length = max_length
-        self._special = [
-            str(token) for token in tokenizer.added_tokens_decoder.values() if token.special
-        ]
-        self._special_pattern = re.compile("|".join(map(re.escape, self._special)) or r"(?!)")
         name = tokenizer.name_or_path or type(tokenizer).__name__
         if not tokenizer.chat_template:
             raise ModelError(
@@ -69,8 +84,22 @@ class Renderer:
                 where=name,
                 fix="Take an instruct model, or add chat_template to tokenizer_config.json.",
             )
-        self.end_of_turn = self._find_end_of_turn(name)
+        self._template = ChatTemplate(tokenizer)
+        ends: dict[str, int] = {
+            str(token): number
+            for number, token in tokenizer.added_tokens_decoder.items()
+            if str(token) in self._template.ends
+        }
+        self.end_of_turn = next(
+            each
+            for each in sorted(ends, key=len, reverse=True)
+            if self._template.ends.startswith(each)
+        )
         self.end_of_turn_id: int = tokenizer.convert_tokens_to_ids(self.end_of_turn)
+        special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
+        special.add(self.end_of_turn)
+        longest_first = sorted(special, key=lambda token: (-len(token), token))
+        self._special_pattern = re.compile("|".join(map(re.escape, longest_first)))
         if tokenizer.pad_token_id in (None, self.end_of_turn_id, tokenizer.eos_token_id):
             raise ModelError(
                 f"The pad token ({tokenizer.pad_token}) must be a token of its own: where it also "
@@ -83,23 +112,33 @@ class Renderer:
             for token in (self.end_of_turn_id, tokenizer.eos_token_id)
             if token is not None and token != tokenizer.pad_token_id
         )
+        self._pieces = TokenPieces(tokenizer, self._template.ends)
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What is done otherwise than the chat template alone would."""
+        return self._template.notes
 
     def render(self, record: Record, index: int = 0) -> Sample:
-        """The sample of a record with its answer.
+        """The sample of a record with its answer; of a conversation that gives several the last one.
 
         Raises:
             TaskError: there is no such task, or the answer is none of its schema's.
-            DataError: instruction and answer alone exceed `max_length`.
-            ModelError: the chat template does not let an answer be told from its prompt.
+            DataError: instruction and answer alone exceed `max_length`, or template or tokenizer refuse the record.
         """
-        return self.render_all([record], first_index=index)[0]
+        return self.render_parts(record, index)[-1]
+
+    def render_parts(self, record: Record, index: int = 0) -> list[Sample]:
+        """The samples of one record, in the order of their answers. Raises as `render`."""
+        return self.render_all([record], first_index=index)
 
     def render_all(
         self,
         records: Sequence[Record],
         *,
         first_index: int = 0,
-        on_unfit: Callable[[int, str], None] | None = None,
+        on_unfit: Refusal | None = None,
+        on_refused: Refusal | None = None,
     ) -> list[Sample]:
         """The samples of many records, tokenized in batches.
 
@@ -107,25 +146,28 @@ class Renderer:
             first_index: row of the first record.
             on_unfit: called with the row and the reason of a record that cannot be rendered, which is then left out.
                 Without it such a record is an error.
+            on_refused: called instead where the reason is another than the record's length.
 
         Raises:
             InputError: see `render`; which of its children depends on the record.
         """
+        refuse = _Refusing(on_unfit, on_refused or on_unfit)
         samples: list[Sample] = []
         for start in range(0, len(records), _BATCH):
-            rows: list[tuple[int, Record, _Text]] = []
+            rows: list[tuple[int, Record, list[_Text]]] = []
             for offset, record in enumerate(records[start : start + _BATCH]):
                 index = first_index + start + offset
                 try:
-                    rows.append((index, record, self._text(record)))
+                    rows.append((index, record, self._texts(record)))
                 except InputError as error:
-                    _refuse(error, index, on_unfit)
-            pieces = self._tokenize([text for _, _, text in rows])
-            for (index, record, text), ids in zip(rows, pieces, strict=True):
+                    refuse(error, index)
+            split = iter(self._pieces.split([text.pieces for _, _, each in rows for text in each]))
+            for index, record, texts in rows:
+                ids = [next(split) for _ in texts]
                 try:
-                    samples.append(self._fit(record, index, text, ids))
+                    samples += self._fit(record, index, texts, ids)
                 except InputError as error:
-                    _refuse(error, index, on_unfit)
+                    refuse(error, index)
         return samples
 
     def prompt_ids(self, record: Record) -> Ids:
@@ -136,7 +178,7 @@ class Renderer:
         task = self.task(record)
         cut, length = record, 0
         for _ in range(8):
-            ids = self._encode([self._prompt(task, cut)])[0]
+            ids = self._pieces.encode([self._prompt(task, cut)])[0]
             length = len(ids)
             if length < self.max_length:
                 return np.array(ids, dtype=np.int32)
@@ -156,51 +198,32 @@ class Renderer:
 
     # Text
 
-    def _text(self, record: Record) -> _Text:
+    def _texts(self, record: Record) -> list[_Text]:
+        """The samples of a record as text, each with an answer that is learnt."""
         task = self.task(record)
         if record.messages is not None and (reason := task.check(record)):
             raise DataError(f"The record is no {task.short} conversation: {reason}.")
         given = task.messages(record)
         turns = self._clean(given)
+        texts: list[_Text] = []
+        first, done = "", ""
         pieces: list[tuple[str, bool]] = []
-        prompt, done = "", ""
         for end, turn in enumerate(turns):
             if turn["role"] != "assistant":
                 continue
-            header = self._template(turns[:end], add_generation_prompt=True)
-            full = self._template(turns[: end + 1])
-            if not (header.startswith(done) and full.startswith(header)):
-                raise ModelError(
-                    "The chat template changes earlier turns when a turn is added, so an answer "
-                    "cannot be told from its prompt.",
-                    where=self.tokenizer.name_or_path,
-                )
-            if prompt:
-                pieces.append((header[len(done) :], False))
+            prompt, answer = self._template.answered(turns[: end + 1])
+            if not pieces or not prompt.startswith(done):
+                texts.append(_Text(first, tuple(pieces)))
+                first, pieces = prompt, []
             else:
-                prompt = header
-            done = header + self._answer_text(full[len(header) :])
-            pieces.append((done[len(header) :], is_learnt(given[end])))
-        return _Text(prompt, tuple(pieces))
-
-    def _answer_text(self, written: str) -> str:
-        """The answer with its end of turn, without what the template writes after it."""
-        return written[: written.rindex(self.end_of_turn) + len(self.end_of_turn)]
+                pieces.append((prompt[len(done) :], False))
+            done = prompt + answer
+            pieces.append((answer, is_learnt(given[end])))
+        texts.append(_Text(first, tuple(pieces)))
+        return [text for text in texts if any(learnt for _, learnt in text.completion)]
 
     def _prompt(self, task: Task, record: Record) -> str:
-        turns = self._clean(task.prompt_messages(record))
-        return self._template(turns, add_generation_prompt=True)
-
-    def _template(self, turns: Sequence[Message], *, add_generation_prompt: bool = False) -> str:
-        try:
-            return self.tokenizer.apply_chat_template(
-                list(turns), tokenize=False, add_generation_prompt=add_generation_prompt
-            )
-        except TemplateError as error:
-            raise DataError(
-                f"The chat template refuses this conversation ({error}): its turns are "
-                f"{', '.join(turn['role'] for turn in turns)}.",
-            ) from None
+        return self._template.prompt(self._clean(task.prompt_messages(record)))
 
     def _clean(self, turns: Sequence[Message]) -> list[Message]:
         return [{"role": turn["role"], "content": self._plain(turn["content"])} for turn in turns]
@@ -208,42 +231,31 @@ class Renderer:
     def _plain(self, text: str) -> str:
         return self._special_pattern.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
 
-    def _find_end_of_turn(self, name: str) -> str:
-        probe = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "#answer#"}]
-        after = self._template(probe).rpartition("#answer#")[2].lstrip()
-        found = [token for token in self._special if after.startswith(token)]
-        if not found:
-            raise ModelError(
-                "The chat template ends an answer with no special token, so a model cannot learn "
-                "where to stop.",
-                where=name,
-                fix="Take a model whose template ends each turn, such as Qwen2.5's <|im_end|>.",
-            )
-        return max(found, key=len)
-
     # Ids
 
-    def _encode(self, texts: list[str]) -> list[list[int]]:
-        if not texts:
-            return []
-        return self.tokenizer(texts, add_special_tokens=False)["input_ids"]
-
-    def _tokenize(self, texts: Sequence[_Text]) -> list[list[list[int]]]:
-        """The ids of each text's pieces: the prompt, then the completion's."""
-        flat = [part for text in texts for part in (text.prompt, *(p for p, _ in text.completion))]
-        ids = iter(self._encode(flat))
-        return [[next(ids) for _ in range(1 + len(text.completion))] for text in texts]
-
-    def _fit(self, record: Record, index: int, text: _Text, ids: list[list[int]]) -> Sample:
-        task, cut = self.task(record), record
+    def _fit(
+        self, record: Record, index: int, texts: list[_Text], ids: Sequence[Pieces | None]
+    ) -> list[Sample]:
+        task, cut, tokens = self.task(record), record, 0
         for _ in range(8):  # tokens merge across a cut, so the first guess may leave a few too many
-            excess = sum(map(len, ids)) - self.max_length
-            if excess <= 0:
-                return _sample(record, index, text, ids, truncated=cut is not record)
-            cut = self._shorten(task, cut, excess)
-            text = self._text(cut)
-            ids = self._tokenize([text])[0]
-        raise self._too_long(sum(map(len, ids)))
+            split = [self._checked(text, each) for text, each in zip(texts, ids, strict=True)]
+            tokens = max(sum(map(len, each)) for each in split)
+            if tokens <= self.max_length:
+                short = cut is not record
+                pairs = zip(texts, split, strict=True)
+                return [_sample(record, index, text, each, truncated=short) for text, each in pairs]
+            cut = self._shorten(task, cut, tokens - self.max_length)
+            texts = self._texts(cut)
+            ids = self._pieces.split([text.pieces for text in texts])
+        raise self._too_long(tokens)
+
+    def _checked(self, text: _Text, ids: Pieces | None) -> Pieces:
+        if ids is None:
+            raise Refused("The tokenizer has tokens across the border of prompt and answer.")
+        for (piece, learnt), each in zip(text.completion, ids[1:], strict=True):
+            if learnt and (reason := self._pieces.spoilt(each, piece)):
+                raise Refused(f"{reason}.")
+        return ids
 
     def _shorten(self, task: Task, record: Record, excess: int) -> Record:
         """The record with some `excess` tokens less of learner's text."""
@@ -262,8 +274,8 @@ class Renderer:
             raise self._too_long(self.max_length + excess)
         return task.with_learner_text(record, part)
 
-    def _too_long(self, tokens: int) -> DataError:
-        return DataError(
+    def _too_long(self, tokens: int) -> TooLong:
+        return TooLong(
             f"Without the learner's text the sample still has more than {self.max_length} tokens "
             f"(about {tokens}).",
             fix="Raise data.max_length.",
@@ -296,7 +308,15 @@ def _sample(
     )
 
 
-def _refuse(error: InputError, index: int, on_unfit: Callable[[int, str], None] | None) -> None:
-    if on_unfit is None:
-        raise error
-    on_unfit(index, error.what)
+@dataclass(frozen=True, slots=True)
+class _Refusing:
+    """Who is told of records that are left out; None: they are errors."""
+
+    too_long: Refusal | None
+    other: Refusal | None
+
+    def __call__(self, error: InputError, index: int) -> None:
+        tell = self.too_long if isinstance(error, TooLong) else self.other
+        if tell is None:
+            raise error
+        tell(index, error.what)

@@ -17,7 +17,7 @@ from lexitrain.models import (
     load_tokenizer,
 )
 from lexitrain.records import TRAIN, VALIDATION, file_name, split_file
-from lexitrain.runs import Checkpoint, Checkpoints, read_checkpoint, step_of
+from lexitrain.runs import Checkpoint, Checkpoints, first_day, read_checkpoint, step_of
 from lexitrain.samples import load_samples, unlearnt_bytes
 from lexitrain.step import TrainingStep, build_optimizer, keep_freed_memory
 from lexitrain.tasks import registry
@@ -37,6 +37,8 @@ from lexitrain.training.run_plan import RunPlan, plan_run
 from lexitrain.training.step_work import StepSource
 
 if TYPE_CHECKING:
+    from datetime import date
+
     import torch
 
     from lexitrain.recipe import Recipe
@@ -59,6 +61,7 @@ class Call:
         observer: is told what happens.
         processes: those that train together.
         accept: go on with another recipe or other data than the run was started with.
+        day: the date that a chat template writes in runs that have none yet.
     """
 
     data_dir: Path
@@ -67,6 +70,7 @@ class Call:
     observer: Observer
     processes: Processes
     accept: bool
+    day: date
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,8 @@ def build_run(recipe: Recipe, run: Run, call: Call, marker: CrashMarker) -> Buil
     processes, observer = call.processes, call.observer
     settle_base(run, recipe, observer, accept=call.accept, write=processes.first)
     observer.stage("reading the data")
-    tokenizer: Any = load_tokenizer(recipe.model.base, recipe.model.revision)
+    day = first_day([run]) or call.day  # the run may have been brought back from its mirror
+    tokenizer: Any = load_tokenizer(recipe.model.base, recipe.model.revision, day=day)
     tasks = registry(call.task_sources, recipe.data.system)
     samples = load_samples(run, call.data_dir, recipe, tasks, tokenizer)
     settle_data(
@@ -253,7 +258,7 @@ def _write_first_files(
         run.write_plan(plan.document)
         log.write("planned", **plan.summary())
         shown = characters_learnt_as_bytes(recipe.model.base)
-        for warning in unlearnt_bytes(tokenizer, samples.train, shown):
+        for warning in (*samples.notes, *unlearnt_bytes(tokenizer, samples.train, shown)):
             log.write("warning", **warning._asdict())
 
 

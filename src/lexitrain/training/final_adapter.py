@@ -182,7 +182,8 @@ def model_card(recipe: Recipe, data: DataSummary, facts: CardFacts) -> str:
             *_data_rows(data, facts.samples_per_epoch),
             "",
             "The learner's text was shortened to fit in "
-            f"{data.truncated.get('train', 0)} training samples; {data.skipped.get('train', 0)} records did not fit.",
+            f"{data.truncated.get('train', 0)} training samples; {data.skipped.get('train', 0)} records were left out "
+            "(too long, or refused by the chat template).",
             "",
             "## Use",
             "",

@@ -11,12 +11,12 @@ from __future__ import annotations
 import math
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from lexitrain.errors import RunError, Stopped
-from lexitrain.runs import ReadOnlyRun, Run, storage_errors
+from lexitrain.runs import ReadOnlyRun, Run, first_day, storage_errors
 from lexitrain.samples import file_facts, require_known_tasks
 from lexitrain.step import joined_processes, release_memory
 from lexitrain.storage import remove_folder, user_path
@@ -96,7 +96,9 @@ def train(
         asked = _Asked(recipe, given, mirror, fresh, accept_changes)
         with storage_errors(run):
             settled, data, sources = processes.from_first(lambda: _settle(run, asked, talking))
-            call = Call(data, sources, limits, talking, processes, accept_changes)
+            places = runs_at_hand(run, settled.checkpoints.mirror_folder)
+            day = processes.from_first(lambda: first_day(places) or date.today())
+            call = Call(data, sources, limits, talking, processes, accept_changes, day)
             work = _train_each_task if settled.data.adapters == "per_task" else _train_one
             return replace(work(settled, run, call), first=processes.first)
 
@@ -278,6 +280,7 @@ def _announce(built: BuiltRun, interrupt: Interrupt) -> None:
         trainable_parameters=sum(each.numel() for each in training.step.parameters),
         data=built.data.folder,
         skipped=built.data.skipped,
+        **({"refused": built.data.refused} if built.data.refused else {}),
     )
     finite_or_told(training, before)
 

@@ -1,0 +1,150 @@
+"""Texts whose pieces are told apart in their tokens: the prompt, then answers and what stands between them.
+
+The rule: a border between two pieces is always a border between two tokens, and the prompt's tokens are those that it
+has alone, so that the prompt of inference is the beginning of the training sample.
+
+Where tokens of pieces, put side by side, read as the whole text (byte-level BPE), pieces are tokenized apart. Kinds
+that write a marker before a text (SentencePiece, a prefix space) would put it into the middle: there the whole text is
+tokenized once and split by the characters that its tokens stand for. A token that straddles a border is divided: what
+comes after is then tokenized behind a line break, which keeps the marker away, and read back to prove it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+from typing import Any
+
+from lexitrain.errors import ModelError
+
+Pieces = list[list[int]]
+
+_TRIED = (
+    '{"corrected":"She goes, doesn\'t she? He said: \\"No.\\"","errors":[]}',
+    "Well, I don't know.\n\nShe  goes (to New York) at 5.30!",
+)
+"""Answers as models have to write them: capitals, punctuation, quotes, double spaces, line breaks."""
+_KEEPS_TEXT = {None, "NFC"}
+_ANCHOR = "\n"
+
+
+class TokenPieces:
+    """Splits texts into the tokens of their pieces.
+
+    Args:
+        tokenizer: a fast tokenizer of transformers.
+        ends: text of the token, or tokens, that end a turn.
+
+    Raises:
+        ModelError: the tokenizer is none, or does not give texts back as they were written.
+    """
+
+    def __init__(self, tokenizer: Any, ends: str) -> None:
+        backend = getattr(tokenizer, "backend_tokenizer", None)
+        name = str(tokenizer.name_or_path or type(tokenizer).__name__)
+        if backend is None:
+            raise ModelError(
+                "The base has a slow tokenizer alone, which does not tell what its tokens stand for.",
+                where=name,
+                fix="Take a base with a tokenizer.json, or save its fast tokenizer into its folder.",
+            )
+        self._tokenizer = tokenizer
+        normalizer = None if backend.normalizer is None else type(backend.normalizer).__name__
+        unknown = getattr(backend.model, "unk_token", None)
+        self._unknown = None if unknown is None else backend.token_to_id(unknown)
+        self._ends = ends
+        self._apart = self._joins()
+        self._faithful = self._apart and normalizer in _KEEPS_TEXT and self._unknown is None
+        for text in _TRIED:
+            pieces = self.split([(f"{ends}\nuser: Hi\n", text + ends)])[0]
+            read = "nothing" if pieces is None else self._read(pieces[1])
+            if read != text:
+                raise ModelError(
+                    f"The tokenizer does not give back what was written: {text!r} is read as {read!r}, so no answer "
+                    "can be learnt as it stands.",
+                    where=name,
+                    fix="Take a base whose tokenizer keeps capitals, spaces and punctuation.",
+                )
+
+    def encode(self, texts: Sequence[str]) -> Pieces:
+        """Ids of whole texts, without added special tokens: the template writes those that are to be there."""
+        if not texts:
+            return []
+        return self._tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+
+    def split(self, texts: Sequence[Sequence[str]]) -> list[Pieces | None]:
+        """The ids of each text's pieces; None for a text whose tokens cannot be divided."""
+        flat = iter(
+            self.encode([piece for text in texts for piece in text[: None if self._apart else 1]])
+        )
+        if self._apart:
+            return [[next(flat) for _ in text] for text in texts]
+        whole = [(ids, offsets) for ids, offsets in self._with_offsets(["".join(t) for t in texts])]
+        return [
+            _by_offsets(text, alone, *both) or self._divided(text, alone, both[0])
+            for text, alone, both in zip(texts, flat, whole, strict=True)
+        ]
+
+    def spoilt(self, ids: Sequence[int], text: str) -> str | None:
+        """Why a model that says exactly these tokens does not say this answer, or None."""
+        if self._faithful:
+            return None
+        if self._unknown is not None and self._unknown in ids:
+            return "The answer has characters that the tokenizer does not know"
+        if self._read(ids) != text.removesuffix(self._ends).strip():
+            return "The tokenizer does not give back the answer as it was written"
+        return None
+
+    def _read(self, ids: Sequence[int]) -> str:
+        return self._decode(ids).removesuffix(self._ends).strip()
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        return str(self._tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
+
+    def _joins(self) -> bool:
+        """Whether tokens of two texts, side by side, always read as the texts side by side."""
+        pairs = (
+            ("assistant\n", "Yes"),
+            ("a", "b"),
+            ("x:", ' {"a"'),
+            (self._ends, "\n{"),
+            (self._ends, "It"),
+        )
+        return all(
+            self._decode([*first, *second]) == a + b
+            for a, b in pairs
+            for first, second in [self.encode([a, b])]
+        )
+
+    def _with_offsets(self, texts: list[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:
+        if not texts:
+            return []
+        found = self._tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
+        return list(zip(found["input_ids"], found["offset_mapping"], strict=True))
+
+    def _divided(self, text: Sequence[str], alone: list[int], whole: list[int]) -> Pieces | None:
+        anchor = self.encode([_ANCHOR])[0]
+        behind = self.encode([_ANCHOR + piece for piece in text[1:]])
+        if any(ids[: len(anchor)] != anchor for ids in behind):
+            return None
+        pieces = [alone, *(ids[len(anchor) :] for ids in behind)]
+        same = self._decode([each for ids in pieces for each in ids]) == self._decode(whole)
+        return pieces if same and all(pieces) else None
+
+
+def _by_offsets(
+    text: Sequence[str], alone: list[int], ids: list[int], offsets: list[tuple[int, int]]
+) -> Pieces | None:
+    """The whole text's ids, cut where its pieces meet; None where a token straddles, or the prompt has others alone."""
+    starts = [start for start, _ in offsets]
+    cuts = [0]
+    for border in list(accumulate(map(len, text)))[:-1]:
+        cut = bisect_left(starts, border)
+        if cut and offsets[cut - 1][1] > border:
+            return None
+        cuts.append(cut)
+    if ids[: cuts[1] if len(cuts) > 1 else len(ids)] != alone:
+        return None
+    pieces = [ids[start:end] for start, end in pairwise([*cuts, len(ids)])]
+    return pieces if all(pieces) else None
