@@ -126,8 +126,12 @@ class Run:
         raise RunError("This is not a data summary.", where=self.data_file)
 
     def write_data(self, data: DataSummary) -> None:
-        """Write data.json."""
-        write_json(self.data_file, asdict(data))
+        """Write data.json; what is only sometimes there is left out where it is empty."""
+        content = asdict(data)
+        for name in ("refused", "template_date"):
+            if not content[name]:
+                del content[name]
+        write_json(self.data_file, content)
 
     def read_plan(self) -> dict[str, Any]:
         """What was predicted for this run."""

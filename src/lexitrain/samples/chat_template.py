@@ -32,6 +32,8 @@ _SWITCHES = ("enable_thinking", "thinking")
 """Names that templates give to their switch between answers with and without a thought."""
 _BY_CHANCE = re.compile(r"\|\s*random\b|\blipsum\s*\(")
 _LONGEST_REASON = 200
+_CLOSED = re.compile(r"(</[^<>]+>|<[^<>|]+\|>)\s*$")
+"""The end of a thought that is closed again."""
 _AGREE, _MORE, _OTHERWISE, _OPENED = range(4)
 """How the generation prompt and a written answer's turn begin: alike; the turn with more; otherwise; the generation
 prompt with more."""
@@ -284,7 +286,7 @@ class ChatTemplate:
             more = before[len(header) :]
             return (_MORE if more.strip() else _AGREE), more
         more = header[len(before) :]
-        if header.startswith(before) and more.strip():
+        if header.startswith(before) and more.strip() and not _CLOSED.search(more):
             return _OPENED, more
         return _OTHERWISE, ""
 

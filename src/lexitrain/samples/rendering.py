@@ -6,8 +6,9 @@ prompt at inference is the prompt in training token for token. The end of turn i
 never stops.
 
 A conversation is one sample where the template only adds to what it wrote. Where it writes earlier turns otherwise once
-others follow (it strips their thoughts, or ends only the last one), each answer is learnt behind what the template
-writes before it: the record gives several samples, which the layout `tree` computes once as far as they are alike.
+others follow (it strips their thoughts, or ends only the last one), or where its tokens are then others, each answer is
+learnt behind what inference has before it: the record gives several samples, which the layout `tree` computes once as
+far as they are alike.
 
 A sample longer than `max_length` has its learner's text shortened, never its instruction or its answer. Special tokens
 that stand in a text are broken up, so that no text can end a turn. Cost: some 0.15 ms a sample, mostly the template.
@@ -18,6 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,7 +56,28 @@ class _Text:
 
     @property
     def pieces(self) -> list[str]:
+        """Prompt, answer, what stands between, answer, and so on."""
         return [self.prompt, *(piece for piece, _ in self.completion)]
+
+    @property
+    def later_answers(self) -> list[int]:
+        """Places in `pieces` of the learnt answers behind the first answer."""
+        return [at for at in range(3, len(self.completion) + 1, 2) if self.completion[at - 1][1]]
+
+    def cut(self, at: int) -> list[_Text]:
+        """Two samples, the second one beginning with the prompt of the answer `pieces[at]`; none that learns nothing."""
+        head = _Text(self.prompt, self.completion[: at - 2])
+        tail = _Text("".join(self.pieces[:at]), self.completion[at - 1 :])
+        return [text for text in (head, tail) if text.learns]
+
+    @property
+    def learns(self) -> bool:
+        """Whether any of it is supervised."""
+        return any(learnt for _, learnt in self.completion)
+
+
+_Split = tuple[_Text, "Pieces | None"]
+"""A sample's text and the ids of its pieces; None where the tokenizer does not let them be told apart."""
 
 
 class Renderer:
@@ -161,11 +184,11 @@ class Renderer:
                     rows.append((index, record, self._texts(record)))
                 except InputError as error:
                     refuse(error, index)
-            split = iter(self._pieces.split([text.pieces for _, _, each in rows for text in each]))
+            split = iter(self._split([text for _, _, texts in rows for text in texts]))
             for index, record, texts in rows:
-                ids = [next(split) for _ in texts]
+                parts = [part for _ in texts for part in next(split)]
                 try:
-                    samples += self._fit(record, index, texts, ids)
+                    samples += self._fit(record, index, parts)
                 except InputError as error:
                     refuse(error, index)
         return samples
@@ -220,7 +243,7 @@ class Renderer:
             done = prompt + answer
             pieces.append((answer, is_learnt(given[end])))
         texts.append(_Text(first, tuple(pieces)))
-        return [text for text in texts if any(learnt for _, learnt in text.completion)]
+        return [text for text in texts if text.learns]
 
     def _prompt(self, task: Task, record: Record) -> str:
         return self._template.prompt(self._clean(task.prompt_messages(record)))
@@ -233,20 +256,33 @@ class Renderer:
 
     # Ids
 
-    def _fit(
-        self, record: Record, index: int, texts: list[_Text], ids: Sequence[Pieces | None]
-    ) -> list[Sample]:
+    def _split(self, texts: Sequence[_Text]) -> list[list[_Split]]:
+        """Each text with its pieces' ids; in two or more where a later prompt alone would have other ids than in it."""
+        found = self._pieces.split([text.pieces for text in texts])
+        later = [(number, at) for number, text in enumerate(texts) for at in text.later_answers]
+        prompts = self._pieces.encode(["".join(texts[n].pieces[:at]) for n, at in later])
+        cuts: dict[int, int] = {}
+        for (number, at), alone in zip(later, prompts, strict=True):
+            ids = found[number]
+            if number in cuts or (ids is not None and list(chain(*ids[:at])) == alone):
+                continue
+            cuts[number] = at
+        parts: list[list[_Split]] = []
+        for number, (text, ids) in enumerate(zip(texts, found, strict=True)):
+            again = self._split(text.cut(cuts[number])) if number in cuts else [[(text, ids)]]
+            parts.append(list(chain(*again)))
+        return parts
+
+    def _fit(self, record: Record, index: int, parts: Sequence[_Split]) -> list[Sample]:
         task, cut, tokens = self.task(record), record, 0
         for _ in range(8):  # tokens merge across a cut, so the first guess may leave a few too many
-            split = [self._checked(text, each) for text, each in zip(texts, ids, strict=True)]
-            tokens = max(sum(map(len, each)) for each in split)
+            split = [(text, self._checked(text, ids)) for text, ids in parts]
+            tokens = max(sum(map(len, ids)) for _, ids in split)
             if tokens <= self.max_length:
                 short = cut is not record
-                pairs = zip(texts, split, strict=True)
-                return [_sample(record, index, text, each, truncated=short) for text, each in pairs]
+                return [_sample(record, index, text, ids, truncated=short) for text, ids in split]
             cut = self._shorten(task, cut, tokens - self.max_length)
-            texts = self._texts(cut)
-            ids = self._pieces.split([text.pieces for text in texts])
+            parts = list(chain(*self._split(self._texts(cut))))
         raise self._too_long(tokens)
 
     def _checked(self, text: _Text, ids: Pieces | None) -> Pieces:
