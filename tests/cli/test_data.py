@@ -260,3 +260,27 @@ def test_lengths_take_a_task_of_ones_own(
     capsys.readouterr()
     assert run([*command, "--custom-task", str(task)]) == 0
     assert json.loads(capsys.readouterr().out)["tasks"]["all"]["samples"] == 3
+
+
+def test_keys_of_an_output_that_are_not_taught_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = tmp_path / "raw.jsonl"
+    outputs = [
+        {"corrected": "a b c", "errors": [{"type": "x", "span": "y", "offset": 3}], "note": "n"},
+        json.dumps({"corrected": "d e f", "note": {"deep": 1}}),
+        {"corrected": "g h i", "errors": []},
+        "plain text",
+    ]
+    rows = [
+        {"task": "grammar", "input": f"sentence {n}", "output": each}
+        for n, each in enumerate(outputs)
+    ]
+    raw.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert prepare(str(raw), "--out", str(tmp_path / "out"), "--json") == 0
+    assert json.loads(capsys.readouterr().out)["unlearnt"] == {
+        "grammar": {"note": 2, "errors[].offset": 1}
+    }
+    assert prepare(str(raw), "--out", str(tmp_path / "shown")) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "grammar records these keys are not taught: `note` in 2, `errors[].offset` in 1" in shown

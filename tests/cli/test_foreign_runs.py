@@ -86,6 +86,8 @@ def test_a_task_of_the_run_is_refused_without_trust_and_known_with_it(
     assert "is not built in" in shown
     assert "--trust-tasks" in shown
     assert "--custom-task" in shown
+    assert lexitrain(["predict", str(run.path), "cat", "--task", "gramar"]) == 2
+    assert "Did you mean grammar?" in capsys.readouterr().err
     assert not trace.exists()
     assert lexitrain([*ask, "--trust-tasks", "--json"]) in {
         0,

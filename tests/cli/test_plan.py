@@ -81,6 +81,21 @@ def test_a_limit_that_cannot_be_met_is_exit_code_3(capsys: pytest.CaptureFixture
     assert run([*NANO, "--memory", "8"]) == 0
 
 
+@pytest.mark.parametrize(
+    "both",
+    [
+        ("--data=x.jsonl", "--samples=9"),
+        ("--within=1h", "--versus=slow"),
+        ("--within=1h", "--plot=x.png"),
+    ],
+)
+def test_an_option_that_would_be_passed_over_is_refused(
+    both: tuple[str, str], capsys: pytest.CaptureFixture[str]
+):
+    assert run(["plan", "--recipe", "demo", *both]) == 2
+    assert "not both" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("hours", ["soon", "-1", "0"])
 def test_hours_must_be_hours(hours: str, capsys: pytest.CaptureFixture[str]):
     assert run([*NANO, f"--within={hours}"]) == 2

@@ -65,6 +65,18 @@ def test_an_invalid_answer_is_printed_and_called_so(
     captured = capsys.readouterr()
     assert captured.out.count("\n") == 1
     assert "not a valid answer: no JSON" in captured.err
+    # Free text is what a model trained on conversations answers: how such a one is asked is said.
+    assert "--messages FILE or --system TEXT" in captured.err
+
+
+def test_no_text_on_standard_input_is_said(
+    base: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
+    assert lexitrain(["predict", str(base), "--task", "vocabulary"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "standard input holds no text" in captured.err
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,7 @@ def test_a_checkpoint_of_a_run_knows_its_run(base: Path, tmp_path: Path):
     subject = locate_model(run.checkpoints / "best-000005")
     assert subject.run is not None
     assert subject.max_length == 256
+    assert subject.unfinished == ()  # it is what was asked for, and stands for nothing else
 
 
 def test_a_name_is_a_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

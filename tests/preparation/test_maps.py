@@ -126,6 +126,19 @@ def test_a_column_that_is_nowhere_is_an_error_that_names_those_there_are(tmp_pat
     assert "learner_text, corrected_text, cefr, band, essay" in text
     assert "perhaps corrected_text for corected_text" in text
     assert not (tmp_path / "out").exists()
+    with pytest.raises(
+        DataError, match="perhaps grammar for gramar"
+    ):  # a task was meant, not a column
+        prepare([source], tmp_path / "out", maps=["input=learner_text,output=corrected_text,task=gramar"])  # fmt: skip
+
+
+def test_rows_of_which_nobody_names_the_task_have_one_reason(tmp_path: Path) -> None:
+    rows = sheet(10)
+    rows[3]["corrected_text"] = ""  # an empty cell makes no other reason of it
+    source = write_csv(tmp_path / "x.csv", rows)
+    with pytest.raises(DataError, match="10 of 10 records are bad") as caught:
+        prepare([source], tmp_path / "out", maps=["input=learner_text,output=corrected_text"])
+    assert str(caught.value).count("no task (name it in the record, in --map task=NAME") == 1
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,19 @@ def test_too_many_bad_records_write_nothing(tmp_path: Path) -> None:
     assert prepare([source], tmp_path / "out", max_bad=0.03)["records"]["bad"] == 3
 
 
+def test_a_reason_that_holds_for_many_records_is_told_once_and_whole(tmp_path: Path) -> None:
+    rows = [{"learner": f"Text {n}", "corrected": "b"} for n in range(50)]
+    rows += [{"task": "haiku", "input": "a", "output": "b"}]
+    source = write(tmp_path / "raw.jsonl", rows)
+    with pytest.raises(DataError, match="51 of 51 records are bad") as failed:
+        prepare([source], tmp_path / "out")
+    told = str(failed.value)
+    assert told.count("none of its keys is a known one (it has `learner`, `corrected`)") == 1
+    assert f"must be a header that names its columns so (also {source}:2, {source}:3)" in told
+    assert "unknown task 'haiku' (known: dialogue" in told
+    assert "one of your own: --custom-task FILE.py" in told
+
+
 def test_a_task_that_is_not_known_is_reported_before_any_work(tmp_path: Path) -> None:
     source = write(tmp_path / "raw.jsonl", [grammar("a")])
     with pytest.raises(TaskError, match="Did you mean grammar") as caught:

@@ -134,7 +134,7 @@ def observe(
             "save",
             lambda *_: seen.update({"writing thread": threading.current_thread().name}),
         )
-        spy(step_module, "use_attention", lambda _, kind: seen.update(attention=kind))
+        spy(step_module, "hidden_states", lambda *args: seen.update(attention=args[1]))
         spy(loop_module, "Prefetch", lambda *args: seen.update(workers=args[3]))
         recipe = load_recipe("demo", recipe_overrides)
         data = write_data(folder / "data")

@@ -8,7 +8,7 @@ from lexitrain.recipe.yaml_file import load_recipe
 from lexitrain.samples.fingerprint import base_fingerprint, samples_key, tokenizer_fingerprint
 from lexitrain.tasks import registry
 from tests.samples.test_loading import CUSTOM_TASK
-from tests.tiny import tiny_tokenizer
+from tests.tiny import CHAT_TEMPLATE, tiny_tokenizer
 
 
 def key(*settings: str, records: str = "a", tokenizer: str | None = None) -> str:
@@ -27,7 +27,7 @@ def test_each_thing_that_samples_are_made_from_has_a_part_in_it(tmp_path: Path):
         key("data.tasks=[grammar]"),
         key("model.base=Qwen/Qwen2.5-0.5B-Instruct"),
         key("model.base=Qwen/Qwen2.5-0.5B-Instruct", "model.revision=v1"),
-        key(tokenizer=tokenizer_fingerprint(tiny_tokenizer())),
+        key(tokenizer=tokenizer_fingerprint(tiny_tokenizer(), CHAT_TEMPLATE, "")),
         key(f"data.custom_tasks=[{task}]"),
     ]
     assert len(set(keys)) == len(keys)

@@ -105,31 +105,16 @@ def test_a_dialogue_may_begin_with_the_tutor():
     assert decode(sample.completion_ids[sample.supervised]) == "Welcome<|im_end|>Go<|im_end|>"
 
 
-def strict_tokenizer() -> Any:
-    """One whose template refuses conversations that speak of cats, and only these."""
+def test_a_template_that_refuses_a_conversation_says_so():
     tokenizer = copy(tiny_tokenizer())
     tokenizer.chat_template = (
-        "{%- for m in messages %}{%- if 'cat' in m['content'] %}"
-        "{{ raise_exception('no cats here') }}{%- endif %}{%- endfor %}"
-    ) + CHAT_TEMPLATE
-    return tokenizer
-
-
-def test_a_template_that_refuses_a_conversation_says_so():
-    strict = Renderer(strict_tokenizer(), TASKS, 512)
-    with pytest.raises(DataError, match=r"refuses this conversation \(no cats here\)"):
-        strict.render(grammar(TEXT))
-    too_long: list[int] = []
-    refused: list[tuple[int, str]] = []
-    samples = strict.render_all(
-        [grammar("She go."), grammar(TEXT), grammar("He go.", "word " * 600)],
-        on_unfit=lambda row, _: too_long.append(row),
-        on_refused=lambda row, reason: refused.append((row, reason)),
+        "{% if messages[1:] and 'cat' in messages[1].content %}{{ raise_exception('no cats') }}{% endif %}"
+        + CHAT_TEMPLATE
     )
-    assert [sample.index for sample in samples] == [0]
-    assert too_long == [2]
-    assert [row for row, _ in refused] == [1]
-    assert "no cats here" in refused[0][1]
+    strict = Renderer(tokenizer, TASKS, 512)
+    strict.render(grammar("He go."))
+    with pytest.raises(DataError, match=r"refuses this conversation \(no cats\)"):
+        strict.render(grammar(TEXT))
 
 
 def test_only_the_learners_text_is_shortened():
@@ -215,8 +200,8 @@ class Tokenizer:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"pad_token_id": 402, "pad_token": "<|im_end|>"}, "must be a token of its own"),
-        ({"pad_token_id": None, "pad_token": None}, "must be a token of its own"),
+        ({"pad_token_id": 402, "pad_token": "<|im_end|>"}, "must not be the one that ends a turn"),
+        ({"pad_token_id": None, "pad_token": None}, "must not be the one that ends a turn"),
         ({"chat_template": None}, "no chat template"),
     ],
 )

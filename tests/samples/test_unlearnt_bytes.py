@@ -68,7 +68,7 @@ def test_curly_quotes_in_vietnamese_are_told_for_nano_and_named():
     assert found[0].what.startswith("explanation: ")
     assert "“" in found[0].what
     assert "”" in found[0].what
-    assert "plain quotes" in found[0].fix
+    assert "in characters that it knows" in found[0].fix
     ordinary = '"go" là đúng, không viết "goes". Hãy dùng đúng dạng của động từ: đi học - mỗi ngày.'
     assert unlearnt_bytes(nano, samples_of(nano, [ordinary])) == []
     curly = ordinary.replace('"', "”").replace("-", "–")

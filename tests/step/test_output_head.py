@@ -56,11 +56,3 @@ def test_a_trainable_head_is_refused():
     optimizer = build_optimizer(model.parameters(), OptimizerSection(name="adamw"))
     with pytest.raises(InputError, match="output head is trainable"):
         TrainingStep(model, optimizer, StepSection(), max_length=64, pad_id=1, clip=1.0)
-
-
-def test_a_head_that_scales_its_logits_is_refused():
-    model = attach_adapter(tiny_model(), LoraSection(rank=2, alpha=4), seed=0)
-    model.get_base_model().config.final_logit_softcapping = 30.0
-    optimizer = build_optimizer(model.parameters(), OptimizerSection(name="adamw"))
-    with pytest.raises(InputError, match="not a plain matrix"):
-        TrainingStep(model, optimizer, StepSection(), max_length=64, pad_id=1, clip=1.0)

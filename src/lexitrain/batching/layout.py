@@ -42,6 +42,7 @@ def lay_out(
     cost: CutCost | None = None,
     bucket: int = 1,
     blocks: bool = False,
+    window: int | None = None,
 ) -> list[MicroBatch]:
     """Lay a step's samples out as micro-batches whose summed losses are the step's loss.
 
@@ -58,6 +59,7 @@ def lay_out(
         cost: what a cut costs; that of Qwen2.5-0.5B by default.
         bucket: lengths of `tree` and `packed` are padded to a multiple of it, so that a compiler sees few shapes.
         blocks: whether attention goes by blocks, which makes long cuts cheap. `padded` has none.
+        window: tokens that a query of the base's windowed layers sees; None where it has no such layers.
 
     Raises:
         RecipeError: `tree` with `all_tokens`, or a sample longer than `max_length` in `padded`.
@@ -78,6 +80,7 @@ def lay_out(
             pad_id=pad_id,
             token_budget=token_budget,
             micro_batch=micro_batch,
+            window=window,
         )
     order, shared = _in_a_row(samples, layout)
     lengths = np.array([len(samples[i]) for i in order], dtype=np.int64)
@@ -94,6 +97,7 @@ def lay_out(
             pad_id=pad_id,
             bucket=bucket,
             blocks=blocks,
+            window=window,
         )
         for start, end in zip([0, *ends[:-1]], ends, strict=True)
     ]

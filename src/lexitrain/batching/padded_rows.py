@@ -23,6 +23,7 @@ def padded_batches(
     pad_id: int,
     token_budget: int | None,
     micro_batch: int | None,
+    window: int | None,
 ) -> list[MicroBatch]:
     """Rows of `max_length`, one a sample, as many a micro-batch as `micro_batch` or the token budget says.
 
@@ -43,13 +44,25 @@ def padded_batches(
     if rows is None:
         rows = len(samples) if token_budget is None else max(1, token_budget // max_length)
     return [
-        _rows(samples, range(start, min(start + rows, len(samples))), loss, max_length, pad_id)
+        _rows(
+            samples,
+            range(start, min(start + rows, len(samples))),
+            loss,
+            max_length,
+            pad_id,
+            window if window is not None and longest > window else None,
+        )
         for start in range(0, len(samples), rows)
     ]
 
 
 def _rows(
-    samples: Sequence[Sample], indices: range, loss: LossName, max_length: int, pad_id: int
+    samples: Sequence[Sample],
+    indices: range,
+    loss: LossName,
+    max_length: int,
+    pad_id: int,
+    window: int | None,
 ) -> MicroBatch:
     shape = (len(indices), max_length)
     tokens = np.full(shape, pad_id, dtype=np.int64)
@@ -74,4 +87,5 @@ def _rows(
         predict=predict,
         labels=labels.ravel()[predict],
         sample=predict // max_length + indices.start,
+        window=window,
     )

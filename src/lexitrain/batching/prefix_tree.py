@@ -19,7 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexitrain.batching.micro_batch import MicroBatch
-from lexitrain.batching.query_blocks import Integers, Span, cheapest_blocks
+from lexitrain.batching.query_blocks import (
+    Integers,
+    Span,
+    cheapest_blocks,
+    within_window,
+)
 from lexitrain.batching.scored_tokens import LossName, scored_depths
 
 if TYPE_CHECKING:
@@ -60,6 +65,7 @@ def tree_row(
     pad_id: int,
     bucket: int,
     blocks: bool,
+    window: int | None,
 ) -> MicroBatch:
     """One row: each sample's tokens beyond what it shares with the one before it in the cut.
 
@@ -71,6 +77,7 @@ def tree_row(
         pad_id: token put on padding.
         bucket: the row is padded to a multiple of it.
         blocks: whether attention goes by blocks.
+        window: of the base's windowed layers, tokens; None where it has none.
     """
     chunks: list[Integers] = []
     positions: list[Integers] = []
@@ -102,15 +109,19 @@ def tree_row(
     if padding:
         spans.append(Span(total, length, path[:0]))
     trunk, found = cheapest_blocks(spans) if blocks else (0, ())
+    depths = np.concatenate([*positions, np.zeros(padding, dtype=np.int64)])
+    beyond = window is not None and int(depths.max()) >= window
     return MicroBatch(
         tokens=np.concatenate([*chunks, np.full(padding, pad_id, dtype=np.int64)])[None],
-        positions=np.concatenate([*positions, np.zeros(padding, dtype=np.int64)])[None],
+        positions=depths[None],
         reach=reach[None],
         predict=np.concatenate(predict),
         labels=np.concatenate(labels),
         sample=np.concatenate(owner),
         blocks=found,
         trunk=trunk,
+        window=window if beyond else None,
+        window_blocks=within_window(found, trunk, depths, window) if beyond and window else (),
     )
 
 

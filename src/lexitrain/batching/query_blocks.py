@@ -94,6 +94,28 @@ def cheapest_blocks(spans: Sequence[Span]) -> tuple[int, tuple[Block, ...]]:
     return 0, blocks
 
 
+def within_window(
+    blocks: Sequence[Block], trunk: int, depths: Integers, window: int
+) -> tuple[Block, ...]:
+    """The same blocks for layers in which a query sees only the nearest `window` tokens of its path, itself among them.
+
+    Args:
+        blocks: of the row.
+        trunk: columns that are left out of the blocks after them; here they are put back, as far as they are seen.
+        depths: [L] of the row's columns, along their paths.
+        window: of the layers.
+    """
+    found: list[Block] = []
+    for block in blocks:
+        columns = block.columns
+        if block.start >= trunk:
+            columns = np.concatenate([np.arange(trunk, dtype=np.int64), columns])
+        # Whoever is deepest in reach of the block's first queries is in reach of none that lies deeper.
+        nearest = int(depths[block.start : block.end].min()) - window
+        found.append(Block(block.start, block.end, columns[depths[columns] > nearest]))
+    return tuple(found)
+
+
 def _cheapest(spans: Sequence[Span]) -> tuple[float, tuple[Block, ...]]:
     """The cost and the blocks: runs of short samples, or parts of a long one, with the least total cost.
 

@@ -36,6 +36,7 @@ class StepLayout:
         cost: of a cut.
         bucket: row lengths are padded to a multiple of it.
         blocks: whether attention goes by blocks.
+        window: of the base's windowed layers, tokens.
     """
 
     layout: LayoutName
@@ -47,27 +48,30 @@ class StepLayout:
     cost: CutCost
     bucket: int
     blocks: bool
+    window: int | None
 
     @classmethod
     def of_recipe(
         cls,
         step: StepSection,
-        shape: DecoderShape,
+        shape: DecoderShape | None,
         *,
         max_length: int,
         pad_id: int,
         attention: str,
         device: str,
+        window: int | None = None,
     ) -> StepLayout:
         """The layout for a recipe on a device.
 
         Args:
             step: the recipe's section; where it says `auto`, there is no token budget and cuts are the cheapest.
-            shape: of the base's decoder; decides what a cut costs.
+            shape: of the base's decoder; decides what a cut costs. None: unknown, as of Qwen2.5-0.5B.
             max_length: the recipe's `data.max_length`.
             pad_id: the tokenizer's.
             attention: form in which it is computed there: `dense`, `blocks` or `flex`.
             device: `cpu`, `cuda` or another type that PyTorch knows.
+            window: tokens that a query of the base's windowed layers sees; None where it has no such layers.
         """
         return cls(
             layout=step.layout,
@@ -76,9 +80,10 @@ class StepLayout:
             pad_id=pad_id,
             token_budget=None if step.token_budget == "auto" else step.token_budget,
             micro_batch=None if step.micro_batch == "auto" else step.micro_batch,
-            cost=CutCost.of_shape(shape),
+            cost=CutCost() if shape is None else CutCost.of_shape(shape),
             bucket=_bucket(device, attention) if step.bucket == "auto" else step.bucket,
             blocks=attention == "blocks",
+            window=window,
         )
 
     def lay_out(self, samples: Sequence[Sample], processes: int = 1) -> list[MicroBatch]:
@@ -102,6 +107,7 @@ class StepLayout:
                 cost=self.cost,
                 bucket=self.bucket,
                 blocks=self.blocks,
+                window=self.window,
             )
 
         return cuts_for(under, self.token_budget, self.cost, processes)

@@ -28,21 +28,29 @@ def prepare(
         list[str],
         typer.Argument(
             metavar="IN",
-            help="Files (.jsonl, .json, .csv, .tsv, .parquet, .m2), folders of them, or Hub ids.",
+            help="Files (.jsonl, .json, .csv, .tsv, .parquet, .m2; packed, too), folders of them, or Hub ids.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the result.")],
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Decides the split.")] = 42,
+    seed: Annotated[
+        int, typer.Option(metavar="N", min=0, max=2**32 - 1, help="Decides the split.")
+    ] = 42,
     task: Annotated[
         str | None, typer.Option(metavar="NAME", help="The task of rows that name none.")
     ] = None,
     max_bad: Annotated[
         float,
-        typer.Option(min=0.0, max=1.0, help="Share of bad records above which nothing is written."),
+        typer.Option(
+            metavar="SHARE",
+            min=0.0,
+            max=1.0,
+            help="Share of bad records above which nothing is written.",
+        ),
     ] = 0.01,
     max_dropped: Annotated[
         float,
         typer.Option(
+            metavar="SHARE",
             min=0.0,
             max=1.0,
             help="Share of dropped records, of all or of a task, above which nothing is written; "
@@ -71,11 +79,18 @@ def prepare(
         ),
     ] = False,
     min_characters: Annotated[
-        int, typer.Option(min=1, help="Drop inputs with fewer letters and digits than this.")
+        int,
+        typer.Option(
+            metavar="N", min=1, help="Drop inputs with fewer letters and digits than this."
+        ),
     ] = 1,
     workers: Annotated[
         int | None,
-        typer.Option(min=0, help="Processes that parse; chosen by the input's size if not given."),
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Processes that parse; chosen by the input's size if not given.",
+        ),
     ] = None,
     custom_task: Annotated[list[str] | None, CUSTOM_TASK] = None,
     as_json: Annotated[bool, _AS_JSON] = False,
@@ -109,15 +124,15 @@ def prepare(
 
 @app.command()
 def generate(
-    count: Annotated[int, typer.Option("--count", min=1, help="How many records.")],
+    count: Annotated[int, typer.Option("--count", metavar="N", min=1, help="How many records.")],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The JSONL file to write.")],
     seed: Annotated[
         int,
-        typer.Option("--seed", min=0, max=2**32 - 1, help="Same seed, same records."),
+        typer.Option("--seed", metavar="N", min=0, max=2**32 - 1, help="Same seed, same records."),
     ] = 42,
     task: Annotated[
         list[str] | None,
-        typer.Option("--task", help="Only this task; may be given several times."),
+        typer.Option("--task", metavar="NAME", help="Only this task; may be given several times."),
     ] = None,
     as_json: Annotated[bool, _AS_JSON] = False,
 ) -> None:
@@ -148,13 +163,17 @@ def lengths(
     ] = None,
     custom_task: Annotated[list[str] | None, CUSTOM_TASK] = None,
     cover: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Also find the max_length for this share.")
+        float,
+        typer.Option(
+            metavar="SHARE", min=0.0, max=1.0, help="Also find the max_length for this share."
+        ),
     ] = 0.9,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Draw the distribution.")
     ] = None,
     limit: Annotated[
-        int, typer.Option(min=1, help="Measure at most so many records, drawn at random.")
+        int,
+        typer.Option(metavar="N", min=1, help="Measure at most so many records, drawn at random."),
     ] = 50_000,
     as_json: Annotated[bool, _AS_JSON] = False,
 ) -> None:

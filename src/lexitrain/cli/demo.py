@@ -30,10 +30,13 @@ def demo(
         Path, typer.Option("--dir", metavar="DIR", help="Folder for everything that is made.")
     ] = Path("demo"),
     records: Annotated[
-        int, typer.Option("--records", min=200, help="Records to generate.")
+        int, typer.Option("--records", metavar="N", min=200, help="Records to generate.")
     ] = RECORDS,
     scored: Annotated[
-        int, typer.Option("--scored", min=10, help="Held-out records to score, before and after.")
+        int,
+        typer.Option(
+            "--scored", metavar="N", min=10, help="Held-out records to score, before and after."
+        ),
     ] = SCORED,
     overrides: Annotated[
         list[str] | None,

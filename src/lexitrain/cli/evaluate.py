@@ -35,10 +35,13 @@ def evaluate(
     task: Annotated[str | None, typer.Option(metavar="NAME", help="Score this task alone.")] = None,
     limit: Annotated[
         int | None,
-        typer.Option(min=1, help="Most records to score, spread evenly over the tasks."),
+        typer.Option(
+            metavar="N", min=1, help="Most records to score, spread evenly over the tasks."
+        ),
     ] = None,
     batch_size: Annotated[
-        int, typer.Option(min=1, help="Prompts answered together; fewer need less memory.")
+        int,
+        typer.Option(metavar="N", min=1, help="Prompts answered together; fewer need less memory."),
     ] = 64,
     custom_task: Annotated[list[str] | None, CUSTOM_TASK] = None,
     trust_tasks: Annotated[bool, TRUST_TASKS] = False,

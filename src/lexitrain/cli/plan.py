@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from lexitrain.cli.console import console, errors_console, print_json
 from lexitrain.cli.options.custom_tasks import CUSTOM_TASK, recipe_with_tasks
+from lexitrain.errors import InputError
 
 if TYPE_CHECKING:
     from lexitrain import Gpu, Recommendation
@@ -34,7 +36,7 @@ def plan(
     ] = None,
     samples: Annotated[
         int | None,
-        typer.Option("--samples", min=1, help="Training samples, where no --data is given; 18,400."),
+        typer.Option("--samples", metavar="N", min=1, help="Training samples, where no --data is given; 18,400."),
     ] = None,
     gpu: Annotated[
         str,
@@ -66,11 +68,17 @@ def plan(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:  # fmt: skip
-    """Hours, memory, disk and cost of a run, before anything is rented or downloaded."""
+    """Hours, memory, disk and cost of a run, before anything is rented or downloaded.
+
+    Exit code 3: a limit that was given, --memory or --within, is not met.
+    """
     from lexitrain import load_recipe
     from lexitrain.cli.durations import hours
     from lexitrain.cli.views.plan import print_calibration, print_plan
 
+    _refuse_together({"--data": data, "--samples": samples})
+    _refuse_together({"--within": within, "--versus": versus})
+    _refuse_together({"--within": within, "--plot": plot})
     most_hours = None if within is None else hours(within)
     loaded = recipe_with_tasks(recipe, overrides, custom_task)
     from lexitrain import Planner
@@ -99,6 +107,13 @@ def plan(
             console().print(f"Plot: {plot}", markup=False)
     if memory is not None and not found.fits:
         raise typer.Exit(3)
+
+
+def _refuse_together(options: Mapping[str, object]) -> None:
+    """Raises InputError where all of these are given: one of them would be passed over without a word."""
+    if all(value is not None for value in options.values()):
+        names = list(options)
+        raise InputError(f"Give {' or '.join(names)}, not both.", where=names[-1])
 
 
 def _device(name: str, *, calibrate: bool) -> Gpu:

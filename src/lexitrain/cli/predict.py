@@ -74,8 +74,10 @@ def predict(
         model, task, system=system, custom_tasks=custom_task or (), trust_tasks=trust_tasks
     )
     for name in answerer.unfinished:
-        errors_console().print(f"not finished: {name} is used", markup=False, soft_wrap=True)
+        _say(f"not finished: {name} is used")
     single = text is not None if conversations is None else conversations.single
+    if text is None and conversations is None and sys.stdin.isatty():
+        _say("One text a line; Ctrl+D ends.")
     predictions: list[Prediction] = []
     for prediction in _answers(answerer, text, conversations):
         predictions.append(prediction)
@@ -84,7 +86,22 @@ def predict(
     if as_json:
         documents = [each.to_json() for each in predictions]
         print_json(documents[0] if single else documents)
+    elif not predictions:
+        _say("Nothing was asked: standard input holds no text.")
+    if conversations is None and system is None and any(map(_is_free_text, predictions)):
+        _say(
+            "Where the model was trained on conversations, ask with --messages FILE or --system TEXT."
+        )
     _end(predictions, single)
+
+
+def _is_free_text(prediction: Prediction) -> bool:
+    """Whether an answer is invalid because it was not even meant as JSON."""
+    return not prediction.valid and not prediction.text.lstrip().startswith(("{", "["))
+
+
+def _say(text: str) -> None:
+    errors_console().print(text, markup=False, soft_wrap=True)
 
 
 def _answers(
@@ -127,9 +144,7 @@ def _print(prediction: Prediction, *, whole: bool) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
     if not prediction.valid:
-        errors_console().print(
-            f"not a valid answer: {prediction.problem}", markup=False, soft_wrap=True
-        )
+        _say(f"not a valid answer: {prediction.problem}")
 
 
 def _end(predictions: list[Prediction], single: bool) -> None:

@@ -97,7 +97,9 @@ def verify(
 @app.command()
 def prune(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run.")],
-    keep: Annotated[int, typer.Option("--keep", min=1, help="Newest intact checkpoints to keep.")],
+    keep: Annotated[
+        int, typer.Option("--keep", metavar="N", min=1, help="Newest intact checkpoints to keep.")
+    ],
     as_json: Annotated[bool, _AS_JSON] = False,
 ) -> None:
     """Delete all but the newest intact checkpoints and the best adapter. A run that trains is refused."""

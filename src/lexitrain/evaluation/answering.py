@@ -11,14 +11,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lexitrain.errors import DataError, InputError, TaskError
+from lexitrain.errors import DataError, InputError, TaskError, nearest
 from lexitrain.evaluation.generation import generate
 from lexitrain.evaluation.located_model import LocatedModel, load_model, locate_model
 from lexitrain.evaluation.turns import supervised_spans
 from lexitrain.recipe import DataSection
 from lexitrain.records import BadRow, Record, tidy_record
 from lexitrain.samples import Ids, Renderer
-from lexitrain.tasks import Answer, Message, Task, aliases, find_task, own_tasks, registry
+from lexitrain.tasks import (
+    OWN_TASK,
+    Answer,
+    Message,
+    Task,
+    aliases,
+    find_task,
+    own_tasks,
+    registry,
+)
 
 _ANSWER = "answer"
 """Stands for the answer that is asked for, while a conversation is rendered; nothing of it is shown to the model."""
@@ -102,7 +111,7 @@ class Answerer:
         self.unfinished = located.unfinished
         self._model = loaded.model
         self._aliases = aliases(tasks)
-        self._renderer = Renderer(loaded.tokenizer, tasks, located.max_length)
+        self._renderer = Renderer(loaded.tokenizer, tasks, located.max_length, day=located.day)
 
     def answer(
         self, texts: Sequence[str], *, places: Sequence[str] | None = None
@@ -285,8 +294,9 @@ def _role(turn: object) -> str:
 def wanted_task(name: str, tasks: Mapping[str, Task], located: LocatedModel, hint: str) -> Task:
     """The task of this name; where it is missed for want of trust, the error says so."""
     if hint and name not in aliases(tasks):
-        raise not_loaded(name, located, hint)
-    return find_task(name, tasks, where="--task")
+        close = nearest(name, aliases(tasks))
+        raise not_loaded(name, located, f"Did you mean {close}? {hint}" if close else hint)
+    return find_task(name, tasks, where="--task", fix=OWN_TASK)
 
 
 def not_loaded(name: str, located: LocatedModel, hint: str) -> TaskError:

@@ -8,18 +8,25 @@ transformers guesses sequence borders from positions. A row leaves the batch soo
 Keys and values are written into buffers of the final size instead of being concatenated anew at each token, which for
 a small model costs more than the model. The tokens are those of one prompt at a time, up to ties that rounding
 decides.
+
+A base whose layers are not attention alone (`lexitrain.models.only_padded`) keeps other things than keys and values of
+what it has read. It answers one prompt after another by transformers' own generation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from transformers import GenerationConfig
 from transformers.cache_utils import Cache, DynamicLayer
+
+from lexitrain.models import masked_by, most_tokens, only_padded, use_own_masks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,7 +49,7 @@ def generate(
     """The model's most likely continuation of each prompt, token by token.
 
     Args:
-        model: a causal language model of transformers, or one wrapped by PEFT, with SDPA attention.
+        model: a causal language model of transformers, or one wrapped by PEFT.
         prompts: int [P] each, P >= 1.
         maximum_tokens: most tokens of an answer.
         stop_ids: tokens that end an answer; they are not part of what is returned.
@@ -59,6 +66,10 @@ def generate(
     model.eval()
     try:
         with torch.inference_mode():
+            base = model.get_base_model() if hasattr(model, "get_base_model") else model
+            if only_padded(base.config) or _beyond(base.config, prompts, maximum_tokens):
+                return _one_by_one(model, base, prompts, maximum_tokens, stop_ids, progress)
+            use_own_masks(base)
             prefix = _common_prefix(prompts)
             cached = _prefill_prefix(model, prefix)
             order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
@@ -70,6 +81,48 @@ def generate(
                     answers[i] = answer
     finally:
         model.train(training)
+    return answers
+
+
+def _beyond(config: Any, prompts: Sequence[NDArray[np.int32]], maximum_tokens: int) -> bool:
+    """Whether an answer could reach positions at which the base computes a batch otherwise than one prompt."""
+    limit = most_tokens(config)
+    return limit is not None and max(map(len, prompts)) + maximum_tokens > limit[0]
+
+
+def _one_by_one(
+    model: Any,
+    base: Any,
+    prompts: Sequence[NDArray[np.int32]],
+    maximum_tokens: int,
+    stop_ids: Collection[int],
+    progress: Progress | None,
+) -> list[list[int]]:
+    """The same by transformers' generation, without what the base's own settings would add to it."""
+    answers: list[list[int]] = []
+    stated, base.generation_config = base.generation_config, GenerationConfig()
+    wanted = GenerationConfig(
+        max_new_tokens=maximum_tokens,
+        do_sample=False,
+        eos_token_id=sorted(stop_ids) or None,
+        pad_token_id=0,  # of single rows, so that nothing is padded
+    )
+    try:
+        for prompt in prompts:
+            tokens = torch.tensor(prompt, dtype=torch.long, device=model.device)[None]
+            found = model.generate(
+                input_ids=tokens,
+                attention_mask=torch.ones_like(tokens),
+                generation_config=wanted,
+            )
+            answer: list[int] = found[0, len(prompt) :].tolist()
+            if answer and answer[-1] in stop_ids:
+                answer.pop()
+            answers.append(answer)
+            if progress:
+                progress(1)
+    finally:
+        base.generation_config = stated
     return answers
 
 
@@ -90,20 +143,43 @@ def _prefill_prefix(model: Any, prefix: NDArray[np.int32]) -> _PrefixCache:
     if length:
         tokens = torch.tensor(prefix, dtype=torch.long, device=model.device)[None]
         visible = torch.ones(length, length, dtype=torch.bool, device=model.device).tril()
-        _forward(model, tokens, visible[None, None], torch.arange(length)[None], cache)
+        positions = torch.arange(length, device=model.device)[None]
+        _forward(model, tokens, _Visible(visible[None], positions, positions), cache)
     return cache
 
 
-def _forward(model: Any, tokens: Tensor, mask: Tensor, positions: Tensor, cache: Cache) -> Tensor:
+@dataclass(frozen=True, slots=True)
+class _Visible:
+    """Who sees whom in a forward pass; the masks that the base's layers ask for.
+
+    Attributes:
+        seen: bool [B, Q, K].
+        queries: [B, Q], their positions.
+        keys: [B, K], those of what stands in the cache.
+    """
+
+    seen: Tensor
+    queries: Tensor
+    keys: Tensor
+
+    def mask(self, window: int | None) -> Tensor:
+        """Bool [B, 1, Q, K], for layers that see the nearest `window` positions or all."""
+        if window is None:
+            return self.seen[:, None]
+        near = self.queries[:, :, None] - self.keys[:, None, :] < window
+        return (self.seen & near)[:, None]
+
+
+def _forward(model: Any, tokens: Tensor, visible: _Visible, cache: Cache) -> Tensor:
     """Logits `[B, vocabulary]` after the last of `tokens [B, Q]`; the cache grows by Q."""
-    output = model(
-        input_ids=tokens,
-        attention_mask=mask,
-        position_ids=positions.to(tokens.device),
-        use_cache=True,
-        logits_to_keep=1,
-        **{_cache_argument(model): cache},
-    )
+    with masked_by(visible):
+        output = model(
+            input_ids=tokens,
+            position_ids=visible.queries,
+            use_cache=True,
+            logits_to_keep=1,
+            **{_cache_argument(model): cache},
+        )
     return output.logits[:, -1]
 
 
@@ -201,9 +277,12 @@ class _Batch:
         pads = self.width - self.lengths
         own = torch.arange(self.width)[None] >= pads[:, None]
         visible[:, self.prefix.length : self.prefix.length + self.width] = own
-        visible = visible.to(device)
-        logits = self._prefill(cache, visible, pads, pad_id)
-        positions = (self.prefix.length + self.lengths).to(device)
+        visible, pads = visible.to(device), pads.to(device)
+        # Where a slot stands in its row's text; what it says of padding is never looked at.
+        slot = torch.arange(slots, device=device)[None]
+        shift = torch.where(slot < self.prefix.length, 0, pads[:, None])
+        places = (slot - shift).clamp(min=0)
+        logits = self._prefill(cache, visible, places, pad_id)
         stops = torch.tensor(sorted(stop_ids), device=device)
 
         answers: list[list[int]] = [[] for _ in range(rows)]
@@ -225,12 +304,12 @@ class _Batch:
             if left < _COMPACT_AT * len(active):
                 kept = going.nonzero()[:, 0]
                 cache.batch_select_indices(kept)
-                tokens, positions, visible = tokens[kept], positions[kept], visible[kept]
+                tokens, places, visible = tokens[kept], places[kept], visible[kept]
                 active = [active[row] for row in kept.tolist()]
                 going = going[kept]
             seen = self.prefix.length + self.width + step + 1
-            mask = visible[:, None, None, :seen]
-            logits = _forward(self.model, tokens[:, None], mask, positions[:, None] + step, cache)
+            rule = _Visible(visible[:, None, :seen], places[:, seen - 1 : seen], places[:, :seen])
+            logits = _forward(self.model, tokens[:, None], rule, cache)
         return answers
 
     @staticmethod
@@ -241,15 +320,16 @@ class _Batch:
             if counts:
                 answers[answer].append(token)
 
-    def _prefill(self, cache: Cache, visible: Tensor, pads: Tensor, pad_id: int) -> Tensor:
+    def _prefill(self, cache: Cache, visible: Tensor, places: Tensor, pad_id: int) -> Tensor:
         """Run the rows' own prompt tokens; the logits `[B, vocabulary]` after each row's last."""
         rows, start, width = len(self.suffixes), self.prefix.length, self.width
         tokens = torch.full((rows, width), pad_id)
         for row, suffix in enumerate(self.suffixes):
             tokens[row, width - len(suffix) :] = torch.from_numpy(suffix.astype(np.int64))
-        positions = (start + torch.arange(width)[None] - pads[:, None]).clamp(min=0)
         slot = torch.arange(start + width, device=visible.device)
         query = slot[start:]
         mask = visible[:, None, : start + width] & (slot[None, :] <= query[:, None])
         mask |= slot[None, :] == query[:, None]  # a pad sees itself: a row that sees nothing is NaN
-        return _forward(self.model, tokens.to(visible.device), mask[:, None], positions, cache)
+        end = start + width
+        rule = _Visible(mask, places[:, start:end], places[:, :end])
+        return _forward(self.model, tokens.to(visible.device), rule, cache)

@@ -52,7 +52,7 @@ class LocatedModel:
         max_length: tokens of a sample in training.
         system: `data.system` of its recipe.
         data: folder it was trained on, as it was given then.
-        day: the date that its chat template writes, where it writes one; None: today's.
+        day: that its chat template was dated with; None where it writes no date, or none is known.
     """
 
     name: str
@@ -77,6 +77,7 @@ class LocatedModel:
             else str(path.relative_to(self.run.path))
             for task, path in self.adapters.items()
             if path.parent.name == "checkpoints"
+            and path != user_path(self.name)  # not one that was asked for
         )
 
     def require(self, tasks: Iterable[str]) -> None:
@@ -162,7 +163,7 @@ def load_model(located: LocatedModel, device: torch.device | str | None = None) 
     _require_same_base(located)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = compute_dtype(located.model.precision, device)
-    tokenizer = load_tokenizer(located.tokenizer, located.model.revision, day=located.day)
+    tokenizer = load_tokenizer(located.tokenizer, located.model.revision)
     model: Any = load_base(located.model, device=device, dtype=dtype)
     adapter = next(iter(located.adapters.values()), None)
     if adapter is not None:

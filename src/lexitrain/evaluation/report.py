@@ -142,6 +142,7 @@ def evaluate(
         tasks,
         train_records=held_out.train,
         max_length=located.max_length,
+        day=located.day,
         batch_size=batch_size,
         select=loaded.select,
         progress=progress,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from time import perf_counter
 from typing import Any
 
@@ -103,6 +104,7 @@ def evaluate_records(
     *,
     train_records: Sequence[Record],
     max_length: int,
+    day: date | None = None,
     batch_size: int = 64,
     select: Callable[[str], None] | None = None,
     progress: Progress | None = None,
@@ -113,6 +115,7 @@ def evaluate_records(
         rows: records with their rows in the file.
         train_records: what the trivial predictors learn from.
         max_length: tokens of a sample in training; longer prompts are shortened, and no answer is longer.
+        day: the date that a dated chat template writes; today where not given.
         batch_size: prompts generated together.
         select: called with the task before its prompts are answered, to change adapters.
         progress: called with task, records answered, records in all.
@@ -122,7 +125,7 @@ def evaluate_records(
         MissingExtra: a score needs a package that is not installed (known before anything is generated).
     """
     start = perf_counter()
-    renderer = Renderer(tokenizer, registry, max_length)
+    renderer = Renderer(tokenizer, registry, max_length, day=day)
     work = _work(renderer, rows)
     present = [t for s, t in registry.items() if s in work.questions or s in work.conversations]
     trivials = {

@@ -8,9 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from lexitrain.evaluation.turns import supervised_spans
+from lexitrain.models import only_padded
 
 if TYPE_CHECKING:
     from lexitrain.samples import Sample
@@ -27,15 +29,22 @@ def turn_losses(model: Any, sample: Sample) -> list[float]:
     model.eval()
     try:
         with torch.inference_mode():
-            output = model(
-                input_ids=tokens,
-                position_ids=torch.arange(len(ids), device=model.device)[None],
-                use_cache=False,
-                logits_to_keep=places - 1,
-            )
-            targets = tokens[0, places]
-            losses = cross_entropy(output.logits[0].float(), targets, reduction="none").tolist()
+            logits = _logits(model, tokens, places - 1)
+            losses = cross_entropy(logits, tokens[0, places], reduction="none").tolist()
     finally:
         model.train(training)
     each = iter(losses)
     return [sum(next(each) for _ in range(start, end)) for start, end in spans]
+
+
+def _logits(model: Any, tokens: Tensor, places: Tensor) -> Tensor:
+    """Logits [places, vocabulary] in fp32 of the only row of `tokens`."""
+    if only_padded(model.config):  # its forward pass may know neither positions nor places
+        return model(input_ids=tokens, use_cache=False).logits[0, places].float()
+    output = model(
+        input_ids=tokens,
+        position_ids=torch.arange(tokens.shape[1], device=model.device)[None],
+        use_cache=False,
+        logits_to_keep=places,
+    )
+    return output.logits[0].float()

@@ -30,6 +30,15 @@ from .architecture import (
 from .architecture import (
     architecture_of as architecture_of,
 )
+from .attention_backend import (
+    masked_by as masked_by,
+)
+from .attention_backend import (
+    use_own_masks as use_own_masks,
+)
+from .attention_backend import (
+    with_its_attention as with_its_attention,
+)
 from .attention_form import (
     AttentionKind as AttentionKind,
 )
@@ -41,6 +50,18 @@ from .base_identity import (
 )
 from .base_identity import (
     identity_before_it_was_written as identity_before_it_was_written,
+)
+from .families import (
+    most_tokens as most_tokens,
+)
+from .families import (
+    only_padded as only_padded,
+)
+from .families import (
+    sliding_window as sliding_window,
+)
+from .families import (
+    unknown_cost as unknown_cost,
 )
 from .loading import (
     compute_dtype as compute_dtype,

@@ -20,8 +20,10 @@ import yaml
 
 from lexitrain.batching import DecoderShape
 from lexitrain.errors import ModelError, nearest
-from lexitrain.models.hub import WITHOUT_NETWORK, hub_answers
+from lexitrain.models.families import sliding_window
 from lexitrain.models.location import NANO, resolve_base
+from lexitrain.models.without_network import without_network
+from lexitrain.storage import hub_answers
 
 _HUB_SECONDS = 10.0
 
@@ -46,6 +48,17 @@ class Architecture:
             ModelError: the configuration does not state one that a decoder such as Llama's has.
         """
         return DecoderShape.of_config(self.config)
+
+    @property
+    def windowed_layers(self) -> int:
+        """How many of its layers have a sliding window."""
+        if sliding_window(self.config) is None:
+            return 0
+        # config.json may leave the pattern to the family.
+        types = self.config.get("layer_types") or getattr(
+            self.transformers_config(), "layer_types", None
+        )
+        return types.count("sliding_attention") if types else self.decoder.layers
 
     @property
     def fingerprint(self) -> str:
@@ -120,6 +133,13 @@ def _checked_config(text: str, where: object) -> dict[str, Any]:
         content = json.loads(text)
     except ValueError as error:
         raise ModelError(f"This is not valid JSON: {error}.", where=where) from error
+    if isinstance(content, dict) and "text_config" in content and "hidden_size" not in content:
+        raise ModelError(
+            f"This is a model of several kinds of input ({content.get('model_type')}); what the parts beside its text "
+            "model cost is not known.",
+            where=where,
+            fix="Use a base of text alone, or the text model of this one, saved in a folder of its own.",
+        )
     needed = {"model_type", "num_hidden_layers", "hidden_size", "vocab_size"}
     missing = needed - set(content) if isinstance(content, dict) else needed
     if missing:
@@ -164,5 +184,5 @@ def _asked_for(base: str, revision: str | None) -> str:
             f"The shape of {base} is not built in, and the Hub did not give it: {error}.",
             where="model.base",
             fix=(f"Did you mean {close}? " if close else "")
-            + f"Built in: {', '.join(built_in())} (each also as -Instruct) and nano. {WITHOUT_NETWORK}",
+            + f"Built in: {', '.join(built_in())} (each also as -Instruct) and nano. {without_network()}",
         ) from error

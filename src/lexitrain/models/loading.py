@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lexitrain.errors import MissingExtra, ModelError
-from lexitrain.models.hub import WITHOUT_NETWORK, hub_answers
+from lexitrain.models.attention_backend import with_its_attention
 from lexitrain.models.location import resolve_base
 from lexitrain.models.precision import compute_precision, torch_dtype
-from lexitrain.samples import chosen_template
+from lexitrain.models.without_network import without_network
+from lexitrain.samples import ChatTemplate
+from lexitrain.storage import hub_answers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -28,20 +30,18 @@ if TYPE_CHECKING:
     from lexitrain.recipe import ModelSection
 
 
-def load_tokenizer(
-    base: str, revision: str | None = None, *, day: date | None = None
-) -> PreTrainedTokenizerFast:
-    """The base's own tokenizer, with one chat template and a pad token that is not the end of turn.
+_MOSTLY = 0.9
+"""Share of the decoder's weights that have to take 4 bits in a base that is said to."""
 
-    Training on a pad that is also the end of turn would hide the end of turn from the loss, and the model would never
-    learn to stop.
 
-    Args:
-        day: the date that the chat template writes, if it writes one; by default today's.
+def load_tokenizer(base: str, revision: str | None = None) -> PreTrainedTokenizerFast:
+    """The base's own tokenizer, with a chat template and a pad token that is not the one that ends a turn.
+
+    Here padding is known by where it stands. But who trains on with the saved tokenizer may leave all pad tokens out of
+    the loss, and were they the end of turn the model would forget to stop.
 
     Raises:
-        ModelError: the tokenizer cannot be had or is a slow one, has no chat template or several without a default, or
-            has no token to pad with.
+        ModelError: the tokenizer cannot be had, has no chat template that can be trained with, or no token to pad with.
     """
     from transformers import AutoTokenizer
 
@@ -50,25 +50,22 @@ def load_tokenizer(
         tokenizer: Any = AutoTokenizer.from_pretrained(
             source, revision=revision, trust_remote_code=False, **_where_to_look(source)
         )
-    if not getattr(tokenizer, "is_fast", False):
-        raise ModelError(
-            f"The base {base} has a slow tokenizer alone, which does not tell what its tokens stand for.",
-            where="model.base",
-            fix="Take a base with a tokenizer.json, or save its fast tokenizer into its folder.",
-        )
-    tokenizer.chat_template = chosen_template(tokenizer.chat_template, base, day or date.today())
-    if tokenizer.pad_token_id in (None, tokenizer.eos_token_id):
-        tokenizer.pad_token = _pad_token(tokenizer, base)
+    template = ChatTemplate(tokenizer, date.today())
+    end = tokenizer.convert_tokens_to_ids(template.end_of_turn)
+    if tokenizer.pad_token_id in (None, end):
+        tokenizer.pad_token = _pad_token(tokenizer, template.end_of_turn, base)
     return tokenizer
 
 
-def _pad_token(tokenizer: Any, base: str) -> str:
+def _pad_token(tokenizer: Any, end_of_turn: str, base: str) -> str:
     """A special token other than the end of turn, for a tokenizer that names none."""
-    for token in ("<|endoftext|>", "<pad>", "[PAD]", tokenizer.unk_token, tokenizer.bos_token):
-        if token in tokenizer.get_vocab() and token != tokenizer.eos_token:
+    named = ("<|endoftext|>", "<pad>", "[PAD]", tokenizer.unk_token, tokenizer.bos_token)
+    special = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
+    for token in (*named, tokenizer.eos_token, *special):
+        if token in tokenizer.get_vocab() and token != end_of_turn:
             return str(token)
     raise ModelError(
-        f"The tokenizer of {base} has no token to pad with besides its end of turn.",
+        f"The tokenizer of {base} has no special token to pad with besides its end of turn.",
         where="model.base",
         fix="Set pad_token in its tokenizer_config.json to a special token that text never holds.",
     )
@@ -104,17 +101,20 @@ def load_base(
         options = {"quantization_config": _nf4(dtype), "device_map": {"": device}}
     with _had_from(settings.base), _no_progress_bars():
         from_pretrained: Any = AutoModelForCausalLM.from_pretrained
-        model = from_pretrained(
-            source,
-            revision=settings.revision,
-            dtype=dtype,
-            attn_implementation="sdpa",
-            trust_remote_code=False,
-            use_safetensors=True,  # the other format is a pickle, which can run code
-            **looked_up,
-            **options,
+        model = with_its_attention(
+            lambda attention: from_pretrained(
+                source,
+                revision=settings.revision,
+                dtype=dtype,
+                attn_implementation=attention,
+                trust_remote_code=False,
+                use_safetensors=True,  # the other format is a pickle, which can run code
+                **looked_up,
+                **options,
+            )
         )
     if options:
+        _require_4_bits(model, settings.base)
         _keep_trainable(model)
     else:
         model.to(device)
@@ -132,6 +132,30 @@ def _nf4(dtype: torch.dtype) -> Any:
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
     )
+
+
+def _require_4_bits(model: Any, base: str) -> None:
+    """bitsandbytes packs plain linear layers; what a family computes by layers of its own it leaves as it is."""
+    head = model.get_output_embeddings()
+    apart = {
+        id(module.weight)
+        for module in model.modules()
+        if isinstance(module, torch.nn.Embedding) or module is head
+    }
+    packed = whole = 0
+    for parameter in model.parameters():
+        state = getattr(parameter, "quant_state", None)
+        if state is not None:
+            packed += state.shape.numel()
+        elif parameter.ndim > 1 and id(parameter) not in apart:
+            whole += parameter.numel()
+    if packed < _MOSTLY * (packed + whole):
+        raise ModelError(
+            f"Of this base's layers bitsandbytes packs {packed / max(1, packed + whole):.0%} into 4 bits; the others "
+            "are of a kind that it leaves as they are.",
+            where=base,
+            fix="Use model.quantization=none.",
+        )
 
 
 def _keep_trainable(model: Any) -> None:
@@ -160,7 +184,7 @@ def _had_from(base: str) -> Iterator[None]:
         raise ModelError(
             f"The base model {base} cannot be loaded: {reason}",
             where="model.base",
-            fix=f"If a folder or a run was meant, there is none of this name. {WITHOUT_NETWORK}",
+            fix=f"If a folder or a run was meant, there is none of this name. {without_network()}",
         ) from error
 
 

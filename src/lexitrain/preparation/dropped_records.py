@@ -24,11 +24,11 @@ _VALUE = re.compile(r"'[^']*'|-?\d[\d.e+-]*")
 _OUT_OF_RANGE = re.compile(r"output\.(\S+) is (-?[\d.e+]+), not between")
 
 
-def shortened(reason: str) -> str:
-    """The reason, without its middle where it is long."""
-    if len(reason) <= _LONGEST:
+def shortened(reason: str, longest: int = _LONGEST) -> str:
+    """The reason, without its middle where it has more characters than the longest."""
+    if len(reason) <= longest:
         return reason
-    half = _LONGEST // 2
+    half = longest // 2
     return f"{reason[:half]} … {reason[-half:]}"
 
 

@@ -16,6 +16,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO
@@ -29,7 +30,7 @@ from lexitrain.preparation.groups import Links, connected_groups, continued, sha
 from lexitrain.preparation.maps.syntax import RowMap
 from lexitrain.preparation.own_splits import DROPPED, OwnSplits
 from lexitrain.preparation.record_table import RecordTable
-from lexitrain.preparation.report import counts_of, fingerprint, lacking
+from lexitrain.preparation.report import counts_of, fingerprint, lacking, unlearnt
 from lexitrain.preparation.scan import Rules, Scan, ScannedChunk, Scanner
 from lexitrain.preparation.workers import ScanPool, workers_for
 from lexitrain.records import (
@@ -47,7 +48,8 @@ from lexitrain.storage import folder_at_once, user_path
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is (0: unknown)."""
 
-_PLACES_SHOWN = 5  # bad records that an error names
+_REASONS_SHOWN = 5  # reasons against bad records that an error names
+_PLACES_SHOWN = 3  # places that it names for each
 _PIECE = 8192  # records copied at once
 
 
@@ -130,6 +132,7 @@ def prepare(
             "not_read": not_read,
             **counts_of(scan, table.rows["task"], sides, scanner.names),
             "lacking": lacking(table, sides, scanner),
+            "unlearnt": unlearnt(scan),
             "own_splits": own.to_json(),
             "groups": groups,
             "splits": written,
@@ -175,7 +178,15 @@ def _stop_if_bad(scan: Scan, max_bad: float) -> None:
 
 
 def _first_bad(scan: Scan) -> str:
-    return "\n".join(f"  {bad}" for bad in scan.bad_places[:_PLACES_SHOWN])
+    """The first bad records: each reason once, with the first places where it holds."""
+    places: dict[str, list[str]] = {}
+    for bad in scan.bad_places:
+        places.setdefault(bad.reason, []).append(bad.place)
+    shown: list[str] = []
+    for reason, where in islice(places.items(), _REASONS_SHOWN):
+        also = f" (also {', '.join(where[1:_PLACES_SHOWN])})" if len(where) > 1 else ""
+        shown.append(f"  {where[0]}: {reason}{also}")
+    return "\n".join(shown)
 
 
 def _why_none(scan: Scan) -> str:

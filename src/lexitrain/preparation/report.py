@@ -80,3 +80,13 @@ def lacking(table: RecordTable, sides: NDArray[np.uint8], scanner: Scanner) -> d
         if any(counts.values()):
             found[task] = {key: count for key, count in counts.items() if count}
     return found
+
+
+def unlearnt(scan: Scan) -> dict[str, dict[str, int]]:
+    """Task -> key of an output that no schema knows -> how many records, repetitions included, have it."""
+    found: dict[str, dict[str, int]] = {}
+    for (task, key), count in sorted(
+        scan.unlearnt.items(), key=lambda each: (each[0][0], -each[1])
+    ):
+        found.setdefault(task, {})[key] = count
+    return found

@@ -7,6 +7,7 @@ bytes of numbers a record.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -16,10 +17,22 @@ from lexitrain.preparation.maps.row_maps import Columns, EmptyCell, RowMaps
 from lexitrain.preparation.maps.syntax import RowMap
 from lexitrain.preparation.own_splits import own_split
 from lexitrain.preparation.record_table import RecordTable
-from lexitrain.records import BadRecord, BadRow, Chunk, Record, emptiness, loose_words, tidy_record
-from lexitrain.tasks import aliases, find_task, registry
+from lexitrain.records import (
+    NO_TASK,
+    BadRecord,
+    BadRow,
+    Chunk,
+    Record,
+    emptiness,
+    loose_words,
+    tidy_record,
+)
+from lexitrain.tasks import OWN_TASK, aliases, find_task, registry
 
 _PLACES_KEPT = 100  # bad records that the report names
+_LONGEST_BAD = (
+    360  # characters of a reason against one: some name every form that a record can have
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +66,7 @@ class ScannedChunk:
         bad: the rows that are no record.
         losses: the records that are not kept.
         columns: those that the maps found.
+        unlearnt: (task, key) -> how many of the kept records have a key in their output that is not taught.
     """
 
     size: int
@@ -62,6 +76,7 @@ class ScannedChunk:
     bad: list[BadRecord]
     losses: DroppedRecords
     columns: Columns
+    unlearnt: Counter[tuple[str, str]]
 
 
 @dataclass(slots=True)
@@ -74,6 +89,7 @@ class Scan:
         kept: how many records the table will hold.
         losses: the records that are not kept.
         columns: those that the maps found; None before the first chunk.
+        unlearnt: (task, key) -> how many records have a key in their output that is not taught.
     """
 
     rows: int = 0
@@ -82,6 +98,7 @@ class Scan:
     kept: int = 0
     losses: DroppedRecords = field(default_factory=DroppedRecords)
     columns: Columns | None = None
+    unlearnt: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
     _tables: list[RecordTable] = field(default_factory=list[RecordTable])
 
     def add(self, chunk: ScannedChunk) -> None:
@@ -91,6 +108,7 @@ class Scan:
         self.bad_places += chunk.bad[: _PLACES_KEPT - len(self.bad_places)]
         self.kept += len(chunk.table.rows)
         self.losses.add_all(chunk.losses)
+        self.unlearnt += chunk.unlearnt
         if self.columns is None:
             self.columns = chunk.columns
         else:
@@ -122,7 +140,9 @@ class Scanner:
         self.names = sorted(self.tasks)
         self._aliases = aliases(self.tasks)
         self._default = (
-            None if rules.task is None else find_task(rules.task, self.tasks, where="--task").short
+            None
+            if rules.task is None
+            else find_task(rules.task, self.tasks, where="--task", fix=OWN_TASK).short
         )
         self._places = {name: place for place, name in enumerate(self.names)}
         self._maps = RowMaps(rules.maps, self.tasks, self._aliases, self._default)
@@ -133,16 +153,18 @@ class Scanner:
         bad: list[BadRecord] = []
         losses = DroppedRecords()
         columns = self._maps.columns()
+        unlearnt: Counter[tuple[str, str]] = Counter()
         rows = 0
         for number, row in chunk.parsed():
             for form, whole in self._forms(chunk, number, row, columns):
                 rows += 1
                 try:
-                    if loss := self._take(form, whole, kept):
+                    if loss := self._take(form, whole, kept, unlearnt):
                         losses.add(*loss, example=f"{chunk.file}:{number}")
                 except BadRow as error:
-                    bad.append(BadRecord(chunk.file, number, shortened(str(error))))
-        return ScannedChunk(chunk.size, rows, kept.lines(), kept.table(), bad, losses, columns)
+                    bad.append(BadRecord(chunk.file, number, shortened(str(error), _LONGEST_BAD)))
+        lines, table = kept.lines(), kept.table()
+        return ScannedChunk(chunk.size, rows, lines, table, bad, losses, columns, unlearnt)
 
     def _forms(
         self, chunk: Chunk, number: int | str, row: object, columns: Columns
@@ -156,11 +178,18 @@ class Scanner:
         whole = f"{chunk.file}:{number}\0{row!r}" if several else None
         return ((form, whole) for form in self._maps.applied(row))
 
-    def _take(self, row: object, whole: str | None, kept: KeptRecords) -> Loss | None:
+    def _take(
+        self,
+        row: object,
+        whole: str | None,
+        kept: KeptRecords,
+        unlearnt: Counter[tuple[str, str]],
+    ) -> Loss | None:
         """Keep a row's record, or say why not. Raises BadRow where the row is no record.
 
         Args:
             whole: names the row that several records are made of.
+            unlearnt: counts the keys of its output that are not taught.
         """
         if isinstance(row, str):
             raise BadRow(row)
@@ -168,7 +197,7 @@ class Scanner:
             raise row
         if isinstance(row, EmptyCell):
             if row.task is None:
-                raise BadRow("no task (name it in --map task=NAME, or with --task)")
+                raise BadRow(NO_TASK)
             return row.task, row.reason
         record, line = tidy_record(row, self._aliases, self._default)
         words = loose_words(record.input)
@@ -179,6 +208,8 @@ class Scanner:
             completed = task.completed(record)
             if completed is not record:
                 record, line = completed, (completed.to_json() + "\n").encode()
+        for key in task.unlearnt(record):
+            unlearnt[record.task, key] += 1
         kept.add(record, line, task, words, whole)
         return None
 

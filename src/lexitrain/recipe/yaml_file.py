@@ -96,7 +96,7 @@ def _refuse_tasks_of_a_run(place: str) -> None:
         raise RecipeError(
             "This is the recipe of a run, and it names tasks of its own, which are code and would be executed.",
             where=place,
-            fix="If you trust whoever made the run, name them yourself: --set 'data.custom_tasks=[FILE.py]'",
+            fix="If you trust whoever made the run, name them yourself: --custom-task FILE.py",
         )
 
 
@@ -128,7 +128,7 @@ def recipe_to_yaml(recipe: Recipe) -> str:
     )
 
 
-def _find(name_or_path: str, beside: Path | None = None) -> Path:
+def _find(name_or_path: str, beside: Path | None = None, where: str | None = None) -> Path:
     shipped = _SHIPPED / f"{name_or_path}.yaml"
     if "/" not in name_or_path and shipped.is_file():
         return shipped
@@ -141,6 +141,7 @@ def _find(name_or_path: str, beside: Path | None = None) -> Path:
     hint = f"Did you mean {close}? " if close else ""
     raise RecipeError(
         f"There is no recipe '{name_or_path}'.",
+        where=where,
         fix=f"{hint}Shipped recipes: {', '.join(recipe_names())}; or give the path of a YAML file.",
     )
 
@@ -175,7 +176,9 @@ def _read_into(settings: _Settings, path: Path, seen: tuple[Path, ...]) -> None:
                 where=own.place(("extends",)) or path,
                 fix=f"One of {', '.join(recipe_names())}, or the path of a YAML file.",
             )
-        _read_into(settings, _find(parent, path.parent), (*seen, path.resolve()))
+        _read_into(
+            settings, _find(parent, path.parent, own.place(("extends",))), (*seen, path.resolve())
+        )
         # The parent's sentence describes the parent.
         settings.values.pop("description", None)
     settings.values["name"] = path.stem
@@ -263,7 +266,24 @@ def _explain(settings: _Settings, problems: Sequence[ErrorDetails]) -> RecipeErr
     return RecipeError(text, where=where, fix=_DEFAULT_FIX)
 
 
+_KINDS = {
+    "tuple_type": "is a list, such as [one, two]",
+    "dict_type": "is a mapping, such as {name: value}",
+    "bool_parsing": "is true or false",
+    "bool_type": "is true or false",
+    "int_parsing": "should be a whole number",
+    "int_type": "should be a whole number",
+    "int_from_float": "should be a whole number",
+    "float_parsing": "should be a number",
+    "float_type": "should be a number",
+    "string_type": "should be text",
+}
+"""What a field wants, where pydantic names a type of Python."""
+
+
 def _message(problem: ErrorDetails) -> str:
+    if problem["type"] in _KINDS:
+        return _KINDS[problem["type"]]
     message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
     return message[0].lower() + message[1:]
 

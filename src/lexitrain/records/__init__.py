@@ -24,9 +24,11 @@ from lexitrain.records.prepared import (
 )
 from lexitrain.records.reading import read_records
 from lexitrain.records.record import BadRecord, BadRow, Record, is_learnt
+from lexitrain.records.rows import NO_TASK
 from lexitrain.records.sources import chunks, expanded, source_bytes
 
 __all__ = [
+    "NO_TASK",
     "REPORT",
     "SPLITS",
     "TEST",

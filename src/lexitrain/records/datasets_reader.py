@@ -15,6 +15,7 @@ from typing import Any, cast
 from lexitrain.errors import DataError, MissingExtra
 from lexitrain.records.chunk import CHUNK_ROWS, Chunk
 from lexitrain.records.tables import row_as_json
+from lexitrain.storage import hub_answers, hub_is_switched_off
 
 _CARD_WITH_CONFIGS = re.compile(r"---\s*\n(?:.*\n)*?configs:")
 """The head of a data set's card (README.md) that names its files."""
@@ -55,6 +56,13 @@ def _rows(name: str) -> Iterator[tuple[str, int | str, Any]]:
         datasets: Any = import_module("datasets")
     except ImportError:
         raise MissingExtra("datasets", "hub") from None
+    if not Path(name).is_dir() and not hub_is_switched_off() and not hub_answers():
+        raise DataError(
+            "The Hub does not answer, and there is no folder of this name.",
+            where=name,
+            fix="Check the network; or set HF_HUB_OFFLINE=1 to read at once what `datasets` has loaded before, or name "
+            "the files themselves.",
+        )
     try:
         if _is_saved(Path(name)):
             found: Any = datasets.load_from_disk(name)

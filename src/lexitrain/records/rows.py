@@ -25,6 +25,9 @@ _PLAIN = frozenset(("task", "input", "output", "metadata"))
 FORM_KEYS = _PLAIN | {"messages", "conversations", "instruction", "prompt", "completion"}
 """The columns that make a row a record; a row that has none but `task` and `metadata` is of no form."""
 
+NO_TASK = "no task (name it in the record, in --map task=NAME, or with --task)"
+"""The reason against a row whose task nobody names."""
+
 _SAYS_NOTHING = FORM_KEYS - {"task", "metadata"}
 
 
@@ -109,7 +112,7 @@ def _no_form(row: Row) -> str:
 def _task(row: Row, aliases: Mapping[str, str] | None, default: str | None) -> str:
     name = row.get("task") or default
     if not name:
-        raise BadRow("no task (name it in the record, or with --task)")
+        raise BadRow(NO_TASK)
     if not isinstance(name, str):
         raise BadRow(f"task must be text, this is {kind(name)}")
     if aliases is None:
@@ -123,7 +126,11 @@ def _task(row: Row, aliases: Mapping[str, str] | None, default: str | None) -> s
 @lru_cache(maxsize=256)  # one wrong name usually stands in many rows, and the search is slow
 def _unknown_task(name: str, known: tuple[str, ...]) -> str:
     closest = nearest(name, known)
-    hint = f"did you mean {closest!r}?" if closest else f"known: {', '.join(sorted(known))}"
+    hint = (
+        f"did you mean {closest!r}?"
+        if closest
+        else f"known: {', '.join(sorted(known))}; one of your own: --custom-task FILE.py"
+    )
     return f"unknown task {name[:60]!r} ({hint})"
 
 

@@ -19,7 +19,9 @@ from lexitrain.runs.first_day import first_day
 from lexitrain.runs.folder import DataSummary, Run
 from lexitrain.runs.journals import Event, Metrics
 from lexitrain.runs.listing import RunSummary, list_runs
+from lexitrain.runs.mirror_places import DataFacts, has_place, kept_folder, lies_in_mirror
 from lexitrain.runs.read_only import ReadOnlyRun
+from lexitrain.runs.task_copies import keep_tasks, task_sources
 from lexitrain.runs.upkeep import Pruned, prune_run, verify_run
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "BrokenCheckpoint",
     "Checkpoint",
     "Checkpoints",
+    "DataFacts",
     "DataSummary",
     "Event",
     "Metrics",
@@ -37,11 +40,16 @@ __all__ = [
     "RunSummary",
     "first_day",
     "forgets_best",
+    "has_place",
     "is_best",
+    "keep_tasks",
+    "kept_folder",
+    "lies_in_mirror",
     "list_runs",
     "prune_run",
     "read_checkpoint",
     "step_of",
     "storage_errors",
+    "task_sources",
     "verify_run",
 ]

@@ -19,7 +19,7 @@ def first_day(runs: Iterable[Run]) -> date | None:
     """
     begun = [run for run in runs if run.exists()]
     for run in begun:
-        if run.data_file.is_file() and (written := run.read_data().template_date):
+        if run.data_file.is_file() and (written := run.read_data().day):
             try:
                 return date.fromisoformat(written)
             except ValueError:

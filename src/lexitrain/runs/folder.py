@@ -34,6 +34,8 @@ from lexitrain.runs.journals import (
 )
 from lexitrain.storage import Lock, is_held, make_folder, user_path, write_file, write_json
 
+_RARE = ("unfit", "day")
+
 
 @dataclass(frozen=True, slots=True)
 class DataSummary:
@@ -43,14 +45,13 @@ class DataSummary:
         folder: the data folder, absolute.
         files: name -> {"sha256", "bytes"}.
         samples: split -> task -> samples used.
-        skipped: split -> records that were left out: they do not fit max_length, or were refused.
-        refused: split -> reason, with the place of the first -> how many of those were refused for it.
+        skipped: split -> records that could not be rendered within max_length.
         truncated: split -> samples whose learner's text was shortened.
         token_lengths: split -> {"mean", "p50", "p90", "p99", "max"} of the samples, in tokens.
         rendered_sha256: of all token ids of the training and validation samples; it changes when the tokenizer, the
             chat template or a task's code changes what the model sees.
-        template_date: the date that the chat template writes, of the run's first day, such as 2026-11-28; "" where it
-            writes none.
+        unfit: reason -> records of all splits that could not be rendered; empty in what older versions wrote.
+        day: the day that a dated chat template writes, as YYYY-MM-DD; empty where it writes none.
     """
 
     folder: str
@@ -60,8 +61,8 @@ class DataSummary:
     truncated: dict[str, int]
     token_lengths: dict[str, dict[str, float]]
     rendered_sha256: str
-    refused: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
-    template_date: str = ""
+    unfit: dict[str, int] = field(default_factory=dict[str, int])
+    day: str = ""
 
 
 class Run:
@@ -118,7 +119,7 @@ class Run:
     def read_data(self) -> DataSummary:
         """Raises RunError when data.json is missing or not one that this version writes."""
         content = self._read_object(self.data_file)
-        text = {"folder", "rendered_sha256", "template_date"}
+        text = {"folder", "rendered_sha256", "day"}
         sound = all(isinstance(v, str if k in text else dict) for k, v in content.items())
         if sound and all(isinstance(each, dict) for each in content.get("files", {}).values()):
             with suppress(TypeError):
@@ -126,12 +127,10 @@ class Run:
         raise RunError("This is not a data summary.", where=self.data_file)
 
     def write_data(self, data: DataSummary) -> None:
-        """Write data.json; what is only sometimes there is left out where it is empty."""
+        """Write data.json."""
         content = asdict(data)
-        for name in ("refused", "template_date"):
-            if not content[name]:
-                del content[name]
-        write_json(self.data_file, content)
+        # What is rarely there is not written then, so that older versions can read the others.
+        write_json(self.data_file, {k: v for k, v in content.items() if v or k not in _RARE})
 
     def read_plan(self) -> dict[str, Any]:
         """What was predicted for this run."""

@@ -17,6 +17,8 @@ from lexitrain.runs.checkpoint_names import MANIFEST
 from lexitrain.runs.comparable import best_validation
 from lexitrain.runs.folder import Run
 from lexitrain.runs.journals import Event
+from lexitrain.runs.mirror_places import has_place, lies_in_mirror
+from lexitrain.runs.task_copies import task_sources
 from lexitrain.storage import user_path
 
 if TYPE_CHECKING:
@@ -123,15 +125,21 @@ def _next(run: Run, state: str, recipe: Recipe) -> str:
     command = ["lexitrain", "train", "--run", str(run.path)]
     if not _has_data(run, recipe):
         command += ["--data", "DIR"]
+    mirror = recipe.checkpoints.mirror_folder
+    if mirror is not None and not has_place(mirror) and not lies_in_mirror(run):
+        command += ["--mirror", "DIR"]
     # Tasks that are code are executed only where the command says so; it is not suggested unsaid.
-    custom = recipe.data.custom_tasks
+    custom = task_sources(recipe.data.custom_tasks, [run])
     note = f"   # add --trust-tasks if you trust the code of {', '.join(custom)}" if custom else ""
     return shlex.join(command) + note
 
 
 def _has_data(run: Run, recipe: Recipe) -> bool:
-    """Whether the data that the run was started with may be there: their folder is, or a mirror that keeps a copy."""
+    """Whether the data that the run was started with may be there: their folder is, or a mirror that keeps a copy, or
+    the run lies in such a mirror itself."""
     mirror = recipe.checkpoints.mirror_folder
     if mirror is not None and mirror.is_dir():
         return True
-    return run.data_file.is_file() and Path(run.read_data().folder).is_dir()
+    if not run.data_file.is_file():
+        return False
+    return Path(run.read_data().folder).is_dir() or lies_in_mirror(run)

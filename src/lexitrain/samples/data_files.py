@@ -26,9 +26,11 @@ def file_facts(folder: Path) -> dict[str, dict[str, Any]]:
         raise DataError(
             f"There is no {file_name(TRAIN)} here."
             if folder.is_dir()
+            else "This is a file, not a folder of prepared data."
+            if folder.is_file()
             else "There is no such data folder.",
             where=folder,
-            fix="Make it with: lexitrain data prepare FILES --out DIR",
+            fix="Make one with: lexitrain data prepare FILES --out DIR",
         )
     facts: dict[str, dict[str, Any]] = {}
     for split in (TRAIN, VALIDATION):

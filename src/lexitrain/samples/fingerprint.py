@@ -41,9 +41,14 @@ def samples_key(
     )
 
 
-def tokenizer_fingerprint(tokenizer: Any) -> str:
-    """Of a loaded tokenizer: its content and its chat template."""
-    return hash_of(tokenizer.backend_tokenizer.to_str(), str(tokenizer.chat_template))
+def tokenizer_fingerprint(tokenizer: Any, template: str, day: str) -> str:
+    """Of a loaded tokenizer: its content and its chat template.
+
+    Args:
+        template: the one that is used.
+        day: that it writes; empty where it writes none.
+    """
+    return hash_of(tokenizer.backend_tokenizer.to_str(), template, day)
 
 
 def base_fingerprint(model: ModelSection) -> str:
@@ -59,7 +64,8 @@ def hash_of(*parts: str) -> str:
 def _rendering_code(registry: Mapping[str, Task]) -> list[str]:
     """Source of all that turns a record into text and tokens."""
     own = ("rendering.py", "chat_template.py", "template_date.py", "token_pieces.py")
-    paths = {_PACKAGE / "samples" / name for name in own} | {*(_PACKAGE / "tasks").rglob("*.py")}
+    paths = {_PACKAGE / "samples" / name for name in own}
+    paths |= set((_PACKAGE / "tasks").rglob("*.py"))
     # A task's prompts may come from any class that it inherits from, but for Python's own.
     classes = {each for task in registry.values() for each in type(task).__mro__} - {object, ABC}
     paths |= {Path(source) for each in classes if (source := inspect.getsourcefile(each))}

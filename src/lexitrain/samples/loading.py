@@ -6,9 +6,11 @@ as long as the key of what they were made from (`fingerprint.py`) is the same.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +18,12 @@ import numpy as np
 
 from lexitrain.errors import DataError
 from lexitrain.records import TRAIN, VALIDATION, iterate_split, split_file
-from lexitrain.runs import DataSummary, Run
-from lexitrain.samples.chat_template import Note
+from lexitrain.runs import DataSummary, Run, first_day
 from lexitrain.samples.data_files import file_facts
 from lexitrain.samples.fingerprint import hash_of, samples_key, tokenizer_fingerprint
 from lexitrain.samples.rendering import Renderer
 from lexitrain.samples.store import Samples, collect, read_saved
-from lexitrain.samples.template_date import date_in
-from lexitrain.tasks import unknown_task
+from lexitrain.tasks import OWN_TASK, unknown_task
 
 if TYPE_CHECKING:
     from lexitrain.recipe import Recipe
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from lexitrain.samples.sample import Sample
     from lexitrain.tasks import Task
 
+_A_NUMBER = re.compile(r" \(about \d+\)")
+"""What of a reason is different for each record."""
 _MOST_REASONS = 20
 _BATCH = 2000
 """Records that are read and rendered at a time, so that memory never holds all of them."""
@@ -44,14 +46,14 @@ class RunSamples:
         train, validation: in the order of their files.
         summary: what data.json of the run holds.
         new: split -> key, of the samples that were rendered now and are not in the run's folder yet.
-        notes: what is done otherwise than the base's chat template alone would.
+        notes: what the chat template makes different from what a reader of the data would expect.
     """
 
     train: Samples
     validation: Samples
     summary: DataSummary
     new: dict[str, str]
-    notes: tuple[Note, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def save_new(self, run: Run) -> None:
         """Keep what was rendered now for the next start of this run."""
@@ -60,39 +62,19 @@ class RunSamples:
             samples.save(_saved(run, split), key)
 
 
-@dataclass(slots=True)
-class _LeftOut:
-    """Records without a sample, by reason.
-
-    Attributes:
-        file: of the records.
-        refused: reason with the place of the first -> how many.
-        first: why the first one was left out.
-    """
-
-    file: Path
-    first: str = ""
-    skipped: int = 0
-    refused: dict[str, int] = field(default_factory=dict[str, int])
-    _places: dict[str, str] = field(default_factory=dict[str, str])
-
-    def too_long(self, reason: str) -> None:
-        self.first = self.first or reason
-        self.skipped += 1
-
-    def refuse(self, row: int, reason: str) -> None:
-        self.too_long(reason)
-        if reason not in self._places and len(self._places) >= _MOST_REASONS:
-            reason = "other reasons"
-        place = f"{self.file.name}:{row + 1}"
-        told = self._places.setdefault(reason, f"{reason} First: {place}")
-        self.refused[told] = self.refused.get(told, 0) + 1
-
-
 def load_samples(
-    run: Run, folder: Path, recipe: Recipe, registry: Mapping[str, Task], tokenizer: Any
+    run: Run,
+    folder: Path,
+    recipe: Recipe,
+    registry: Mapping[str, Task],
+    tokenizer: Any,
+    *,
+    day: date | None = None,
 ) -> RunSamples:
     """The run's samples, from its folder if they were made from these data, else rendered again. Writes nothing.
+
+    Args:
+        day: the date that a dated chat template writes in a run that has none yet; today's by default.
 
     Raises:
         DataError: a file is missing or unreadable, or no sample is left.
@@ -101,8 +83,12 @@ def load_samples(
     """
     require_known_tasks(recipe, registry)
     files = file_facts(folder)
-    renderer = Renderer(tokenizer, registry, recipe.data.max_length)
-    rendered_by = tokenizer_fingerprint(tokenizer)
+    before = run.read_data() if run.data_file.is_file() else None
+    day = first_day([run]) or day or date.today()
+    renderer = Renderer(tokenizer, registry, recipe.data.max_length, day=day)
+    written = renderer.template.date
+    rendered_by = tokenizer_fingerprint(tokenizer, renderer.template.text, written)
+    unfit: Counter[str] = Counter()
     splits: dict[str, Samples] = {}
     new: dict[str, str] = {}
     for split in (TRAIN, VALIDATION):
@@ -113,10 +99,7 @@ def load_samples(
         key = samples_key(files[path.name]["sha256"], rendered_by, recipe.data, registry)
         saved = read_saved(_saved(run, split), key)
         if saved is None:
-            left_out = _LeftOut(path)
-            samples = collect(_rendered(path, renderer, recipe.data.tasks, left_out))
-            refused = dict(sorted(left_out.refused.items(), key=lambda each: -each[1]))
-            splits[split] = replace(samples, skipped=left_out.skipped, refused=refused)
+            splits[split] = collect(_rendered(path, renderer, recipe.data.tasks, unfit))
             new[split] = key
         else:
             splits[split] = saved.samples
@@ -126,9 +109,10 @@ def load_samples(
             where=split_file(folder, TRAIN),
             fix="Check data.tasks and data.max_length.",
         )
-    written = date_in(str(tokenizer.chat_template))
-    summary = replace(_summary(folder, files, splits), template_date=written)
-    return RunSamples(splits[TRAIN], splits[VALIDATION], summary, new, renderer.notes)
+    if before is not None and not new:
+        unfit.update(before.unfit)
+    summary = _summary(folder, files, splits, dict(unfit.most_common()), written)
+    return RunSamples(splits[TRAIN], splits[VALIDATION], summary, new, renderer.template.notes)
 
 
 def _saved(run: Run, split: str) -> Path:
@@ -137,38 +121,47 @@ def _saved(run: Run, split: str) -> Path:
 
 def require_known_tasks(recipe: Recipe, registry: Mapping[str, Task]) -> None:
     """Check the tasks that the recipe names. Raises TaskError naming the nearest one."""
-    for setting, names in (
+    for field, names in (
         ("data.tasks", recipe.data.tasks),
         ("data.task_weights", recipe.data.task_weights),
     ):
         for name in names:
             if name not in registry:
-                raise unknown_task(name, registry, where=setting)
+                raise unknown_task(name, registry, where=field, fix=OWN_TASK)
 
 
 def _rendered(
-    path: Path, renderer: Renderer, tasks: tuple[str, ...], left_out: _LeftOut
-) -> Iterator[Sample]:
-    """The samples of a split in its order.
+    path: Path, renderer: Renderer, tasks: tuple[str, ...], unfit: Counter[str]
+) -> Iterator[Sample | None]:
+    """The samples of a split in its order; None for a record that cannot be rendered.
+
+    Args:
+        unfit: counts the reasons.
 
     Raises:
         TaskError: a record's task is unknown.
         DataError: none of the records can be rendered; it tells the first one's reason.
     """
+    left_out: list[tuple[int, str]] = []
+    told: dict[str, str] = {}  # reason -> the same with the place of the first
     rendered = False
     for rows, records in _batches(path, renderer, tasks):
+        seen = len(left_out)
         samples = renderer.render_all(
-            records,
-            on_unfit=lambda _, why: left_out.too_long(why),
-            on_refused=lambda row, why, rows=rows: left_out.refuse(rows[row], why),
+            records, on_unfit=lambda row, why: left_out.append((row, why))
         )
         for sample in samples:
             rendered = True
             yield replace(sample, index=rows[sample.index])
-    if left_out.skipped and not rendered:
-        raise DataError(
-            f"None of the records can be used. The first one: {left_out.first}", where=path
-        )
+        yield from [None] * (len(left_out) - seen)
+        for index, why in left_out[seen:]:
+            reason = _A_NUMBER.sub("", why)
+            if reason not in told and len(told) >= _MOST_REASONS:
+                reason = "Other reasons."
+            unfit[told.setdefault(reason, f"{path.name}:{rows[index] + 1}: {reason}")] += 1
+    if left_out and not rendered:
+        why = left_out[0][1]
+        raise DataError(f"None of the records can be used. The first one: {why}", where=path)
 
 
 def _batches(
@@ -190,17 +183,22 @@ def _batches(
 
 
 def _summary(
-    folder: Path, files: Mapping[str, Mapping[str, Any]], splits: Mapping[str, Samples]
+    folder: Path,
+    files: Mapping[str, Mapping[str, Any]],
+    splits: Mapping[str, Samples],
+    unfit: dict[str, int],
+    day: str,
 ) -> DataSummary:
     return DataSummary(
         folder=str(folder.resolve()),
         files={name: dict(facts) for name, facts in files.items()},
         samples={name: dict(sorted(Counter(each.tasks).items())) for name, each in splits.items()},
         skipped={name: each.skipped for name, each in splits.items()},
-        refused={name: dict(each.refused) for name, each in splits.items() if each.refused},
         truncated={name: int(each.cut.sum()) for name, each in splits.items()},
         token_lengths={name: _lengths(each) for name, each in splits.items() if len(each)},
         rendered_sha256=hash_of(*(each.sha256 for each in splits.values())),
+        unfit=unfit,
+        day=day,
     )
 
 

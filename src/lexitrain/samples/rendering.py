@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +27,10 @@ import numpy as np
 
 from lexitrain.errors import DataError, InputError, ModelError
 from lexitrain.records import is_learnt
-from lexitrain.samples.chat_template import ChatTemplate, Note, Refused
+from lexitrain.samples.chat_template import ChatTemplate, Refused
 from lexitrain.samples.sample import Ids, Sample
 from lexitrain.samples.token_pieces import TokenPieces
-from lexitrain.tasks import unknown_task
+from lexitrain.tasks import OWN_TASK, unknown_task
 
 if TYPE_CHECKING:
     from lexitrain.records import Record
@@ -41,10 +42,6 @@ _BATCH = 1000  # samples tokenized in one call
 
 Refusal = Callable[[int, str], None]
 """Told the row of a record that is left out, and why."""
-
-
-class TooLong(DataError):
-    """A record does not fit `max_length`, even without its learner's text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +62,7 @@ class _Text:
         return [at for at in range(3, len(self.completion) + 1, 2) if self.completion[at - 1][1]]
 
     def cut(self, at: int) -> list[_Text]:
-        """Two samples, the second one beginning with the prompt of the answer `pieces[at]`; none that learns nothing."""
+        """Two samples, the second one beginning with the prompt of `pieces[at]`; none that learns nothing."""
         head = _Text(self.prompt, self.completion[: at - 2])
         tail = _Text("".join(self.pieces[:at]), self.completion[at - 1 :])
         return [text for text in (head, tail) if text.learns]
@@ -85,62 +82,54 @@ class Renderer:
 
     Attributes:
         stop_ids: the tokens at which an answer ends.
+        template: the tokenizer's chat template.
 
     Args:
         tokenizer: a fast tokenizer of transformers with a chat template.
         registry: tasks by short name.
         max_length: tokens a sample may have, prompt and completion together.
+        day: the date that a dated chat template writes; today where not given.
 
     Raises:
-        ModelError: the tokenizer has no chat template, or one that nothing can be learnt with; no pad token of its own,
-            or no end-of-turn token; or it does not give texts back as they were written.
+        ModelError: the tokenizer is a slow one, has no chat template that answers can be learnt with, no pad token of
+            its own, or does not write what it has read.
     """
 
-    def __init__(self, tokenizer: Any, registry: Mapping[str, Task], max_length: int) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        registry: Mapping[str, Task],
+        max_length: int,
+        *,
+        day: date | None = None,
+    ) -> None:
         self.tokenizer = tokenizer
         self.registry = registry
         self.max_length = max_length
         name = tokenizer.name_or_path or type(tokenizer).__name__
-        if not tokenizer.chat_template:
+        if not tokenizer.is_fast:
             raise ModelError(
-                "The tokenizer has no chat template.",
+                "The tokenizer does not say where in the text its tokens stand (it is a slow one).",
                 where=name,
-                fix="Take an instruct model, or add chat_template to tokenizer_config.json.",
+                fix="Save it as a fast one: its folder then holds tokenizer.json.",
             )
-        self._template = ChatTemplate(tokenizer)
-        ends: dict[str, int] = {
-            str(token): number
-            for number, token in tokenizer.added_tokens_decoder.items()
-            if str(token) in self._template.ends
-        }
-        self.end_of_turn = next(
-            each
-            for each in sorted(ends, key=len, reverse=True)
-            if self._template.ends.startswith(each)
-        )
-        self.end_of_turn_id: int = tokenizer.convert_tokens_to_ids(self.end_of_turn)
+        self.template = ChatTemplate(tokenizer, day or date.today())
+        self.end_of_turn = self.template.end_of_turn
         special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
-        special.add(self.end_of_turn)
-        longest_first = sorted(special, key=lambda token: (-len(token), token))
+        longest_first = sorted({*special, self.end_of_turn}, key=lambda each: (-len(each), each))
         self._special_pattern = re.compile("|".join(map(re.escape, longest_first)))
-        if tokenizer.pad_token_id in (None, self.end_of_turn_id, tokenizer.eos_token_id):
+        self.end_of_turn_id: int = tokenizer.convert_tokens_to_ids(self.end_of_turn)
+        if tokenizer.pad_token_id in (None, self.end_of_turn_id):
             raise ModelError(
-                f"The pad token ({tokenizer.pad_token}) must be a token of its own: where it also "
-                "ends a turn, a model that ignores padding never learns to stop.",
+                f"The pad token ({tokenizer.pad_token}) must not be the one that ends a turn ({self.end_of_turn}): "
+                "programs that leave padding out of the loss would never teach a model to stop.",
                 where=name,
-                fix="Set pad_token in tokenizer_config.json to a token that occurs nowhere else.",
+                fix="Set pad_token in tokenizer_config.json to another special token.",
             )
         self.stop_ids: frozenset[int] = frozenset(
-            token
-            for token in (self.end_of_turn_id, tokenizer.eos_token_id)
-            if token is not None and token != tokenizer.pad_token_id
+            token for token in (self.end_of_turn_id, tokenizer.eos_token_id) if token is not None
         )
-        self._pieces = TokenPieces(tokenizer, self._template.ends)
-
-    @property
-    def notes(self) -> tuple[Note, ...]:
-        """What is done otherwise than the chat template alone would."""
-        return self._template.notes
+        self._pieces = TokenPieces(tokenizer, self.template.ends)
 
     def render(self, record: Record, index: int = 0) -> Sample:
         """The sample of a record with its answer; of a conversation that gives several the last one.
@@ -161,7 +150,6 @@ class Renderer:
         *,
         first_index: int = 0,
         on_unfit: Refusal | None = None,
-        on_refused: Refusal | None = None,
     ) -> list[Sample]:
         """The samples of many records, tokenized in batches.
 
@@ -169,12 +157,10 @@ class Renderer:
             first_index: row of the first record.
             on_unfit: called with the row and the reason of a record that cannot be rendered, which is then left out.
                 Without it such a record is an error.
-            on_refused: called instead where the reason is another than the record's length.
 
         Raises:
             InputError: see `render`; which of its children depends on the record.
         """
-        refuse = _Refusing(on_unfit, on_refused or on_unfit)
         samples: list[Sample] = []
         for start in range(0, len(records), _BATCH):
             rows: list[tuple[int, Record, list[_Text]]] = []
@@ -183,14 +169,14 @@ class Renderer:
                 try:
                     rows.append((index, record, self._texts(record)))
                 except InputError as error:
-                    refuse(error, index)
+                    _refuse(error, index, on_unfit)
             split = iter(self._split([text for _, _, texts in rows for text in texts]))
             for index, record, texts in rows:
                 parts = [part for _ in texts for part in next(split)]
                 try:
                     samples += self._fit(record, index, parts)
                 except InputError as error:
-                    refuse(error, index)
+                    _refuse(error, index, on_unfit)
         return samples
 
     def prompt_ids(self, record: Record) -> Ids:
@@ -217,7 +203,7 @@ class Renderer:
         try:
             return self.registry[record.task]
         except KeyError:
-            raise unknown_task(record.task, self.registry) from None
+            raise unknown_task(record.task, self.registry, fix=OWN_TASK) from None
 
     # Text
 
@@ -234,7 +220,7 @@ class Renderer:
         for end, turn in enumerate(turns):
             if turn["role"] != "assistant":
                 continue
-            prompt, answer = self._template.answered(turns[: end + 1])
+            prompt, answer = self.template.answered(turns[: end + 1])
             if not pieces or not prompt.startswith(done):
                 texts.append(_Text(first, tuple(pieces)))
                 first, pieces = prompt, []
@@ -246,7 +232,7 @@ class Renderer:
         return [text for text in texts if text.learns]
 
     def _prompt(self, task: Task, record: Record) -> str:
-        return self._template.prompt(self._clean(task.prompt_messages(record)))
+        return self.template.prompt(self._clean(task.prompt_messages(record)))
 
     def _clean(self, turns: Sequence[Message]) -> list[Message]:
         return [{"role": turn["role"], "content": self._plain(turn["content"])} for turn in turns]
@@ -310,8 +296,8 @@ class Renderer:
             raise self._too_long(self.max_length + excess)
         return task.with_learner_text(record, part)
 
-    def _too_long(self, tokens: int) -> TooLong:
-        return TooLong(
+    def _too_long(self, tokens: int) -> DataError:
+        return DataError(
             f"Without the learner's text the sample still has more than {self.max_length} tokens "
             f"(about {tokens}).",
             fix="Raise data.max_length.",
@@ -344,15 +330,7 @@ def _sample(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Refusing:
-    """Who is told of records that are left out; None: they are errors."""
-
-    too_long: Refusal | None
-    other: Refusal | None
-
-    def __call__(self, error: InputError, index: int) -> None:
-        tell = self.too_long if isinstance(error, TooLong) else self.other
-        if tell is None:
-            raise error
-        tell(index, error.what)
+def _refuse(error: InputError, index: int, on_unfit: Refusal | None) -> None:
+    if on_unfit is None:
+        raise error
+    on_unfit(index, error.what)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -39,8 +39,7 @@ class Samples(Sequence[Sample]):
         task_numbers: index into `task_names`, int16 [N].
         cut: True where the learner's text was shortened, bool [N].
         task_names: short names of the tasks.
-        skipped: records that were left out.
-        refused: reason -> how many of those were left out for it and not for their length, the most frequent first.
+        skipped: records that did not fit.
     """
 
     tokens: NDArray[np.int32]
@@ -52,7 +51,6 @@ class Samples(Sequence[Sample]):
     cut: NDArray[np.bool_]
     task_names: tuple[str, ...]
     skipped: int
-    refused: Mapping[str, int] = field(default_factory=dict[str, int])
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -121,8 +119,6 @@ class Samples(Sequence[Sample]):
             "tasks": json.dumps(self.task_names),
             "skipped": str(self.skipped),
         }
-        if self.refused:
-            header["refused"] = json.dumps(dict(self.refused))
         if about:
             header["about"] = json.dumps(dict(about), sort_keys=True)
         write_file(path, save(self._arrays(), metadata=header))
@@ -182,10 +178,7 @@ def read_saved(path: Path, key: str) -> Saved | None:
                 return None
             arrays: dict[str, Any] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         samples = Samples(
-            task_names=tuple(json.loads(header["tasks"])),
-            skipped=int(header["skipped"]),
-            refused=json.loads(header.get("refused", "{}")),
-            **arrays,
+            task_names=tuple(json.loads(header["tasks"])), skipped=int(header["skipped"]), **arrays
         )
         about: dict[str, str] = json.loads(header.get("about", "{}"))
         whole = _content_sha256(samples, about) == header["sha256"]

@@ -20,40 +20,33 @@ from lexitrain.errors import ModelError
 
 Pieces = list[list[int]]
 
-_TRIED = (
-    '{"corrected":"She goes, doesn\'t she? He said: \\"No.\\"","errors":[]}',
-    "Well, I don't know.\n\nShe  goes (to New York) at 5.30!",
-)
-"""Answers as models have to write them: capitals, punctuation, quotes, double spaces, line breaks."""
+_TRIED = ('{"corrected":"He goes to school.","errors":[]}', "Yes, it is right now.")
+"""Answers that every tokenizer has to write; others are tried as they come (`TokenPieces.spoilt`)."""
 _KEEPS_TEXT = {None, "NFC"}
-_ANCHOR = "\n"
+_ANCHORS = ("\n", "a", ".")
+"""Behind each of these a text is tokenized without a marker; which of them a tokenizer keeps by itself differs."""
 
 
 class TokenPieces:
     """Splits texts into the tokens of their pieces.
 
     Args:
-        tokenizer: a fast tokenizer of transformers.
+        tokenizer: a fast one of transformers.
         ends: text of the token, or tokens, that end a turn.
 
     Raises:
-        ModelError: the tokenizer is none, or does not give texts back as they were written.
+        ModelError: the tokenizer does not write what it has read.
     """
 
     def __init__(self, tokenizer: Any, ends: str) -> None:
-        backend = getattr(tokenizer, "backend_tokenizer", None)
+        backend = tokenizer.backend_tokenizer
         name = str(tokenizer.name_or_path or type(tokenizer).__name__)
-        if backend is None:
-            raise ModelError(
-                "The base has a slow tokenizer alone, which does not tell what its tokens stand for.",
-                where=name,
-                fix="Take a base with a tokenizer.json, or save its fast tokenizer into its folder.",
-            )
         self._tokenizer = tokenizer
         normalizer = None if backend.normalizer is None else type(backend.normalizer).__name__
         unknown = getattr(backend.model, "unk_token", None)
         self._unknown = None if unknown is None else backend.token_to_id(unknown)
         self._ends = ends
+        self._end_ids = self.encode([ends])[0]
         self._apart = self._joins()
         self._faithful = self._apart and normalizer in _KEEPS_TEXT and self._unknown is None
         for text in _TRIED:
@@ -61,10 +54,9 @@ class TokenPieces:
             read = "nothing" if pieces is None else self._read(pieces[1])
             if read != text:
                 raise ModelError(
-                    f"The tokenizer does not give back what was written: {text!r} is read as {read!r}, so no answer "
-                    "can be learnt as it stands.",
+                    f"The tokenizer does not write what it has read: {read!r} where {text!r} was the answer.",
                     where=name,
-                    fix="Take a base whose tokenizer keeps capitals, spaces and punctuation.",
+                    fix="Use a base whose tokenizer keeps capitals, spaces and punctuation.",
                 )
 
     def encode(self, texts: Sequence[str]) -> Pieces:
@@ -97,7 +89,9 @@ class TokenPieces:
         return None
 
     def _read(self, ids: Sequence[int]) -> str:
-        return self._decode(ids).removesuffix(self._ends).strip()
+        end = len(ids) - len(self._end_ids)
+        whole = list(ids[end:]) == self._end_ids
+        return self._decode(ids[:end] if whole else ids).strip()
 
     def _decode(self, ids: Sequence[int]) -> str:
         return str(self._tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
@@ -124,13 +118,14 @@ class TokenPieces:
         return list(zip(found["input_ids"], found["offset_mapping"], strict=True))
 
     def _divided(self, text: Sequence[str], alone: list[int], whole: list[int]) -> Pieces | None:
-        anchor = self.encode([_ANCHOR])[0]
-        behind = self.encode([_ANCHOR + piece for piece in text[1:]])
-        if any(ids[: len(anchor)] != anchor for ids in behind):
-            return None
-        pieces = [alone, *(ids[len(anchor) :] for ids in behind)]
-        same = self._decode([each for ids in pieces for each in ids]) == self._decode(whole)
-        return pieces if same and all(pieces) else None
+        read = self._decode(whole)
+        for anchor in (self._ends, *_ANCHORS):
+            kept, *behind = self.encode([anchor, *(anchor + piece for piece in text[1:])])
+            pieces = [alone, *(ids[len(kept) :] for ids in behind)]
+            anchored = all(ids[: len(kept)] == kept for ids in behind) and all(pieces)
+            if anchored and self._decode([each for ids in pieces for each in ids]) == read:
+                return pieces
+        return None
 
 
 def _by_offsets(

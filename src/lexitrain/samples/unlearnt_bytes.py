@@ -168,5 +168,5 @@ def _warning(task: str, counted: _Counted, reader: _Reader) -> Unlearnt:
     return Unlearnt(
         f"{task}: {counted.share:.0%} of the tokens stand for characters that the base's vocabulary does not have"
         f"{which}, byte by byte: it has hardly seen them and learns to write them badly.",
-        "Write them otherwise, such as plain quotes, or take a base that knows them.",
+        "Write them in characters that it knows, or take a base that knows them.",
     )

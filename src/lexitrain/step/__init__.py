@@ -10,6 +10,7 @@ from lexitrain.step.host_memory import keep_freed_memory
 from lexitrain.step.loss_scale import LossScale
 from lexitrain.step.optimizers import build_optimizer, learning_rate_at
 from lexitrain.step.out_of_memory import attempt, release_memory
+from lexitrain.step.plain_loss import require_plain_loss
 from lexitrain.step.processes import Processes, joined_processes
 from lexitrain.step.seeding import seed_step
 from lexitrain.step.training_step import StepResult, TrainingStep, set_gradient_checkpointing
@@ -25,6 +26,7 @@ __all__ = [
     "keep_freed_memory",
     "learning_rate_at",
     "release_memory",
+    "require_plain_loss",
     "seed_step",
     "set_gradient_checkpointing",
 ]

@@ -1,10 +1,14 @@
-"""Attention under one rule, `k <= q < reach[k]`, in three forms that give the same numbers.
+"""Attention under one rule, `k <= q < reach[k]` and `depth[q] - depth[k] < window`, in forms of equal numbers.
+
+The window is that of the base's layer; most have none. It counts along the path, not along the row: what lies between
+two positions in the row may belong to other samples.
 
 `dense`: one call of PyTorch's attention with a mask of `B x L x L` numbers. `blocks`: a call for each of the layout's
 blocks of queries, against the columns that the block may see; nothing else is computed. What all samples share costs
 each of them its own cells alone, and packed samples do not pay for each other (`block_attention.py`, on a CPU only).
 `flex`: a compiled FlexAttention kernel that skips whole blocks of 128 x 128 which the rule hides; it needs a GPU of
-compute capability 8.0 or later.
+compute capability 8.0 or later. `own`: what the base's own code computes, for rows of one sample each; no rule is
+handed to it.
 
 Every position sees at least itself, so that no row of a softmax is empty. Masks are built once a micro-batch and used
 by every layer. Implementations that take sequence borders from position ids are never used: in a tree, positions do
@@ -15,99 +19,150 @@ not grow along the row.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 
-from lexitrain.step.block_attention import BlockAttention, BlockedRow, additive
+from lexitrain.models import masked_by
+from lexitrain.step.block_attention import BlockedRow, additive
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
-    from lexitrain.batching import Block
+    from lexitrain.batching import MicroBatch
     from lexitrain.models import AttentionKind
 
-#: What transformers calls the form of `blocks`; the other two are its own.
-_BLOCKS = "lexitrain_blocks"
+
+@dataclass(frozen=True, slots=True)
+class BatchTensors:
+    """A micro-batch's arrays on the device; shapes as in `MicroBatch`.
+
+    Attributes:
+        columns: of each of its blocks.
+        window_columns: of each of its blocks under the window.
+    """
+
+    tokens: Tensor
+    positions: Tensor
+    reach: Tensor
+    predict: Tensor
+    labels: Tensor
+    columns: tuple[Tensor, ...]
+    window_columns: tuple[Tensor, ...]
 
 
-def use_attention(base: PreTrainedModel, kind: AttentionKind) -> None:
-    """Let all layers of a base compute their attention in one of the forms."""
-    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-
-    ALL_ATTENTION_FUNCTIONS.register(_BLOCKS, _in_blocks)
-    names = {"dense": "sdpa", "blocks": _BLOCKS, "flex": "flex_attention"}
-    base.set_attn_implementation(names[kind])
-
-
-def attention_inputs(
-    kind: AttentionKind,
-    reach: Tensor,
-    blocks: Sequence[Block],
-    columns: Sequence[Tensor],
-    trunk: int,
-    dtype: torch.dtype,
-) -> dict[str, Any]:
-    """The keyword arguments of the base's forward pass that say who sees whom.
+class BatchMasks:
+    """The masks of one micro-batch, each built when a layer first asks for it.
 
     Args:
-        kind: form of the attention.
-        reach: [B, L].
-        blocks: of the row, where the layout made them.
-        columns: theirs, on the device.
-        trunk: columns that all later queries see besides.
+        kind: form of the attention: `dense`, `blocks` or `flex`.
+        batch: the micro-batch.
+        tensors: its arrays on the device.
         dtype: of the queries.
     """
-    if kind == "flex":
-        return {"attention_mask": block_mask(reach)}
-    if kind == "dense" or not blocks:
-        return {"attention_mask": attention_mask(reach, dtype)}
-    row = BlockedRow.of(reach[0], blocks, columns, trunk, dtype)
-    return {"attention_mask": None, "blocked_row": row}
+
+    def __init__(
+        self, kind: AttentionKind, batch: MicroBatch, tensors: BatchTensors, dtype: torch.dtype
+    ) -> None:
+        self.kind = kind
+        self.batch = batch
+        self.tensors = tensors
+        self.dtype = dtype
+        self._deepest = int(batch.positions.max())
+        self._built: dict[int | None, Any] = {}
+
+    def mask(self, window: int | None) -> Tensor | BlockMask | BlockedRow | WholeRows:
+        """What layers with this window attend by; None: those without one."""
+        if window is not None and window > self._deepest:
+            window = None  # it hides nothing
+        if window not in self._built:
+            self._built[window] = self._build(window)
+        return self._built[window]
+
+    def _build(self, window: int | None) -> Tensor | BlockMask | BlockedRow | WholeRows:
+        batch, tensors = self.batch, self.tensors
+        if self.kind == "flex":
+            return block_mask(tensors.reach, tensors.positions, window)
+        if self.kind == "blocks" and window is None and batch.blocks:
+            blocks, trunk = batch.blocks, batch.trunk
+            return BlockedRow.of(tensors.reach[0], None, blocks, tensors.columns, trunk, self.dtype)
+        if self.kind == "blocks" and window and window == batch.window and batch.window_blocks:
+            within, blocks = (tensors.positions[0], window), batch.window_blocks
+            return BlockedRow.of(
+                tensors.reach[0], within, blocks, tensors.window_columns, 0, self.dtype
+            )
+        mask = attention_mask(tensors.reach, self.dtype, tensors.positions, window)
+        return mask if self.kind == "dense" else WholeRows(mask)
 
 
-def attention_mask(reach: Tensor, dtype: torch.dtype) -> Tensor:
-    """Additive mask [B, 1, L, L] (query, key) for `reach` [B, L], on its device."""
+def hidden_states(
+    backbone: Any,
+    kind: AttentionKind,
+    batch: MicroBatch,
+    tensors: BatchTensors,
+    dtype: torch.dtype,
+) -> Tensor:
+    """The base's last hidden states [B, L, hidden] of a micro-batch.
+
+    Args:
+        backbone: the base without its output head.
+        kind: form of the attention.
+        batch: the micro-batch; `own` takes only rows of one sample each.
+        tensors: its arrays on the device.
+        dtype: of the queries.
+    """
+    if kind == "own":
+        # A sample's first token reaches as far as the sample does, and padding follows it.
+        column = torch.arange(tensors.reach.shape[1], device=tensors.reach.device)
+        attended = (column < tensors.reach[:, :1]).long()
+        output = backbone(input_ids=tensors.tokens, attention_mask=attended, use_cache=False)
+        return output.last_hidden_state
+    with masked_by(BatchMasks(kind, batch, tensors, dtype)):
+        output = backbone(
+            input_ids=tensors.tokens,
+            # Of ones, and no base asks it anything: without one transformers guesses borders from positions.
+            attention_mask=torch.ones_like(tensors.tokens),
+            position_ids=tensors.positions,
+            use_cache=False,
+        )
+    return output.last_hidden_state
+
+
+def attention_mask(
+    reach: Tensor, dtype: torch.dtype, depth: Tensor | None = None, window: int | None = None
+) -> Tensor:
+    """Additive mask [B, 1, L, L] (query, key) for `reach` and `depth`, both [B, L], on their device."""
     columns = torch.arange(reach.shape[1], device=reach.device)
     query, key = columns[:, None], columns[None, :]
     visible = (key <= query) & (query < reach[:, None, :])
+    if window is not None and depth is not None:
+        visible &= depth[:, :, None] - depth[:, None, :] < window
     return additive(visible, dtype)[:, None]
 
 
-def block_mask(reach: Tensor) -> BlockMask:
-    """FlexAttention's mask for `reach` [B, L]: which blocks to skip, and the rule inside the others."""
+def block_mask(reach: Tensor, depth: Tensor | None = None, window: int | None = None) -> BlockMask:
+    """FlexAttention's mask for `reach` and `depth`, both [B, L]: blocks to skip, and the rule in the others."""
     rows, length = reach.shape
 
     def visible(row: Tensor, _head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        return (key <= query) & (query < reach[row, key])
+        seen = (key <= query) & (query < reach[row, key])
+        if window is not None and depth is not None:
+            seen = seen & (depth[row, query] - depth[row, key] < window)
+        return seen
 
     return create_block_mask(visible, rows, None, length, length, device=reach.device)
 
 
-def _in_blocks(
-    _module: torch.nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    scaling: float | None = None,
-    blocked_row: BlockedRow | None = None,
-    **_: Any,
-) -> tuple[Tensor, None]:
-    """Attention [B, L, heads, d] of queries [B, heads, L, d] over keys and values [B, key heads, L, d].
+@dataclass(frozen=True, slots=True)
+class WholeRows:
+    """Attention over whole rows in one call, by a kernel that takes grouped queries as they are (CPU)."""
 
-    Without blocks (padded rows) it is one call over whole rows.
-    """
-    if blocked_row is not None:
-        found = BlockAttention.apply(query, key, value, blocked_row, scaling)
-        return found.transpose(1, 2), None
-    if attention_mask is None:
-        raise RuntimeError("the base's layers do not pass on what attention needs")
-    # Not imported by name: a rehearsal exchanges it for the kernel of its target.
-    found = nn.functional.scaled_dot_product_attention(
-        query, key, value, attn_mask=attention_mask, scale=scaling, enable_gqa=True
-    )
-    return found.transpose(1, 2), None
+    additive: Tensor
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
+        """Attention [B, heads, L, d]."""
+        # Not imported by name: a rehearsal exchanges it for the kernel of its target.
+        return nn.functional.scaled_dot_product_attention(
+            query, key, value, attn_mask=self.additive, scale=scale, enable_gqa=True
+        )

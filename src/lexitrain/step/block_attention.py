@@ -48,6 +48,7 @@ class BlockedRow:
     def of(
         cls,
         reach: Tensor,
+        within: tuple[Tensor, int] | None,
         blocks: Sequence[Block],
         columns: Sequence[Tensor],
         trunk: int,
@@ -57,6 +58,7 @@ class BlockedRow:
 
         Args:
             reach: [L], of the row.
+            within: its depths [L] and the window that counts in them, where there is one.
             blocks: that cover it.
             columns: theirs, on the device.
             trunk: columns that are in no block after them.
@@ -66,14 +68,30 @@ class BlockedRow:
             [slice(block.start, block.end) for block in blocks],
             [len(block.columns) for block in blocks],
             torch.cat(list(columns)),
-            [_mask(reach, block, seen, dtype) for block, seen in zip(blocks, columns, strict=True)],
+            [
+                _mask(reach, within, block, seen, dtype)
+                for block, seen in zip(blocks, columns, strict=True)
+            ],
             trunk,
         )
 
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
+        """Attention [1, heads, L, d] of queries [1, heads, L, d] over keys and values [1, key heads, L, d]."""
+        return BlockAttention.apply(query, key, value, self, scale)
 
-def _mask(reach: Tensor, block: Block, columns: Tensor, dtype: torch.dtype) -> Tensor:
+
+def _mask(
+    reach: Tensor,
+    within: tuple[Tensor, int] | None,
+    block: Block,
+    columns: Tensor,
+    dtype: torch.dtype,
+) -> Tensor:
     query = torch.arange(block.start, block.end, device=reach.device)[:, None]
     visible = (columns <= query) & (query < reach.index_select(0, columns))
+    if within is not None:
+        depth, window = within
+        visible &= depth[block.start : block.end, None] - depth.index_select(0, columns) < window
     return additive(visible, dtype)[None, None]
 
 

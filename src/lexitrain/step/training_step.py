@@ -20,15 +20,14 @@ from torch import Tensor
 
 from lexitrain.batching import DecoderShape, MicroBatch, StepLayout, deal
 from lexitrain.errors import ModelError
-from lexitrain.models import AttentionKind, attention_kind
-from lexitrain.step.attention import attention_inputs, use_attention
+from lexitrain.models import AttentionKind, attention_kind, sliding_window, use_own_masks
+from lexitrain.step.attention import BatchTensors, hidden_states
 from lexitrain.step.loss_scale import FIRST, LossScale
 from lexitrain.step.out_of_memory import StepOutOfMemory, attempt
-from lexitrain.step.output_head import sum_of_token_losses
+from lexitrain.step.output_head import LogitChange, sum_of_token_losses
 from lexitrain.step.processes import Processes
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from torch.optim import Optimizer
 
     from lexitrain.recipe import StepSection
@@ -89,24 +88,29 @@ class TrainingStep:
         self.processes = processes or Processes()
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
         base = model.get_base_model()
-        self._backbone = base.base_model
-        self._head = _frozen_head(base)
+        self._backbone = _backbone(base)
+        head = _frozen_head(base)
+        self._head = head.weight
+        self._logit_change = LogitChange.of(head, base.config)
         self.grad_norm = 0.0
         self.loss_scale = LossScale(FIRST if self._head.dtype == torch.float16 else 1.0)
         device = self._head.device
         self.attention: AttentionKind = attention_kind(
             settings.attention,
             torch.cuda.get_device_capability(device) if device.type == "cuda" else None,
-            getattr(base.config, "attention_dropout", None) or 0.0,  # not every base has it
+            base.config,
+            settings.layout,
         )
-        use_attention(base, self.attention)
+        if self.attention != "own":
+            use_own_masks(base)
         self.step_layout = StepLayout.of_recipe(
             settings,
-            DecoderShape.of_config(base.config),
+            None if self.attention == "own" else DecoderShape.of_config(base.config),
             max_length=max_length,
             pad_id=pad_id,
             attention=self.attention,
             device=device.type,
+            window=sliding_window(base.config),
         )
         self.quantized: bool = getattr(base, "is_quantized", False)
         self.recomputes = settings.gradient_checkpointing == "always"
@@ -248,21 +252,12 @@ class TrainingStep:
         return total.item(), sum(batch.supervised_tokens for batch in batches)
 
     def _sum_of_losses(self, batch: MicroBatch) -> Tensor:
-        columns = [block.columns for block in batch.blocks]
-        tokens, positions, reach, predict, labels, *seen = _on_device(
-            (batch.tokens, batch.positions, batch.reach, batch.predict, batch.labels, *columns),
-            self._head.device,
+        tensors = _on_device(batch, self._head.device)
+        hidden = hidden_states(self._backbone, self.attention, batch, tensors, self._head.dtype)
+        scored = hidden.flatten(0, 1).index_select(0, tensors.predict)
+        return sum_of_token_losses(
+            scored, self._head, tensors.labels, self.settings.head_chunk, self._logit_change
         )
-        output = self._backbone(
-            input_ids=tokens,
-            position_ids=positions,
-            use_cache=False,
-            **attention_inputs(
-                self.attention, reach, batch.blocks, seen, batch.trunk, self._head.dtype
-            ),
-        )
-        hidden = output.last_hidden_state.flatten(0, 1).index_select(0, predict)
-        return sum_of_token_losses(hidden, self._head, labels, self.settings.head_chunk)
 
     def _set_mode(self, *, training: bool) -> None:
         if self.model.training != training:
@@ -274,13 +269,24 @@ def _multiply(tensors: list[Tensor], factor: float) -> None:
     torch._foreach_mul_(tensors, factor)  # pyright: ignore[reportPrivateImportUsage]
 
 
-def _on_device(arrays: Sequence[NDArray[np.int64]], device: torch.device) -> list[Tensor]:
+def _on_device(batch: MicroBatch, device: torch.device) -> BatchTensors:
     """The arrays as tensors; to a GPU in one transfer, during which the host goes on."""
+    own = [block.columns for block in batch.blocks]
+    arrays = [
+        *(batch.tokens, batch.positions, batch.reach, batch.predict, batch.labels),
+        *own,
+        *(block.columns for block in batch.window_blocks),
+    ]
     if device.type != "cuda":
-        return [torch.from_numpy(array).to(device) for array in arrays]
-    packed = torch.from_numpy(np.concatenate([array.ravel() for array in arrays]))
-    parts = packed.pin_memory().to(device, non_blocking=True).split([each.size for each in arrays])
-    return [part.view(array.shape) for part, array in zip(parts, arrays, strict=True)]
+        tensors = [torch.from_numpy(array).to(device) for array in arrays]
+    else:
+        packed = torch.from_numpy(np.concatenate([array.ravel() for array in arrays]))
+        sizes = [array.size for array in arrays]
+        parts = packed.pin_memory().to(device, non_blocking=True).split(sizes)
+        tensors = [part.view(array.shape) for part, array in zip(parts, arrays, strict=True)]
+    tokens, positions, reach, predict, labels, *columns = tensors
+    seen = tuple(columns[: len(own)]), tuple(columns[len(own) :])
+    return BatchTensors(tokens, positions, reach, predict, labels, *seen)
 
 
 def set_gradient_checkpointing(base: Any, on: bool) -> None:
@@ -294,15 +300,23 @@ def set_gradient_checkpointing(base: Any, on: bool) -> None:
         getattr(base, f"{kind}_checkpointing_disable")()
 
 
-def _frozen_head(base: Any) -> Tensor:
+def _backbone(base: Any) -> Any:
+    """The base without its output head."""
+    found = base.base_model
+    if found is base:  # named otherwise than its weights are, as in Llama 4
+        found = getattr(base, "model", None)
+    if found is None:
+        raise ModelError(
+            "The base model has no part that ends before its output head.",
+            where="model.base",
+            fix="Use a base such as Qwen2.5, Llama or SmolLM2.",
+        )
+    return found
+
+
+def _frozen_head(base: Any) -> torch.nn.Linear:
     head = base.get_output_embeddings()
-    # Fields by which Gemma, Cohere and Granite change the logits after the head; the loss here would leave that out.
-    scaled = [
-        name
-        for name in ("final_logit_softcapping", "logit_scale", "logits_scaling")
-        if getattr(base.config, name, None) not in (None, 1, 1.0)
-    ]
-    if not isinstance(head, torch.nn.Linear) or head.bias is not None or scaled:
+    if not isinstance(head, torch.nn.Linear):
         raise ModelError(
             "The base model's output head is not a plain matrix, which the loss needs.",
             where="model.base",
@@ -314,4 +328,4 @@ def _frozen_head(base: Any) -> Tensor:
             where="lora.targets",
             fix="Leave lm_head and embed_tokens out of lora.targets.",
         )
-    return head.weight
+    return head

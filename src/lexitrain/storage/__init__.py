@@ -1,4 +1,5 @@
-"""Files that survive a kill, a power cut and a full disk, the lock of a folder, and what the system says of processes.
+"""Files that survive a kill, a power cut and a full disk, the lock of a folder, what the system says of processes, and
+whether the Hub answers.
 
 Everything that the product writes goes through here.
 """
@@ -16,6 +17,7 @@ from lexitrain.storage.atomic import (
     write_json,
 )
 from lexitrain.storage.disk_errors import AWAY, FORBIDDEN, FULL, NO_SUCH_PLACE, disk_errors
+from lexitrain.storage.hub import hub_answers, hub_is_switched_off
 from lexitrain.storage.journal import append_to_journal, whole_lines
 from lexitrain.storage.json_text import json_text
 from lexitrain.storage.lock import Lock, is_held
@@ -36,6 +38,8 @@ __all__ = [
     "disk_errors",
     "file_at_once",
     "folder_at_once",
+    "hub_answers",
+    "hub_is_switched_off",
     "is_held",
     "json_text",
     "make_folder",

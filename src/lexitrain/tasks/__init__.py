@@ -14,10 +14,11 @@ from lexitrain.tasks.metrics.scores import (
     texts,
 )
 from lexitrain.tasks.own_tasks import own_tasks
-from lexitrain.tasks.registry import aliases, find_task, registry, unknown_task
+from lexitrain.tasks.registry import OWN_TASK, aliases, find_task, registry, unknown_task
 from lexitrain.tasks.task import Answer, Message, Targets, Task
 
 __all__ = [
+    "OWN_TASK",
     "Answer",
     "Message",
     "Score",

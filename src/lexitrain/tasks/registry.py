@@ -30,6 +30,9 @@ from lexitrain.tasks.vocabulary import Vocabulary
 
 GROUP = "lexitrain.tasks"
 BUILT_IN: tuple[type[Task], ...] = (Fluency, Vocabulary, Grammar, Dialogue, Explanation)
+OWN_TASK = "A task of your own is named with --custom-task FILE.py."
+"""The end of an error about an unknown task, where the command has that option."""
+
 _FIX = "A task is a subclass of lexitrain.tasks.Task with name, short, schema, statistics, trivial."
 
 
@@ -63,19 +66,22 @@ def aliases(tasks: Mapping[str, Task]) -> dict[str, str]:
     return {name: task.short for task in tasks.values() for name in (task.name, task.short)}
 
 
-def find_task(name: str, tasks: Mapping[str, Task], *, where: object | None = None) -> Task:
+def find_task(
+    name: str, tasks: Mapping[str, Task], *, where: object | None = None, fix: str = ""
+) -> Task:
     """The task of this short name or name in the prompt.
 
     Args:
         tasks: by short name, as `registry` gives them.
         where: what named the task: an option, a field, a file.
+        fix: what the user can do besides mending the name.
 
     Raises:
         TaskError: there is none.
     """
     short = aliases(tasks).get(name)
     if short is None:
-        raise unknown_task(name, tasks, where=where)
+        raise unknown_task(name, tasks, where=where, fix=fix)
     return tasks[short]
 
 
@@ -85,8 +91,7 @@ def unknown_task(
     """The error for a name that is no task's, or no short name where only those are accepted.
 
     Args:
-        tasks, where: as of `find_task`.
-        fix: what the user can do besides mending the name.
+        tasks, where, fix: as of `find_task`.
     """
     names = aliases(tasks)
     meant = names.get(name) or nearest(name, names)

@@ -131,6 +131,29 @@ def project(value: object, schema: Schema) -> object:
     return value
 
 
+def unknown_keys(value: object, schema: Schema) -> frozenset[str]:
+    """Keys in `value` that `project` drops, such as `note` or, inside a list, `errors[].offset`."""
+    if isinstance(value, dict):
+        properties: Mapping[str, Schema] = schema.get("properties", {})
+        found: set[str] = set()
+        for key, inner in cast("dict[str, Any]", value).items():
+            if key not in properties:
+                found.add(key)
+            elif isinstance(inner, list):
+                items: Schema = properties[key].get("items", {})
+                for item in cast("list[object]", inner):
+                    found |= {f"{key}[].{name}" for name in unknown_keys(item, items)}
+            elif isinstance(inner, dict):
+                found |= {
+                    f"{key}.{name}" for name in unknown_keys(cast("object", inner), properties[key])
+                }
+        return frozenset(found)
+    return _NONE
+
+
+_NONE: frozenset[str] = frozenset()
+
+
 def loads_strict(text: str) -> object:
     """JSON from `text`; NaN and Infinity, which Python accepts and JSON does not, are refused.
 

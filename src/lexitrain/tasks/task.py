@@ -42,7 +42,7 @@ from lexitrain.tasks.learner_text import (
     prompt_mark,
 )
 from lexitrain.tasks.metrics.bootstrap import Statistic, point
-from lexitrain.tasks.schema import Schema, loads_strict, problem, project
+from lexitrain.tasks.schema import Schema, loads_strict, problem, project, unknown_keys
 
 if TYPE_CHECKING:
     from lexitrain.records import Record
@@ -181,10 +181,16 @@ class Task(ABC):
             lacking: whether `lacking` names any key of it.
         """
         if record.messages is not None:
-            answers = [turn["content"] for turn in record.messages if is_learnt(turn)]
-            last = answers[-1].strip() if answers else ""
-            parsed = self.parse(last) if last.startswith("{") else None
-            return last if parsed is None else _SORTED.encode(parsed)
+            turns = [turn for turn in record.messages if turn["role"] == "assistant"]
+            learnt = [is_learnt(turn) for turn in turns]
+            if not any(learnt):
+                return ""
+            last = len(learnt) - 1 - learnt[::-1].index(True)
+            text = turns[last]["content"].strip()
+            parsed = self.parse(text) if text.startswith("{") else None
+            answer = text if parsed is None else _SORTED.encode(parsed)
+            # Earlier answers are the same where the prompt is; whether they are learnt may differ.
+            return answer if all(learnt[:last]) else f"{learnt[:last]}\0{answer}"
         output = record.output
         if lacking or isinstance(output, str):
             output = self._output(output)
@@ -199,6 +205,14 @@ class Task(ABC):
         if output is None or isinstance(output, str):
             return self._accompanying
         return tuple(key for key in self._accompanying if key not in output)
+
+    def unlearnt(self, record: Record) -> frozenset[str]:
+        """Keys of a record's output that the schema does not know: they stay in the file and are not taught."""
+        output = record.output
+        if isinstance(output, str):
+            text = output.strip()
+            output = cast("Answer", loads_strict(text)) if _LIKE_JSON.match(text) else None
+        return unknown_keys(output, self.schema)
 
     @cached_property
     def _accompanying(self) -> tuple[str, ...]:

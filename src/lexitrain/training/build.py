@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lexitrain.batching import SampleOrder
-from lexitrain.errors import RecipeError
+from lexitrain.errors import ModelError, RecipeError
 from lexitrain.models import (
     attach_adapter,
     base_identity,
@@ -15,15 +16,20 @@ from lexitrain.models import (
     compute_dtype,
     load_base,
     load_tokenizer,
+    most_tokens,
 )
 from lexitrain.records import TRAIN, VALIDATION, file_name, split_file
-from lexitrain.runs import Checkpoint, Checkpoints, first_day, read_checkpoint, step_of
+from lexitrain.runs import Checkpoint, Checkpoints, keep_tasks, read_checkpoint, step_of
 from lexitrain.samples import load_samples, unlearnt_bytes
-from lexitrain.step import TrainingStep, build_optimizer, keep_freed_memory
+from lexitrain.step import (
+    TrainingStep,
+    build_optimizer,
+    keep_freed_memory,
+    require_plain_loss,
+)
 from lexitrain.tasks import registry
 from lexitrain.training.environment import changes, environment, no_longer_exact
 from lexitrain.training.event_log import EventLog
-from lexitrain.training.inputs.task_copies import keep_tasks
 from lexitrain.training.loop import Training
 from lexitrain.training.recovery.accepted_changes import settle_base, settle_data
 from lexitrain.training.recovery.checkpoint_content import AdapterFiles, restore, state_of
@@ -37,8 +43,6 @@ from lexitrain.training.run_plan import RunPlan, plan_run
 from lexitrain.training.step_work import StepSource
 
 if TYPE_CHECKING:
-    from datetime import date
-
     import torch
 
     from lexitrain.recipe import Recipe
@@ -61,7 +65,7 @@ class Call:
         observer: is told what happens.
         processes: those that train together.
         accept: go on with another recipe or other data than the run was started with.
-        day: the date that a chat template writes in runs that have none yet.
+        day: the date that a dated chat template writes in runs that have none yet.
     """
 
     data_dir: Path
@@ -104,10 +108,9 @@ def build_run(recipe: Recipe, run: Run, call: Call, marker: CrashMarker) -> Buil
     processes, observer = call.processes, call.observer
     settle_base(run, recipe, observer, accept=call.accept, write=processes.first)
     observer.stage("reading the data")
-    day = first_day([run]) or call.day  # the run may have been brought back from its mirror
-    tokenizer: Any = load_tokenizer(recipe.model.base, recipe.model.revision, day=day)
+    tokenizer: Any = load_tokenizer(recipe.model.base, recipe.model.revision)
     tasks = registry(call.task_sources, recipe.data.system)
-    samples = load_samples(run, call.data_dir, recipe, tasks, tokenizer)
+    samples = load_samples(run, call.data_dir, recipe, tasks, tokenizer, day=call.day)
     settle_data(
         run, samples.summary, call.data_dir, observer, accept=call.accept, write=processes.first
     )
@@ -134,11 +137,14 @@ def build_run(recipe: Recipe, run: Run, call: Call, marker: CrashMarker) -> Buil
     # A checkpoint holds all weights of the adapter: the one to start from is needed no more.
     start = recipe.model.adapter if newest is None else None
     step, adapter = _build_step(recipe, plan, start, state, processes, tokenizer.pad_token_id)
+    _require_positions(step, samples)
+    require_plain_loss(step)
     if newest is not None:
         restore(newest, step.model, step.optimizer, step.loss_scale)
     writer = _writer(run, recipe, checkpoints, call)
     source = StepSource(samples.train, order, step)
-    shortener = Shortener(split_file(call.data_dir, TRAIN), tasks, tokenizer)
+    day = date.fromisoformat(samples.summary.day) if samples.summary.day else None
+    shortener = Shortener(split_file(call.data_dir, TRAIN), tasks, tokenizer, day)
     ladder = MemoryLadder(recipe, state, step, source, shortener, log)
     ladder.apply()
     guard = NonFiniteGuard(state, step, log, lambda: log.write_outcomes(writer.outcomes(wait=True)))
@@ -173,6 +179,17 @@ def _require_validation(recipe: Recipe, samples: RunSamples) -> None:
             "Early stopping needs validation samples, and there are none.",
             where="schedule.early_stopping",
             fix=f"Prepare data with a {file_name(VALIDATION)}, or leave early stopping out.",
+        )
+
+
+def _require_positions(step: TrainingStep, samples: RunSamples) -> None:
+    limit = most_tokens(step.model.get_base_model().config)
+    parts = [part.lengths.max() for part in (samples.train, samples.validation) if len(part)]
+    if limit is not None and parts and max(parts) > limit[0]:
+        raise ModelError(
+            f"The longest sample has {max(parts)} tokens, and this base takes {limit[0]}: {limit[1]}.",
+            where="data.max_length",
+            fix=f"Use data.max_length={limit[0]}, or another base.",
         )
 
 
@@ -257,8 +274,10 @@ def _write_first_files(
     if not run.plan_file.is_file():
         run.write_plan(plan.document)
         log.write("planned", **plan.summary())
+        for note in samples.notes:
+            log.write("warning", what=note, fix="")
         shown = characters_learnt_as_bytes(recipe.model.base)
-        for warning in (*samples.notes, *unlearnt_bytes(tokenizer, samples.train, shown)):
+        for warning in unlearnt_bytes(tokenizer, samples.train, shown):
             log.write("warning", **warning._asdict())
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lexitrain.errors import DataError
 from lexitrain.records import TRAIN, iterate_split, split_file
 from lexitrain.samples import file_facts
-from lexitrain.tasks import registry, unknown_task
+from lexitrain.tasks import OWN_TASK, registry, unknown_task
 from lexitrain.training.result import TrainingResult
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def tasks_to_train(data_dir: Path, recipe: Recipe, sources: Sequence[str]) -> li
             unknown[0],
             known,
             where=path,
-            fix="Name the tasks to train with data.tasks, or their files with data.custom_tasks.",
+            fix=f"Name the tasks to train with data.tasks. {OWN_TASK}",
         )
     if not present:
         raise DataError(

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from lexitrain.errors import RunError, Stopped
-from lexitrain.runs import ReadOnlyRun, Run, first_day, storage_errors
+from lexitrain.runs import ReadOnlyRun, Run, first_day, storage_errors, task_sources
 from lexitrain.samples import file_facts, require_known_tasks
 from lexitrain.step import joined_processes, release_memory
 from lexitrain.storage import remove_folder, user_path
@@ -25,7 +25,6 @@ from lexitrain.training.build import BuiltRun, Call, build_run
 from lexitrain.training.event_log import Silent
 from lexitrain.training.final_adapter import CardFacts, shipped_adapter, write_adapter
 from lexitrain.training.inputs.kept_data import find_data, runs_at_hand
-from lexitrain.training.inputs.task_copies import task_sources
 from lexitrain.training.loop import (
     Ending,
     Training,
@@ -39,8 +38,13 @@ from lexitrain.training.per_task import combined, recipe_of_task, tasks_to_train
 from lexitrain.training.recovery.accepted_changes import keep_recipe, other_files, recipe_changes
 from lexitrain.training.recovery.crash_marker import CrashMarker
 from lexitrain.training.recovery.fresh_start import move_aside, move_mirror_aside
-from lexitrain.training.recovery.mirror_restore import bring_back
-from lexitrain.training.recovery.notebook_machine import machine_warning, mirrored, with_mirror
+from lexitrain.training.recovery.mirror_restore import bring_back, require_place
+from lexitrain.training.recovery.notebook_machine import (
+    machine_warning,
+    mirrored,
+    with_given_mirror,
+    with_mirror,
+)
 from lexitrain.training.recovery.state import ReturnToCheckpoint
 from lexitrain.training.result import TrainingResult, finished_before, first_loss
 from lexitrain.training.stopping import Interrupt, Limits
@@ -129,8 +133,10 @@ def _settle(run: Run, asked: _Asked, observer: Observer) -> tuple[Recipe, Path, 
     require_known_tasks(recipe, registry(sources))
     if asked.fresh:
         file_facts(data)
+        require_place(with_given_mirror(recipe, asked.mirror).checkpoints.mirror_folder)
         move_aside(run)
     recipe = with_mirror(recipe, run, asked.mirror)
+    require_place(recipe.checkpoints.mirror_folder)
     if asked.fresh:
         move_mirror_aside(run, recipe.checkpoints.mirror_folder)
     if recipe.data.adapters == "per_task" and run.exists():
@@ -280,7 +286,7 @@ def _announce(built: BuiltRun, interrupt: Interrupt) -> None:
         trainable_parameters=sum(each.numel() for each in training.step.parameters),
         data=built.data.folder,
         skipped=built.data.skipped,
-        **({"refused": built.data.refused} if built.data.refused else {}),
+        unfit=built.data.unfit,
     )
     finite_or_told(training, before)
 

@@ -1,4 +1,5 @@
-"""No key of a record vanishes: at every level an unknown one is kept in the record, or the row is refused."""
+"""No key of a record vanishes: at every level an unknown one is kept in the record, or the row is refused; one of an
+output is kept and named as one that is not taught."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from lexitrain.records.normalization import tidy_record
 from lexitrain.records.record import BadRow
+from lexitrain.tasks import registry
 
 PART = {"type": "text", "text": "q"}
 ROWS: list[dict[str, Any]] = [
@@ -66,3 +68,20 @@ def test_an_unknown_key_is_kept_or_refused(row: dict[str, Any], data: st.DataObj
     except BadRow:
         return
     assert MARK in json.dumps(json.loads(line))
+
+
+@settings(deadline=None)
+@given(st.sampled_from(ROWS[:2]), st.booleans(), st.data())
+def test_an_unknown_key_of_an_output_is_named(
+    row: dict[str, Any], as_text: bool, data: st.DataObject
+) -> None:
+    row = deepcopy(row)
+    inside = objects(row["output"])
+    target = data.draw(st.sampled_from(range(len(inside))))
+    key = data.draw(keys.filter(lambda key: key not in {"corrected", "errors", "type", "span"}))
+    inside[target][key] = MARK
+    if as_text:
+        row["output"] = json.dumps(row["output"])
+    record, _ = tidy_record(row, None, "grammar")
+    (named,) = registry()["grammar"].unlearnt(record)
+    assert named == (key if target == 0 else f"errors[].{key}")

@@ -14,10 +14,10 @@ from lexitrain.errors import InputError
 from lexitrain.recipe.schema import Recipe
 from lexitrain.recipe.yaml_file import load_recipe, recipe_to_yaml
 from lexitrain.records.record import Record
+from lexitrain.runs import kept_folder, list_runs
 from lexitrain.runs.folder import Run
+from lexitrain.runs.task_copies import copy_names
 from lexitrain.training import run_recipe, train
-from lexitrain.training.inputs.kept_data import kept_folder
-from lexitrain.training.inputs.task_copies import copy_names
 from tests.small_runs import write_data
 from tests.training.test_train import assert_equal_runs
 
@@ -127,7 +127,12 @@ def test_a_run_folder_alone_makes_nobody_execute_its_tasks(
     capsys.readouterr()
     alone = ["train", "--run", "disk/runs/one", "--mirror", "drive"]
     assert lexitrain(alone) == 2
-    assert "--trust-tasks" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "--trust-tasks" in said
+    # The file that would be executed is named, not that of the machine that is gone.
+    assert "drive/one/tasks/mine.py" in said
+    assert "disk/mine.py" not in said
+    assert "drive/one/tasks/mine.py" in list_runs("drive")[0].next
     assert executed(tmp_path) == before
     assert not (tmp_path / "disk").exists()
     assert lexitrain([*alone, "--trust-tasks", "--stop-after-step", "5"]) == 4
@@ -163,7 +168,13 @@ def test_run_alone_goes_on_with_its_own_recipe_and_data(
 
 def test_a_new_run_needs_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert lexitrain(["train", "--run", str(tmp_path / "new")]) == 2
-    assert "A new run needs data" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "A new run needs data" in said
+    assert "--mirror DIR" in said  # a run that is lost here may lie there
+    file = tmp_path / "records.jsonl"
+    file.write_text("{}")
+    assert lexitrain(["train", "--run", str(tmp_path / "new"), "--data", str(file)]) == 2
+    assert "a file, not a folder of prepared data" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
 
 
@@ -195,9 +206,15 @@ def test_a_run_in_the_mirror_finds_the_data_beside_it(
     train(recipe, data_dir, tmp_path / "run", mirror=drive, stop_after_step=3)
     shutil.rmtree(tmp_path / "run")
     shutil.rmtree(data_dir)
+    drive.rename(tmp_path / "moved")  # as on another machine
+    drive = tmp_path / "moved"
+    assert list_runs(drive)[0].next == f"lexitrain train --run {drive / 'run'}"
     own = run_recipe(drive / "run")
     assert own is not None
     assert train(own, None, drive / "run").state == "finished"
+    assert not (
+        tmp_path / "drive"
+    ).exists()  # the mirror is where the run lies, and is not made anew
 
 
 def test_accepted_data_are_kept_too_and_shared_between_runs(

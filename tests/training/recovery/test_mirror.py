@@ -15,6 +15,7 @@ import pytest
 from lexitrain.errors import InputError
 from lexitrain.recipe.schema import Recipe
 from lexitrain.recipe.yaml_file import load_recipe
+from lexitrain.runs import list_runs
 from lexitrain.runs.checkpoints import Checkpoints, read_checkpoint
 from lexitrain.runs.folder import Run
 from lexitrain.storage.lock import Lock
@@ -236,6 +237,28 @@ def test_a_name_that_is_taken_in_the_mirror_is_refused_and_fresh_moves_it_aside(
     train(short, data_dir, fresh, mirror=drive, stop_after_step=2, fresh=True)
     assert Run(fresh).checkpoint_steps() == [2]
     assert Run(drive / "run.old-1").checkpoint_steps() == [3]
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_place_that_is_not_mounted_is_refused_and_nothing_is_written_there(
+    fresh: bool, recipe_of: RecipeOf, data_dir: Path, tmp_path: Path
+) -> None:
+    """As where a command is given on a new machine before the drive is mounted."""
+    recipe, run = recipe_of(["schedule.epochs=1"]), tmp_path / "run"
+    mounted = tmp_path / "content" / "drive"
+    mounted.mkdir(parents=True)
+    train(recipe, data_dir, run, mirror=mounted / "lexitrain", stop_after_step=2)
+    shutil.rmtree(mounted.parent)
+    with pytest.raises(InputError, match=r"(?s)there is no .*drive.*--mirror none") as caught:
+        train(recipe, data_dir, run, mirror=mounted / "lexitrain", fresh=fresh)
+    assert caught.value.exit_code == 2
+    with pytest.raises(InputError, match="there is no"):
+        train(recipe, data_dir, run)  # the run remembers its mirror
+    assert list_runs(run)[0].next == f"lexitrain train --run {run} --mirror DIR"
+    assert not mounted.parent.exists()
+    assert Run(run).checkpoint_steps() == [2]
+    assert not (tmp_path / "run.old-1").exists()
+    assert train(recipe, data_dir, run, mirror="none").state == "finished"
 
 
 def test_each_task_has_its_own_mirror(recipe_of: RecipeOf, data_dir: Path, tmp_path: Path) -> None:

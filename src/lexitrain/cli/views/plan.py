@@ -46,7 +46,7 @@ def print_plan(plan: Plan, warnings: Sequence[str], comparison: Comparison | Non
     grid.add_row(
         "arithmetic",
         f"{plan.flops / 1e12:.2f} TFLOP a step",
-        f"{plan.trainable_parameters:,} trained",
+        f"{plan.trainable_parameters:,} parameters trained",
     )
     disk = plan.disk
     mirrored = f", and {disk.mirror / 1e6:,.0f} MB mirrored" if disk.mirror else ""

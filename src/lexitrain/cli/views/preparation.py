@@ -41,6 +41,10 @@ def print_preparation(report: dict[str, Any], out: Path) -> None:
     for task, keys in report["lacking"].items():
         for key, count in keys.items():
             shown.print(_lacking(task, key, count), markup=False)
+    for task, keys in report["unlearnt"].items():
+        named = ", ".join(f"`{key}` in {count:,}" for key, count in keys.items())
+        text = f"Of the outputs of {task} records these keys are not taught: {named}."
+        shown.print(text, markup=False)
     if left := report["not_read"]:
         named = ", ".join(left[:5]) + (", …" if len(left) > 5 else "")
         shown.print(f"not read, no records by their names: {named}", markup=False)

@@ -134,14 +134,11 @@ def _planned(details: dict[str, Any]) -> str:
 def _started(details: dict[str, Any]) -> str:
     before = details["validation_loss"]
     loss = "" if before is None else f"; validation loss {before:.4f} before training"
-    refused: dict[str, int] = {}
-    for reasons in details.get("refused", {}).values():
-        refused.update(reasons)
-    unfit = sum(details["skipped"].values()) - sum(refused.values())
-    left_out = f"; {unfit} records do not fit in max_length and are left out" if unfit else ""
-    for reason, count in refused.items():
-        left_out += f"; {count} records are refused and left out: {reason}"
-    return f"{details['total_steps']} steps, {details['samples_per_epoch']} samples an epoch{left_out}{loss}"
+    skipped = sum(details["skipped"].values())
+    unfit = f"; {skipped} records are left out" if skipped else ""
+    reasons: dict[str, int] = details.get("unfit") or {}
+    unfit += "".join(f" ({count}: {reason.rstrip('.')})" for reason, count in reasons.items())
+    return f"{details['total_steps']} steps, {details['samples_per_epoch']} samples an epoch{unfit}{loss}"
 
 
 def _resumed(details: dict[str, Any]) -> str:

@@ -198,7 +198,8 @@ def make_plan(
         recipe.model.precision,
         gpu.capability,
         recipe.step.attention,
-        architecture.config.get("attention_dropout") or 0.0,
+        recipe.step.layout,
+        architecture.config,
     )
     limit = _VISIBLE * 1e9 * gpu.memory if memory_limit is None else memory_limit
     data = data_for(recipe)

@@ -217,7 +217,7 @@ def _render(
     renderer = Renderer(tokenizer, tasks, 1 << 20 if estimated else limit)
     splits: dict[str, tuple[list[Sample], int]] = {VALIDATION: ([], 0)}
     unfit: dict[str, int] = {}
-    refused: list[str] = []
+    reasons: Counter[str] = Counter()
     for split, path in files.items():
         chosen = (
             record
@@ -225,13 +225,12 @@ def _render(
             if not recipe.data.tasks or record.task in recipe.data.tasks
         )
         records, count = draw_records(chosen, MOST, recipe.seed)
-        too_long: list[int] = []
+        left_out: list[str] = []
         samples = renderer.render_all(
-            records,
-            on_unfit=lambda row, _reason, too_long=too_long: too_long.append(row),
-            on_refused=lambda _row, reason: refused.append(reason),
+            records, on_unfit=lambda _row, why, left_out=left_out: left_out.append(why)
         )
-        unfit[split] = round(len(too_long) * count / max(1, len(records)))
+        unfit[split] = round(len(left_out) * count / max(1, len(records)))
+        reasons.update(left_out)
         if estimated:
             fitting = [short for each in samples if (short := _estimated(each, limit))]
             unfit[split] += len(samples) - len(fitting)
@@ -247,16 +246,10 @@ def _render(
     # Another tokenizer's bytes say nothing about the base.
     shown = characters_learnt_as_bytes(recipe.model.base)
     found = [] if estimated else unlearnt_bytes(tokenizer, train, shown)
-    notes = () if estimated else renderer.notes
-    warnings = tuple(" ".join(each) for each in (*notes, *found)) + _refused(refused)
+    notes = () if estimated else renderer.template.notes
+    warnings = (*notes, *(" ".join(each) for each in found))
+    warnings += tuple(f"Left out, most often: {why}" for why, _ in reasons.most_common(1))
     return _Kept(train, validation, records, validated, unfit[TRAIN], estimated, warnings)
-
-
-def _refused(reasons: list[str]) -> tuple[str, ...]:
-    if not reasons:
-        return ()
-    reason, _ = Counter(reasons).most_common(1)[0]
-    return (f"{len(reasons):,} records are refused and left out, most often: {reason}",)
 
 
 def _read(

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexitrain.batching import SampleOrder, StepLayout, fixed_subset
+from lexitrain.models import sliding_window
 from lexitrain.planning.rehearsal.cut_shape import CutShape, shapes_of
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ def plan_steps(
         pad_id=0,  # only shapes are wanted
         attention=target.attention,
         device=target.device,
+        window=sliding_window(architecture.config),
     )
     # Recipes that are compared often differ in nothing that the layout depends on.
     key = repr(

@@ -97,7 +97,11 @@ def measure_lengths(
         packed=packed,
         unfit=unfit,
         shares=(cover,),
-        warnings=[" ".join(each) for each in (*renderer.notes, *unlearnt)] + _told(refused),
+        warnings=[
+            *renderer.template.notes,
+            *(" ".join(each) for each in unlearnt),
+            *_told(refused),
+        ],
     )
     return report, prompts + completions
 

@@ -38,6 +38,7 @@ class StepCosts:
         update: the optimizer's work, once a step.
         head_chunk: scored positions that the head takes at a time.
         trainable_parameters, base_parameters: counts.
+        windowed: share of the base's layers whose attention has a sliding window.
     """
 
     lines: tuple[tuple[Any, Any], ...]
@@ -46,6 +47,7 @@ class StepCosts:
     head_chunk: int
     trainable_parameters: int
     base_parameters: int
+    windowed: float = 0.0
     _known: dict[CutShape, tuple[Work, ...]] = field(
         default_factory=dict[CutShape, tuple[Work, ...]], repr=False, compare=False
     )
@@ -53,7 +55,13 @@ class StepCosts:
     def operations(self, cut: CutShape) -> tuple[Work, ...]:
         """The work of a cut's forward and backward pass, a line for each kind and phase."""
         if cut not in self._known:
-            found = np.maximum(self.forms @ np.array(_features(cut, self.head_chunk)), 0.0)
+            features = np.array(_features(cut, self.head_chunk))
+            if (
+                cut.window_blocks
+            ):  # a layer's attention costs the same whatever its blocks are there for
+                narrow = np.array(_features(cut.in_window, self.head_chunk))
+                features += self.windowed * (narrow - features)
+            found = np.maximum(self.forms @ features, 0.0)
             self._known[cut] = tuple(
                 Work(kind, phase, *row)
                 for (kind, phase), row in zip(self.lines, found.tolist(), strict=True)
@@ -81,6 +89,7 @@ def step_costs(architecture: Architecture, recipe: Recipe, target: Target) -> St
             head_chunk=chunk,
             trainable_parameters=sum(content["sizes"]),
             base_parameters=content["base_parameters"],
+            windowed=architecture.windowed_layers / architecture.decoder.layers,
         )
 
     return kept_rehearsal(key, lambda: _fitted(architecture, recipe, target), costs)

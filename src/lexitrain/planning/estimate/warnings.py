@@ -73,7 +73,8 @@ def _data(plan: Plan) -> list[str]:
     found = list(plan.data.warnings)
     if plan.data.skipped:
         found.append(
-            f"{plan.data.skipped:,} records do not fit data.max_length={plan.recipe.data.max_length} and are left out."
+            f"{plan.data.skipped:,} records do not fit data.max_length={plan.recipe.data.max_length}, or the chat "
+            "template refuses them; they are left out."
         )
     if not plan.data.validation:
         found.append("There are no validation samples: the last adapter is kept, not the best.")

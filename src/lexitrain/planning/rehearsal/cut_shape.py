@@ -7,7 +7,7 @@ samples hold.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 import numpy as np
@@ -24,6 +24,8 @@ class CutShape:
         scored: hidden states that go through the output head.
         blocks: queries and keys of each block of the only row; none where attention is over whole rows.
         trunk: columns at its beginning that all later queries see besides.
+        windowed: whether a position lies deeper than the window of the base's windowed layers reaches.
+        window_blocks: queries and keys of each block in these layers, where attention goes by blocks.
     """
 
     rows: int
@@ -31,13 +33,22 @@ class CutShape:
     scored: int
     blocks: tuple[tuple[int, int], ...] = ()
     trunk: int = 0
+    windowed: bool = False
+    window_blocks: tuple[tuple[int, int], ...] = ()
 
     @classmethod
     def of(cls, batch: MicroBatch) -> CutShape:
         """The shape of a micro-batch."""
         rows, length = batch.tokens.shape
-        blocks = tuple((block.queries, len(block.columns)) for block in batch.blocks)
-        return cls(rows, length, len(batch.predict), blocks, batch.trunk)
+        return cls(
+            rows,
+            length,
+            len(batch.predict),
+            _sizes(batch.blocks),
+            batch.trunk,
+            batch.window is not None,
+            _sizes(batch.window_blocks),
+        )
 
     @property
     def positions(self) -> int:
@@ -50,13 +61,11 @@ class CutShape:
         return attention_cells(self.rows, self.length, self.blocks, self.trunk)
 
     @property
-    def block_bounds(self) -> tuple[tuple[int, int, int], ...]:
-        """Of each block: first query, the one after the last, and how many keys."""
-        ends = accumulate(queries for queries, _ in self.blocks)
-        return tuple(
-            (end - queries, end, keys)
-            for end, (queries, keys) in zip(ends, self.blocks, strict=True)
-        )
+    def in_window(self) -> CutShape:
+        """The same cut as the base's windowed layers see it."""
+        if not self.window_blocks:
+            return self
+        return replace(self, blocks=self.window_blocks, trunk=0)
 
     @property
     def after_trunk(self) -> int:
@@ -74,23 +83,36 @@ def shapes_of(batches: Sequence[MicroBatch]) -> tuple[CutShape, ...]:
     return tuple(CutShape.of(batch) for batch in batches)
 
 
-def blank_micro_batch(cut: CutShape) -> MicroBatch:
+def _sizes(blocks: Sequence[Block]) -> tuple[tuple[int, int], ...]:
+    return tuple((block.queries, len(block.columns)) for block in blocks)
+
+
+def _blank_blocks(sizes: Sequence[tuple[int, int]]) -> tuple[Block, ...]:
+    """Blocks of these queries and keys, whose columns are the last ones before their end."""
+    ends = accumulate(queries for queries, _ in sizes)
+    return tuple(
+        Block(end - queries, end, np.arange(end - keys, end, dtype=np.int64))
+        for end, (queries, keys) in zip(ends, sizes, strict=True)
+    )
+
+
+def blank_micro_batch(cut: CutShape, window: int | None = None) -> MicroBatch:
     """A micro-batch of which only the shape matters: every position sees all before it in its row.
 
-    A block's columns are the last ones before its end, as many as it has keys.
+    A window, that of the base's layers, hides something where the cut says that it does.
     """
+    hides = cut.windowed and window is not None
     grid = np.zeros((cut.rows, cut.length), dtype=np.int64)
     flat = np.arange(cut.scored, dtype=np.int64) % cut.positions
     return MicroBatch(
         tokens=grid + 7,
-        positions=np.tile(np.arange(cut.length, dtype=np.int64), (cut.rows, 1)),
+        positions=grid + (np.arange(cut.length, dtype=np.int64) if hides else 0),
         reach=grid + cut.length,
         predict=flat,
         labels=np.full(cut.scored, 5, dtype=np.int64),
         sample=np.zeros(cut.scored, dtype=np.int64),
-        blocks=tuple(
-            Block(start, end, np.arange(end - keys, end, dtype=np.int64))
-            for start, end, keys in cut.block_bounds
-        ),
+        blocks=_blank_blocks(cut.blocks),
         trunk=cut.trunk,
+        window=window if hides else None,
+        window_blocks=_blank_blocks(cut.window_blocks) if hides else (),
     )

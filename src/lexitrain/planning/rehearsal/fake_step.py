@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from lexitrain.models import attach_adapter, torch_dtype
+from lexitrain.models import attach_adapter, torch_dtype, with_its_attention
 from lexitrain.planning.rehearsal.cut_shape import CutShape, blank_micro_batch
 from lexitrain.planning.rehearsal.kernels import device_kernels, quantize
 from lexitrain.planning.rehearsal.recorder import Recorder, Recording
@@ -43,7 +43,9 @@ class FakeStep:
         """What one micro-batch of this shape allocates and computes, from empty gradients."""
         recorder = Recorder(self.step.model, self.step.parameters, self.target)
         with recorder, device_kernels(self.target):
-            self.step.accumulate([blank_micro_batch(cut)], supervised=1)
+            self.step.accumulate(
+                [blank_micro_batch(cut, self.step.step_layout.window)], supervised=1
+            )
         self.step.optimizer.zero_grad(set_to_none=True)
         return recorder.recording()
 
@@ -82,8 +84,10 @@ def build_fake_step(
 
     config = architecture.transformers_config(layers)
     with torch.device("meta"):
-        base: Any = AutoModelForCausalLM.from_config(
-            config, dtype=torch_dtype(target.dtype), attn_implementation="sdpa"
+        base: Any = with_its_attention(
+            lambda attention: AutoModelForCausalLM.from_config(
+                config, dtype=torch_dtype(target.dtype), attn_implementation=attention
+            )
         )
         base.requires_grad_(False).eval()
         parameters = sum(each.numel() for each in base.parameters())

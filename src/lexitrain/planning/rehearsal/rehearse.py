@@ -12,7 +12,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +55,7 @@ class _AtDepths:
             build_fake_step, architecture, recipe, target
         )
         self.depth = architecture.decoder.layers
+        self._mixed = architecture.windowed_layers not in {0, self.depth}
         depths = _SHALLOW if self.depth > max(_SHALLOW) else (self.depth,)
         self.steps = [self._build(each) for each in depths]
         self._beyond = self.depth - depths[0]
@@ -83,35 +84,41 @@ class _AtDepths:
 
     def record(self, cut: CutShape) -> tuple[NDArray[np.float64], WorkTable]:
         """Bytes in use after each allocation, by part, and the work of a micro-batch at the full depth."""
+        if cut.windowed and self._mixed:
+            self._step_all_layers()
         found = [step.record(cut) for step in self.steps]
         if len(found) == 1:
             return found[0].parts, found[0].work
         shallow, deeper = found
         aligned = deeper.parts[_without_layer(deeper, _BETWEEN)]
         if aligned.shape != shallow.parts.shape or not self._alike(shallow, deeper):
-            # The layers are not alike: step the whole model.
-            self.steps, self._beyond = [self._build(self.depth)], 0
-            self.steps[0].recompute(bool(self._recomputes))
+            self._step_all_layers()  # they are not alike
             return self.record(cut)
         self._found_alike = True
-        layer = self._layer[cut.rows, cut.length, cut.blocks, cut.trunk] = _layer_work(deeper)
+        layer = self._layer[replace(cut, scored=0)] = _layer_work(deeper)
         parts = shallow.parts + self._beyond * (aligned - shallow.parts)
         return parts, summed([shallow.work, _times(self._beyond, layer)])
 
     def work(self, cut: CutShape) -> WorkTable:
         """The work of a micro-batch at the full depth, without its memory: one recording."""
-        if len(self.steps) == 1:
-            return self.steps[0].record(cut).work
+        if len(self.steps) == 1 or (cut.windowed and self._mixed):
+            return self.record(cut)[1]
         if not self._found_alike:
             return self.record(cut)[1]
         # A layer's work does not depend on how many of its positions are scored.
-        sizes = (cut.rows, cut.length, cut.blocks, cut.trunk)
+        sizes = replace(cut, scored=0)
         if sizes in self._layer:
             shallow = self.steps[0].record(cut).work
             return summed([shallow, _times(self._beyond, self._layer[sizes])])
         deeper = self.steps[1].record(cut)
         layer = self._layer[sizes] = _layer_work(deeper)
         return summed([deeper.work, _times(self._beyond - 1, layer)])
+
+    def _step_all_layers(self) -> None:
+        """Record the whole model from now on."""
+        if len(self.steps) > 1:
+            self.steps, self._beyond = [self._build(self.depth)], 0
+            self.steps[0].recompute(bool(self._recomputes))
 
     def _alike(self, shallow: Recording, deeper: Recording) -> bool:
         """Whether one more layer is one more layer's work."""

@@ -6,12 +6,22 @@ business of `lexitrain.planning.devices`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from lexitrain.models import AttentionKind, Precision, attention_kind, compute_precision
+from lexitrain.errors import ModelError
+from lexitrain.models import (
+    AttentionKind,
+    Precision,
+    attention_kind,
+    compute_precision,
+    unknown_cost,
+)
 
 DeviceKind = Literal["cpu", "cuda"]
+
+_PLAIN: Mapping[str, Any] = {"model_type": "llama"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +44,8 @@ class Target:
         precision: str,
         capability: tuple[int, int] | None,
         attention: str = "auto",
-        dropout: float = 0.0,
+        layout: str = "tree",
+        config: Mapping[str, Any] = _PLAIN,
     ) -> Target:
         """The target that training would choose.
 
@@ -42,13 +53,22 @@ class Target:
             precision: the recipe's `model.precision`, `auto` included.
             capability: compute capability of the GPU; None for a CPU.
             attention: the recipe's `step.attention`, `auto` included.
-            dropout: share of attention weights that the base drops.
+            layout: the recipe's `step.layout`.
+            config: of the base, as in config.json; of a decoder such as Llama's where not given.
 
         Raises:
-            DeviceError, ModelError: attention cannot be computed in that form, so that training would refuse.
+            DeviceError: attention cannot be computed in that form, so that training would refuse.
+            ModelError: the same, or what the base's layers cost is not known.
         """
+        kind = attention_kind(attention, capability, config, layout)
+        if reason := unknown_cost(config):
+            raise ModelError(
+                f"What a step of this base costs is not known. {reason}",
+                where="model.base",
+                fix="It can be trained without a plan; step.token_budget limits the memory of a micro-batch.",
+            )
         return cls(
             "cpu" if capability is None else "cuda",
             compute_precision(precision, capability),
-            attention_kind(attention, capability, dropout),
+            kind,
         )

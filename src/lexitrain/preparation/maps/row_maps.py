@@ -41,10 +41,12 @@ class Columns:
 
     Attributes:
         wanted: those that a map names and that no row had.
+        tasks: those that a map names for its task -> the task whose name is nearest.
         found: some names that rows had, in order.
     """
 
     wanted: frozenset[str]
+    tasks: Mapping[str, str] = field(default_factory=dict[str, str])
     found: dict[str, None] = field(default_factory=dict[str, None])
 
     def find(self, names: Iterable[str]) -> None:
@@ -62,7 +64,7 @@ class Columns:
         if not self.wanted or not self.found:
             return
         missing = sorted(self.wanted)
-        close = [(name, nearest(name, self.found)) for name in missing]
+        close = [(name, self.tasks.get(name) or nearest(name, self.found)) for name in missing]
         hints = "; ".join(f"{meant} for {name}" for name, meant in close if meant)
         raise DataError(
             f"No row has the column {', '.join(missing)}. The columns found: {_listed(self.found)}.",
@@ -97,13 +99,16 @@ class RowMaps:
         ]
         self._sources = {source.text: source for each in self._maps for source in each.columns}
         self._taken = {*self._sources, "task", "metadata"}
+        named = [each.task_column for each in self._maps]
+        near = {name: nearest(name, aliases) for name in named if name is not None}
+        self._near_tasks = {name: meant for name, meant in near.items() if meant is not None}
 
     def __len__(self) -> int:
         return len(self._maps)
 
     def columns(self) -> Columns:
         """All columns that are wanted, none found yet."""
-        return Columns(frozenset(self._sources))
+        return Columns(frozenset(self._sources), self._near_tasks)
 
     def note(self, row: object, columns: Columns) -> None:
         """Remember which columns a row has."""
@@ -160,6 +165,7 @@ class _Map:
         self._tasks = tasks
         self._aliases = aliases
         self._default = default
+        self.task_column = None if self._task is None or self._task.is_constant else self._task.text
         named = (
             default if self._task is None else self._task.text if self._task.is_constant else None
         )

@@ -6,32 +6,18 @@ on the same data share one copy. Costs their size once, and the time of one copy
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from lexitrain.errors import DataError, RunError
 from lexitrain.records import REPORT, SPLITS, TRAIN, file_name, split_file
-from lexitrain.runs import Run
+from lexitrain.runs import DataFacts, Run, kept_folder
 from lexitrain.samples import file_sha256
 from lexitrain.storage import folder_at_once
 
-_KEPT = "prepared-data"
-_KEY_LENGTH = 16
 
-Facts = Mapping[str, Mapping[str, Any]]
-
-
-def kept_folder(mirror: Path, files: Facts) -> Path:
-    """Where data with these `file_facts` are kept in a mirror."""
-    key = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
-    return mirror / _KEPT / key[:_KEY_LENGTH]
-
-
-def keep_data(folder: Path, files: Facts, mirror: Path) -> None:
+def keep_data(folder: Path, files: DataFacts, mirror: Path) -> None:
     """Copy a prepared data folder into a mirror, unless it is there.
 
     Args:
@@ -97,5 +83,7 @@ def find_data(given: Path | None, run: Run, mirror: Path | None) -> Path:
         if next(runs_at_hand(run, mirror), None)
         else "A new run needs data.",
         where="--data",
-        fix="Give the folder that `lexitrain data prepare` wrote: --data DIR",
+        fix="Give the folder that `lexitrain data prepare` wrote: --data DIR"
+        + ("" if mirror else "; or, where the run was mirrored, that place too: --mirror DIR")
+        + ".",
     )

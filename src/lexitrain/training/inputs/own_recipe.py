@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lexitrain.errors import RunError, TaskError
 from lexitrain.recipe import Recipe, recipe_from_yaml, recipe_to_yaml
-from lexitrain.runs import Run
+from lexitrain.runs import Run, task_sources
 from lexitrain.storage import user_path
 
 _CUSTOM = "data.custom_tasks"
@@ -75,10 +75,10 @@ def _refuse_parts(places: Sequence[Run]) -> None:
 
 
 def _untrusted(recipe: Recipe, run: Run) -> TaskError:
-    custom = ", ".join(recipe.data.custom_tasks)
+    custom = ", ".join(task_sources(recipe.data.custom_tasks, [run]))
     return TaskError(
         f"This run's own recipe names tasks that are code: {custom}. They are not executed because a run folder says "
         "so.",
         where=run.recipe_file,
-        fix=f"If you trust them, add --trust-tasks; or name the files yourself: --set '{_CUSTOM}=[FILE.py]'.",
+        fix="If you trust them, add --trust-tasks; or name the files yourself: --custom-task FILE.py.",
     )

@@ -12,14 +12,33 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lexitrain.errors import RunError
 from lexitrain.models import WEIGHTS_FILE
-from lexitrain.runs import Checkpoint, Checkpoints, Run
+from lexitrain.runs import Checkpoint, Checkpoints, Run, has_place
 from lexitrain.storage import Lock, write_file
 from lexitrain.training.recovery.mirror import copy_folder, require_same_run
 
 if TYPE_CHECKING:
     from lexitrain.recipe import Recipe
     from lexitrain.training.event_log import Observer
+
+
+def require_place(folder: Path | None) -> None:
+    """Nothing where the mirror can be: its folder is there, or the one above it, in which it is made.
+
+    A drive that is not mounted has neither. What is written in its place lies on this machine's own disk, and is
+    hidden, or in the way, when the drive is back.
+
+    Raises:
+        RunError: there is no such place.
+    """
+    if folder is not None and not has_place(folder):
+        raise RunError(
+            f"The mirror cannot be made: there is no {folder.parent}.",
+            where=folder,
+            fix="Mount the drive, or make that folder; or give another place with --mirror DIR, or --mirror none for "
+            "no copies.",
+        )
 
 
 def bring_back(run: Run, recipe: Recipe, observer: Observer) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from lexitrain.runs import lies_in_mirror
 from lexitrain.storage import user_path
 
 if TYPE_CHECKING:
@@ -81,9 +82,7 @@ def this_machine(environ: Mapping[str, str] = os.environ, root: Path = Path("/")
 
 def with_mirror(recipe: Recipe, run: Run, given: str | Path | None) -> Recipe:
     """The recipe with the mirror that was given, that it names, that the run has had, or that this machine offers."""
-    if given is not None:
-        off = str(given) == "none"  # as in a recipe
-        recipe = mirrored(recipe, "none" if off else user_path(given).absolute())
+    recipe = with_given_mirror(recipe, given)
     if recipe.checkpoints.mirror is None and run.exists():
         recipe = mirrored(recipe, run.read_recipe().checkpoints.mirror)
     machine = this_machine()
@@ -92,7 +91,17 @@ def with_mirror(recipe: Recipe, run: Run, given: str | Path | None) -> Recipe:
     folder = recipe.checkpoints.mirror_folder
     if folder is not None and (folder / run.path.name).resolve() == run.path.resolve():
         return mirrored(recipe, "none")  # the folder is the mirror itself
+    if folder is not None and given is None and not folder.is_dir() and lies_in_mirror(run):
+        return mirrored(recipe, "none")  # and so it is here: the mirror is at another place now
     return recipe
+
+
+def with_given_mirror(recipe: Recipe, given: str | Path | None) -> Recipe:
+    """The recipe with the mirror that a call names, where it names one."""
+    if given is None:
+        return recipe
+    off = str(given) == "none"  # as in a recipe
+    return mirrored(recipe, "none" if off else user_path(given).absolute())
 
 
 def mirrored(recipe: Recipe, mirror: str | Path | None) -> Recipe:

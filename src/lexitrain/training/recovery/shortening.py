@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,11 +30,13 @@ class Shortener:
         file: the records they were made from.
         registry: tasks by short name.
         tokenizer: that of the base.
+        day: that a dated chat template writes; None where it writes none.
     """
 
     file: Path
     registry: Mapping[str, Task]
     tokenizer: Any
+    day: date | None = None
 
     def shortened(self, samples: Samples, max_length: int) -> tuple[Samples, int, int]:
         """`samples` in their order, none longer than `max_length` where its answer allows.
@@ -50,15 +53,14 @@ class Shortener:
             if row in long:
                 rows.append(row)
                 records.append(record)
-        renderer = Renderer(self.tokenizer, self.registry, max_length)
+        renderer = Renderer(self.tokenizer, self.registry, max_length, day=self.day)
         rendered = renderer.render_all(records, on_unfit=lambda _row, _why: None)
         short: dict[int, list[Sample]] = {}
         for each in rendered:
             short.setdefault(rows[each.index], []).append(replace(each, index=rows[each.index]))
-        # A conversation may have given several samples, which are all shortened in their order.
+        # A conversation may have given several samples, which are all shortened, in their order.
         short = {row: parts for row, parts in short.items() if len(parts) == given[row]}
         left = {row: iter(parts) for row, parts in short.items()}
         new = collect(next(left[each.index]) if each.index in left else each for each in samples)
         # Task numbers follow the order of first appearance, which is unchanged; skipped records stay counted.
-        new = replace(new, skipped=samples.skipped, refused=samples.refused)
-        return new, len(short), len(long) - len(short)
+        return replace(new, skipped=samples.skipped), len(short), len(long) - len(short)

@@ -1,7 +1,7 @@
 """Whether the Hub answers: asked once a process, and for seconds only.
 
-The Hub's own client tries each of a model's files again and again, a minute without a network. So it is asked one short
-question first, and where nothing comes back only its cache on this machine is read.
+The clients of the Hub try each file of a model or a data set again and again, a minute without a network. So the Hub is
+asked one short question first, and where nothing comes back at most what was downloaded before is read.
 """
 
 from __future__ import annotations
@@ -13,17 +13,19 @@ from urllib.request import Request, urlopen
 
 _SECONDS = 6.0
 
-WITHOUT_NETWORK = (
-    "Without a network, set HF_HUB_OFFLINE=1 to use at once what was downloaded before, give a local folder that holds "
-    "the model's files, or use nano."
-)
+
+def hub_is_switched_off() -> bool:
+    """Whether the user wants the Hub not to be asked: HF_HUB_OFFLINE is set."""
+    from huggingface_hub import constants
+
+    return constants.HF_HUB_OFFLINE
 
 
 def hub_answers() -> bool:
     """Whether the Hub can be asked. False where HF_HUB_OFFLINE is set."""
     from huggingface_hub import constants
 
-    return not constants.HF_HUB_OFFLINE and _answers(constants.ENDPOINT)
+    return not hub_is_switched_off() and _answers(constants.ENDPOINT)
 
 
 @cache

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from lexitrain.runs import Run
+from lexitrain.runs.folder import Run
 from lexitrain.storage import user_path, write_folder
 
 _SUFFIX = ".py"
