@@ -43,12 +43,12 @@ class TokenPieces:
         name = str(tokenizer.name_or_path or type(tokenizer).__name__)
         self._tokenizer = tokenizer
         normalizer = None if backend.normalizer is None else type(backend.normalizer).__name__
-        unknown = getattr(backend.model, "unk_token", None)
-        self._unknown = None if unknown is None else backend.token_to_id(unknown)
         self._ends = ends
         self._end_ids = self.encode([ends])[0]
         self._apart = self._joins()
-        self._faithful = self._apart and normalizer in _KEEPS_TEXT and self._unknown is None
+        # Bytes can write anything; other vocabularies lack characters, or drop them without a word.
+        by_bytes = type(backend.decoder).__name__ == "ByteLevel"
+        self._faithful = self._apart and by_bytes and normalizer in _KEEPS_TEXT
         for text in _TRIED:
             pieces = self.split([(f"{ends}\nuser: Hi\n", text + ends)])[0]
             read = "nothing" if pieces is None else self._read(pieces[1])
@@ -82,11 +82,11 @@ class TokenPieces:
         """Why a model that says exactly these tokens does not say this answer, or None."""
         if self._faithful:
             return None
-        if self._unknown is not None and self._unknown in ids:
-            return "The answer has characters that the tokenizer does not know"
-        if self._read(ids) != text.removesuffix(self._ends).strip():
-            return "The tokenizer does not give back the answer as it was written"
-        return None
+        if self._read(ids) == text.removesuffix(self._ends).strip():
+            return None
+        return (
+            "The tokenizer does not write the answer as it reads it (it lacks or folds characters)"
+        )
 
     def _read(self, ids: Sequence[int]) -> str:
         end = len(ids) - len(self._end_ids)
