@@ -201,7 +201,13 @@ class Answerer:
 
     def _prompt(self, record: Record) -> Ids:
         """What training puts before the last answer of a conversation: int32 [P]."""
-        sample = self._renderer.render(record)
+        before = list(record.messages or ())
+        answer = before.pop()
+        # What the tutor has said is context here, whether or not a model could have said it.
+        context = [
+            {**turn, "weight": 0} if turn["role"] == "assistant" else turn for turn in before
+        ]
+        sample = self._renderer.render(replace(record, messages=(*context, answer)))
         return sample.token_ids[: supervised_spans(sample)[-1][0]]
 
     def _reply(self, record: Record, text: str) -> Prediction:
