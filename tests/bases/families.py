@@ -142,7 +142,8 @@ def projections(base: Any) -> tuple[str, ...]:
     from transformers.pytorch_utils import Conv1D
 
     names = {
-        name.rpartition(".")[2]
+        # Beside other experts, which are one fused parameter, the shared one is asked for by its name.
+        ".".join(name.split(".")[-2:] if ".shared_expert." in name else name.split(".")[-1:])
         for name, module in base.base_model.named_modules()
         if isinstance(module, nn.Linear | Conv1D) and ("layers." in name or "h." in name)
     }

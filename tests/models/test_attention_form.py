@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lexitrain.errors import InputError
-from lexitrain.models.attention_form import attention_kind
+from lexitrain.models.attention.form import attention_kind
 from lexitrain.models.families import sliding_window
 
 PLAIN = {"model_type": "qwen2"}

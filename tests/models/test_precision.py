@@ -33,7 +33,9 @@ def test_names_of_torch():
     assert found == [torch.float32, torch.bfloat16, torch.float16]
 
 
-@pytest.mark.parametrize("name", ["architecture", "attention_form", "location", "precision"])
+@pytest.mark.parametrize(
+    "name", ["architecture", "attention/form", "families", "location", "precision"]
+)
 def test_what_a_plan_needs_does_not_import_torch(name: str):
     source = Path(lexitrain.models.__path__[0]) / f"{name}.py"
     imported = eager_imports_of(ast.parse(source.read_text(encoding="utf-8")))

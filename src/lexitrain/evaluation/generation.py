@@ -26,7 +26,13 @@ from torch import Tensor
 from transformers import GenerationConfig
 from transformers.cache_utils import Cache, DynamicLayer
 
-from lexitrain.models import masked_by, most_tokens, only_padded, use_own_masks
+from lexitrain.models import (
+    masked_by,
+    most_tokens,
+    only_padded,
+    require_known_tokens,
+    use_own_masks,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,6 +73,7 @@ def generate(
     try:
         with torch.inference_mode():
             base = model.get_base_model() if hasattr(model, "get_base_model") else model
+            require_known_tokens(base, max(int(prompt.max()) for prompt in prompts))
             if only_padded(base.config) or _beyond(base.config, prompts, maximum_tokens):
                 return _one_by_one(model, base, prompts, maximum_tokens, stop_ids, progress)
             use_own_masks(base)

@@ -253,6 +253,7 @@ def _of_adapter(name: str, path: Path) -> LocatedModel:
     try:
         config = json.loads((path / CONFIG_FILE).read_text(encoding="utf-8"))
         base = str(config["base_model_name_or_path"])
+        revision = config.get("revision") or None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
             f"The adapter's settings cannot be read ({error}).", where=path / CONFIG_FILE
@@ -261,7 +262,8 @@ def _of_adapter(name: str, path: Path) -> LocatedModel:
     if run is not None:  # the adapter of a run knows more than its own file says
         return _located(name, run.read_recipe(), {None: path}, run)
     beside = (path / "tokenizer_config.json").is_file()
-    return LocatedModel(name, ModelSection(base=base), str(path) if beside else base, {None: path})
+    model = ModelSection(base=base, revision=revision)
+    return LocatedModel(name, model, str(path) if beside else base, {None: path})
 
 
 def _run_of(adapter: Path) -> Run | None:

@@ -30,20 +30,23 @@ from .architecture import (
 from .architecture import (
     architecture_of as architecture_of,
 )
-from .attention_backend import (
+from .attention.backend import (
     masked_by as masked_by,
 )
-from .attention_backend import (
+from .attention.backend import (
     use_own_masks as use_own_masks,
 )
-from .attention_backend import (
+from .attention.backend import (
     with_its_attention as with_its_attention,
 )
-from .attention_form import (
+from .attention.form import (
     AttentionKind as AttentionKind,
 )
-from .attention_form import (
+from .attention.form import (
     attention_kind as attention_kind,
+)
+from .base_checks import (
+    require_known_tokens as require_known_tokens,
 )
 from .base_identity import (
     base_identity as base_identity,

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from lexitrain.errors import ModelError
+from lexitrain.models.lora_targets import require_targets
 from lexitrain.models.projection import use_fused_projections
 
 if TYPE_CHECKING:
@@ -31,6 +32,14 @@ if TYPE_CHECKING:
 # PEFT imports bitsandbytes where it is installed, which logs a warning about a kernel that nothing here uses.
 logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
+_NOT_TRAINED = (
+    *("use_rslora", "use_dora", "rank_pattern", "alpha_pattern", "lora_bias", "bias"),
+    *("modules_to_save", "layers_to_transform", "exclude_modules", "layer_replication"),
+    *("trainable_token_indices", "target_parameters"),
+)
+"""Settings of PEFT's that make another adapter of the same rank and targets."""
+_KEEPS_THE_BASE = {"gaussian", "orthogonal", "eva"}
+"""Ways of beginning an adapter that leave the base as it is, among those that PEFT calls by a name."""
 WEIGHTS_FILE = "adapter_model.safetensors"
 CONFIG_FILE = "adapter_config.json"
 
@@ -64,7 +73,7 @@ def attach_adapter(
     )
     if start is not None:
         _check_same_shape(_read_config(Path(start)), config, start)
-    _check_targets(model, lora.targets)
+    require_targets(model, lora.targets)
     with _wrapping(model):
         adapted: Any = get_peft_model(model, config)
     use_fused_projections(adapted)
@@ -166,14 +175,29 @@ def put_weights(model: PeftModel, weights: dict[str, Tensor], file: Path) -> Non
     """
     from peft import set_peft_model_state_dict
 
-    shapes = {name: tensor.shape for name, tensor in adapter_weights(model).items()}
-    if shapes != {name: tensor.shape for name, tensor in weights.items()}:
+    shapes = {name: tuple(tensor.shape) for name, tensor in adapter_weights(model).items()}
+    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    if shapes != found:
         raise ModelError(
-            "The adapter's tensors are not those this base and these LoRA settings need.",
+            "The adapter's tensors are not those this base and these LoRA settings need: "
+            f"{_difference(shapes, found)}.",
             where=file,
             fix="Use the base it was trained on, with the same rank and targets.",
         )
     set_peft_model_state_dict(model, weights)
+
+
+def _difference(needed: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> str:
+    """The first thing that tells two sets of tensors apart."""
+    brought = sorted(found.keys() - needed.keys())
+    if own := [name for name in brought if "lora_" not in name or "embedding" in name]:
+        return f"it brings more than low-rank matrices of projections, {own[0]}, which is not loaded here"
+    if brought:
+        return f"it has {brought[0]}, which nothing here takes"
+    if missing := sorted(needed.keys() - found.keys()):
+        return f"{missing[0]} is missing"
+    name = next(name for name, shape in sorted(needed.items()) if found[name] != shape)
+    return f"{name} has the shape {found[name]}, not {needed[name]}"
 
 
 @contextmanager
@@ -200,17 +224,6 @@ def _initialize(model: PeftModel, seed: int) -> None:
             parameter.data.zero_()
 
 
-def _check_targets(model: PreTrainedModel, targets: tuple[str, ...]) -> None:
-    present = {name.rpartition(".")[2] for name, _ in model.named_modules()}
-    missing = [target for target in targets if target not in present]
-    if missing:
-        raise ModelError(
-            f"The base model has no projection called {', '.join(missing)}.",
-            where="lora.targets",
-            fix="Name modules that the base's decoder layers have.",
-        )
-
-
 def _read_config(folder: Path) -> LoraConfig:
     from peft import LoraConfig, PeftConfig
 
@@ -218,7 +231,14 @@ def _read_config(folder: Path) -> LoraConfig:
         config = PeftConfig.from_pretrained(str(folder)) if folder.is_dir() else None
     except (OSError, ValueError, TypeError):
         config = None
-    if not isinstance(config, LoraConfig):
+    if config is not None and not isinstance(config, LoraConfig):
+        kind = getattr(config.peft_type, "value", config.peft_type)
+        raise ModelError(
+            f"This adapter is of the kind {kind}; only LoRA is loaded here.",
+            where=folder,
+            fix="Give an adapter of the kind LORA.",
+        )
+    if config is None:
         raise ModelError(
             "There is no LoRA adapter in PEFT form here.",
             where=folder,
@@ -231,15 +251,22 @@ def _check_same_shape(saved: LoraConfig, wanted: LoraConfig, folder: str | Path)
     for field, key in (("r", "rank"), ("lora_alpha", "alpha"), ("target_modules", "targets")):
         has, needs = getattr(saved, field), getattr(wanted, field)
         if field == "target_modules":
-            has, needs = sorted(has), sorted(needs)
+            has, needs = has if isinstance(has, str) else sorted(has), sorted(needs)
         if has != needs:
             raise ModelError(
                 f"The adapter to start from has lora.{key} {has}, the recipe {needs}.",
                 where=folder,
                 fix=f"Set lora.{key} to what the adapter has, or start a new adapter.",
             )
-    for field in ("use_rslora", "use_dora", "rank_pattern", "alpha_pattern"):
-        if getattr(saved, field, None):
+    start = getattr(saved, "init_lora_weights", True)
+    if isinstance(start, str) and start.lower() not in _KEEPS_THE_BASE:
+        raise ModelError(
+            f"The adapter to start from was begun by {start}, which changes the base's own weights.",
+            where=folder,
+            fix="Start from a plain LoRA adapter, or start a new one.",
+        )
+    for field in _NOT_TRAINED:
+        if getattr(saved, field, None) and getattr(saved, field) != "none":
             raise ModelError(
                 f"The adapter to start from has {field}, which is not trained here.",
                 where=folder,

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lexitrain.errors import MissingExtra, ModelError
-from lexitrain.models.attention_backend import with_its_attention
+from lexitrain.models.attention.backend import with_its_attention
+from lexitrain.models.base_checks import require_4_bits, require_all_weights, require_plain_base
 from lexitrain.models.location import resolve_base
 from lexitrain.models.precision import compute_precision, torch_dtype
 from lexitrain.models.without_network import without_network
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
     from lexitrain.recipe import ModelSection
-
-
-_MOSTLY = 0.9
-"""Share of the decoder's weights that have to take 4 bits in a base that is said to."""
 
 
 def load_tokenizer(base: str, revision: str | None = None) -> PreTrainedTokenizerFast:
@@ -92,7 +89,7 @@ def load_base(
         ModelError: the model cannot be had or is of a kind transformers does not know.
         MissingExtra: `nf4` without bitsandbytes.
     """
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     source = resolve_base(settings.base)
     options: dict[str, Any] = {}
@@ -100,8 +97,12 @@ def load_base(
     if settings.quantization == "nf4":
         options = {"quantization_config": _nf4(dtype), "device_map": {"": device}}
     with _had_from(settings.base), _no_progress_bars():
+        config = AutoConfig.from_pretrained(
+            source, revision=settings.revision, trust_remote_code=False, **looked_up
+        )
+        require_plain_base(config, settings.base)
         from_pretrained: Any = AutoModelForCausalLM.from_pretrained
-        model = with_its_attention(
+        model, info = with_its_attention(
             lambda attention: from_pretrained(
                 source,
                 revision=settings.revision,
@@ -109,12 +110,15 @@ def load_base(
                 attn_implementation=attention,
                 trust_remote_code=False,
                 use_safetensors=True,  # the other format is a pickle, which can run code
+                ignore_mismatched_sizes=True,  # they are told below, by name
+                output_loading_info=True,
                 **looked_up,
                 **options,
             )
         )
+    require_all_weights(info, settings.base)
     if options:
-        _require_4_bits(model, settings.base)
+        require_4_bits(model, settings.base)
         _keep_trainable(model)
     else:
         model.to(device)
@@ -132,30 +136,6 @@ def _nf4(dtype: torch.dtype) -> Any:
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
     )
-
-
-def _require_4_bits(model: Any, base: str) -> None:
-    """bitsandbytes packs plain linear layers; what a family computes by layers of its own it leaves as it is."""
-    head = model.get_output_embeddings()
-    apart = {
-        id(module.weight)
-        for module in model.modules()
-        if isinstance(module, torch.nn.Embedding) or module is head
-    }
-    packed = whole = 0
-    for parameter in model.parameters():
-        state = getattr(parameter, "quant_state", None)
-        if state is not None:
-            packed += state.shape.numel()
-        elif parameter.ndim > 1 and id(parameter) not in apart:
-            whole += parameter.numel()
-    if packed < _MOSTLY * (packed + whole):
-        raise ModelError(
-            f"Of this base's layers bitsandbytes packs {packed / max(1, packed + whole):.0%} into 4 bits; the others "
-            "are of a kind that it leaves as they are.",
-            where=base,
-            fix="Use model.quantization=none.",
-        )
 
 
 def _keep_trainable(model: Any) -> None:
@@ -179,7 +159,7 @@ def _had_from(base: str) -> Iterator[None]:
     """Say in one sentence what transformers and the Hub say in many when a base cannot be had."""
     try:
         yield
-    except (OSError, ValueError) as error:  # the Hub's errors are OSErrors
+    except (OSError, ValueError, ImportError) as error:  # the Hub's errors are OSErrors
         reason = str(error).strip().partition("\n")[0]
         raise ModelError(
             f"The base model {base} cannot be loaded: {reason}",

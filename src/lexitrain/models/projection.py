@@ -3,7 +3,8 @@
 PEFT's own forward casts the activations to the adapter's fp32 and keeps that copy for the backward pass, one for each
 of seven projections; it multiplies the adapter's full-width output by its scale in one pass and adds it in another.
 Here the two small matrices are cast instead, and one fused product scales and adds. In fp32 the numbers are PEFT's to
-rounding. Whatever is not the plain case (adapter off or merged, several adapters, a LoRA variant) goes PEFT's way.
+rounding. Whatever is not the plain case (adapter off or merged, several adapters, a LoRA variant, a bias) goes PEFT's
+way.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ def _forward(self: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """`base(x) + scale * dropout(x) @ A.T @ B.T` for `x` [..., inputs], in the base's compute dtype."""
     active = self.active_adapters
     plain = len(active) == 1 and active[0] in self.lora_A and not self.lora_variant
+    plain = plain and self.lora_B[active[0]].bias is None
     if not plain or self.disable_adapters or self.merged or args or kwargs:
         return type(self).forward(self, x, *args, **kwargs)
     name = active[0]

@@ -16,6 +16,7 @@ from lexitrain.recipe.schema import (
     recipe_fields,
     training_differences,
 )
+from lexitrain.recipe.whole_paths import with_whole_paths
 from lexitrain.recipe.yaml_file import load_recipe, recipe_from_yaml, recipe_names, recipe_to_yaml
 
 __all__ = [
@@ -35,4 +36,5 @@ __all__ = [
     "recipe_names",
     "recipe_to_yaml",
     "training_differences",
+    "with_whole_paths",
 ]

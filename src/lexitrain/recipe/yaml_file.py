@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 
 from lexitrain.errors import RecipeError, nearest
 from lexitrain.recipe.schema import Recipe, recipe_fields
+from lexitrain.recipe.whole_paths import with_whole_paths
 from lexitrain.recipe.yaml_text import read_yaml
 from lexitrain.storage import user_path
 
@@ -82,7 +83,7 @@ def load_recipe(
     _read_into(settings, _find(str(name_or_path)), ())
     for text in overrides:
         _override(settings, text)
-    recipe = _with_whole_paths(_build(settings))
+    recipe = with_whole_paths(_build(settings))
     if recipe.data.custom_tasks and not trust_tasks:
         _refuse_tasks_of_a_run(settings.place(("data", "custom_tasks")) or "")
     return recipe
@@ -100,25 +101,13 @@ def _refuse_tasks_of_a_run(place: str) -> None:
         )
 
 
-def _with_whole_paths(recipe: Recipe) -> Recipe:
-    """The recipe with the files of its tasks by their absolute paths: it is read again from other folders."""
-    whole = tuple(
-        str(user_path(source).absolute()) if source.endswith(".py") else source
-        for source in recipe.data.custom_tasks
-    )
-    if whole == recipe.data.custom_tasks:
-        return recipe
-    data = recipe.data.model_copy(update={"custom_tasks": whole})
-    return recipe.model_copy(update={"data": data})
-
-
 def recipe_from_yaml(text: str, where: str, overrides: Sequence[str] = ()) -> Recipe:
     """Read a complete recipe from YAML text, such as a run's stored `recipe.yaml`, and apply overrides."""
     settings = _Settings()
     _collect(settings, text, where)
     for each in overrides:
         _override(settings, each)
-    return _build(settings)
+    return with_whole_paths(_build(settings))
 
 
 def recipe_to_yaml(recipe: Recipe) -> str:

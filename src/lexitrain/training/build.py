@@ -17,6 +17,7 @@ from lexitrain.models import (
     load_base,
     load_tokenizer,
     most_tokens,
+    require_known_tokens,
 )
 from lexitrain.records import TRAIN, VALIDATION, file_name, split_file
 from lexitrain.runs import Checkpoint, Checkpoints, keep_tasks, read_checkpoint, step_of
@@ -137,7 +138,7 @@ def build_run(recipe: Recipe, run: Run, call: Call, marker: CrashMarker) -> Buil
     # A checkpoint holds all weights of the adapter: the one to start from is needed no more.
     start = recipe.model.adapter if newest is None else None
     step, adapter = _build_step(recipe, plan, start, state, processes, tokenizer.pad_token_id)
-    _require_positions(step, samples)
+    _require_room(step, samples)
     require_plain_loss(step)
     if newest is not None:
         restore(newest, step.model, step.optimizer, step.loss_scale)
@@ -182,7 +183,12 @@ def _require_validation(recipe: Recipe, samples: RunSamples) -> None:
         )
 
 
-def _require_positions(step: TrainingStep, samples: RunSamples) -> None:
+def _require_room(step: TrainingStep, samples: RunSamples) -> None:
+    """Nothing, when the base takes samples of these tokens and lengths."""
+    used = [part.tokens for part in (samples.train, samples.validation) if len(part)]
+    require_known_tokens(
+        step.model, max(step.step_layout.pad_id, *(int(each.max()) for each in used))
+    )
     limit = most_tokens(step.model.get_base_model().config)
     parts = [part.lengths.max() for part in (samples.train, samples.validation) if len(part)]
     if limit is not None and parts and max(parts) > limit[0]:

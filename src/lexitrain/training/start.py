@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from lexitrain.errors import RunError, Stopped
+from lexitrain.recipe import with_whole_paths
 from lexitrain.runs import ReadOnlyRun, Run, first_day, storage_errors, task_sources
 from lexitrain.samples import file_facts, require_known_tasks
 from lexitrain.step import joined_processes, release_memory
@@ -97,7 +98,7 @@ def train(
     with joined_processes() as processes:
         run = (Run if processes.first else ReadOnlyRun)(run_dir)
         talking = observer if observer is not None and processes.first else Silent()
-        asked = _Asked(recipe, given, mirror, fresh, accept_changes)
+        asked = _Asked(with_whole_paths(recipe), given, mirror, fresh, accept_changes)
         with storage_errors(run):
             settled, data, sources = processes.from_first(lambda: _settle(run, asked, talking))
             places = runs_at_hand(run, settled.checkpoints.mirror_folder)

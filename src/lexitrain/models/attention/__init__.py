@@ -1,0 +1,1 @@
+"""In which form attention is computed, and the masks that a base's own code is given."""

@@ -1,0 +1,77 @@
+"""Which projections of a base get an adapter: each target in every decoder layer, or a reason why not."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import torch
+
+from lexitrain.errors import ModelError
+
+_IN_A_LAYER = re.compile(r"(?:.*\.)?(?:layers|h|blocks|block)\.(\d+)\.")
+"""Names of modules inside a decoder layer, as the families call their lists of layers."""
+_WITHOUT = {"conv1d", "out_proj"}
+"""What PEFT does not adapt in a base that has layers of Mamba's: their kernels read the matrices themselves."""
+
+
+def require_targets(model: Any, targets: tuple[str, ...]) -> None:
+    """Nothing, when each target is a projection of every decoder layer, or of some where a base has several kinds.
+
+    Args:
+        model: the base.
+        targets: names of projections, or ends of their paths such as `shared_expert.up_proj`.
+
+    Raises:
+        ModelError: a target is in no layer, in some that are like the others, or in a shared expert beside others that
+            get no adapter.
+    """
+    layers = _projections(model)
+    there = sorted({name.rpartition(".")[2] for names in layers for name in names})
+    fused = any("experts" in name for name, each in model.named_parameters() if each.ndim == 3)
+    for target in targets:
+        matched = [
+            [n for n in names if n == target or n.endswith(f".{target}")] for names in layers
+        ]
+        count = sum(map(bool, matched))
+        if not count:
+            raise ModelError(
+                f"The base model has no projection called {target} in its decoder layers.",
+                where="lora.targets",
+                fix=f"There are: {', '.join(there) or 'none'}.",
+            )
+        if count < len(layers) and len(set(getattr(model.config, "layer_types", None) or ())) < 2:
+            raise ModelError(
+                f"Only {count} of the base's {len(layers)} decoder layers have a projection called {target}.",
+                where="lora.targets",
+                fix=f"In all of them are: {', '.join(_common(layers)) or 'none'}.",
+            )
+        shared = [name for names in matched for name in names if "expert" in name]
+        if fused and shared and "expert" not in target:
+            path = ".".join(shared[0].split(".")[-2:])
+            raise ModelError(
+                f"Only the shared expert has a projection called {target}; the others are one fused parameter, which "
+                "gets no adapter.",
+                where="lora.targets",
+                fix=f"Leave {target} out, or name {path}.",
+            )
+        if target in _WITHOUT and any(name.endswith("conv1d") for name, _ in model.named_modules()):
+            raise ModelError(
+                f"In layers of Mamba's kind {target} cannot get an adapter: their kernels read it themselves.",
+                where="lora.targets",
+                fix=f"Leave {target} out.",
+            )
+
+
+def _projections(model: Any) -> list[list[str]]:
+    """The names of the projections of each decoder layer."""
+    found: dict[str, list[str]] = {}
+    for name, module in model.named_modules():
+        layer = _IN_A_LAYER.match(name)
+        if layer and (isinstance(module, torch.nn.Linear) or type(module).__name__ == "Conv1D"):
+            found.setdefault(layer[1], []).append(name)
+    return list(found.values())
+
+
+def _common(layers: list[list[str]]) -> list[str]:
+    return sorted(set.intersection(*({n.rpartition(".")[2] for n in names} for names in layers)))
