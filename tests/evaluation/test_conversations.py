@@ -57,7 +57,7 @@ def plain_loss(model: Any, prompt: Sequence[int], answer: Sequence[int]) -> floa
 
 
 def test_each_turn_stands_after_all_that_training_showed_before_it() -> None:
-    sample, turns = turns_of(renderer(), 3, TWO)
+    [sample], turns = turns_of(renderer(), 3, TWO)
     whole = [*sample.prompt_ids, *sample.completion_ids]
     assert [turn.text for turn in turns] == ["Hello.", "He goes."]
     assert [turn.question for turn in turns] == ["Hi", "He go?"]

@@ -8,7 +8,6 @@ from datetime import date
 from functools import cache
 from typing import Any, ClassVar
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -103,17 +102,19 @@ def test_every_learnt_turn_follows_what_the_model_is_asked_with(
     record = Record("dialogue", said[0], None, {}, tuple(turns))
     if TASKS["dialogue"].check(record):
         return
-    sample, found = turns_of(rendered, 0, record)
-    learnt = len(turns) // 2 if rendered.template.keeps_answers else 1
-    assert len(supervised_spans(sample)) == len(found) == learnt
-    tokens = np.concatenate([sample.prompt_ids, sample.completion_ids])
-    for turn, place in zip(reversed(found), range(len(turns), 0, -2), strict=False):
+    samples, found = turns_of(rendered, 0, record)
+    assert sum(len(supervised_spans(sample)) for sample in samples) == len(found)
+    assert len(found) == len(turns) // 2
+    for turn, place in zip(found, range(2, len(turns) + 1, 2), strict=True):
         asked = (*turns[: place - 1], {"role": "assistant", "content": "answer"})
         question = rendered.render(Record("dialogue", said[0], None, {}, asked))
         start = supervised_spans(question)[-1][0]
-        prompt = np.concatenate([question.prompt_ids, question.completion_ids])[:start]
-        assert prompt.tolist() == turn.prompt.tolist()
-        answer = tokens[len(prompt) : len(prompt) + len(turn.answer_ids)]
+        assert question.token_ids[:start].tolist() == turn.prompt.tolist()
+        # As any other program has it that asks the model to go on with these turns.
+        text = rendered.template.prompt(rendered._clean(TASKS["dialogue"].messages(record))[:place])
+        plain = rendered.tokenizer(text, add_special_tokens=False)["input_ids"]
+        assert plain == turn.prompt.tolist()
+        answer = turn.answer_ids
         assert answer[-1] == rendered.end_of_turn_id
         shown = rendered._plain(turns[place - 1]["content"])
         assert decoded(rendered, answer[:-1]).strip() == shown.strip()
@@ -155,7 +156,9 @@ def test_what_a_template_writes_between_header_and_answer_belongs_to_the_prompt(
         sample = rendered.render(record)
         assert decoded(rendered, sample.prompt_ids).endswith("<thought>\n\n</thought>\n\n")
         assert decoded(rendered, sample.completion_ids).startswith('{"corrected"')
-        assert "only the last answer" in rendered.template.notes[0]
+        assert (
+            "thoughts" if "left out" in name else "part of the prompt"
+        ) in rendered.template.notes[0]
 
 
 def test_a_system_turn_that_is_refused_stands_before_the_first_question():
@@ -245,6 +248,7 @@ def test_the_cases(case: str):
             ["user", "assistant"] * 2, ["One", "Two", "Three", "Four"], strict=True
         )
     )
-    sample, turns = turns_of(rendered, 0, Record("dialogue", "One", None, {}, talk))
-    assert turns[-1].text == "Four"
-    assert len(turns) == (2 if case in {"no_genprompt.jinja", "gemma2_raise.jinja"} else 1)
+    samples, turns = turns_of(rendered, 0, Record("dialogue", "One", None, {}, talk))
+    assert [turn.text for turn in turns] == ["Two", "Four"]
+    # Where the template writes the first answer otherwise once a question follows, each has a sample of its own.
+    assert len(samples) == (1 if case in {"no_genprompt.jinja", "gemma2_raise.jinja"} else 2)

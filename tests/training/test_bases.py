@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from lexitrain.evaluation import answer
 from lexitrain.evaluation.answering import Answerer
 from lexitrain.recipe.schema import Recipe
 from lexitrain.runs import Run
-from lexitrain.samples import loading
 from lexitrain.training import train
 from tests.bases.families import tiny_base as base_of
 from tests.tiny import CHAT_TEMPLATE, tiny_tokenizer
@@ -54,40 +52,6 @@ def test_a_relative_base_is_found_from_another_folder(
         answer("./base", ["He go."], task="grammar")
 
 
-class Later(date):
-    """A day on which nobody has trained yet."""
-
-    @classmethod
-    def today(cls) -> date:
-        return date(2031, 7, 9)
-
-
-DATED = "<|im_start|>system\nToday is {{ strftime_now('%d %b %Y') }}.<|im_end|>\n" + CHAT_TEMPLATE
-
-
-def test_a_dated_template_writes_the_day_on_which_the_run_began(
-    recipe_of: Any, data_dir: Path, tiny_base: Path, tmp_path: Path, monkeypatch: Any
-):
-    base = with_template(tiny_base, tmp_path / "dated", DATED)
-    run, mirror = Run(tmp_path / "run"), tmp_path / "mirror"
-    recipe = on(recipe_of(), str(base))
-    mirror.mkdir()
-    train(recipe, data_dir, run.path, stop_after_step=5, mirror=mirror)
-    first = run.read_data()
-    assert first.day == date.today().isoformat()
-    monkeypatch.setattr(loading, "date", Later)
-    monkeypatch.setattr("lexitrain.samples.rendering.date", Later)
-    shutil.rmtree(run.path)  # a new machine, another day
-    train(recipe, data_dir, run.path, stop_after_step=8, mirror=mirror)
-    assert run.read_data() == first
-    answerer = Answerer(run.path, task="grammar")
-    seen = answerer._renderer.prompt_ids(answerer._record({"input": "He go.", "output": "x"}, ""))
-    text = tiny_tokenizer().decode(seen.tolist())
-    assert f"Today is {date.today():%d %b %Y}." in text
-    new = train(recipe, data_dir, tmp_path / "new", stop_after_step=5)
-    assert Run(new.run).read_data().day == "2031-07-09"
-
-
 def test_records_that_a_template_refuses_are_left_out_with_its_reason(
     recipe_of: Any, data_dir: Path, tiny_base: Path, tmp_path: Path
 ):
@@ -98,11 +62,12 @@ def test_records_that_a_template_refuses_are_left_out_with_its_reason(
     base = with_template(tiny_base, tmp_path / "picky", picky)
     train(on(recipe_of(), str(base)), data_dir, tmp_path / "run", stop_after_step=5)
     run = Run(tmp_path / "run")
-    ((reason, count),) = run.read_data().unfit.items()
-    assert "refuses this conversation (no gardens)" in reason
-    assert count == sum(run.read_data().skipped.values())
+    unfit = run.read_data().unfit
+    assert len(unfit) == 2  # a line a file, with the place of the first
+    assert all("refuses this conversation (no gardens)" in reason for reason in unfit)
+    assert sum(unfit.values()) == sum(run.read_data().skipped.values())
     (started,) = [each for each in run.events() if each.event == "started"]
-    assert started.details["unfit"] == {reason: count}
+    assert started.details["unfit"] == unfit
 
 
 def test_padding_that_is_the_end_of_text_is_no_fault_where_turns_end_otherwise(

@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lexitrain.errors import DataError, InputError, TaskError, nearest
 from lexitrain.evaluation.generation import generate
 from lexitrain.evaluation.located_model import LocatedModel, load_model, locate_model
@@ -203,9 +201,14 @@ class Answerer:
 
     def _prompt(self, record: Record) -> Ids:
         """What training puts before the last answer of a conversation: int32 [P]."""
-        sample = self._renderer.render(record)
-        tokens = np.concatenate([sample.prompt_ids, sample.completion_ids])
-        return tokens[: supervised_spans(sample)[-1][0]]
+        before = list(record.messages or ())
+        answer = before.pop()
+        # What the tutor has said is context here, whether or not a model could have said it.
+        context = [
+            {**turn, "weight": 0} if turn["role"] == "assistant" else turn for turn in before
+        ]
+        sample = self._renderer.render(replace(record, messages=(*context, answer)))
+        return sample.token_ids[: supervised_spans(sample)[-1][0]]
 
     def _reply(self, record: Record, text: str) -> Prediction:
         turns = tuple((record.messages or ())[:-1])

@@ -29,9 +29,9 @@ LOWER_IS_BETTER = frozenset({LOSS})
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """A conversation to be scored: its sample and its supervised turns."""
+    """A conversation to be scored: its samples and its supervised turns."""
 
-    sample: Sample
+    samples: Sequence[Sample]
     turns: Sequence[Turn]
 
     @property
@@ -157,7 +157,10 @@ def evaluate_conversations(
         batch_size: prompts generated together.
         progress: called with the number of turns answered since the last call.
     """
-    nats = [turn_losses(model, each.sample) for each in conversations]
+    nats = [
+        [nats for sample in each.samples for nats in turn_losses(model, sample)]
+        for each in conversations
+    ]
     free = [turn for each in conversations for turn in each.free]
     said = iter(
         ask(

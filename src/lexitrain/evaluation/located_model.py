@@ -30,7 +30,7 @@ from lexitrain.models import (
     restore_adapter,
 )
 from lexitrain.recipe import ModelSection, Recipe
-from lexitrain.runs import Checkpoints, DataSummary, Run
+from lexitrain.runs import Checkpoints, DataSummary, Run, first_day
 from lexitrain.storage import user_path
 
 _WITHOUT_RECIPE_LENGTH = 4096  # tokens of a prompt when no recipe says how long a sample may be
@@ -207,7 +207,7 @@ def _located(
         max_length=recipe.data.max_length,
         system=recipe.data.system,
         data=None if summary is None else Path(summary.folder),
-        day=date.fromisoformat(summary.day) if summary and summary.day else None,
+        day=first_day(runs),
     )
 
 

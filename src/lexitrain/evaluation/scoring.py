@@ -202,10 +202,10 @@ def _work(renderer: Renderer, rows: Sequence[tuple[int, Record]]) -> _Work:
 
 def _add_conversation(work: _Work, renderer: Renderer, row: int, record: Record) -> None:
     """Every supervised turn counts in the loss; those that are answers of the task are questions of their own."""
-    sample, turns = turns_of(renderer, row, record)
+    samples, turns = turns_of(renderer, row, record)
     if not turns:
         raise InputError("a conversation without a turn that is to be learnt")
-    work.conversations.setdefault(record.task, []).append(Conversation(sample, turns))
+    work.conversations.setdefault(record.task, []).append(Conversation(samples, turns))
     for turn in turns:
         if turn.reference is not None:
             asked = _Question(row, turn.record, turn.reference, turn.prompt, turn.number)

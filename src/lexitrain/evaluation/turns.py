@@ -1,6 +1,6 @@
 """The supervised turns of a conversation: for each the token ids that stand before it, and what it should be.
 
-They are read off the sample that training learns from, so what a model is asked is what it was trained on, token for
+They are read off the samples that training learns from, so what a model is asked is what it was trained on, token for
 token: the same shortening, the same pieces, and only turns whose loss counts.
 """
 
@@ -49,26 +49,27 @@ class Turn:
         return said[-1] if said else ""
 
 
-def turns_of(renderer: Renderer, row: int, record: Record) -> tuple[Sample, list[Turn]]:
-    """The sample of a conversation, and its supervised turns in order.
+def turns_of(renderer: Renderer, row: int, record: Record) -> tuple[list[Sample], list[Turn]]:
+    """The samples of a conversation, and its supervised turns in order.
 
     Raises:
         InputError: the conversation cannot be trained on; see `Renderer.render`.
     """
-    sample = renderer.render(record, row)
-    tokens = np.concatenate([sample.prompt_ids, sample.completion_ids])
+    samples = renderer.render_parts(record, row)
     task = renderer.task(record)
-    spans = supervised_spans(sample)
-    texts = [_text(renderer, tokens[start:end]) for start, end in spans]
-    ends = _places(record, len(spans), renderer.template.keeps_answers)
+    answers = [
+        (sample.token_ids[:start], sample.token_ids[start:end])
+        for sample in samples
+        for start, end in supervised_spans(sample)
+    ]
+    ends = _places(record, len(answers))
     turns: list[Turn] = []
-    for number, ((start, end), text, place) in enumerate(
-        zip(spans, texts, ends, strict=True), start=1
-    ):
+    for number, ((prompt, ids), place) in enumerate(zip(answers, ends, strict=True), start=1):
+        text = _text(renderer, ids)
         upto = replace(record, messages=(record.messages or ())[:place])
         reference = None if place is None else task.parse(text)
-        turns.append(Turn(row, number, upto, tokens[:start], tokens[start:end], text, reference))
-    return sample, turns
+        turns.append(Turn(row, number, upto, prompt, ids, text, reference))
+    return samples, turns
 
 
 def supervised_spans(sample: Sample) -> list[tuple[int, int]]:
@@ -83,12 +84,7 @@ def _text(renderer: Renderer, ids: Ids) -> str:
     return renderer.tokenizer.decode(kept, clean_up_tokenization_spaces=False)
 
 
-def _places(record: Record, count: int, every: bool) -> list[int | None]:
-    """For each supervised turn the number of the record's turns up to it; None where it cannot be told.
-
-    Args:
-        every: whether every learnt answer is supervised; else only the last one is.
-    """
+def _places(record: Record, count: int) -> list[int | None]:
+    """For each supervised turn the number of the record's turns up to it; None where it cannot be told."""
     learnt = [place for place, turn in enumerate(record.messages or (), 1) if is_learnt(turn)]
-    learnt = learnt if every else learnt[-1:]
     return [*learnt] if len(learnt) == count else [None] * count

@@ -15,6 +15,7 @@ from lexitrain.runs.checkpoints import (
 )
 from lexitrain.runs.comparable import forgets_best
 from lexitrain.runs.disk_errors import storage_errors
+from lexitrain.runs.first_day import first_day
 from lexitrain.runs.folder import DataSummary, Run
 from lexitrain.runs.journals import Event, Metrics
 from lexitrain.runs.listing import RunSummary, list_runs
@@ -37,6 +38,7 @@ __all__ = [
     "ReportBroken",
     "Run",
     "RunSummary",
+    "first_day",
     "forgets_best",
     "has_place",
     "is_best",

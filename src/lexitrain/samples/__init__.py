@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lexitrain.samples.chat_template import ChatTemplate
+from lexitrain.samples.chat_template import ChatTemplate, chosen_template
 from lexitrain.samples.data_files import file_facts, file_sha256
 from lexitrain.samples.fingerprint import base_fingerprint, hash_of, samples_key
 from lexitrain.samples.lengths import MULTIPLE, LengthReport, length_report
@@ -10,6 +10,7 @@ from lexitrain.samples.loading import RunSamples, load_samples, require_known_ta
 from lexitrain.samples.rendering import Renderer
 from lexitrain.samples.sample import Ids, Sample
 from lexitrain.samples.store import Samples, collect, read_saved
+from lexitrain.samples.template_date import with_date
 from lexitrain.samples.unlearnt_bytes import unlearnt_bytes
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Sample",
     "Samples",
     "base_fingerprint",
+    "chosen_template",
     "collect",
     "file_facts",
     "file_sha256",
@@ -32,4 +34,5 @@ __all__ = [
     "require_known_tasks",
     "samples_key",
     "unlearnt_bytes",
+    "with_date",
 ]

@@ -1,225 +1,295 @@
-"""A tokenizer's chat template: what it writes before an answer, and what the answer is.
+"""A base's chat template, asked two things: the prompt before an answer, and the answer as it stands after it.
 
-Templates differ in more than their marks. What this one does is found out once, on made-up conversations:
+The prompt is what the template writes for inference, its generation prompt. Between that and an answer some templates
+write more: the header, where they know no generation prompt, or an empty thought. No model has to say these, so they
+are part of the prompt, in training and at inference alike. Blanks alone, as Llama 2 has them, are part of the answer:
+SentencePiece has them in the answer's first token. Where a template has a switch against thoughts that makes both
+agree, it is set. Where the generation prompt has other blanks, or a closed empty thought that written answers lack, the
+answer is learnt behind the generation prompt. One that opens a thought is refused: the answer would stand inside it.
 
-- A template that thinks is asked not to (`enable_thinking`). What it writes between the header of an answer and the
-  answer, such as an empty thought, belongs to the prompt, in training and when the model is asked.
-- A template that writes no header when an answer is asked for gets the one that it writes before answers.
-- A template that opens a thought when an answer is asked for, and writes answers without one, is refused: the answer
-  would stand inside the thought.
-- A template that refuses a system turn gets its text before that of the first user turn.
-- A template that writes earlier answers otherwise than the last one (without their thoughts) lets only the last answer
-  of a conversation be learnt: what stands before an earlier one is not what a model is asked with.
-- A template that writes today's date writes that of a fixed day.
-
-Nothing of a template is trusted to be the same for other turns: whoever renders a conversation checks it.
+A template that has no system turn gets its text in front of the first user turn; `notes` says so. One that writes
+today's date writes that of a given day. All this is found out once, by rendering a probe; nothing of it is trusted to
+be the same for other turns: each answer has to be found in what the template writes. Some 60 microseconds a rendering.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import date
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from jinja2 import TemplateError
+from jinja2 import TemplateSyntaxError
 
 from lexitrain.errors import DataError, ModelError
+from lexitrain.samples.template_date import date_in, with_date
 
-Turns = Sequence[Mapping[str, Any]]
+if TYPE_CHECKING:
+    from datetime import date
 
-_TODAY = re.compile(r"""strftime_now\s*\(\s*(["'])(.*?)\1\s*\)""")
-"""Where a template writes the date; transformers lets no other function take its place."""
-_ANSWER = "#answer#"
-_SAID = ("#question#", "#earlier#", "#again#")
+    from lexitrain.tasks import Message
+
+_SYSTEM, _ASKED, _SAID = "#system#", "#question#", "#answer#"
+_SWITCHES = ("enable_thinking", "thinking")
+"""Names that templates give to their switch between answers with and without a thought."""
+_BY_CHANCE = re.compile(r"\|\s*random\b|\blipsum\s*\(")
+_LONGEST_REASON = 200
+_CLOSED = re.compile(r"(</[^<>]+>|<[^<>|]+\|>)\s*$")
+"""The end of a thought that is closed again."""
+_AGREE, _MORE, _OTHERWISE, _UNLIKE, _OPENED = range(5)
+"""How the generation prompt and a written answer's turn begin: alike; the turn with more; with other blanks or a closed
+thought in the generation prompt; unlike each other; with a thought that the generation prompt opens."""
+
+
+class Refused(DataError):
+    """The chat template or the tokenizer refuses one record; others may be right."""
 
 
 class ChatTemplate:
-    """The chat template of one tokenizer.
+    """A tokenizer's chat template.
 
     Attributes:
-        end_of_turn: the special token that ends an answer.
-        keeps_answers: whether an answer is written the same when turns follow it.
-        notes: sentences on what the template makes different from what a reader of the data would expect.
-        dated: whether it writes a date.
+        text: the template as the base has it.
+        date: that it writes, such as 2026-11-28; "" where it writes none.
+        dated: whether it writes one.
+        end_of_turn: the token that ends an answer.
+        ends: the end of turn as the template writes it: that token, or it and the end of text.
+        notes: sentences on what is done otherwise than a reader of the data or the template would expect.
 
     Args:
-        tokenizer: a fast tokenizer of transformers.
-        day: the date that a dated template writes.
+        tokenizer: one of transformers'.
+        day: the date that a dated template writes, unless it has one already.
 
     Raises:
-        ModelError: it has no chat template, several without a default, one that cannot be run, or one whose answers
-            cannot be learnt.
+        ModelError: there is no chat template, there are several without a default, it cannot be run, or nothing can be
+            learnt right with it.
     """
 
     def __init__(self, tokenizer: Any, day: date) -> None:
+        self.text = chosen_template(tokenizer)
+        self._dated_text = with_date(self.text, day)
+        self.date = date_in(self._dated_text)
+        self.dated = bool(self.date)
         self._tokenizer = tokenizer
         self._name = str(tokenizer.name_or_path or type(tokenizer).__name__)
-        self.text = chosen_template(tokenizer)
-        self._dated_text, count = _TODAY.subn(lambda found: repr(day.strftime(found[2])), self.text)
-        self.dated = count > 0
-        if "strftime_now(" in self._dated_text.replace(" ", ""):
-            raise self._unusable("it writes a date in a format that it makes up as it runs")
-        self._options: dict[str, Any] = {}
-        if "enable_thinking" in self.text:
-            self._options["enable_thinking"] = False
-        self._parts = self._takes_parts()
-        self._merges_system = self._refuses_system()
-        self._role, self._opening = self._answer_header()
-        self.end_of_turn = self._found_end()
-        self.keeps_answers = self._keeps()
-        self.notes = self._notes()
+        self._in_parts = False
+        self._without_system = False
+        self._answering = "assistant"
+        self._options: dict[str, bool] = {}
+        self.notes: tuple[str, ...] = ()
+        if _BY_CHANCE.search(self.text):
+            raise self._unusable(
+                "it writes something at random, so a prompt is never the same again"
+            )
+        probe = self._find_form()
+        self._settle_system(probe)
+        self._kind = self._settle_beginning(probe)
+        self.end_of_turn, self.ends = self._find_ends(probe)
 
-    def before_answer(self, turns: Turns) -> str:
-        """All that a model is shown of a conversation that it is to go on with.
+    def prompt(self, turns: Sequence[Message]) -> str:
+        """All that stands before the next answer.
 
-        Raises:
-            DataError: the template refuses the conversation.
-        """
-        return self._written(turns, asked=True) + self._opening
-
-    def with_answer(self, turns: Turns) -> str:
-        """A conversation that ends with an answer, up to and including the token that ends it.
+        Args:
+            turns: those before the answer.
 
         Raises:
-            DataError: the template refuses the conversation.
+            Refused: the template refuses them.
         """
-        written = self._written(turns, asked=False)
-        end = written.rfind(self.end_of_turn)
-        if end < 0:
-            raise DataError("The chat template does not end the last answer of this conversation.")
-        return written[: end + len(self.end_of_turn)]
+        header = self._render(turns, True)
+        if self._kind == _MORE:
+            before = self._before_answer(turns)
+            if before.startswith(header):
+                header = before.rstrip(" ")
+        if not header:
+            raise Refused("The chat template writes nothing before the answer.")
+        return header
 
-    def _written(self, turns: Turns, *, asked: bool) -> str:
-        roles = [str(turn["role"]) for turn in turns]
-        try:
-            return self._run(self._shaped(turns), asked)
-        except (TemplateError, TypeError, ValueError, KeyError, AttributeError) as error:
-            raise DataError(
-                f"The chat template refuses this conversation ({_reason(error)}): its turns are {', '.join(roles)}."
-            ) from None
+    def answered(self, turns: Sequence[Message]) -> tuple[str, str]:
+        """The prompt, and what a model has to say after it: the last turn with its end of turn.
 
-    def _shaped(self, turns: Turns) -> list[dict[str, Any]]:
-        """The turns as this template takes them."""
-        found = [{"role": turn["role"], "content": turn["content"]} for turn in turns]
-        if self._merges_system and found and found[0]["role"] == "system":
-            system, *found = found
-            first = next((turn for turn in found if turn["role"] == "user"), None)
-            if first is None:
-                raise DataError("There is no user turn to put the system turn's text before.")
-            first["content"] = f"{system['content']}\n\n{first['content']}"
-        for turn in found:
-            if turn["role"] == "assistant":
-                turn["role"] = self._role
-            if self._parts:
-                turn["content"] = [{"type": "text", "text": turn["content"]}]
-        return found
+        What the template writes after the end of turn, such as a line break, is left out: no model has to say it.
 
-    def _run(self, turns: list[dict[str, Any]], asked: bool) -> str:
-        found: str = self._tokenizer.apply_chat_template(
-            turns,
-            chat_template=self._dated_text,
-            tokenize=False,
-            add_generation_prompt=asked,
-            **self._options,
-        )
-        return found
+        Raises:
+            Refused: the template refuses the turns, or does not write the answer as it stands.
+        """
+        before, content = turns[:-1], str(turns[-1]["content"])
+        prompt, full = self.prompt(before), self._render(turns)
+        answer = None
+        if full.startswith(prompt):
+            answer = self._written(full[len(prompt) :], content)
+        if answer is None:
+            stem = self._before_answer(before)
+            if full.startswith(stem):
+                answer = self._written(full[len(stem) :], content)
+        if answer is None:
+            raise Refused("The chat template does not write this answer as it stands.")
+        return prompt, answer
 
-    # What the template does
+    def _written(self, text: str, content: str) -> str | None:
+        """The answer's part of `text`, up to its end of turn; None where `text` does not begin with the answer."""
+        said = content.strip()
+        start = len(text) - len(text.lstrip())
+        if not text.startswith(said, start):
+            return None
+        after = text[start + len(said) :]
+        blanks = len(after) - len(after.lstrip())
+        if not after.startswith(self.ends, blanks):
+            return None
+        return text[: start + len(said) + blanks + len(self.ends)]
 
-    def _takes_parts(self) -> bool:
-        """Whether a turn's content has to be a list of parts."""
-        self._parts, self._merges_system, self._role = False, False, "assistant"
-        plain = _turns("user")
-        for parts in (False, True):
-            self._parts = parts
-            try:
-                if _SAID[0] in self._run(self._shaped(plain), True):
-                    return parts
-            except (TemplateError, TypeError, ValueError, KeyError, AttributeError) as error:
-                reason = _reason(error)
-            else:
-                reason = "the text of a question does not appear in what it writes"
-        raise self._unusable(f"it refuses a question ({reason})")
-
-    def _refuses_system(self) -> bool:
-        turns = _turns("system", "user")
-        try:
-            written = self._run(self._shaped(turns), True)
-        except (TemplateError, TypeError, ValueError, KeyError, AttributeError):
-            return True
-        return "#system#" not in written  # dropped without a word
-
-    def _answer_header(self) -> tuple[str, str]:
-        """The name of the role that writes answers, and what of their header the template leaves out when it asks."""
-        turns = _turns("user")
-        asked = self._run(self._shaped(turns), True)
-        unlike = ""
-        for role in ("assistant", "model"):
-            self._role = role
-            try:
-                written = self._run(self._shaped([*turns, _answered(_ANSWER)]), False)
-            except (TemplateError, TypeError, ValueError, KeyError, AttributeError):
-                continue
-            if _ANSWER not in written:
-                continue
-            header = written[: written.rindex(_ANSWER)]
-            if header.startswith(asked):
-                opening = header[len(asked) :]
-                # A space before an answer is the answer's own: tokenizers keep the two together.
-                return role, opening if opening.strip() else ""
-            if header.strip() == asked.strip():
-                return role, ""
-            if asked.startswith(header.rstrip()):
-                raise self._unusable(
-                    f"it begins an answer with {asked[len(header.rstrip()) :].strip()!r} when one is asked for, and "
-                    "writes answers without it: an answer would stand inside a thought that nothing ends"
-                )
-            unlike = unlike or header
-        if not unlike:
-            raise self._unusable("it does not write the answer of a conversation")
-        beginning = _shared(asked, unlike)
-        raise self._unusable(
-            f"it begins an answer with {asked[beginning:]!r} when one is asked for, and with {unlike[beginning:]!r} "
-            "where it stands in a conversation"
-        )
-
-    def _found_end(self) -> str:
-        written = self._run(self._shaped([*_turns("user"), _answered(_ANSWER)]), False)
-        after = written.rpartition(_ANSWER)[2].lstrip()
-        special = [str(t) for t in self._tokenizer.added_tokens_decoder.values() if t.special]
-        found = [token for token in special if after.startswith(token)]
+    def _before_answer(self, turns: Sequence[Message]) -> str:
+        """What stands before an answer in its written turn."""
+        written = self._render([*turns, {"role": "assistant", "content": _SAID}])
+        before, found, _ = written.rpartition(_SAID)
         if not found:
+            raise Refused("The chat template leaves out the answer of this conversation.")
+        return before
+
+    def _render(self, turns: Sequence[Message], ask: bool = False) -> str:
+        try:
+            return str(
+                self._tokenizer.apply_chat_template(
+                    self._shown(turns),
+                    chat_template=self._dated_text,
+                    tokenize=False,
+                    add_generation_prompt=ask,
+                    **self._options,
+                )
+            )
+        except Refused:
+            raise
+        except Exception as error:  # the template is code of someone else
+            said = " ".join(str(error).split())[:_LONGEST_REASON]
+            roles = ", ".join(turn["role"] for turn in turns) or "none"
+            raise Refused(
+                f"The chat template refuses this conversation ({said}): its turns are {roles}."
+            ) from error
+
+    def _shown(self, turns: Sequence[Message]) -> list[dict[str, Any]]:
+        """The turns in the form that the template takes."""
+        shown: list[dict[str, Any]] = [
+            {**turn, "role": self._answering} if turn["role"] == "assistant" else turn
+            for turn in turns
+        ]
+        if self._without_system and shown and shown[0]["role"] == "system":
+            if len(shown) < 2 or shown[1]["role"] != "user":
+                raise Refused(
+                    "The chat template has no system turn, and there is no user turn at the conversation's beginning "
+                    "that its text could stand in."
+                )
+            text = f"{shown[0]['content']}\n\n{shown[1]['content']}"
+            shown = [{"role": "user", "content": text}, *shown[2:]]
+        if self._in_parts:
+            return [{**t, "content": [{"type": "text", "text": t["content"]}]} for t in shown]
+        return shown
+
+    # What is found out once
+
+    def _find_form(self) -> list[Message]:
+        """A conversation that the template writes: with contents as texts or lists, without or with a system turn."""
+        head = {"role": "system", "content": _SYSTEM}
+        turns = [{"role": "user", "content": _ASKED}, {"role": "assistant", "content": _SAID}]
+        reasons: list[str] = []
+        for probe in (turns, [head, *turns]):
+            for self._in_parts in (False, True):
+                try:
+                    text = self._render(probe)
+                except Refused as error:
+                    cause = error.__cause__
+                    if isinstance(cause, TemplateSyntaxError):
+                        reason = f"it is no Jinja: {cause.message}, line {cause.lineno}"
+                        raise self._unusable(reason) from None
+                    reasons.append(error.what)
+                    continue
+                if _ASKED in text and _SAID in text:
+                    return probe
+        raise self._unusable(
+            f"it refuses a question and its answer ({reasons[0]})"
+            if reasons
+            else "the text of a question, or of its answer, does not appear in what it writes"
+        )
+
+    def _settle_system(self, probe: Sequence[Message]) -> None:
+        if probe[0]["role"] == "system":
+            return
+        system, reason = {"role": "system", "content": _SYSTEM}, "it leaves it out"
+        try:
+            if _SYSTEM in self._render([system, *probe]):
+                return
+        except Refused as error:
+            reason = error.what.partition("(")[2].rpartition("): its turns")[0] or error.what
+        self._without_system = True
+        self.notes += (
+            f"The chat template takes no system turn ({reason}): its text stands before that of the first user turn.",
+        )
+
+    def _settle_beginning(self, probe: Sequence[Message]) -> int:
+        """How generation prompt and answers begin, with the switch and the answering role's name that serve best."""
+        ways: list[tuple[dict[str, bool], str]] = [({}, "assistant")]
+        named = [each for each in _SWITCHES if re.search(rf"\b{each}\b", self.text)]
+        ways += [({each: False}, "assistant") for each in named]
+        ways += [({}, "model")] if re.search(r"\bmodel\b", self.text) else []
+        found: list[tuple[int, int]] = []
+        for number, (self._options, self._answering) in enumerate(ways):
+            try:
+                found.append((self._beginning(probe)[0], number))
+            except Refused:
+                continue
+        if not found:
+            raise self._unusable("it does not write the answer of a conversation")
+        kind, number = min(found)
+        self._options, self._answering = ways[number]
+        _, asked, written = self._beginning(probe)
+        if kind == _OPENED:
+            raise self._unusable(
+                f"it begins an answer with {asked!r} when one is asked for, and writes answers without it: an answer "
+                "would stand inside a thought that nothing ends"
+            )
+        if kind == _UNLIKE:
+            raise self._unusable(
+                f"it begins an answer with {asked!r} when one is asked for, and with {written!r} where it stands in a "
+                "conversation"
+            )
+        if self._options:
+            switch = next(iter(self._options))
+            self.notes += (
+                f"The chat template can write thoughts; {switch}=false is set, in training and in answers. Programs "
+                "that ask the trained model have to set it, too.",
+            )
+        elif kind == _MORE:
+            self.notes += (
+                f"The chat template begins an answer with {written!r}, which it leaves out when one is asked for: it "
+                "is part of the prompt. Programs that ask the trained model have to write it, too.",
+            )
+        return kind
+
+    def _beginning(self, probe: Sequence[Message]) -> tuple[int, str, str]:
+        """How both begin, and what the generation prompt and the written answer begin with beyond what they share."""
+        header, before = self._render(probe[:-1], True), self._before_answer(probe[:-1])
+        shared = _shared(header, before)
+        asked, written = header[shared:], before[shared:]
+        if not asked:
+            return (_MORE if written.strip() else _AGREE), asked, written
+        if "".join(asked.split()) == "".join(written.split()):
+            return _OTHERWISE, asked, written
+        if written.strip():
+            return _UNLIKE, asked, written
+        return (_OTHERWISE if _CLOSED.search(asked) else _OPENED), asked, written
+
+    def _find_ends(self, probe: Sequence[Message]) -> tuple[str, str]:
+        after = self._render(probe).rpartition(_SAID)[2].lstrip()
+        tokens = [str(token) for token in self._tokenizer.added_tokens_decoder.values()]
+        found = max((token for token in tokens if after.startswith(token)), key=len, default=None)
+        if found is None:
             raise ModelError(
                 "The chat template ends an answer with no special token, so a model cannot learn "
                 "where to stop.",
                 where=self._name,
                 fix="Take a model whose template ends each turn, such as Qwen2.5's <|im_end|>.",
             )
-        return max(found, key=len)
-
-    def _keeps(self) -> bool:
-        """Whether an answer of two is written, with its end, as if it were the last one."""
-        first = [*_turns("user"), _answered(_SAID[1])]
-        second = [*first, {"role": "user", "content": _SAID[2]}]
-        try:
-            done = self.with_answer(first)
-            return self.before_answer(second).startswith(done)
-        except DataError:
-            return True  # it takes no second question; conversations that have one are refused themselves
-
-    def _notes(self) -> tuple[str, ...]:
-        notes: list[str] = []
-        if self._merges_system:
-            notes.append(
-                "The chat template takes no system turn: its text stands before that of the first user turn."
-            )
-        if not self.keeps_answers:
-            notes.append(
-                "The chat template writes earlier answers otherwise than the last one: of a conversation only the "
-                "last answer that is to be learnt is learnt."
-            )
-        return tuple(notes)
+        end = self._tokenizer.eos_token
+        # What stops a model in other programs has to be learnt, too.
+        more = end if end and found != end and after.startswith(end, len(found)) else ""
+        return found, found + more
 
     def _unusable(self, reason: str) -> ModelError:
         return ModelError(
@@ -257,22 +327,9 @@ def chosen_template(tokenizer: Any) -> str:
     return str(found)
 
 
-def _turns(*roles: str) -> list[dict[str, str]]:
-    texts = {"system": "#system#", "user": _SAID[0]}
-    return [{"role": role, "content": texts[role]} for role in roles]
-
-
-def _answered(text: str) -> dict[str, str]:
-    return {"role": "assistant", "content": text}
-
-
 def _shared(one: str, other: str) -> int:
     """Length of the longest common beginning."""
     return next(
         (place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b),
         min(len(one), len(other)),
     )
-
-
-def _reason(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -63,7 +63,8 @@ def hash_of(*parts: str) -> str:
 
 def _rendering_code(registry: Mapping[str, Task]) -> list[str]:
     """Source of all that turns a record into text and tokens."""
-    paths = {_PACKAGE / "samples" / name for name in ("rendering.py", "chat_template.py")}
+    own = ("rendering.py", "chat_template.py", "template_date.py", "token_pieces.py")
+    paths = {_PACKAGE / "samples" / name for name in own}
     paths |= set((_PACKAGE / "tasks").rglob("*.py"))
     # A task's prompts may come from any class that it inherits from, but for Python's own.
     classes = {each for task in registry.values() for each in type(task).__mro__} - {object, ABC}

@@ -18,7 +18,7 @@ import numpy as np
 
 from lexitrain.errors import DataError
 from lexitrain.records import TRAIN, VALIDATION, iterate_split, split_file
-from lexitrain.runs import DataSummary, Run
+from lexitrain.runs import DataSummary, Run, first_day
 from lexitrain.samples.data_files import file_facts
 from lexitrain.samples.fingerprint import hash_of, samples_key, tokenizer_fingerprint
 from lexitrain.samples.rendering import Renderer
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _A_NUMBER = re.compile(r" \(about \d+\)")
 """What of a reason is different for each record."""
+_MOST_REASONS = 20
 _BATCH = 2000
 """Records that are read and rendered at a time, so that memory never holds all of them."""
 
@@ -62,9 +63,18 @@ class RunSamples:
 
 
 def load_samples(
-    run: Run, folder: Path, recipe: Recipe, registry: Mapping[str, Task], tokenizer: Any
+    run: Run,
+    folder: Path,
+    recipe: Recipe,
+    registry: Mapping[str, Task],
+    tokenizer: Any,
+    *,
+    day: date | None = None,
 ) -> RunSamples:
     """The run's samples, from its folder if they were made from these data, else rendered again. Writes nothing.
+
+    Args:
+        day: the date that a dated chat template writes in a run that has none yet; today's by default.
 
     Raises:
         DataError: a file is missing or unreadable, or no sample is left.
@@ -74,10 +84,10 @@ def load_samples(
     require_known_tasks(recipe, registry)
     files = file_facts(folder)
     before = run.read_data() if run.data_file.is_file() else None
-    first_day = date.fromisoformat(before.day) if before and before.day else date.today()
-    renderer = Renderer(tokenizer, registry, recipe.data.max_length, day=first_day)
-    day = first_day.isoformat() if renderer.template.dated else ""
-    rendered_by = tokenizer_fingerprint(tokenizer, renderer.template.text, day)
+    day = first_day([run]) or day or date.today()
+    renderer = Renderer(tokenizer, registry, recipe.data.max_length, day=day)
+    written = renderer.template.date
+    rendered_by = tokenizer_fingerprint(tokenizer, renderer.template.text, written)
     unfit: Counter[str] = Counter()
     splits: dict[str, Samples] = {}
     new: dict[str, str] = {}
@@ -101,7 +111,7 @@ def load_samples(
         )
     if before is not None and not new:
         unfit.update(before.unfit)
-    summary = _summary(folder, files, splits, dict(unfit.most_common()), day)
+    summary = _summary(folder, files, splits, dict(unfit.most_common()), written)
     return RunSamples(splits[TRAIN], splits[VALIDATION], summary, new, renderer.template.notes)
 
 
@@ -132,17 +142,26 @@ def _rendered(
         TaskError: a record's task is unknown.
         DataError: none of the records can be rendered; it tells the first one's reason.
     """
-    reasons: list[str] = []
+    left_out: list[tuple[int, str]] = []
+    told: dict[str, str] = {}  # reason -> the same with the place of the first
     rendered = False
     for rows, records in _batches(path, renderer, tasks):
-        seen = len(reasons)
-        for sample in renderer.render_all(records, on_unfit=lambda _, why: reasons.append(why)):
+        seen = len(left_out)
+        samples = renderer.render_all(
+            records, on_unfit=lambda row, why: left_out.append((row, why))
+        )
+        for sample in samples:
             rendered = True
             yield replace(sample, index=rows[sample.index])
-        yield from [None] * (len(reasons) - seen)
-        unfit.update(_A_NUMBER.sub("", reason) for reason in reasons[seen:])
-    if reasons and not rendered:
-        raise DataError(f"None of the records can be used. The first one: {reasons[0]}", where=path)
+        yield from [None] * (len(left_out) - seen)
+        for index, why in left_out[seen:]:
+            reason = _A_NUMBER.sub("", why)
+            if reason not in told and len(told) >= _MOST_REASONS:
+                reason = "Other reasons."
+            unfit[told.setdefault(reason, f"{path.name}:{rows[index] + 1}: {reason}")] += 1
+    if left_out and not rendered:
+        why = left_out[0][1]
+        raise DataError(f"None of the records can be used. The first one: {why}", where=path)
 
 
 def _batches(

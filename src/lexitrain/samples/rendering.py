@@ -1,10 +1,14 @@
 """Rendering: a record becomes prompt ids and completion ids, through the tokenizer's own chat template.
 
-The split is exact: the prompt is the template's text up to the answer (`chat_template.py`), the completion is the
-answer and the end-of-turn token. A sample is tokenized as a whole and divided where the two meet; where tokens would
-reach across, both are tokenized apart. Either way the prompt at inference is the prompt in training token for token.
-The end of turn is supervised: a model that never saw it never stops. What the template writes after the last end of
-turn (a line break) is dropped, for no model has to say it.
+The split is exact: the prompt is the template's text up to where the answer begins (`chat_template.py`), the completion
+is the answer and the end-of-turn token, and the border between them is one between tokens (`token_pieces.py`), so the
+prompt at inference is the prompt in training token for token. The end of turn is supervised: a model that never saw it
+never stops.
+
+A conversation is one sample where the template only adds to what it wrote. Where it writes earlier turns otherwise once
+others follow (it strips their thoughts, or ends only the last one), or where its tokens are then others, each answer is
+learnt behind what inference has before it: the record gives several samples, which the layout `tree` computes once as
+far as they are alike.
 
 A sample longer than `max_length` has its learner's text shortened, never its instruction or its answer. Special tokens
 that stand in a text are broken up, so that no text can end a turn. Cost: some 0.15 ms a sample, mostly the template.
@@ -13,35 +17,64 @@ that stand in a text are broken up, so that no text can end a turn. Cost: some 0
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from itertools import pairwise
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lexitrain.errors import DataError, InputError, ModelError
 from lexitrain.records import is_learnt
-from lexitrain.samples.chat_template import ChatTemplate
+from lexitrain.samples.chat_template import ChatTemplate, Refused
 from lexitrain.samples.sample import Ids, Sample
+from lexitrain.samples.token_pieces import TokenPieces
 from lexitrain.tasks import OWN_TASK, unknown_task
 
 if TYPE_CHECKING:
     from lexitrain.records import Record
+    from lexitrain.samples.token_pieces import Pieces
     from lexitrain.tasks import Message, Task
 
 _BATCH = 1000  # samples tokenized in one call
-_TAILS = 10_000  # ends of prompts whose tokens are remembered
+
+
+Refusal = Callable[[int, str], None]
+"""Told the row of a record that is left out, and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """A record as text: the prompt, then the completion in pieces, each with whether it is supervised."""
+    """A sample as text: the prompt, then the completion in pieces, each with whether it is supervised."""
 
     prompt: str
     completion: tuple[tuple[str, bool], ...]
+
+    @property
+    def pieces(self) -> list[str]:
+        """Prompt, answer, what stands between, answer, and so on."""
+        return [self.prompt, *(piece for piece, _ in self.completion)]
+
+    @property
+    def later_answers(self) -> list[int]:
+        """Places in `pieces` of the learnt answers behind the first answer."""
+        return [at for at in range(3, len(self.completion) + 1, 2) if self.completion[at - 1][1]]
+
+    def cut(self, at: int) -> list[_Text]:
+        """Two samples, the second one beginning with the prompt of `pieces[at]`; none that learns nothing."""
+        head = _Text(self.prompt, self.completion[: at - 2])
+        tail = _Text("".join(self.pieces[:at]), self.completion[at - 1 :])
+        return [text for text in (head, tail) if text.learns]
+
+    @property
+    def learns(self) -> bool:
+        """Whether any of it is supervised."""
+        return any(learnt for _, learnt in self.completion)
+
+
+_Split = tuple[_Text, "Pieces | None"]
+"""A sample's text and the ids of its pieces; None where the tokenizer does not let them be told apart."""
 
 
 class Renderer:
@@ -73,10 +106,6 @@ class Renderer:
         self.tokenizer = tokenizer
         self.registry = registry
         self.max_length = max_length
-        self._special = [
-            str(token) for token in tokenizer.added_tokens_decoder.values() if token.special
-        ]
-        self._special_pattern = re.compile("|".join(map(re.escape, self._special)) or r"(?!)")
         name = tokenizer.name_or_path or type(tokenizer).__name__
         if not tokenizer.is_fast:
             raise ModelError(
@@ -86,7 +115,9 @@ class Renderer:
             )
         self.template = ChatTemplate(tokenizer, day or date.today())
         self.end_of_turn = self.template.end_of_turn
-        self._tails: dict[str, list[int]] = {}
+        special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
+        longest_first = sorted({*special, self.end_of_turn}, key=lambda each: (-len(each), each))
+        self._special_pattern = re.compile("|".join(map(re.escape, longest_first)))
         self.end_of_turn_id: int = tokenizer.convert_tokens_to_ids(self.end_of_turn)
         if tokenizer.pad_token_id in (None, self.end_of_turn_id):
             raise ModelError(
@@ -98,40 +129,27 @@ class Renderer:
         self.stop_ids: frozenset[int] = frozenset(
             token for token in (self.end_of_turn_id, tokenizer.eos_token_id) if token is not None
         )
-        self._require_what_was_read(name)
-
-    def _require_what_was_read(self, name: str) -> None:
-        """Nothing, when the tokens of an answer say the answer and end the turn."""
-        question = [{"role": "user", "content": "He go to school."}]
-        for answer in ('{"corrected":"He goes to school.","errors":[]}', "Yes, it is right now."):
-            turns = [*question, {"role": "assistant", "content": answer}]
-            header = self.template.before_answer(question)
-            written = self.template.with_answer(turns)[len(header) :]
-            _, (*ids, end) = self._tokenize([_Text(header, ((written, True),))])[0]
-            said = self.tokenizer.decode(ids, clean_up_tokenization_spaces=False)
-            if said.strip() != answer or end != self.end_of_turn_id:
-                raise ModelError(
-                    f"The tokenizer does not write what it has read: {said!r} where {answer!r} was the answer.",
-                    where=name,
-                    fix="Use a base whose tokenizer keeps capitals, spaces and punctuation.",
-                )
+        self._pieces = TokenPieces(tokenizer, self.template.ends)
 
     def render(self, record: Record, index: int = 0) -> Sample:
-        """The sample of a record with its answer.
+        """The sample of a record with its answer; of a conversation that gives several the last one.
 
         Raises:
             TaskError: there is no such task, or the answer is none of its schema's.
-            DataError: instruction and answer alone exceed `max_length`.
-            ModelError: the chat template does not let an answer be told from its prompt.
+            DataError: instruction and answer alone exceed `max_length`, or template or tokenizer refuse the record.
         """
-        return self.render_all([record], first_index=index)[0]
+        return self.render_parts(record, index)[-1]
+
+    def render_parts(self, record: Record, index: int = 0) -> list[Sample]:
+        """The samples of one record, in the order of their answers. Raises as `render`."""
+        return self.render_all([record], first_index=index)
 
     def render_all(
         self,
         records: Sequence[Record],
         *,
         first_index: int = 0,
-        on_unfit: Callable[[int, str], None] | None = None,
+        on_unfit: Refusal | None = None,
     ) -> list[Sample]:
         """The samples of many records, tokenized in batches.
 
@@ -145,17 +163,18 @@ class Renderer:
         """
         samples: list[Sample] = []
         for start in range(0, len(records), _BATCH):
-            rows: list[tuple[int, Record, _Text]] = []
+            rows: list[tuple[int, Record, list[_Text]]] = []
             for offset, record in enumerate(records[start : start + _BATCH]):
                 index = first_index + start + offset
                 try:
-                    rows.append((index, record, self._text(record)))
+                    rows.append((index, record, self._texts(record)))
                 except InputError as error:
                     _refuse(error, index, on_unfit)
-            pieces = self._tokenize([text for _, _, text in rows])
-            for (index, record, text), ids in zip(rows, pieces, strict=True):
+            split = iter(self._split([text for _, _, texts in rows for text in texts]))
+            for index, record, texts in rows:
+                parts = [part for _ in texts for part in next(split)]
                 try:
-                    samples.append(self._fit(record, index, text, ids))
+                    samples += self._fit(record, index, parts)
                 except InputError as error:
                     _refuse(error, index, on_unfit)
         return samples
@@ -168,7 +187,7 @@ class Renderer:
         task = self.task(record)
         cut, length = record, 0
         for _ in range(8):
-            ids = self._encode([self._prompt(task, cut)])[0]
+            ids = self._pieces.encode([self._prompt(task, cut)])[0]
             length = len(ids)
             if length < self.max_length:
                 return np.array(ids, dtype=np.int32)
@@ -188,37 +207,32 @@ class Renderer:
 
     # Text
 
-    def _text(self, record: Record) -> _Text:
+    def _texts(self, record: Record) -> list[_Text]:
+        """The samples of a record as text, each with an answer that is learnt."""
         task = self.task(record)
         if record.messages is not None and (reason := task.check(record)):
             raise DataError(f"The record is no {task.short} conversation: {reason}.")
         given = task.messages(record)
         turns = self._clean(given)
-        answers = [place for place, turn in enumerate(turns) if turn["role"] == "assistant"]
-        if not self.template.keeps_answers:
-            answers = answers[-1:]
+        texts: list[_Text] = []
+        first, done = "", ""
         pieces: list[tuple[str, bool]] = []
-        prompt, done = "", ""
-        for place in answers:
-            header = self.template.before_answer(turns[:place])
-            full = self.template.with_answer(turns[: place + 1])
-            answer = full[len(header) :]
-            kept = answer[: -len(self.end_of_turn)].strip() == turns[place]["content"].strip()
-            if not (kept and header.startswith(done) and full.startswith(header)):
-                raise DataError(
-                    "The chat template changes earlier turns of this conversation when a turn is added, or the answer "
-                    "itself, so that it cannot be told from its prompt."
-                )
-            if prompt:
-                pieces.append((header[len(done) :], False))
+        for end, turn in enumerate(turns):
+            if turn["role"] != "assistant":
+                continue
+            prompt, answer = self.template.answered(turns[: end + 1])
+            if not pieces or not prompt.startswith(done):
+                texts.append(_Text(first, tuple(pieces)))
+                first, pieces = prompt, []
             else:
-                prompt = header
-            done = full
-            pieces.append((answer, is_learnt(given[place])))
-        return _Text(prompt, tuple(pieces))
+                pieces.append((prompt[len(done) :], False))
+            done = prompt + answer
+            pieces.append((answer, is_learnt(given[end])))
+        texts.append(_Text(first, tuple(pieces)))
+        return [text for text in texts if text.learns]
 
     def _prompt(self, task: Task, record: Record) -> str:
-        return self.template.before_answer(self._clean(task.prompt_messages(record)))
+        return self.template.prompt(self._clean(task.prompt_messages(record)))
 
     def _clean(self, turns: Sequence[Message]) -> list[Message]:
         return [{"role": turn["role"], "content": self._plain(turn["content"])} for turn in turns]
@@ -228,71 +242,42 @@ class Renderer:
 
     # Ids
 
-    def _encode(self, texts: list[str]) -> list[list[int]]:
-        if not texts:
-            return []
-        return self.tokenizer(texts, add_special_tokens=False)["input_ids"]
+    def _split(self, texts: Sequence[_Text]) -> list[list[_Split]]:
+        """Each text with its pieces' ids; in two or more where a later prompt alone would have other ids than in it."""
+        found = self._pieces.split([text.pieces for text in texts])
+        later = [(number, at) for number, text in enumerate(texts) for at in text.later_answers]
+        prompts = self._pieces.encode(["".join(texts[n].pieces[:at]) for n, at in later])
+        cuts: dict[int, int] = {}
+        for (number, at), alone in zip(later, prompts, strict=True):
+            ids = found[number]
+            if number in cuts or (ids is not None and list(chain(*ids[:at])) == alone):
+                continue
+            cuts[number] = at
+        parts: list[list[_Split]] = []
+        for number, (text, ids) in enumerate(zip(texts, found, strict=True)):
+            again = self._split(text.cut(cuts[number])) if number in cuts else [[(text, ids)]]
+            parts.append(list(chain(*again)))
+        return parts
 
-    def _tokenize(self, texts: Sequence[_Text]) -> list[list[list[int]]]:
-        """The ids of each text's pieces: the prompt, then the completion's.
-
-        Each text is tokenized as a whole, as any other program would, and divided where its pieces meet.
-        """
-        if not texts:
-            return []
-        wholes = [text.prompt + "".join(part for part, _ in text.completion) for text in texts]
-        found = self.tokenizer(wholes, add_special_tokens=False, return_offsets_mapping=True)
-        return [
-            self._divided(text, whole, ids, offsets)
-            for text, whole, ids, offsets in zip(
-                texts, wholes, found["input_ids"], found["offset_mapping"], strict=True
-            )
-        ]
-
-    def _divided(
-        self, text: _Text, whole: str, ids: list[int], offsets: list[tuple[int, int]]
-    ) -> list[list[int]]:
-        """The ids of a whole text, at the borders of its pieces; where tokens reach across one, those of the pieces."""
-        ends = [end for _, end in offsets]
-        borders: list[int] = [0]
-        place = len(text.prompt)
-        for part, _ in text.completion:
-            border = bisect_right(ends, place)
-            if not self._stands_alone(whole[:place], ids[:border]):
-                return self._apart(text)
-            borders.append(border)
-            place += len(part)
-        borders.append(len(ids))
-        return [ids[start:end] for start, end in pairwise(borders)]
-
-    def _stands_alone(self, before: str, ids: list[int]) -> bool:
-        """Whether the text before a border has these tokens also when nothing follows it.
-
-        Tokens never reach across a special one, so that what follows the last of them decides.
-        """
-        last = max((before.rfind(token) for token in self._special), default=-1)
-        tail = before[max(last, 0) :]
-        if tail not in self._tails:
-            if len(self._tails) > _TAILS:
-                self._tails.clear()
-            self._tails[tail] = self._encode([tail])[0]
-        alone = self._tails[tail]
-        return ids[len(ids) - len(alone) :] == alone
-
-    def _apart(self, text: _Text) -> list[list[int]]:
-        """The ids of each piece by itself, which the prompt of a question has too."""
-        return self._encode([text.prompt, *(part for part, _ in text.completion)])
-
-    def _fit(self, record: Record, index: int, text: _Text, ids: list[list[int]]) -> Sample:
-        task, cut = self.task(record), record
+    def _fit(self, record: Record, index: int, parts: Sequence[_Split]) -> list[Sample]:
+        task, cut, tokens = self.task(record), record, 0
         for _ in range(8):  # tokens merge across a cut, so the first guess may leave a few too many
-            excess = sum(map(len, ids)) - self.max_length
-            if excess <= 0:
-                return _sample(record, index, text, ids, truncated=cut is not record)
-            cut = self._shorten(task, cut, excess)
-            text = self._text(cut)
-            ids = self._tokenize([text])[0]
-        raise self._too_long(sum(map(len, ids)))
+            split = [(text, self._checked(text, ids)) for text, ids in parts]
+            tokens = max(sum(map(len, ids)) for _, ids in split)
+            if tokens <= self.max_length:
+                short = cut is not record
+                return [_sample(record, index, text, ids, truncated=short) for text, ids in split]
+            cut = self._shorten(task, cut, tokens - self.max_length)
+            parts = list(chain(*self._split(self._texts(cut))))
+        raise self._too_long(tokens)
+
+    def _checked(self, text: _Text, ids: Pieces | None) -> Pieces:
+        if ids is None:
+            raise Refused("The tokenizer has tokens across the border of prompt and answer.")
+        for (piece, learnt), each in zip(text.completion, ids[1:], strict=True):
+            if learnt and (reason := self._pieces.spoilt(each, piece)):
+                raise Refused(f"{reason}.")
+        return ids
 
     def _shorten(self, task: Task, record: Record, excess: int) -> Record:
         """The record with some `excess` tokens less of learner's text."""
@@ -345,7 +330,7 @@ def _sample(
     )
 
 
-def _refuse(error: InputError, index: int, on_unfit: Callable[[int, str], None] | None) -> None:
+def _refuse(error: InputError, index: int, on_unfit: Refusal | None) -> None:
     if on_unfit is None:
         raise error
     on_unfit(index, error.what)

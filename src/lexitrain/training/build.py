@@ -66,6 +66,7 @@ class Call:
         observer: is told what happens.
         processes: those that train together.
         accept: go on with another recipe or other data than the run was started with.
+        day: the date that a dated chat template writes in runs that have none yet.
     """
 
     data_dir: Path
@@ -74,6 +75,7 @@ class Call:
     observer: Observer
     processes: Processes
     accept: bool
+    day: date
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ def build_run(recipe: Recipe, run: Run, call: Call, marker: CrashMarker) -> Buil
     observer.stage("reading the data")
     tokenizer: Any = load_tokenizer(recipe.model.base, recipe.model.revision)
     tasks = registry(call.task_sources, recipe.data.system)
-    samples = load_samples(run, call.data_dir, recipe, tasks, tokenizer)
+    samples = load_samples(run, call.data_dir, recipe, tasks, tokenizer, day=call.day)
     settle_data(
         run, samples.summary, call.data_dir, observer, accept=call.accept, write=processes.first
     )

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, field
+from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from lexitrain.models import CONFIG_FILE, NANO, WEIGHTS_FILE
 from lexitrain.recipe import recipe_to_yaml
 from lexitrain.runs import DataSummary, Run, forgets_best
+from lexitrain.samples import chosen_template, with_date
 from lexitrain.storage import user_path, write_folder
 
 if TYPE_CHECKING:
@@ -127,15 +130,21 @@ def write_adapter(
         OSError: no space, and so on; nothing half-written is left.
     """
     card = model_card(recipe, data, facts).encode()
-    write_folder(run.adapter, {**_tokenizer_files(tokenizer), **files, CARD: card})
+    write_folder(run.adapter, {**_tokenizer_files(tokenizer, data.day), **files, CARD: card})
     return run.adapter
 
 
-def _tokenizer_files(tokenizer: Any) -> dict[str, bytes]:
+def _tokenizer_files(tokenizer: Any, day: str) -> dict[str, bytes]:
     """Name -> content of what `save_pretrained` writes, which writes to a folder only, and unsynced.
 
     Folders in it (chat templates beside the one that is used) are left out.
+
+    Args:
+        day: the date that the adapter was trained with, which its template keeps; "" where it writes none.
     """
+    if day:
+        tokenizer = copy(tokenizer)
+        tokenizer.chat_template = with_date(chosen_template(tokenizer), date.fromisoformat(day))
     with TemporaryDirectory() as folder:
         tokenizer.save_pretrained(folder)
         files = sorted(each for each in Path(folder).iterdir() if each.is_file())

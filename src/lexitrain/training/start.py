@@ -11,13 +11,13 @@ from __future__ import annotations
 import math
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from lexitrain.errors import RunError, Stopped
 from lexitrain.recipe import with_whole_paths
-from lexitrain.runs import ReadOnlyRun, Run, storage_errors, task_sources
+from lexitrain.runs import ReadOnlyRun, Run, first_day, storage_errors, task_sources
 from lexitrain.samples import file_facts, require_known_tasks
 from lexitrain.step import joined_processes, release_memory
 from lexitrain.storage import remove_folder, user_path
@@ -101,7 +101,9 @@ def train(
         asked = _Asked(with_whole_paths(recipe), given, mirror, fresh, accept_changes)
         with storage_errors(run):
             settled, data, sources = processes.from_first(lambda: _settle(run, asked, talking))
-            call = Call(data, sources, limits, talking, processes, accept_changes)
+            places = runs_at_hand(run, settled.checkpoints.mirror_folder)
+            day = processes.from_first(lambda: first_day(places) or date.today())
+            call = Call(data, sources, limits, talking, processes, accept_changes, day)
             work = _train_each_task if settled.data.adapters == "per_task" else _train_one
             return replace(work(settled, run, call), first=processes.first)
 

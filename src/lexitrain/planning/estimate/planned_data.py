@@ -9,6 +9,7 @@ tokenizer nor torch. Some 0.15 ms a record the first time.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -125,6 +126,7 @@ class _Kept:
     validation: list[Sample]
     train_records: int
     validation_records: int
+    unfit: int
     estimated: str
     warnings: tuple[str, ...]
 
@@ -132,14 +134,13 @@ class _Kept:
         source = f"{path}, {self.train_records:,} training records"
         if self.estimated:
             source += f"; lengths are estimated, because {self.estimated}"
-        train = _repeated(self.train, self.train_records)
         return PlannedData(
-            train=train,
+            train=_repeated(self.train, self.train_records),
             validation=_repeated(self.validation, self.validation_records),
             source=source,
             exact=not self.estimated,
             key=key,
-            skipped=self.train_records - len(train),
+            skipped=self.unfit,
             warnings=self.warnings,
         )
 
@@ -149,6 +150,7 @@ class _Kept:
             "train": str(len(self.train)),
             "train_records": str(self.train_records),
             "validation_records": str(self.validation_records),
+            "unfit": str(self.unfit),
             "estimated": self.estimated,
             "warnings": json.dumps(self.warnings),
         }
@@ -162,22 +164,24 @@ class _Kept:
         if saved is None:
             return None
         try:
-            train, records, validated = (
-                int(saved.about[name]) for name in ("train", "train_records", "validation_records")
+            train, records, validated, unfit = (
+                int(saved.about[name])
+                for name in ("train", "train_records", "validation_records", "unfit")
             )
             estimated = saved.about["estimated"]
             warnings = tuple(str(each) for each in json.loads(saved.about["warnings"]))
         except (KeyError, ValueError, TypeError):  # kept by a version that needed other facts
             return None
         samples = list(saved.samples)
-        return cls(samples[:train], samples[train:], records, validated, estimated, warnings)
+        return cls(samples[:train], samples[train:], records, validated, unfit, estimated, warnings)
 
 
 def _repeated(samples: list[Sample], records: int) -> Sequence[Sample]:
     """As many samples as the records give, those that were drawn standing for the others."""
     if records <= MOST or not samples:
         return samples
-    return [samples[index % len(samples)] for index in range(records)]
+    # A conversation may give several samples, and some records give none.
+    return [samples[index % len(samples)] for index in range(records * len(samples) // MOST)]
 
 
 def _files(path: Path) -> dict[str, Path]:
@@ -212,6 +216,8 @@ def _render(
     limit = recipe.data.max_length
     renderer = Renderer(tokenizer, tasks, 1 << 20 if estimated else limit)
     splits: dict[str, tuple[list[Sample], int]] = {VALIDATION: ([], 0)}
+    unfit: dict[str, int] = {}
+    reasons: Counter[str] = Counter()
     for split, path in files.items():
         chosen = (
             record
@@ -219,9 +225,16 @@ def _render(
             if not recipe.data.tasks or record.task in recipe.data.tasks
         )
         records, count = draw_records(chosen, MOST, recipe.seed)
-        samples = renderer.render_all(records, on_unfit=lambda _row, _reason: None)
+        left_out: list[str] = []
+        samples = renderer.render_all(
+            records, on_unfit=lambda _row, why, left_out=left_out: left_out.append(why)
+        )
+        unfit[split] = round(len(left_out) * count / max(1, len(records)))
+        reasons.update(left_out)
         if estimated:
-            samples = [short for each in samples if (short := _estimated(each, limit))]
+            fitting = [short for each in samples if (short := _estimated(each, limit))]
+            unfit[split] += len(samples) - len(fitting)
+            samples = fitting
         splits[split] = samples, count
     if not splits[TRAIN][0]:
         raise DataError(
@@ -233,8 +246,10 @@ def _render(
     # Another tokenizer's bytes say nothing about the base.
     shown = characters_learnt_as_bytes(recipe.model.base)
     found = [] if estimated else unlearnt_bytes(tokenizer, train, shown)
-    warnings = tuple(" ".join(each) for each in found)
-    return _Kept(train, validation, records, validated, estimated, warnings)
+    notes = () if estimated else renderer.template.notes
+    warnings = (*notes, *(" ".join(each) for each in found))
+    warnings += tuple(f"Left out, most often: {why}" for why, _ in reasons.most_common(1))
+    return _Kept(train, validation, records, validated, unfit[TRAIN], estimated, warnings)
 
 
 def _read(

@@ -65,10 +65,14 @@ def measure_lengths(
         raise DataError("There are no records to measure.", where=file)
     progress("tokenizing", 0, len(records))
     tokenizer = load_tokenizer(recipe.model.base, recipe.model.revision)
-    whole = Renderer(tokenizer, tasks, _ANY_LENGTH).render_all(records)
+    refused: list[str] = []
+    renderer = Renderer(tokenizer, tasks, _ANY_LENGTH)
+    whole = renderer.render_all(records, on_unfit=lambda _row, reason: refused.append(reason))
+    if not whole:
+        raise DataError(f"No record can be rendered. The first one: {refused[0]}", where=file)
     shortener = Renderer(tokenizer, tasks, recipe.data.max_length)
-    fitting = _shortened(whole, records, shortener, recipe.data.max_length)
-    order = np.random.default_rng(recipe.seed).permutation(list(fitting))
+    fitting, unfit = _shortened(whole, records, shortener, recipe.data.max_length)
+    order = np.random.default_rng(recipe.seed).permutation(len(fitting))
     size = min(recipe.step.effective_batch, len(order))
     steps = [order[start : start + size] for start in range(0, len(order), max(1, size))]
     steps = [step for step in steps if len(step) == size][:_STEPS]
@@ -91,27 +95,42 @@ def measure_lengths(
         effective_batch=size,
         micro_batch=_USUAL_MICRO_BATCH if micro_batch == "auto" else micro_batch,
         packed=packed,
-        unfit=len(whole) - len(fitting),
+        unfit=unfit,
         shares=(cover,),
-        warnings=[" ".join(each) for each in unlearnt],
+        warnings=[
+            *renderer.template.notes,
+            *(" ".join(each) for each in unlearnt),
+            *_told(refused),
+        ],
     )
     return report, prompts + completions
 
 
+def _told(refused: Sequence[str]) -> list[str]:
+    if not refused:
+        return []
+    return [f"{len(refused):,} records are refused and left out. The first one: {refused[0]}"]
+
+
 def _shortened(
     whole: Sequence[Sample], records: Sequence[Record], shortener: Renderer, max_length: int
-) -> dict[int, Sample]:
-    """Index of a record -> its sample within `max_length`; those that do not fit it even shortened are left out."""
-    fitting = {sample.index: sample for sample in whole}
-    for index in [sample.index for sample in whole if len(sample) > max_length]:
+) -> tuple[list[Sample], int]:
+    """The samples within `max_length`, and how many do not fit it even shortened and are left out."""
+    of_record: dict[int, list[Sample]] = {}
+    for sample in whole:
+        of_record.setdefault(sample.index, []).append(sample)
+    fitting: list[Sample] = []
+    unfit = 0
+    for index, samples in of_record.items():
+        if max(map(len, samples)) <= max_length:
+            fitting += samples
+            continue
         found = shortener.render_all(
             [records[index]], first_index=index, on_unfit=lambda _row, _reason: None
         )
-        if found:
-            fitting[index] = found[0]
-        else:
-            del fitting[index]
-    return fitting
+        fitting += found
+        unfit += 0 if found else len(samples)
+    return fitting, unfit
 
 
 def _usable(file: str, tasks: Mapping[str, Task]) -> Iterator[Record]:

@@ -6,6 +6,7 @@ answer alone leaves no room stays as it is, so that every step keeps its samples
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
@@ -45,6 +46,7 @@ class Shortener:
         """
         lengths = samples.lengths
         long = {int(row) for row, n in zip(samples.rows, lengths, strict=True) if n > max_length}
+        given = Counter(int(row) for row in samples.rows)
         rows: list[int] = []
         records: list[Record] = []
         for row, record in enumerate(iterate_split(self.file)):
@@ -53,9 +55,12 @@ class Shortener:
                 records.append(record)
         renderer = Renderer(self.tokenizer, self.registry, max_length, day=self.day)
         rendered = renderer.render_all(records, on_unfit=lambda _row, _why: None)
-        short: dict[int, Sample] = {
-            rows[each.index]: replace(each, index=rows[each.index]) for each in rendered
-        }
-        new = collect(short.get(each.index, each) for each in samples)
+        short: dict[int, list[Sample]] = {}
+        for each in rendered:
+            short.setdefault(rows[each.index], []).append(replace(each, index=rows[each.index]))
+        # A conversation may have given several samples, which are all shortened, in their order.
+        short = {row: parts for row, parts in short.items() if len(parts) == given[row]}
+        left = {row: iter(parts) for row, parts in short.items()}
+        new = collect(next(left[each.index]) if each.index in left else each for each in samples)
         # Task numbers follow the order of first appearance, which is unchanged; skipped records stay counted.
         return replace(new, skipped=samples.skipped), len(short), len(long) - len(short)
