@@ -39,3 +39,15 @@ def test_a_family_wrongly_taken_for_proven_is_found_out(family: str, monkeypatch
         with pytest.raises(ModelError, match="each is computed alone") as caught:
             require_plain_loss(step_of(family, layout))
         assert caught.value.where == "step.layout"
+
+
+def test_a_base_that_looks_ahead_is_refused():
+    step = step_of("llama", "padded")
+    require_plain_loss(step)
+    step.model.get_base_model().config.is_causal = False
+    for layer in step.model.get_base_model().model.layers:
+        layer.self_attn.is_causal = False
+    step.model.get_base_model().set_attn_implementation("eager")
+    step.attention = "own"
+    with pytest.raises(ModelError, match="sees tokens that come later"):
+        require_plain_loss(step)

@@ -1,8 +1,7 @@
 """The step's loss against the base's own forward pass, on a few short samples, before anything is trained.
 
 Which layouts are right for a base is known from its family (`lexitrain.models.only_padded`). That knowledge is of
-configurations; this asks the very model that is about to be trained. It costs two forward passes and a backward pass
-of some 60 tokens.
+configurations; this asks the very model that is about to be trained. It costs some passes over 60 tokens.
 """
 
 from __future__ import annotations
@@ -40,7 +39,8 @@ def require_plain_loss(step: TrainingStep) -> None:
     try:
         with torch.no_grad():
             total, count = step.loss(samples)
-            plain = sum(_plain_loss(step, sample) for sample in samples)
+            alone = [_plain_losses(step, sample) for sample in samples]
+            begun = [_plain_losses(step, _without_last(sample)) for sample in samples]
         step.accumulate(step.step_layout.lay_out(samples), count)
     except (RuntimeError, TypeError, ValueError, AttributeError, LookupError, MemoryError) as error:
         if is_out_of_memory(error):
@@ -55,10 +55,19 @@ def require_plain_loss(step: TrainingStep) -> None:
     finally:
         step.attention, step.step_layout = kind, layout
         step.optimizer.zero_grad(set_to_none=True)
-    found, wanted = total / count, plain / count
+    tolerance = _TOLERANCE[head.dtype]
+    found, wanted = total / count, sum(float(each.sum()) for each in alone) / count
     if not math.isfinite(wanted):
         return  # the base itself is broken; the guard against losses that are no numbers says so
-    if math.isfinite(found) and abs(found - wanted) <= _TOLERANCE[head.dtype] * abs(wanted):
+    for whole, beginning in zip(alone, begun, strict=True):
+        before = float(whole[:-1].sum())
+        if not abs(float(beginning.sum()) - before) <= tolerance * abs(before):
+            raise ModelError(
+                "This base sees tokens that come later: the loss of a text's beginning changes with how it goes on.",
+                where="model.base",
+                fix="Use a base that writes from left to right, such as Qwen2.5, Llama or SmolLM2.",
+            )
+    if math.isfinite(found) and abs(found - wanted) <= tolerance * abs(wanted):
         return
     other = "another base" if layout.layout == "padded" else "step.layout=padded, or another base"
     raise ModelError(
@@ -69,14 +78,20 @@ def require_plain_loss(step: TrainingStep) -> None:
     )
 
 
-def _plain_loss(step: TrainingStep, sample: Sample) -> float:
-    """Sum of a sample's token losses, by the base's own code from beginning to end."""
+def _plain_losses(step: TrainingStep, sample: Sample) -> torch.Tensor:
+    """Loss of each token of a sample's completion, by the base's own code from beginning to end."""
     tokens = torch.from_numpy(sample.token_ids.astype(np.int64)).to(step.model.device)
     logits = step.model(input_ids=tokens[None], use_cache=False).logits[0].float()
     first = len(sample.prompt_ids)
     return torch.nn.functional.cross_entropy(
-        logits[first - 1 : -1], tokens[first:], reduction="sum"
-    ).item()
+        logits[first - 1 : -1], tokens[first:], reduction="none"
+    )
+
+
+def _without_last(sample: Sample) -> Sample:
+    return replace(
+        sample, completion_ids=sample.completion_ids[:-1], supervised=sample.supervised[:-1]
+    )
 
 
 def _samples(vocabulary: int) -> list[Sample]:
