@@ -299,3 +299,20 @@ def test_the_case_of_the_same_user_turns(tmp_path: Path) -> None:
         pytest.skip(f"{case} is not there")
     report = prepare([str(case)], tmp_path / "out", task="dialogue", workers=0)
     assert report["records"] == {"read": 2, "bad": 0, "dropped": 0, "kept": 2}
+
+
+def test_conversations_that_differ_in_which_earlier_answers_are_learnt_are_told_apart(
+    tmp_path: Path,
+) -> None:
+    said = ["Hello", "Hi! How are you?", "I am fine", "Good."]
+    rows: list[dict[str, Any]] = []
+    for weight in (1, 0, 0):
+        row = turns(*said)
+        row["messages"][1]["weight"] = weight
+        rows.append(row)
+    report = prepared(tmp_path, rows)
+    (dropped,) = (task["dropped"] for task in report["tasks"].values())
+    assert sorted(dropped.values()) == [1, 1] or sum(dropped.values()) == 2
+    assert any("other answer" in reason or "another answer" in reason for reason in dropped), (
+        dropped
+    )

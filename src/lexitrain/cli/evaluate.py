@@ -9,13 +9,9 @@ from typing import Annotated
 import typer
 
 from lexitrain.cli.console import console, errors_console, print_json
-from lexitrain.cli.options.custom_tasks import CUSTOM_TASK
+from lexitrain.cli.options.custom_tasks import CUSTOM_TASK, TRUST_TASKS
 from lexitrain.cli.progress import shown_progress
 from lexitrain.errors import DataError
-
-TRUST_TASKS = typer.Option(
-    "--trust-tasks", help="Run the code of the tasks that the run names as its own."
-)
 
 
 def evaluate(

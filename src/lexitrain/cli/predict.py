@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lexitrain.cli.console import errors_console, print_json
-from lexitrain.cli.evaluate import TRUST_TASKS
-from lexitrain.cli.options.custom_tasks import CUSTOM_TASK
+from lexitrain.cli.options.custom_tasks import CUSTOM_TASK, TRUST_TASKS
 from lexitrain.errors import DataError, InputError
 
 if TYPE_CHECKING:

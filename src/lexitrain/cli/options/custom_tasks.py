@@ -1,4 +1,4 @@
-"""`--custom-task`, the same option wherever records have a task."""
+"""`--custom-task` and `--trust-tasks`, the same options wherever records have a task."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import typer
+
+from lexitrain.errors import RecipeError
 
 if TYPE_CHECKING:
     from lexitrain import Recipe
@@ -17,15 +19,30 @@ CUSTOM_TASK = typer.Option(
     help="A task of your own; its code is run. May be given several times.",
 )
 
+TRUST_TASKS = typer.Option(
+    "--trust-tasks", help="Run the code of the tasks that the run names as its own."
+)
+
 
 def recipe_with_tasks(
     recipe: str, overrides: Sequence[str] | None, custom_tasks: Sequence[str] | None
 ) -> Recipe:
-    """The recipe, with the tasks of `--custom-task` beside those that its `data.custom_tasks` names."""
+    """The recipe, with the tasks of `--custom-task` beside those that its `data.custom_tasks` names.
+
+    Those that the recipe of a run names are code that may come from anybody: there the given ones alone are taken.
+    """
     from lexitrain import load_recipe
 
-    loaded = load_recipe(recipe, overrides or ())
+    given = list(overrides or ())
     if not custom_tasks:
-        return loaded
-    named = list(dict.fromkeys([*loaded.data.custom_tasks, *custom_tasks]))
-    return load_recipe(recipe, [*(overrides or ()), f"data.custom_tasks={json.dumps(named)}"])
+        return load_recipe(recipe, given)
+
+    def with_tasks(names: Sequence[str]) -> Recipe:
+        return load_recipe(recipe, [*given, f"data.custom_tasks={json.dumps([*names])}"])
+
+    alone = with_tasks(custom_tasks)
+    try:
+        named = load_recipe(recipe, given).data.custom_tasks
+    except RecipeError:  # it names tasks of its own, which only the user may
+        return alone
+    return with_tasks(list(dict.fromkeys([*named, *custom_tasks])))
