@@ -54,3 +54,34 @@ def test_the_block_mask_of_flex_attention_is_the_same_rule():
     )
     flex = flex_attention(query, key, value, block_mask=block_mask(reach), enable_gqa=True)
     assert torch.allclose(dense, flex, atol=1e-5)
+
+
+def depths_of(reach: torch.Tensor) -> torch.Tensor:
+    """How many positions before each one its path holds."""
+    rows, length = reach.shape
+    depth = torch.zeros_like(reach)
+    for row in range(rows):
+        for column in range(length):
+            depth[row, column] = sum(int(reach[row, k]) > column for k in range(column))
+    return depth
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+@pytest.mark.parametrize("window", [1, 3, 17, 1000])
+def test_a_window_counts_along_the_path_in_both_masks(window: int):
+    length, generator = 60, torch.Generator().manual_seed(3)
+    reach = random_reach(length)
+    depth = depths_of(reach)
+    mask = attention_mask(reach, torch.float32, depth, window)
+    for row in range(2):
+        for query in range(length):
+            for key in range(length):
+                near = depth[row, query] - depth[row, key] < window
+                seen = key <= query < reach[row, key] and near
+                assert mask[row, 0, query, key].item() == (0.0 if seen else float("-inf"))
+    query = torch.randn(2, 4, length, 16, generator=generator)
+    key, value = torch.randn(2, 2, 2, length, 16, generator=generator)
+    dense = scaled_dot_product_attention(query, key, value, attn_mask=mask, enable_gqa=True)
+    rule = block_mask(reach, depth, window)
+    flex = flex_attention(query, key, value, block_mask=rule, enable_gqa=True)
+    assert torch.allclose(dense, flex, atol=1e-5)
