@@ -37,6 +37,16 @@ def _no_truth_value(value: Any) -> Any:
     return value
 
 
+def _none_if_empty(value: Any) -> Any:
+    """An empty text is the empty field that the docstrings speak of, not a name or a folder without a name."""
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+OptionalText = Annotated[str | None, BeforeValidator(_none_if_empty)]
+
+NO_MIRROR = "none"
+"""The value of `checkpoints.mirror` that stands for no copies."""
+
 NO_SYSTEM = "none"
 """The value of `data.system` that leaves conversations without a system turn as they are."""
 
@@ -80,9 +90,9 @@ class ModelSection(Section):
 
     base: str = Field(default="Qwen/Qwen2.5-0.5B-Instruct", min_length=1)
     """Base model: a Hub id, a local folder, or `nano`, the small base inside this package."""
-    revision: str | None = None
+    revision: OptionalText = None
     """Branch, tag or commit of the base on the Hub. Empty: the newest."""
-    adapter: str | None = None
+    adapter: OptionalText = None
     """Folder of an adapter to start from, in PEFT form. Empty: a new adapter."""
     quantization: Literal["auto", "none", "nf4"] = "auto"
     """How the frozen base is stored: `none` in the compute precision, `nf4` in 4 bits (bitsandbytes), `auto` in
@@ -229,16 +239,22 @@ class CheckpointSection(Section):
     """Steps between checkpoints."""
     keep: int = Field(default=2, ge=1, json_schema_extra=_FREE)
     """Newest checkpoints to keep; the adapter with the best validation loss is kept besides."""
-    mirror: str | None = Field(default=None, json_schema_extra=_FREE)
+    mirror: OptionalText = Field(default=None, json_schema_extra=_FREE)
     """Folder that the run is copied to at each checkpoint, such as a mounted drive. Empty: the run's last one, else
     the folder `lexitrain` of the Google Drive that is mounted on Colab, else none. `none`: no copies."""
     background: bool = Field(default=True, json_schema_extra=_FREE)
     """Write checkpoints in a thread while training goes on; memory holds a copy of adapter and optimizer meanwhile."""
 
+    @field_validator("mirror")
+    @classmethod
+    def _off(cls, folder: str | None) -> str | None:
+        off = folder is not None and folder.strip().casefold() == NO_MIRROR
+        return NO_MIRROR if off else folder
+
     @property
     def mirror_folder(self) -> Path | None:
         """The folder of the mirror, if there is to be one."""
-        return None if self.mirror in {None, "", "none"} else user_path(self.mirror or "")
+        return None if self.mirror in {None, NO_MIRROR} else user_path(self.mirror)
 
 
 class ValidationSection(Section):
