@@ -160,6 +160,7 @@ def test_overrides_come_last_and_in_order() -> None:
         ("lora:\n", 1, "lora: should be a section", ""),
         ("lora: {targets: []}\n", 1, "lora.targets: should not be empty", ""),
         ("lora.rank: 9\n", 1, "Unknown key lora.rank", "Did you mean `lora: {rank: …}`?"),
+        ("optimizer: {epsilon: 1e-46}\n", 1, "epsilon: is 0 in fp32", ""),
         ("seed: 010\n", 1, "not the same number", "decimal number"),
     ],
 )

@@ -84,6 +84,27 @@ def test_a_lock_under_which_nothing_was_written_leaves_no_folder(tmp_path: Path)
     assert not run.path.exists()
 
 
+def test_a_lock_leaves_nothing_in_the_folder_of_something_else(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "own.txt").write_text("mine")
+    with Run(tmp_path / "mine").lock():
+        pass
+    assert [each.name for each in (tmp_path / "mine").iterdir()] == ["own.txt"]
+
+
+def test_a_folder_without_a_name_of_its_own_has_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--run .` mirrored into the mirror's own folder, `--run ..` above it."""
+    (tmp_path / "run" / "below").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "run")
+    assert Run(".").path == Run("").path == tmp_path / "run"
+    assert Run("below/..").path == tmp_path / "run"
+    monkeypatch.chdir("below")
+    assert Run("..").path == tmp_path / "run"
+    assert Run("some/run").path == Path("some/run")
+
+
 def test_moving_aside_never_overwrites(tmp_path: Path) -> None:
     for expected in ("run.old-1", "run.old-2"):
         run = Run(tmp_path / "run")

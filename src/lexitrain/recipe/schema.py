@@ -44,6 +44,8 @@ def _none_if_empty(value: Any) -> Any:
 
 OptionalText = Annotated[str | None, BeforeValidator(_none_if_empty)]
 
+_SMALLEST_FP32 = 2.0**-126
+
 NO_MIRROR = "none"
 """The value of `checkpoints.mirror` that stands for no copies."""
 
@@ -216,7 +218,14 @@ class OptimizerSection(Section):
     beta2: float = Field(default=0.999, ge=0, lt=1)
     """Decay of the running mean of squared gradients."""
     epsilon: float = Field(default=1e-8, gt=0)
-    """Added to the denominator of the update."""
+    """Added to the denominator of the update; in fp32, so 1.2e-38 at least."""
+
+    @field_validator("epsilon")
+    @classmethod
+    def _more_than_zero(cls, value: float) -> float:
+        if value < _SMALLEST_FP32:
+            raise ValueError("is 0 in fp32, and 0 / 0 is not a number; 1.2e-38 is the least")
+        return value
 
 
 class ScheduleSection(Section):
@@ -348,6 +357,11 @@ def _task_names(sources: tuple[str, ...]) -> list[str]:
     return [Path(each).name if each.endswith(".py") else each for each in sources]
 
 
+def _are_folders(*paths: str | None) -> bool:
+    """True for folders, which recipes name by their absolute paths."""
+    return all(path is not None and Path(path).is_absolute() for path in paths)
+
+
 def training_differences(before: Recipe, after: Recipe) -> list[str]:
     """Fields that change which weights come out and differ, as `lora.rank: 16 -> 8`. Empty: the run may go on."""
     differences: list[str] = []
@@ -355,6 +369,14 @@ def training_differences(before: Recipe, after: Recipe) -> list[str]:
         old, new = field_value(before, dotted), field_value(after, dotted)
         if dotted == "data.custom_tasks" and _task_names(old) == _task_names(new):
             continue  # where a file lies differs between machines; what it does shows in the samples
+        if dotted == "model.base" and _are_folders(old, new):
+            continue  # and so does a base's folder; its weights are compared by `recipe_changes`
+        if (
+            dotted == "model.adapter"
+            and _are_folders(old, new)
+            and Path(old).name == Path(new).name
+        ):
+            continue  # it is read before the first checkpoint alone
         if old != new and not is_free_on_resume(info):
             differences.append(f"{dotted}: {old} -> {new}")
     return differences

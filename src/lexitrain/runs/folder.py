@@ -70,6 +70,11 @@ class Run:
 
     def __init__(self, path: str | Path) -> None:
         self.path = user_path(path)
+        if self.path.name in {
+            "",
+            "..",
+        }:  # `.` and `..` have no name of their own, and a mirror needs one
+            self.path = self.path.resolve()
         self.recipe_file = self.path / "recipe.yaml"
         self.environment_file = self.path / "environment.json"
         self.data_file = self.path / "data.json"
@@ -203,14 +208,16 @@ class Run:
         A dead process holds nothing, see `storage/lock.py`. A folder to which nothing was written meanwhile is removed
         again.
         """
+        made = not self.path.exists()
         make_folder(self.path)
         with Lock(self.path) as lock:
             try:
                 yield
             finally:
-                if list(self.path.glob("*")) == [lock.path]:
-                    lock.path.unlink()
-                    self.path.rmdir()
+                if not self.exists():  # nothing is to be left in the folder of something else
+                    lock.path.unlink(missing_ok=True)
+                    if made and not any(self.path.iterdir()):
+                        self.path.rmdir()
 
     def is_locked(self) -> bool:
         """True while some process trains this run."""
