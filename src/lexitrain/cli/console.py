@@ -12,6 +12,8 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
+from lexitrain.errors import Stopped
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -112,8 +114,8 @@ def print_error(error: LexiTrainError) -> None:
 
     out = errors_console()
     where = f"[bold]{escape(error.where)}[/]: " if error.where else ""
-    kind = "stopped" if error.exit_code == 4 else "error"
-    colour = "yellow" if error.exit_code == 4 else "red"
+    stopped = isinstance(error, Stopped)
+    kind, colour = ("stopped", "yellow") if stopped else ("error", "red")
     out.print(f"[{colour}]{kind}[/] {where}{escape(error.what)}", soft_wrap=True)
     if error.fix:
         out.print(escape(error.fix), soft_wrap=True)

@@ -263,7 +263,7 @@ class CheckpointSection(Section):
     @property
     def mirror_folder(self) -> Path | None:
         """The folder of the mirror, if there is to be one."""
-        return None if self.mirror in {None, NO_MIRROR} else user_path(self.mirror)
+        return None if self.mirror is None or self.mirror == NO_MIRROR else user_path(self.mirror)
 
 
 class ValidationSection(Section):

@@ -270,7 +270,7 @@ def _hint(dotted: str, value: Any) -> str:
     return "YAML takes it for no text: put it in quotes. "
 
 
-_TEXTS = (str, str | None, tuple[str, ...])
+_TEXTS: tuple[Any, ...] = (str, str | None, tuple[str, ...])
 _CAN_BE_NONE = {"checkpoints.mirror", "data.system"}
 
 

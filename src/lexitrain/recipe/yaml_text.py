@@ -50,9 +50,10 @@ class _Loader(yaml.SafeLoader):
             )
         node: Any = super().compose_node(parent, index)
         self._depth -= 1
-        if node is not None and node.tag.startswith(_TAG) and node.tag[len(_TAG) :] not in _KINDS:
+        kind = str(node.tag).removeprefix(_TAG)
+        if kind != node.tag and kind not in _KINDS:
             raise RecipeError(
-                f"This is of YAML's type {node.tag[len(_TAG) :]}, which no setting has.",
+                f"This is of YAML's type {kind}, which no setting has.",
                 where=place,
                 fix="Write a list, a mapping, or a plain value.",
             )

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from datetime import date
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from lexitrain.errors import RunError
 from lexitrain.recipe import Recipe, recipe_from_yaml, recipe_to_yaml
@@ -124,12 +127,21 @@ class Run:
     def read_data(self) -> DataSummary:
         """Raises RunError when data.json is missing or not one that this version writes."""
         content = self._read_object(self.data_file)
-        text = {"folder", "rendered_sha256", "day"}
-        sound = all(isinstance(v, str if k in text else dict) for k, v in content.items())
-        if sound and all(isinstance(each, dict) for each in content.get("files", {}).values()):
-            with suppress(TypeError):
-                return DataSummary(**content)
-        raise RunError("This is not a data summary.", where=self.data_file)
+        problem = ", ".join(sorted(content.keys() - {each.name for each in fields(DataSummary)}))
+        if not problem:
+            try:
+                summary = TypeAdapter(DataSummary).validate_python(content)
+                if summary.day:
+                    date.fromisoformat(summary.day)
+                return summary
+            except ValidationError as error:
+                problem = ".".join(map(str, error.errors()[0]["loc"]))
+            except ValueError:
+                problem = "day"
+        raise RunError(
+            f"This is not a data summary: {problem} is not as this version writes it.",
+            where=self.data_file,
+        )
 
     def write_data(self, data: DataSummary) -> None:
         """Write data.json."""
