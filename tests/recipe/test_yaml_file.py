@@ -152,6 +152,16 @@ def test_overrides_come_last_and_in_order() -> None:
         ("extends: fats\n", None, "There is no recipe 'fats'", "Did you mean fast"),
         ("extends: [fast]\n", 1, "extends takes the name of one recipe", ""),
         ("lora: {rank: 2026-13-45}\n", None, "month must be", ""),
+        ("seed: 1\nmodel: {revision: 2024-01-02}\n", 2, "(given: 2024-01-02)", "in quotes"),
+        ("model: {revision: 1234567}\n", 1, "should be text", "in quotes"),
+        ("data: {tasks: [no, grammar]}\n", 1, "should be text", "in quotes"),
+        ("checkpoints: {mirror: no}\n", 1, "no value", "For none write none"),
+        ("data: {system: off}\n", 1, "no value", "For none write none"),
+        ("lora:\n", 1, "lora: should be a section", ""),
+        ("lora: {targets: []}\n", 1, "lora.targets: should not be empty", ""),
+        ("lora.rank: 9\n", 1, "Unknown key lora.rank", "Did you mean `lora: {rank: …}`?"),
+        ("optimizer: {epsilon: 1e-46}\n", 1, "epsilon: is 0 in fp32", ""),
+        ("seed: 010\n", 1, "not the same number", "decimal number"),
     ],
 )
 def test_a_wrong_recipe_says_what_where_and_what_to_do(
@@ -254,3 +264,20 @@ def test_the_recipe_in_a_run_folder_brings_no_code_that_nobody_named(tmp_path: P
         assert caught.value.where == f"{path}:1"
         assert load_recipe(file, ["data.custom_tasks=[mine.py]"]).data.custom_tasks
         assert load_recipe(file, trust_tasks=True).data.custom_tasks
+
+
+@pytest.mark.parametrize("text", ["''", "' '", "null", ""])
+def test_an_empty_text_is_an_empty_field(text: str) -> None:
+    """Not the working folder, nor a branch without a name."""
+    fields = ["model.adapter", "model.revision", "checkpoints.mirror"]
+    recipe = load_recipe("demo", [f"{field}={text}" for field in fields])
+    assert (recipe.model.adapter, recipe.model.revision) == (None, None)
+    assert recipe.checkpoints.mirror is None
+
+
+@pytest.mark.parametrize("text", ["none", "None", "NONE", "' none '"])
+def test_no_mirror_however_it_is_written(text: str) -> None:
+    """`None` was a folder of that name."""
+    recipe = load_recipe("demo", [f"checkpoints.mirror={text}"])
+    assert recipe.checkpoints.mirror == "none"
+    assert recipe.checkpoints.mirror_folder is None

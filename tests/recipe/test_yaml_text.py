@@ -161,3 +161,45 @@ def test_the_count_is_that_of_the_text_with_its_aliases_written_out(text: str):
     again = loader.get_single_node()
     assert loader._sizes[id(again)] == size
     assert size <= MOST_VALUES or pytest.fail("larger than these texts can be")
+
+
+@pytest.mark.parametrize(
+    "text", ["010", "-07", "0_7", "1:30", "0:0.5", "+1:00", "!!int 010", "%YAML 1.2\n---\n010"]
+)
+def test_a_number_that_readers_of_yaml_take_for_two_is_refused(text: str):
+    """010 is 8 to YAML 1.1 and 10 to YAML 1.2; 1:30 is 90 and a text."""
+    with pytest.raises(RecipeError, match="not the same number to all readers"):
+        read_yaml(text, "--set seed", lines=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("0", 0), ("10", 10), ("0.5", 0.5), ("'010'", "010"), ("1_000", 1000)]
+)
+def test_a_number_with_one_meaning_is_that(text: str, value: Any):
+    assert read_yaml(text, "x.yaml")[1] == value
+
+
+@pytest.mark.parametrize("kind", ["set {a, b}", "omap [a: 1]", "pairs [a: 1]", "binary aGk="])
+def test_kinds_of_yaml_that_no_setting_has_are_refused(kind: str):
+    """A set has no order: the recipe of a run would be another one in each process."""
+    with pytest.raises(RecipeError, match="which no setting has") as caught:
+        read_yaml(f"x: 1\ny: !!{kind}\n", "mine.yaml")
+    assert caught.value.where == "mine.yaml:2"
+
+
+def test_a_key_twice_is_refused_at_any_depth_also_without_lines():
+    for text, where in (("{a: 1, a: 2}", "--set x"), ("{b: [{a: 1, a: 2}]}", "--set x")):
+        with pytest.raises(RecipeError, match="a is given twice") as caught:
+            read_yaml(text, where, lines=False)
+        assert caught.value.where == where
+
+
+def test_what_a_mapping_takes_over_it_may_give_anew():
+    text = "extends: demo\nlora:\n  <<: {rank: 8, alpha: 4}\n  alpha: 5\n"
+    lora = recipe_from_yaml(text.replace("extends: demo\n", ""), "mine.yaml").lora
+    assert (lora.rank, lora.alpha) == (8, 5.0)
+
+
+def test_two_mappings_that_give_the_same_key_are_not_taken_over():
+    with pytest.raises(RecipeError, match="rank is given twice"):
+        recipe_from_yaml("lora:\n  <<: [{rank: 8}, {rank: 9}]\n", "mine.yaml")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
-from lexitrain.errors import InputError
+from lexitrain.errors import InputError, RunError
 from lexitrain.recipe.yaml_file import load_recipe
 from lexitrain.runs.folder import DataSummary, Run
 from lexitrain.storage.atomic import write_file
@@ -82,6 +83,61 @@ def test_a_lock_under_which_nothing_was_written_leaves_no_folder(tmp_path: Path)
     with pytest.raises(ValueError, match="mistake"), run.lock():
         raise ValueError("mistake")
     assert not run.path.exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("day", "abc"),
+        ("day", 5),
+        ("samples", {"train": 5}),
+        ("samples", {"train": {"grammar": "x"}}),
+        ("files", {"train.jsonl": 1}),
+        ("token_lengths", {"train": {"mean": "long"}}),
+        ("unknown", 1),
+    ],
+)
+def test_a_data_summary_that_nobody_wrote_names_the_field(
+    tmp_path: Path, field: str, value: object
+) -> None:
+    run = Run(tmp_path)
+    summary = DataSummary(
+        folder="data",
+        files={"train.jsonl": {"sha256": "0", "bytes": 1}},
+        samples={"train": {"grammar": 1}},
+        skipped={"train": 0},
+        truncated={"train": 0},
+        token_lengths={"train": {"mean": 1.5, "max": 2}},
+        rendered_sha256="0",
+        day="2026-01-02",
+    )
+    run.write_data(summary)
+    assert run.read_data() == summary
+    content = json.loads(run.data_file.read_text())
+    run.data_file.write_text(json.dumps({**content, field: value}))
+    with pytest.raises(RunError, match=f"not a data summary: {field}"):
+        run.read_data()
+
+
+def test_a_lock_leaves_nothing_in_the_folder_of_something_else(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "own.txt").write_text("mine")
+    with Run(tmp_path / "mine").lock():
+        pass
+    assert [each.name for each in (tmp_path / "mine").iterdir()] == ["own.txt"]
+
+
+def test_a_folder_without_a_name_of_its_own_has_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--run .` mirrored into the mirror's own folder, `--run ..` above it."""
+    (tmp_path / "run" / "below").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "run")
+    assert Run(".").path == Run("").path == tmp_path / "run"
+    assert Run("below/..").path == tmp_path / "run"
+    monkeypatch.chdir("below")
+    assert Run("..").path == tmp_path / "run"
+    assert Run("some/run").path == Path("some/run")
 
 
 def test_moving_aside_never_overwrites(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 from lexitrain.recipe.yaml_file import load_recipe
@@ -48,3 +50,10 @@ def test_a_run_that_cannot_be_read_is_broken_and_says_why(tmp_path: Path) -> Non
     summary = summarize(run.path)
     assert (summary.state, summary.recipe) == ("broken", None)
     assert "metrics.jsonl:1" in summary.next
+
+
+def test_a_loss_that_is_no_number_is_none(tmp_path: Path) -> None:
+    """`runs --json` held a bare NaN, which other programs refuse."""
+    run = make_run(tmp_path / "run", "started")
+    run.append_metrics(replace(metrics(10), loss=math.nan))
+    assert summarize(run.path).loss is None

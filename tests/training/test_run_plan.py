@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 import lexitrain.training.run_plan as foresight_module
+from lexitrain.errors import RunError
 from lexitrain.models.adapter import WEIGHTS_FILE
 from lexitrain.recipe.schema import Recipe
 from lexitrain.runs.folder import Run
@@ -147,6 +148,27 @@ def test_a_resumed_run_keeps_its_choices_whatever_is_free_now(
     assert Run(tmp_path / "run").read_plan() == before
     files = [tmp_path / name / "adapter" / WEIGHTS_FILE for name in ("straight", "run")]
     assert files[0].read_bytes() == files[1].read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("choices", 7), ("choices", {"a": 1}), ("memory_gb", "x"), ("step_seconds", [1])],
+)
+def test_a_plan_that_nobody_wrote_is_refused(
+    recipe_of: MakeRecipe, tmp_path: Path, field: str, value: object
+) -> None:
+    recipe, data, run = (
+        recipe_of(["schedule.epochs=1"]),
+        write_data(tmp_path / "data"),
+        tmp_path / "r",
+    )
+    train(recipe, data, run, stop_after_step=2)
+    plan = Run(run).read_plan()
+    Run(run).write_plan({**plan, field: value})
+    with pytest.raises(RunError, match="not the plan of a run"):
+        train(recipe, data, run)
+    Run(run).write_plan(plan)
+    assert train(recipe, data, run).state == "finished"
 
 
 def test_what_cannot_fit_is_said_and_left_to_the_ladder(

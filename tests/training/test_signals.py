@@ -18,7 +18,7 @@ from lexitrain.training.stopping import Interrupt
 from tests.training.test_train import assert_equal_runs
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_first_signal_is_noted(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     with Interrupt() as interrupt:
@@ -26,6 +26,17 @@ def test_the_first_signal_is_noted(number: signal.Signals) -> None:
         os.kill(os.getpid(), number)
         assert interrupt.noted == number.name
     assert signal.getsignal(number) is before
+
+
+def test_what_was_started_with_nohup_goes_on_when_its_terminal_is_closed() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Interrupt() as interrupt:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert interrupt.noted is None
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_second_sigint_acts_at_once() -> None:

@@ -5,9 +5,14 @@ With `--json` a command prints one JSON document on standard output and nothing 
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import signal
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
+
+from lexitrain.errors import Stopped
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,14 +33,79 @@ def errors_console() -> Console:
     """The console for errors and progress."""
     from rich.console import Console
 
+    file: Any = _WhileRead(sys.stderr)
     return Console(
-        stderr=True, highlight=False, emoji=False, width=None if sys.stderr.isatty() else 130
+        file=file, highlight=False, emoji=False, width=None if sys.stderr.isatty() else 130
     )
 
 
+class _WhileRead:
+    """Standard error as long as it takes what is written: what is shown must not end what is done.
+
+    A reader that has gone (`2>&1 | head`, a closed terminal) is the hang-up that a terminal would send: the process
+    gets SIGHUP, so that training saves and stops, and what was started with nohup goes on. A full disk only ends the
+    messages.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def write(self, text: str) -> int:
+        """Write, or not, where it cannot be written any more."""
+        try:
+            return self._file.write(text)
+        except OSError as error:
+            self._lose(error)
+            return len(text)
+
+    def flush(self) -> None:
+        """Flush what was written, as far as it can be."""
+        try:
+            self._file.flush()
+        except OSError as error:
+            self._lose(error)
+
+    def _lose(self, error: OSError) -> None:
+        write_nowhere(self._file)
+        if error.errno in {errno.EPIPE, errno.EIO} and hasattr(signal, "SIGHUP"):
+            signal.raise_signal(signal.SIGHUP)
+
+
+def write_nowhere(file: TextIO) -> None:
+    """Let what is written to `file` from now on, and what is buffered, vanish: it must not fail again at the end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, file.fileno())
+    os.close(nowhere)
+
+
+def prepare_streams() -> None:
+    """Give the process the standard streams that it was started without, and escapes for characters that they lack.
+
+    A file opened under the number of a missing stream would get what libraries print.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8"))
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
 def print_json(document: Any) -> None:
-    """Print `document` as one JSON document, keys in the order given."""
-    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+    """Print `document` as one JSON document, keys in the order given; escapes where characters cannot be shown."""
+    text = json.dumps(document, ensure_ascii=False, indent=2)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(document, indent=2)
+    sys.stdout.write(text + "\n")
 
 
 def print_error(error: LexiTrainError) -> None:
@@ -44,8 +114,8 @@ def print_error(error: LexiTrainError) -> None:
 
     out = errors_console()
     where = f"[bold]{escape(error.where)}[/]: " if error.where else ""
-    kind = "stopped" if error.exit_code == 4 else "error"
-    colour = "yellow" if error.exit_code == 4 else "red"
+    stopped = isinstance(error, Stopped)
+    kind, colour = ("stopped", "yellow") if stopped else ("error", "red")
     out.print(f"[{colour}]{kind}[/] {where}{escape(error.what)}", soft_wrap=True)
     if error.fix:
         out.print(escape(error.fix), soft_wrap=True)

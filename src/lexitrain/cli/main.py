@@ -7,6 +7,7 @@ traceback file that the message names.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import signal
@@ -17,7 +18,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from lexitrain.cli.console import errors_console, print_error
+from lexitrain.cli.console import errors_console, prepare_streams, print_error, write_nowhere
 from lexitrain.errors import InputError, LexiTrainError, nearest
 
 #: Command, and the module below `lexitrain.cli` that holds it, in the order of the help text. A module holds either
@@ -26,7 +27,7 @@ COMMANDS = ("demo", "data", "recipes", "plan", "train", "runs", "evaluate", "pre
 
 
 _INTERRUPTED = 130
-"""Exit code after SIGINT or SIGTERM, where nothing is left to go on with."""
+"""Exit code after SIGINT, SIGTERM or SIGHUP, where nothing is left to go on with."""
 _WRITE_AT_THEIR_END = {"data", "evaluate"}
 
 
@@ -99,13 +100,24 @@ def run(arguments: list[str]) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return _interrupted(arguments)
-    except BrokenPipeError:
-        # The reader (`| head`) has what it wanted. What is still buffered must not fail again when Python ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + 13
+    except OSError as error:
+        return _system_error(error)
     except Exception as error:
         return _unexpected(error)
     return 0
+
+
+def _system_error(error: OSError) -> int:
+    """What becomes of a command whose standard output is closed or full; any other error is unexpected."""
+    if isinstance(error, BrokenPipeError):
+        write_nowhere(sys.stdout)  # the reader (`| head`) has what it wanted
+        return 128 + 13
+    if error.filename is not None or error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+        return _unexpected(error)
+    write_nowhere(sys.stdout)
+    said = f"Standard output cannot be written: {error.strerror}."
+    print_error(InputError(said, fix="Make room where it goes, and give the command again."))
+    return InputError.exit_code
 
 
 def _interrupted(arguments: list[str]) -> int:
@@ -141,8 +153,11 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    # A machine that is taken away sends SIGTERM: commands then tidy up as they do after Ctrl-C.
+    prepare_streams()
+    # A machine that is taken away sends SIGTERM, a closed terminal SIGHUP: commands then tidy up as after Ctrl-C.
     signal.signal(signal.SIGTERM, _end)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _end)
     sys.exit(run(sys.argv[1:]))
 
 

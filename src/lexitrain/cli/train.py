@@ -166,7 +166,10 @@ def _recipe_and_folder(
 
 def _is_lost_file(recipe: str) -> bool:
     """True for the path of a recipe file that is not there; a name that no recipe has is a mistake."""
-    path = Path(recipe).expanduser()
+    try:
+        path = Path(recipe).expanduser()
+    except RuntimeError:  # a user that does not exist: said where the recipe is read
+        return False
     return (len(path.parts) > 1 or path.suffix in {".yaml", ".yml"}) and not path.is_file()
 
 

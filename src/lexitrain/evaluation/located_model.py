@@ -173,6 +173,13 @@ def load_model(located: LocatedModel, device: torch.device | str | None = None) 
 
 def _require_same_base(located: LocatedModel) -> None:
     run, base = located.run, located.model.base
+    if run is not None and user_path(base).is_absolute() and not user_path(base).is_dir():
+        raise ModelError(
+            f"The base of this run is not in {base} any more.",
+            where=run.path,
+            fix="Put it there, or write the folder that it is in now as model.base into "
+            f"{run.recipe_file}. Its weights are compared with those that the run was trained on.",
+        )
     if run is None or not run.environment_file.is_file():
         return
     trained_on = run.read_environment().get("base") or identity_before_it_was_written(base)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lexitrain.recipe.schema import (
+    NO_MIRROR,
     NO_SYSTEM,
     DataSection,
     LoraSection,
@@ -20,6 +21,7 @@ from lexitrain.recipe.whole_paths import with_whole_paths
 from lexitrain.recipe.yaml_file import load_recipe, recipe_from_yaml, recipe_names, recipe_to_yaml
 
 __all__ = [
+    "NO_MIRROR",
     "NO_SYSTEM",
     "DataSection",
     "LoraSection",

@@ -37,6 +37,18 @@ def _no_truth_value(value: Any) -> Any:
     return value
 
 
+def _none_if_empty(value: Any) -> Any:
+    """An empty text is the empty field that the docstrings speak of, not a name or a folder without a name."""
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+OptionalText = Annotated[str | None, BeforeValidator(_none_if_empty)]
+
+_SMALLEST_FP32 = 2.0**-126
+
+NO_MIRROR = "none"
+"""The value of `checkpoints.mirror` that stands for no copies."""
+
 NO_SYSTEM = "none"
 """The value of `data.system` that leaves conversations without a system turn as they are."""
 
@@ -80,9 +92,9 @@ class ModelSection(Section):
 
     base: str = Field(default="Qwen/Qwen2.5-0.5B-Instruct", min_length=1)
     """Base model: a Hub id, a local folder, or `nano`, the small base inside this package."""
-    revision: str | None = None
+    revision: OptionalText = None
     """Branch, tag or commit of the base on the Hub. Empty: the newest."""
-    adapter: str | None = None
+    adapter: OptionalText = None
     """Folder of an adapter to start from, in PEFT form. Empty: a new adapter."""
     quantization: Literal["auto", "none", "nf4"] = "auto"
     """How the frozen base is stored: `none` in the compute precision, `nf4` in 4 bits (bitsandbytes), `auto` in
@@ -206,7 +218,14 @@ class OptimizerSection(Section):
     beta2: float = Field(default=0.999, ge=0, lt=1)
     """Decay of the running mean of squared gradients."""
     epsilon: float = Field(default=1e-8, gt=0)
-    """Added to the denominator of the update."""
+    """Added to the denominator of the update; in fp32, so 1.2e-38 at least."""
+
+    @field_validator("epsilon")
+    @classmethod
+    def _more_than_zero(cls, value: float) -> float:
+        if value < _SMALLEST_FP32:
+            raise ValueError("is 0 in fp32, and 0 / 0 is not a number; 1.2e-38 is the least")
+        return value
 
 
 class ScheduleSection(Section):
@@ -229,16 +248,22 @@ class CheckpointSection(Section):
     """Steps between checkpoints."""
     keep: int = Field(default=2, ge=1, json_schema_extra=_FREE)
     """Newest checkpoints to keep; the adapter with the best validation loss is kept besides."""
-    mirror: str | None = Field(default=None, json_schema_extra=_FREE)
+    mirror: OptionalText = Field(default=None, json_schema_extra=_FREE)
     """Folder that the run is copied to at each checkpoint, such as a mounted drive. Empty: the run's last one, else
     the folder `lexitrain` of the Google Drive that is mounted on Colab, else none. `none`: no copies."""
     background: bool = Field(default=True, json_schema_extra=_FREE)
     """Write checkpoints in a thread while training goes on; memory holds a copy of adapter and optimizer meanwhile."""
 
+    @field_validator("mirror")
+    @classmethod
+    def _off(cls, folder: str | None) -> str | None:
+        off = folder is not None and folder.strip().casefold() == NO_MIRROR
+        return NO_MIRROR if off else folder
+
     @property
     def mirror_folder(self) -> Path | None:
         """The folder of the mirror, if there is to be one."""
-        return None if self.mirror in {None, "", "none"} else user_path(self.mirror or "")
+        return None if self.mirror is None or self.mirror == NO_MIRROR else user_path(self.mirror)
 
 
 class ValidationSection(Section):
@@ -332,6 +357,11 @@ def _task_names(sources: tuple[str, ...]) -> list[str]:
     return [Path(each).name if each.endswith(".py") else each for each in sources]
 
 
+def _are_folders(*paths: str | None) -> bool:
+    """True for folders, which recipes name by their absolute paths."""
+    return all(path is not None and Path(path).is_absolute() for path in paths)
+
+
 def training_differences(before: Recipe, after: Recipe) -> list[str]:
     """Fields that change which weights come out and differ, as `lora.rank: 16 -> 8`. Empty: the run may go on."""
     differences: list[str] = []
@@ -339,6 +369,14 @@ def training_differences(before: Recipe, after: Recipe) -> list[str]:
         old, new = field_value(before, dotted), field_value(after, dotted)
         if dotted == "data.custom_tasks" and _task_names(old) == _task_names(new):
             continue  # where a file lies differs between machines; what it does shows in the samples
+        if dotted == "model.base" and _are_folders(old, new):
+            continue  # and so does a base's folder; its weights are compared by `recipe_changes`
+        if (
+            dotted == "model.adapter"
+            and _are_folders(old, new)
+            and Path(old).name == Path(new).name
+        ):
+            continue  # it is read before the first checkpoint alone
         if old != new and not is_free_on_resume(info):
             differences.append(f"{dotted}: {old} -> {new}")
     return differences

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any, cast
 
@@ -206,11 +207,7 @@ def _walk(settings: _Settings, node: yaml.MappingNode, above: Keys, where: str) 
                 fix=_DEFAULT_FIX,
             )
         keys = (*above, str(key_node.value))
-        if keys in settings.places:
-            raise RecipeError(
-                f"{'.'.join(keys)} is given twice.", where=place, fix="Keep one of the two."
-            )
-        settings.places[keys] = place
+        settings.places[keys] = place  # what is taken over by `<<` comes first
         if isinstance(value_node, yaml.MappingNode):
             _walk(settings, value_node, keys, where)
 
@@ -242,6 +239,9 @@ def _explain(settings: _Settings, problems: Sequence[ErrorDetails]) -> RecipeErr
     more = f" ({len(problems) - 1} more after this one)" if len(problems) > 1 else ""
     if problem["type"] == "extra_forbidden":
         close = _nearest_field(keys)
+        if keys[-1] in {name for name, _ in recipe_fields()}:  # `lora.rank: 8` is one key to YAML
+            section, _, name = keys[-1].partition(".")
+            close = f"`{section}: {{{name}: …}}`"
         fields = [
             name for name, _ in recipe_fields() if name.rpartition(".")[0] == ".".join(keys[:-1])
         ]
@@ -250,9 +250,28 @@ def _explain(settings: _Settings, problems: Sequence[ErrorDetails]) -> RecipeErr
         return RecipeError(f"Unknown key {dotted}.{more}", where=where, fix=fix + _DEFAULT_FIX)
     # A field of several types reports one problem for each of them: they are one message.
     messages = [_message(each) for each in problems if _key_path(each["loc"]) == keys]
-    given = "" if isinstance(problem["input"], dict) else f" (given: {problem['input']!r})"
+    value = problem["input"]
+    given = "" if isinstance(value, dict) else f" (given: {_shown(value)})"
     text = f"{dotted or 'the recipe'}: {' or '.join(messages)}{given}"
-    return RecipeError(text, where=where, fix=_DEFAULT_FIX)
+    return RecipeError(text, where=where, fix=_hint(dotted, value) + _DEFAULT_FIX)
+
+
+def _shown(value: Any) -> str:
+    return str(value) if isinstance(value, date) else repr(value)
+
+
+def _hint(dotted: str, value: Any) -> str:
+    """What to do where a text was meant that YAML takes for a number, a date, or true or false, such as `no`."""
+    texts = {name for name, info in recipe_fields() if info.annotation in _TEXTS}
+    if dotted not in texts or not isinstance(value, bool | int | float | date):
+        return ""
+    if value is False and dotted in _CAN_BE_NONE:
+        return "For none write none. "
+    return "YAML takes it for no text: put it in quotes. "
+
+
+_TEXTS: tuple[Any, ...] = (str, str | None, tuple[str, ...])
+_CAN_BE_NONE = {"checkpoints.mirror", "data.system"}
 
 
 _KINDS = {
@@ -266,6 +285,8 @@ _KINDS = {
     "float_parsing": "should be a number",
     "float_type": "should be a number",
     "string_type": "should be text",
+    "model_type": "should be a section, such as {field: value}",
+    "too_short": "should not be empty",
 }
 """What a field wants, where pydantic names a type of Python."""
 

@@ -7,6 +7,8 @@ anything of it is repeated.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Any, cast
 
 import yaml
@@ -18,6 +20,12 @@ MOST_VALUES = 10_000
 _DEEPEST = 50
 """Levels of nesting; a recipe has three."""
 _MEND = "Mend the file at this place."
+
+_TAG = "tag:yaml.org,2002:"
+_KINDS = {"map", "seq", "str", "int", "float", "bool", "null", "timestamp", "merge", "value"}
+"""YAML's own types that a recipe can hold. The others have no order (`!!set`) or are no text (`!!binary`)."""
+_READ_IN_TWO_WAYS = re.compile(r"[-+]?(0[0-9_]+|[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?)")
+"""Octal and sexagesimal numbers: 010 is 8 and 1:30 is 90 to YAML 1.1, 10 and a text to YAML 1.2."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -42,11 +50,48 @@ class _Loader(yaml.SafeLoader):
             )
         node: Any = super().compose_node(parent, index)
         self._depth -= 1
+        kind = str(node.tag).removeprefix(_TAG)
+        if kind != node.tag and kind not in _KINDS:
+            raise RecipeError(
+                f"This is of YAML's type {kind}, which no setting has.",
+                where=place,
+                fix="Write a list, a mapping, or a plain value.",
+            )
         if isinstance(event, yaml.AliasEvent):
             self._count(node, place)
+        elif isinstance(node, yaml.ScalarNode):
+            self._sizes[id(node)] = 1
+            _require_one_meaning(node, place)
         else:
             self._sizes[id(node)] = 1 + sum(self._sizes[id(part)] for part in _parts(node))
         return node
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        # Before `<<` is resolved: what a mapping takes over from another one, it may give anew.
+        node = super().compose_mapping_node(anchor)
+        self._require_each_once(key for key, _ in node.value)
+        for key, value in node.value:
+            if key.tag == f"{_TAG}merge" and isinstance(value, yaml.SequenceNode):
+                # Readers differ in which of the mappings wins.
+                merged = {
+                    id(part): part for part in value.value if isinstance(part, yaml.MappingNode)
+                }
+                self._require_each_once(key for part in merged.values() for key, _ in part.value)
+        return node
+
+    def _require_each_once(self, keys: Iterable[yaml.Node]) -> None:
+        seen: set[str] = set()
+        for key in keys:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            if key.value in seen:
+                mark: Any = key.start_mark
+                raise RecipeError(
+                    f"{key.value} is given twice.",
+                    where=f"{self._where}:{mark.line + 1}" if self._lines else self._where,
+                    fix="Keep one of the two.",
+                )
+            seen.add(str(key.value))
 
     def _count(self, node: yaml.Node, place: str) -> None:
         if id(node) not in self._sizes:
@@ -62,6 +107,17 @@ class _Loader(yaml.SafeLoader):
                 where=place,
                 fix="Write the values out; a recipe needs no aliases of aliases.",
             )
+
+
+def _require_one_meaning(node: yaml.ScalarNode, place: str) -> None:
+    """Refuse a number that another reader of YAML takes for another one."""
+    number = node.tag in {f"{_TAG}int", f"{_TAG}float"} and node.style is None
+    if number and _READ_IN_TWO_WAYS.fullmatch(node.value):
+        raise RecipeError(
+            f"{node.value} is not the same number to all readers of YAML.",
+            where=place,
+            fix="Write it as a decimal number without zeros before it; a text, in quotes.",
+        )
 
 
 def _parts(node: yaml.Node) -> list[yaml.Node]:

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from datetime import date
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from lexitrain.errors import RunError
 from lexitrain.recipe import Recipe, recipe_from_yaml, recipe_to_yaml
@@ -70,6 +73,11 @@ class Run:
 
     def __init__(self, path: str | Path) -> None:
         self.path = user_path(path)
+        if self.path.name in {
+            "",
+            "..",
+        }:  # `.` and `..` have no name of their own, and a mirror needs one
+            self.path = self.path.resolve()
         self.recipe_file = self.path / "recipe.yaml"
         self.environment_file = self.path / "environment.json"
         self.data_file = self.path / "data.json"
@@ -119,12 +127,21 @@ class Run:
     def read_data(self) -> DataSummary:
         """Raises RunError when data.json is missing or not one that this version writes."""
         content = self._read_object(self.data_file)
-        text = {"folder", "rendered_sha256", "day"}
-        sound = all(isinstance(v, str if k in text else dict) for k, v in content.items())
-        if sound and all(isinstance(each, dict) for each in content.get("files", {}).values()):
-            with suppress(TypeError):
-                return DataSummary(**content)
-        raise RunError("This is not a data summary.", where=self.data_file)
+        problem = ", ".join(sorted(content.keys() - {each.name for each in fields(DataSummary)}))
+        if not problem:
+            try:
+                summary = TypeAdapter(DataSummary).validate_python(content)
+                if summary.day:
+                    date.fromisoformat(summary.day)
+                return summary
+            except ValidationError as error:
+                problem = ".".join(map(str, error.errors()[0]["loc"]))
+            except ValueError:
+                problem = "day"
+        raise RunError(
+            f"This is not a data summary: {problem} is not as this version writes it.",
+            where=self.data_file,
+        )
 
     def write_data(self, data: DataSummary) -> None:
         """Write data.json."""
@@ -203,14 +220,16 @@ class Run:
         A dead process holds nothing, see `storage/lock.py`. A folder to which nothing was written meanwhile is removed
         again.
         """
+        made = not self.path.exists()
         make_folder(self.path)
         with Lock(self.path) as lock:
             try:
                 yield
             finally:
-                if list(self.path.glob("*")) == [lock.path]:
-                    lock.path.unlink()
-                    self.path.rmdir()
+                if not self.exists():  # nothing is to be left in the folder of something else
+                    lock.path.unlink(missing_ok=True)
+                    if made and not any(self.path.iterdir()):
+                        self.path.rmdir()
 
     def is_locked(self) -> bool:
         """True while some process trains this run."""

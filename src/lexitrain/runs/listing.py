@@ -5,6 +5,7 @@ All is read from the runs' own files, without torch; some milliseconds a run.
 
 from __future__ import annotations
 
+import math
 import shlex
 import time
 from collections.abc import Sequence
@@ -102,7 +103,7 @@ def _summarize(run: Run) -> RunSummary:
             [*steps, *(line.step for line in metrics), *(each.step for each in events)], default=0
         ),
         total_steps=totals[-1] if totals else None,
-        loss=metrics[-1].loss if metrics else None,
+        loss=metrics[-1].loss if metrics and math.isfinite(metrics[-1].loss) else None,
         best_validation_loss=best_validation(metrics, events),
         checkpoint_step=steps[-1] if steps else None,
         checkpoint_age_seconds=None if age is None else round(age, 1),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from lexitrain.errors import InputError
+from lexitrain.errors import InputError, RunError
 from lexitrain.planning import (
     Plan,
     PlannedData,
@@ -61,7 +61,7 @@ class RunPlan:
         if not steps or "step_seconds" not in self.document:
             return {}
         predicted = float(self.document["step_seconds"])
-        pairs = {"peak_gb": (self.document["memory_gb"]["peak"], peak_gb)}
+        pairs = {"peak_gb": (float(self.document["memory_gb"]["peak"]), peak_gb)}
         if not torch.cuda.is_available():
             pairs = {}
         pairs |= {
@@ -92,10 +92,12 @@ def plan_run(
         device: what it is trained on.
         processes: that share the machine's memory where there is no GPU.
         goes_on: whether there is a checkpoint to go on from.
+
+    Raises:
+        RunError: the folder's plan is not as this package writes one.
     """
     if run.plan_file.is_file():
-        document = run.read_plan()
-        return RunPlan(with_settings(recipe, document.get("choices", {})), document)
+        return _plan_of_before(run, recipe)
     if goes_on:  # begun by a version that did not plan
         return RunPlan(recipe, {"choices": {}})
     limit, source = _limit(recipe, device, processes)
@@ -105,6 +107,20 @@ def plan_run(
         return RunPlan(recipe, {"choices": {}, "not_foreseen": str(error)})
     document = {**plan.to_json(), "memory_limit_from": source}
     return RunPlan(plan.recipe, document)
+
+
+def _plan_of_before(run: Run, recipe: Recipe) -> RunPlan:
+    document = run.read_plan()
+    try:
+        plan = RunPlan(with_settings(recipe, document.get("choices", {})), document)
+        plan.beside(1, 1.0, 1.0)  # reads the numbers that are used at the end
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"This is not the plan of a run: {type(error).__name__}.",
+            where=run.plan_file,
+            fix="Put the file back as it was: the run goes on with the settings that it chose.",
+        ) from error
+    return plan
 
 
 def _planned(recipe: Recipe, samples: RunSamples, device: torch.device, limit: float) -> Plan:

@@ -8,8 +8,9 @@ one that is slower is behind when the run stops, which is told. Durations are co
 by a clock that nobody can set; a moment is waited for by both clocks, and whichever reaches it first counts, so that a
 clock that is set back does not keep a run from stopping.
 
-A notebook's stop button, Ctrl+C and a machine that is taken away send SIGINT or SIGTERM. The first one sets a flag,
-which the loop answers after the step at hand. A second SIGINT acts at once, as it does without this: checkpoints are
+A notebook's stop button, Ctrl+C and a machine that is taken away send SIGINT or SIGTERM, a terminal or connection that
+is closed sends SIGHUP; what was started with nohup goes on. The first one sets a flag, which the loop answers after the
+step at hand. A second SIGINT acts at once, as it does without this: checkpoints are
 written so that even then none is half-written. Of several processes each may get a signal at another moment, or only
 one of them. They stop together: `agree` shares what each has noted, and only what was agreed on decides anything.
 """
@@ -108,11 +109,14 @@ class Limits:
         return min(left, default=None)
 
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Windows has no SIGHUP.
+_SIGNALS = tuple(
+    signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
 
 
 class Interrupt:
-    """While entered, the two signals set `noted` instead of ending the process.
+    """While entered, the signals set `noted` instead of ending the process. An ignored SIGHUP (nohup) stays ignored.
 
     Only the main thread may set handlers; in any other one the signals keep their old meaning.
 
@@ -133,7 +137,8 @@ class Interrupt:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for each in _SIGNALS:
-                self._before[each] = signal.signal(each, self._note)
+                if each.name != "SIGHUP" or signal.getsignal(each) is not signal.SIG_IGN:
+                    self._before[each] = signal.signal(each, self._note)
         return self
 
     def __exit__(self, *exception: object) -> None:

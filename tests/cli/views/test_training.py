@@ -79,3 +79,9 @@ def test_a_terminal_gets_a_bar(
     assert "loading the model" in said
     assert "40/100" in said
     assert "1 h 02 min left" in said
+
+
+def test_brackets_in_a_path_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    with TrainingProgress() as shown:
+        shown.stage("there are no data in runs/[bold]x[/]: reading the run's copy")
+    assert "runs/[bold]x[/]: reading" in capsys.readouterr().err

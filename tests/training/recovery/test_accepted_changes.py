@@ -161,6 +161,55 @@ def test_a_base_whose_weights_changed_under_its_name_is_refused_or_listed(
         load_model(locate_model(run))
 
 
+def test_a_base_in_another_folder_is_no_change_when_its_weights_are_the_same(
+    recipe_of: RecipeOf, data_dir: Path, tmp_path: Path
+) -> None:
+    """A new machine has its base elsewhere; the command with a relative `model.base` was refused there."""
+    run, straight = tmp_path / "run", tmp_path / "straight"
+    before, now = tmp_path / "a" / "base", tmp_path / "b" / "base"
+    shutil.copytree(resolve_base(recipe_of().model.base), before)
+    train(recipe_of([f"model.base={before}"]), data_dir, straight)
+    train(recipe_of([f"model.base={before}"]), data_dir, run, stop_after_step=6)
+    now.parent.mkdir()
+    shutil.move(before, now)
+    with pytest.raises(ModelError, match=r"not in .* any more") as caught:
+        load_model(locate_model(run))
+    assert str(Run(run).recipe_file) in (caught.value.fix or "")
+    assert train(recipe_of([f"model.base={now}"]), data_dir, run).state == "finished"
+    assert accepted(run) == []
+    assert Run(run).read_recipe().model.base == str(now)
+    load_model(locate_model(run))
+    assert_equal_runs(straight, run)
+
+
+def test_a_base_in_another_folder_with_other_weights_is_a_change(
+    recipe_of: RecipeOf, data_dir: Path, tmp_path: Path
+) -> None:
+    run, other = tmp_path / "run", tmp_path / "b" / "base"
+    train(recipe_of(), data_dir, run, stop_after_step=6)
+    shutil.copytree(resolve_base(recipe_of().model.base), other)
+    weights = load_file(other / "model.safetensors")
+    name = next(name for name in weights if "norm" in name)
+    weights[name] = weights[name] * 1.01
+    save_file(weights, other / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(RunChanged, match=r"model\.base: .* -> "):
+        train(recipe_of([f"model.base={other}"]), data_dir, run)
+    assert Run(run).read_recipe() == recipe_of()  # the run still names its own base
+
+
+def test_an_adapter_to_start_from_may_lie_elsewhere_later(
+    recipe_of: RecipeOf, data_dir: Path, tmp_path: Path
+) -> None:
+    train(recipe_of(["schedule.epochs=1"]), data_dir, tmp_path / "first")
+    run = tmp_path / "run"
+    start = f"model.adapter={tmp_path / 'first' / 'adapter'}"
+    train(recipe_of([start]), data_dir, run, stop_after_step=6)
+    elsewhere = recipe_of([f"model.adapter={tmp_path / 'moved' / 'adapter'}"])
+    assert train(elsewhere, data_dir, run, stop_after_step=8).step == 8
+    with pytest.raises(RunChanged, match=r"model\.adapter"):
+        train(recipe_of([f"model.adapter={tmp_path / 'moved' / 'other'}"]), data_dir, run)
+
+
 @pytest.mark.parametrize(
     "change",
     [

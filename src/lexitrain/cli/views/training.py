@@ -37,8 +37,10 @@ class TrainingProgress:
 
     def stage(self, text: str) -> None:
         """A part of the work begins."""
+        from rich.markup import escape
+
         if text != "validating":
-            self._out.print(f"[dim]{text} …[/]")
+            self._out.print(f"[dim]{escape(text)} …[/]", soft_wrap=True)
         elif self._bar is not None:
             self._bar.update(self._task, numbers="validating")
 

@@ -34,14 +34,14 @@ def run_recipe(
         TaskError: the recipe names tasks of the user's own, and neither `trust_tasks` nor an override says that they
             may be executed.
     """
-    path = user_path(run)
-    places = [Run(path)] if mirror is None else [Run(path), Run(user_path(mirror) / path.name)]
+    own = Run(run)
+    places = [own] if mirror is None else [own, Run(user_path(mirror) / own.path.name)]
     found = _newest(places)
     if found is None:
         _refuse_parts(places)
         return None
-    own = recipe_to_yaml(found.read_recipe())
-    recipe = recipe_from_yaml(own, str(found.recipe_file), overrides)
+    text = recipe_to_yaml(found.read_recipe())
+    recipe = recipe_from_yaml(text, str(found.recipe_file), overrides)
     named = any(text.partition("=")[0].strip() == _CUSTOM for text in overrides)
     if recipe.data.custom_tasks and not (named or trust_tasks):
         raise _untrusted(recipe, found)

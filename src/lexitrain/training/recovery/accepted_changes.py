@@ -34,7 +34,11 @@ def recipe_changes(run: Run, recipe: Recipe, *, accept: bool) -> list[str]:
         RunChanged: something does, and it is not accepted.
         RunError: something does that cannot change within a run.
     """
-    differences = training_differences(run.read_recipe(), recipe)
+    before = run.read_recipe()
+    differences = training_differences(before, recipe)
+    told = any(each.startswith("model.base:") for each in differences)
+    if before.model.base != recipe.model.base and not told and not _same_weights(run, recipe):
+        differences.append(f"model.base: {before.model.base} -> {recipe.model.base}")
     held = [each for each in differences if each.partition(":")[0] in _SAVED_STATE_DEPENDS_ON]
     if held and accept:
         raise RunError(
@@ -51,6 +55,14 @@ def recipe_changes(run: Run, recipe: Recipe, *, accept: bool) -> list[str]:
             "change from the newest checkpoint, --fresh moves this run aside and starts anew, another --run leaves it.",
         )
     return differences
+
+
+def _same_weights(run: Run, recipe: Recipe) -> bool:
+    """Whether the base, which lies in another folder than before, is known to have the weights of the run's start."""
+    if not run.environment_file.is_file():
+        return False
+    known = run.read_environment().get("base")
+    return known is not None and known == base_identity(recipe.model.base, recipe.model.revision)
 
 
 def keep_recipe(run: Run, recipe: Recipe, observer: Observer) -> None:

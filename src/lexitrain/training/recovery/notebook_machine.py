@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from lexitrain.recipe import NO_MIRROR
 from lexitrain.runs import lies_in_mirror
 from lexitrain.storage import user_path
 
@@ -90,9 +91,9 @@ def with_mirror(recipe: Recipe, run: Run, given: str | Path | None) -> Recipe:
         recipe = mirrored(recipe, machine.found_mirror(run.path))
     folder = recipe.checkpoints.mirror_folder
     if folder is not None and (folder / run.path.name).resolve() == run.path.resolve():
-        return mirrored(recipe, "none")  # the folder is the mirror itself
+        return mirrored(recipe, NO_MIRROR)  # the folder is the mirror itself
     if folder is not None and given is None and not folder.is_dir() and lies_in_mirror(run):
-        return mirrored(recipe, "none")  # and so it is here: the mirror is at another place now
+        return mirrored(recipe, NO_MIRROR)  # and so it is here: the mirror is at another place now
     return recipe
 
 
@@ -100,8 +101,8 @@ def with_given_mirror(recipe: Recipe, given: str | Path | None) -> Recipe:
     """The recipe with the mirror that a call names, where it names one."""
     if given is None:
         return recipe
-    off = str(given) == "none"  # as in a recipe
-    return mirrored(recipe, "none" if off else user_path(given).absolute())
+    off = str(given).strip().casefold() == NO_MIRROR  # as in a recipe
+    return mirrored(recipe, NO_MIRROR if off else user_path(given).absolute())
 
 
 def mirrored(recipe: Recipe, mirror: str | Path | None) -> Recipe:
