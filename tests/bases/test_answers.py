@@ -47,3 +47,19 @@ def test_a_batch_answers_like_one_prompt_at_a_time(family: str):
         wanted.append(answer[: answer.index(STOP)] if STOP in answer else answer)
     found = generate(adapted_base(family), Tokenizer(), prompts(), TOKENS, {STOP}, batch_size=4)
     assert found == wanted
+
+
+def test_only_positions_that_depend_on_the_batch_end_the_batch(monkeypatch):
+    """A long answer of a base with plain rotary positions is asked for together with the others."""
+    from lexitrain.evaluation import generation
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("asked one by one")
+
+    monkeypatch.setattr(generation, "_one_by_one", refuse)
+    model = adapted_base("llama")
+    assert model.config.max_position_embeddings < 200
+    assert len(generate(model, Tokenizer(), prompts(), 200, {STOP}, batch_size=4)) == 5
+    model.get_base_model().config.rope_parameters = {"rope_type": "dynamic", "factor": 2.0}
+    with pytest.raises(AssertionError, match="asked one by one"):
+        generate(model, Tokenizer(), prompts(), 200, {STOP}, batch_size=4)

@@ -56,3 +56,20 @@ def test_a_trainable_head_is_refused():
     optimizer = build_optimizer(model.parameters(), OptimizerSection(name="adamw"))
     with pytest.raises(InputError, match="output head is trainable"):
         TrainingStep(model, optimizer, StepSection(), max_length=64, pad_id=1, clip=1.0)
+
+
+def test_logits_that_are_changed_by_a_formula_are_refused():
+    model = attach_adapter(tiny_model(), LoraSection(rank=2, alpha=4), seed=0)
+    model.get_base_model().config.logit_scale = "inv_sqrt_d_model"
+    optimizer = build_optimizer(model.parameters(), OptimizerSection(name="adamw"))
+    with pytest.raises(InputError, match="logit_scale"):
+        TrainingStep(model, optimizer, StepSection(), max_length=64, pad_id=1, clip=1.0)
+
+
+def test_a_base_that_cannot_recompute_is_refused_where_it_has_to(monkeypatch):
+    model = attach_adapter(tiny_model(), LoraSection(rank=2, alpha=4), seed=0)
+    monkeypatch.setattr(type(model.get_base_model()), "supports_gradient_checkpointing", False)
+    optimizer = build_optimizer(model.parameters(), OptimizerSection(name="adamw"))
+    settings = StepSection(gradient_checkpointing="always")
+    with pytest.raises(InputError, match="cannot compute its activations again"):
+        TrainingStep(model, optimizer, settings, max_length=64, pad_id=1, clip=1.0)

@@ -31,10 +31,10 @@ class MicroBatch:
     sample: Integers  # [S], index in the step's list of samples
     blocks: tuple[Block, ...] = ()  # of the only row, in order; empty: attention is over whole rows
     trunk: int = 0  # columns at its beginning that all later queries see, left out of their blocks
-    window: int | None = (
-        None  # of the base's windowed layers, where a position lies deeper than it reaches
-    )
-    window_blocks: tuple[Block, ...] = ()  # for these layers, the trunk's columns among theirs
+    # Of the base's windowed layers, where a position lies deeper than their window reaches; and their blocks, the
+    # trunk's columns among theirs.
+    window: int | None = None
+    window_blocks: tuple[Block, ...] = ()
 
     @property
     def layout_tokens(self) -> int:

@@ -10,7 +10,8 @@ a small model costs more than the model. The tokens are those of one prompt at a
 decides.
 
 A base whose layers are not attention alone (`lexitrain.models.only_padded`) keeps other things than keys and values of
-what it has read. It answers one prompt after another by transformers' own generation.
+what it has read. It answers one prompt after another by transformers' own generation, and so does one that would
+compute a batch this long otherwise than a prompt alone.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 from lexitrain.models import (
     masked_by,
-    most_tokens,
     only_padded,
     require_known_tokens,
+    tokens_before_batches_count,
     use_own_masks,
 )
 
@@ -93,8 +94,8 @@ def generate(
 
 def _beyond(config: Any, prompts: Sequence[NDArray[np.int32]], maximum_tokens: int) -> bool:
     """Whether an answer could reach positions at which the base computes a batch otherwise than one prompt."""
-    limit = most_tokens(config)
-    return limit is not None and max(map(len, prompts)) + maximum_tokens > limit[0]
+    limit = tokens_before_batches_count(config)
+    return limit is not None and max(map(len, prompts)) + maximum_tokens > limit
 
 
 def _one_by_one(

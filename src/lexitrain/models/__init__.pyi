@@ -64,6 +64,9 @@ from .families import (
     sliding_window as sliding_window,
 )
 from .families import (
+    tokens_before_batches_count as tokens_before_batches_count,
+)
+from .families import (
     unknown_cost as unknown_cost,
 )
 from .loading import (

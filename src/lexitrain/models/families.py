@@ -99,7 +99,7 @@ def sliding_window(config: Config) -> int | None:
     """How many tokens, itself among them, a query of the base's windowed layers sees; None without such layers."""
     window, types = _field(config, "sliding_window"), _field(config, "layer_types")
     if types:
-        return window if "sliding_attention" in types else None
+        return (window or None) if "sliding_attention" in types else None
     asked = _field(config, "use_sliding_window")
     if asked is None:
         asked = not str(_field(config, "model_type")).startswith(_UNLESS_ASKED)
@@ -122,13 +122,28 @@ def most_tokens(config: Config) -> tuple[int, str] | None:
     positions = _field(config, "max_position_embeddings")
     if positions:
         limits.append((int(positions), f"it has seen no more positions ({positions})"))
+    shared = tokens_before_batches_count(config)
+    if shared is not None:
+        reason = (
+            "beyond that its dynamic or longrope positions depend on the longest sample of a batch"
+        )
+        limits.append((shared, reason))
+    return min(limits, default=None)
+
+
+def tokens_before_batches_count(config: Config) -> int | None:
+    """How many tokens the base computes the same way whatever else is in the batch; None: any number.
+
+    Rotary embeddings that are `dynamic` or of the kind `longrope` go by the longest sample once one is longer.
+    """
+    positions = _field(config, "max_position_embeddings")
+    limits: list[int] = []
     rope = _field(config, "rope_parameters") or _field(config, "rope_scaling") or {}
     for each in (rope, *(part for part in rope.values() if isinstance(part, Mapping))):
         kind = str(each.get("rope_type") or each.get("type") or "")
         first = each.get("original_max_position_embeddings") or positions
         if first and ("dynamic" in kind or kind == "longrope"):
-            reason = f"beyond that its {kind} positions depend on the longest sample of a batch"
-            limits.append((int(first), reason))
+            limits.append(int(first))
     return min(limits, default=None)
 
 

@@ -30,9 +30,7 @@ from lexitrain.records import (
 from lexitrain.tasks import OWN_TASK, aliases, find_task, registry
 
 _PLACES_KEPT = 100  # bad records that the report names
-_LONGEST_BAD = (
-    360  # characters of a reason against one: some name every form that a record can have
-)
+_LONGEST_BAD = 360  # characters of a reason: some name every form that a record can have
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,10 +73,8 @@ class Run:
 
     def __init__(self, path: str | Path) -> None:
         self.path = user_path(path)
-        if self.path.name in {
-            "",
-            "..",
-        }:  # `.` and `..` have no name of their own, and a mirror needs one
+        # `.` and `..` have no name of their own, and a mirror needs one.
+        if self.path.name in {"", ".."}:
             self.path = self.path.resolve()
         self.recipe_file = self.path / "recipe.yaml"
         self.environment_file = self.path / "environment.json"

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from lexitrain.batching import IGNORED
+from lexitrain.errors import ModelError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,10 +38,23 @@ class LogitChange:
 
     @classmethod
     def of(cls, head: torch.nn.Linear, config: Any) -> LogitChange:
-        """By the head and the fields in which transformers' configurations say it."""
-        factor = float(getattr(config, "logit_scale", None) or 1.0)
-        factor *= float(getattr(config, "lm_head_multiplier", None) or 1.0)
-        factor /= float(getattr(config, "logits_scaling", None) or 1.0)
+        """By the head and the fields in which transformers' configurations say it.
+
+        Raises:
+            ModelError: a field says it by something other than a number.
+        """
+
+        def number(name: str) -> float:
+            value = getattr(config, name, None) or 1.0
+            if not isinstance(value, int | float):  # MPT may have the name of a formula there
+                raise ModelError(
+                    f"The base changes its logits by {name}={value!r}, which is not known here.",
+                    where="model.base",
+                    fix="Use a base such as Qwen2.5, Llama or SmolLM2.",
+                )
+            return float(value)
+
+        factor = number("logit_scale") * number("lm_head_multiplier") / number("logits_scaling")
         return cls(factor, getattr(config, "final_logit_softcapping", None) or None, head.bias)
 
     def apply_(self, logits: Tensor) -> Tensor | None:

@@ -295,7 +295,14 @@ def set_gradient_checkpointing(base: Any, on: bool) -> None:
     kind = "activation" if hasattr(base, "activation_checkpointing_enable") else "gradient"
     if on:
         options = {f"{kind}_checkpointing_kwargs": {"use_reentrant": False}}
-        getattr(base, f"{kind}_checkpointing_enable")(**options)
+        try:
+            getattr(base, f"{kind}_checkpointing_enable")(**options)
+        except ValueError as error:
+            raise ModelError(
+                f"This base cannot compute its activations again ({str(error).strip()}).",
+                where="step.gradient_checkpointing",
+                fix="Use step.gradient_checkpointing=never, and a smaller step.token_budget where memory is short.",
+            ) from error
     else:
         getattr(base, f"{kind}_checkpointing_disable")()
 

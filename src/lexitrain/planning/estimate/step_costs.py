@@ -56,9 +56,8 @@ class StepCosts:
         """The work of a cut's forward and backward pass, a line for each kind and phase."""
         if cut not in self._known:
             features = np.array(_features(cut, self.head_chunk))
-            if (
-                cut.window_blocks
-            ):  # a layer's attention costs the same whatever its blocks are there for
+            if cut.window_blocks:
+                # A layer's attention costs the same whatever its blocks are there for.
                 narrow = np.array(_features(cut.in_window, self.head_chunk))
                 features += self.windowed * (narrow - features)
             found = np.maximum(self.forms @ features, 0.0)
