@@ -70,6 +70,7 @@ PAIRS = [
 def test_a_perfect_model_is_valid(kind: str, name: str, data: st.DataObject):
     """The prompt of a question is that of training; the supervised tokens say the answer and end the turn."""
     learner, answer = data.draw(texts_for(kind)), data.draw(texts_for(kind))
+    answer = renderer(kind, name)._plain(answer)  # what looks like a special token is broken up
     rendered = renderer(kind, name)
     output = {"corrected": answer, "errors": [{"type": "x", "span": answer[:3].strip() or "a"}]}
     record = Record("grammar", learner, output, {})
