@@ -2,11 +2,11 @@
 
 A time limit is met, not exceeded: the run stops when the next step, with the validation that may be due after it, the
 checkpoint that saves it and the copy of that to the mirror, might end too late. How long those take is judged by the
-slowest of each that this process has measured, writes that are still going on included, and half as much again. Before
-anything was measured, the first step is simply done. For the mirror a quarter of the whole time is set aside at most;
-one that is slower is behind when the run stops, which is told. Durations are counted
-by a clock that nobody can set; a moment is waited for by both clocks, and whichever reaches it first counts, so that a
-clock that is set back does not keep a run from stopping.
+slowest of each that this process has measured, writes and copies that are still going on included, and half as much
+again. Before anything was measured, the first step is simply done. For the mirror a quarter of the whole time is set
+aside at most; one that is slower is behind when the run stops, which is told. Durations are counted by a clock that
+nobody can set; a moment is waited for by both clocks, and whichever reaches it first counts, so that a clock that is
+set back does not keep a run from stopping.
 
 A notebook's stop button, Ctrl+C and a machine that is taken away send SIGINT or SIGTERM, a terminal or connection that
 is closed sends SIGHUP; what was started with nohup goes on. The first one sets a flag, which the loop answers after the
@@ -77,7 +77,7 @@ class Limits:
             speed: what steps, validations and checkpoints took so far.
             validation_due: whether the validation loss is measured after the next step.
             writing: how long the checkpoint that is being written has taken so far, seconds; 0: none is.
-            mirror: how long the slowest copy to the mirror took so far, seconds.
+            mirror: how long until what is written now would be in the mirror, seconds.
         """
         left = self.seconds_left()
         if left is None or not speed.steps:

@@ -111,7 +111,7 @@ class CheckpointWriter:
         return 0.0 if since is None else perf_counter() - since
 
     def mirror_seconds(self) -> float:
-        """How long the slowest copy to the mirror took so far, the one at hand included."""
+        """How long until what is written now would be in the mirror, seconds; 0: there is none."""
         return 0.0 if self._mirror is None else self._mirror.seconds()
 
     def flush_mirror(self, patience_seconds: float | None = None) -> list[Outcome]:

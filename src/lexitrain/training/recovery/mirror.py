@@ -126,9 +126,16 @@ class Mirror:
                 self._outcomes.append(Outcome("mirror", details={"problem": problem}))
 
     def seconds(self) -> float:
-        """How long the slowest copy took so far, the one at hand included."""
+        """How long until what is written now is there: the rest of the copy at hand, and one more copy.
+
+        Each is judged by the slowest copy so far, the one at hand included.
+        """
         since = self._copying_since
-        return max(self._slowest, 0.0 if since is None else monotonic() - since)
+        if since is None:
+            return self._slowest
+        # One that takes longer than any before may take as long again, and so may the next.
+        past = monotonic() - since
+        return (self._slowest - past if past < self._slowest else past) + max(self._slowest, past)
 
     def stop(self) -> None:
         """Let the thread end; a copy at hand may be left unfinished, under a temporary name."""
@@ -277,7 +284,8 @@ class Mirror:
         try:
             self.copy()
             # The data come after the checkpoint, and once: their time is no measure of the next copy's.
-            self._slowest, self._copying_since = self.seconds(), None
+            self._slowest = max(self._slowest, monotonic() - self._copying_since)
+            self._copying_since = None
             self._keep_data()
         except OSError as error:
             return f"{self.run.path} cannot be written: {error.strerror or error}"
