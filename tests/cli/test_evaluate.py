@@ -33,7 +33,16 @@ def test_a_run_is_scored_and_the_evaluation_kept(
     assert "JSON validity" in shown
     assert "train.jsonl" in shown
     row = next(line for line in shown.splitlines() if " f0.5 " in line)
-    assert row.split() == ["f0.5", "1.000", "1.000", "–", "1.000", "0.000", ">", "0.68", "yes"]
+    assert row.split() == [
+        "f0.5",
+        "1.000",
+        "–",
+        "0.000",
+        ">",
+        "0.68",
+        "not",
+        "shown",
+    ]  # of one record
     saved = run.read_evaluation("test")
     assert saved["tasks"]["grammar"]["scores"]["f0.5"]["value"] == 1.0
     lines = (run.evaluation / "test.answers.jsonl").read_text(encoding="utf-8").splitlines()
@@ -108,7 +117,9 @@ def test_what_is_not_defined_is_a_dash_and_null(
 ):
     """A fluency model without a valid answer has no correlation, and the reasons of its answers are told."""
     save_records(tmp_path / "fluency.jsonl", RECORDS[:2])
-    monkeypatch.setattr("lexitrain.evaluation.scoring.ask", lambda *_, **__: ["no", "never"])
+    monkeypatch.setattr(
+        "lexitrain.evaluation.sources.answer_source.ask", lambda *_, **__: ["no", "never"]
+    )
     monkeypatch.setenv("HOME", str(tmp_path))
     assert lexitrain(["evaluate", str(base), "--data", "~/fluency.jsonl"]) == 0
     shown = capsys.readouterr().out

@@ -15,8 +15,8 @@ import torch
 from lexitrain import Answerer, evaluate, train
 from lexitrain.errors import InputError
 from lexitrain.evaluation import answering
+from lexitrain.evaluation.conversations.turns import turns_of
 from lexitrain.evaluation.scoring import evaluate_records
-from lexitrain.evaluation.turns import turns_of
 from lexitrain.recipe.schema import Recipe
 from lexitrain.records.record import Record
 from lexitrain.samples.rendering import Renderer
@@ -112,9 +112,9 @@ def test_free_text_is_compared_and_json_is_scored_by_the_task() -> None:
 
 
 def test_a_model_that_says_the_turns_matches_them_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
-    said = iter([["Hello.", "He goes."]])
     monkeypatch.setattr(
-        "lexitrain.evaluation.conversation_scores.ask", lambda *_args, **_options: next(said)
+        "lexitrain.evaluation.sources.answer_source.ask",
+        lambda *_args, **_options: ["Hello.", "He goes."],
     )
     scores = evaluated(tiny_model(), TWO).conversations["dialogue"].scores
     assert (scores["chrf"].value, scores["exact_match"].value) == (1.0, 1.0)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lexitrain.errors import InputError
-from lexitrain.evaluation.located_model import load_model, locate_model
+from lexitrain.evaluation.sources.located_model import load_model, locate_model
 from lexitrain.runs.checkpoints import Checkpoints
 from lexitrain.runs.folder import Run
 from tests.taught import save_run

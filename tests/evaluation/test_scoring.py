@@ -7,9 +7,11 @@ import pytest
 
 from lexitrain.errors import InputError
 from lexitrain.evaluation import Evaluation
-from lexitrain.evaluation.scoring import evaluate_records
+from lexitrain.evaluation.scoring import evaluate_records, evaluate_source
+from lexitrain.evaluation.sources.answer_source import LoadedAnswerSource
 from lexitrain.evaluation.task_scores import Answered, TaskEvaluation
 from lexitrain.records.record import Record
+from lexitrain.samples import Renderer
 from lexitrain.tasks import Score, registry
 from tests.taught import RECORDS, taught_model
 from tests.tiny import tiny_model, tiny_tokenizer
@@ -36,7 +38,8 @@ def test_a_model_that_knows_the_answers_scores_full_marks():
     assert scores["explanation"]["error_type_mention"].value == 1.0
     fluency = result.tasks["fluency"]
     assert fluency.trivial["mae"].value == pytest.approx(0.25)
-    assert (fluency.met("mae"), fluency.beats_trivial("mae")) == (True, True)
+    assert fluency.loss is not None
+    assert fluency.loss.value < 0.1  # type: ignore[operator]
     assert result.tasks["grammar"].trivial["exact_match"].value == 0.0
     assert result.tasks["dialogue"].met("chrf") is None
     first = result.tasks["vocabulary"].answers[0]
@@ -45,6 +48,44 @@ def test_a_model_that_knows_the_answers_scores_full_marks():
         {"level": "A1", "key_words": ["cat"]},
         None,
     )
+
+
+def test_two_perfect_answers_show_nothing_and_forty_do():
+    two = evaluated(taught_model()).tasks["fluency"]
+    assert (two.target_verdict("mae"), two.met("mae")) == ("not shown", False)
+    assert (two.beats_trivial("mae"), two.learnt) == (False, "not shown")
+    assert "would take" in two.verdict
+    rows = tuple((row, RECORDS[row % 2]) for row in range(40))
+    forty = evaluated(taught_model(), rows).tasks["fluency"]
+    assert (forty.beats_trivial("mae"), forty.learnt) == (True, "learnt")
+    assert forty.verdict.startswith("fluency: learnt. mae 0.000, trivial predictor 0.250;")
+    one_learner = tuple((row, replace(record, metadata={"learner_id": 1})) for row, record in rows)
+    assert evaluated(taught_model(), one_learner).tasks["fluency"].learnt == "unknown"
+
+
+def test_a_target_is_met_missed_or_not_shown_by_the_whole_interval():
+    task = evaluated(taught_model()).tasks["vocabulary"]
+
+    def verdict(low: float, high: float) -> object:
+        score = Score((low + high) / 2, low, high, 50, 50)
+        return replace(task, scores={"accuracy": score}).target_verdict("accuracy")
+
+    assert verdict(0.91, 0.99) == "met"
+    assert verdict(0.85, 0.95) == "not shown"
+    assert verdict(0.70, 0.80) == "missed"
+    assert replace(task, targets={}).target_verdict("accuracy") is None
+
+
+def test_tasks_that_a_model_was_not_trained_for_are_left_out_of_its_totals():
+    renderer = Renderer(tiny_tokenizer(), TASKS, 256)
+    source = LoadedAnswerSource(tiny_model(), renderer, batch_size=8)
+    both = ROWS[:3]
+    found = evaluate_source(source, both, TASKS, train_records=(), trained=("grammar",))
+    assert found.validity is None  # nothing of what was scored is its task
+    assert found.tasks["fluency"].trained is False
+    found = evaluate_source(source, both, TASKS, train_records=(), trained=("vocabulary",))
+    assert found.validity == 0.0
+    assert found.tasks["vocabulary"].trained is True
 
 
 def test_a_model_that_babbles_has_no_valid_answer_and_the_worst_scores():
@@ -61,8 +102,8 @@ def test_the_document_is_json_and_complete():
     document = json.loads(json.dumps(evaluated(taught_model()).to_json(), allow_nan=False))
     mae = document["tasks"]["fluency"]["scores"]["mae"]
     assert set(mae) == {
-        *("value", "low", "high", "n", "trivial", "beats_trivial", "target", "met"),
-        "lower_is_better",
+        *("value", "low", "high", "n", "groups", "trivial", "beats_trivial", "target", "met"),
+        *("lower_is_better", "target_verdict"),
     }
     assert (mae["target"], mae["n"]) == ("<0.12", 2)
 
@@ -91,8 +132,11 @@ def test_the_reasons_of_invalid_answers_are_grouped_the_most_frequent_first():
     answers = [
         Answered(row, record, {}, text, None, task.invalid(text)) for row, text in enumerate(texts)
     ]
-    validity = Score(0.0, 0.0, 0.0, 5)
-    evaluation = TaskEvaluation("vocabulary", validity, {}, {}, {}, frozenset(), answers, 0.0)
+    validity, none = Score(0.0, 0.0, 0.0, 5, 5), frozenset[str]()
+    evaluation = TaskEvaluation(
+        *("vocabulary", validity, validity, None, {}, {}, {}, "accuracy", {}),
+        *(none, none, answers, 0.0),
+    )
     told = [(each.count, each.reason, each.example.row) for each in evaluation.invalid]
     assert told[:2] == [
         (2, "no JSON (Expecting value)", 0),
@@ -116,7 +160,7 @@ def test_adapters_are_changed_before_each_task():
         progress=lambda *state: told.append(state),
     )
     assert seen == ["fluency", "vocabulary"]
-    assert told[-1] == ("vocabulary", 1, 1)
+    assert told[-2:] == [("vocabulary", 1, 1), ("vocabulary loss", 1, 1)]
 
 
 def test_without_training_records_only_the_predictors_that_need_none_are_there():

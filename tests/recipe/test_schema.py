@@ -75,6 +75,7 @@ CHANGES = {
     "checkpoints.background": ("false", "writing thread"),
     "validation.every": ("3", "validated steps"),
     "validation.limit": ("2", "validation losses"),
+    "evaluation.targets": ("{grammar: {recall: 0.1}}", "recipe.yaml"),
 }
 
 #: Settings that must hold besides for the field to have its effect; both runs get them.

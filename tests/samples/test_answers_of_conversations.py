@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lexitrain.errors import DataError, ModelError
-from lexitrain.evaluation.turns import supervised_spans
+from lexitrain.evaluation.conversations.turns import supervised_spans
 from lexitrain.records.record import Record
 from lexitrain.samples.rendering import Renderer
 from lexitrain.samples.sample import Sample

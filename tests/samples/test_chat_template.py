@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lexitrain.errors import DataError, ModelError
-from lexitrain.evaluation.turns import supervised_spans, turns_of
+from lexitrain.evaluation.conversations.turns import supervised_spans, turns_of
 from lexitrain.records.record import Record
 from lexitrain.samples.chat_template import ChatTemplate, chosen_template
 from lexitrain.samples.rendering import Renderer

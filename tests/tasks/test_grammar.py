@@ -68,7 +68,11 @@ def test_a_score_counts_the_records_that_it_is_about():
     answers = [said("He goes"), said("He goes"), said("I was")]
     found = TASK.statistics(records, answers)
     counted = {name: bootstrap(statistic, 3).n for name, statistic in found.items()}
-    assert counted == {"precision": 2, "recall": 1, "f0.5": 2, "gleu": 3, "exact_match": 3}
+    assert counted == {
+        **{"precision": 2, "recall": 1, "f0.5": 2, "gleu": 3, "exact_match": 3},
+        "over_correction": 2,
+    }
+    assert TASK.scores(records, answers)["over_correction"] == 0.5
 
 
 def test_the_source_of_a_conversation_is_the_text_of_its_question():

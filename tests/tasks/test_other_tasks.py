@@ -19,7 +19,8 @@ def fluency(score: float) -> Record:
 def test_fluency_scores_an_invalid_answer_as_the_worst_error():
     task, records = Fluency(), [fluency(0.9), fluency(0.2), fluency(0.5)]
     right = [task.reference(record) for record in records]
-    assert task.scores(records, right) == pytest.approx({"mae": 0.0, "pearson": 1.0})
+    best = {"mae": 0.0, "rmse": 0.0, "pearson": 1.0, "spearman": 1.0, "bias": 0.0}
+    assert task.scores(records, right) == pytest.approx({**best, "calibration_slope": 1.0})
     scores = task.scores(records, [None, None, right[2]])
     assert scores["mae"] == pytest.approx((0.9 + 0.8) / 3)
     assert scores["pearson"] is None  # one valid answer correlates with nothing
@@ -145,7 +146,7 @@ def test_several_error_types_score_their_share_and_none_score_nothing():
     both = explanation("x", error_types=["article", "preposition"])
     scores = Explanation().scores([both], [{"explanation": "mạo từ"}])
     assert scores["error_type_mention"] == 0.5
-    assert set(Explanation().scores([explanation("x")], [None])) == {"chrf"}
+    assert set(Explanation().scores([explanation("x")], [None])) == {"chrf", "vietnamese"}
 
 
 def test_explanation_trivial_is_the_most_frequent():

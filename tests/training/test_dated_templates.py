@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
-from lexitrain.evaluation.located_model import locate_model
+from lexitrain.evaluation.sources.located_model import locate_model
 from lexitrain.recipe.schema import Recipe
 from lexitrain.runs.folder import Run
 from lexitrain.samples.template_date import date_in

@@ -18,7 +18,8 @@ def evaluate(
     model: Annotated[
         str,
         typer.Argument(
-            metavar="RUN|MODEL", help="A run, an adapter folder, a base folder, nano, or a Hub id."
+            metavar="RUN|MODEL",
+            help="A run, an adapter folder, a base folder, nano, a Hub id, or the address of an OpenAI-compatible API.",
         ),
     ],
     data: Annotated[
@@ -39,11 +40,28 @@ def evaluate(
         int,
         typer.Option(metavar="N", min=1, help="Prompts answered together; fewer need less memory."),
     ] = 64,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            help="Key of the records' metadata whose equal values are not independent, such as learner_id. By default "
+            "the usual ones.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Folder for scores and answers; by default the run's evaluation/."
+        ),
+    ] = None,
     custom_task: Annotated[list[str] | None, CUSTOM_TASK] = None,
     trust_tasks: Annotated[bool, TRUST_TASKS] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Score a model on held-out records, with 95 % intervals, beside a trivial predictor."""
+    """Score a model on held-out records, with 95 % intervals, beside a trivial predictor.
+
+    Of a run, or with --out, answers are kept as they come: after a kill the same command goes on.
+    """
     with suppress(RuntimeError):  # a user that does not exist: there is no such file either
         data = data.expanduser()
     if not data.exists():  # before torch is imported: the message should not take seconds
@@ -58,12 +76,20 @@ def evaluate(
             task=task,
             limit=limit,
             batch_size=batch_size,
+            group=group,
+            out=out,
+            resumable=True,
             custom_tasks=custom_task or (),
             trust_tasks=trust_tasks,
             progress=progress,
         )
     for name in report.model.unfinished:
         errors_console().print(f"not finished: {name} is used", markup=False, soft_wrap=True)
+    journal = report.journal
+    if journal is not None and journal.problem is not None:
+        errors_console().print(
+            f"Answers were not kept as they came: {journal.problem}", markup=False, soft_wrap=True
+        )
     # Minutes of work are shown before anything can go wrong with keeping them.
     if as_json:
         print_json(report.to_json())

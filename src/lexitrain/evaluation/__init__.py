@@ -6,8 +6,11 @@ Costs a generated answer a record; everything else is milliseconds.
 from __future__ import annotations
 
 from lexitrain.evaluation.answering import Answerer, Prediction, answer
-from lexitrain.evaluation.asked_conversations import AskedConversations, read_conversations
-from lexitrain.evaluation.conversation_scores import ConversationEvaluation
+from lexitrain.evaluation.conversations.asked_conversations import (
+    AskedConversations,
+    read_conversations,
+)
+from lexitrain.evaluation.conversations.conversation_scores import ConversationEvaluation
 from lexitrain.evaluation.held_out import HeldOut
 from lexitrain.evaluation.report import EvaluationReport, evaluate
 from lexitrain.evaluation.scoring import Evaluation

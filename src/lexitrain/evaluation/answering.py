@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from lexitrain.errors import DataError, InputError, TaskError, nearest
+from lexitrain.evaluation.conversations.turns import supervised_spans
 from lexitrain.evaluation.generation import generate
-from lexitrain.evaluation.located_model import LocatedModel, load_model, locate_model
-from lexitrain.evaluation.turns import supervised_spans
+from lexitrain.evaluation.sources.located_model import LocatedModel, load_model, locate_model
 from lexitrain.recipe import DataSection
 from lexitrain.records import BadRow, Record, tidy_record
 from lexitrain.samples import Ids, Renderer

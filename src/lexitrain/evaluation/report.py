@@ -1,24 +1,30 @@
 """`evaluate`: a model scored on held-out records, as a report that can be kept in the run's folder.
 
-Scores go to `evaluation/<name>.json`, answers to `evaluation/<name>.answers.jsonl`.
+Scores go to `evaluation/<name>.json`, answers to `evaluation/<name>.answers.jsonl`. While answers come they are kept in
+`evaluation/<name>.partial.jsonl`, so that an evaluation that was killed goes on where it was.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lexitrain.errors import InputError
+from lexitrain.errors import InputError, RecipeError
+from lexitrain.evaluation.answer_journal import AnswerJournal
 from lexitrain.evaluation.answering import not_loaded, tasks_of, wanted_task
 from lexitrain.evaluation.held_out import HeldOut, read_held_out
-from lexitrain.evaluation.located_model import LocatedModel, load_model, locate_model
-from lexitrain.evaluation.scoring import Evaluation, evaluate_records
+from lexitrain.evaluation.scoring import Evaluation, evaluate_source
+from lexitrain.evaluation.sources.answer_source import AnswerSource, LoadedAnswerSource
+from lexitrain.evaluation.sources.located_model import LocatedModel, load_model, locate_model
+from lexitrain.evaluation.sources.remote_model import RemoteAnswerSource
+from lexitrain.models import WEIGHTS_FILE, base_identity
 from lexitrain.runs import Run
-from lexitrain.storage import write_file
+from lexitrain.samples import Renderer, file_sha256
+from lexitrain.storage import write_file, write_json
+from lexitrain.tasks import Targets, Task
 
 Progress = Callable[[str, int, int], None]
 
@@ -31,40 +37,46 @@ class EvaluationReport:
         model: that was evaluated.
         data: the records, and those that the trivial predictor learnt from.
         evaluation: scores and answers.
+        folder: where it is to be kept; None: nowhere.
+        journal: the answers as they came, where they were kept.
     """
 
     model: LocatedModel
     data: HeldOut
     evaluation: Evaluation
+    folder: Path | None = None
+    journal: AnswerJournal | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON, without the answers."""
+        remote = self.model.remote
         return {
             "model": self.model.name,
-            "base": self.model.model.base,
+            "base": self.model.model.base if remote is None else None,
             "unfinished": list(self.model.unfinished),
             "data": {
                 "name": self.data.name,
                 "file": str(self.data.file),
-                "sha256": hashlib.sha256(self.data.file.read_bytes()).hexdigest(),
+                "sha256": file_sha256(self.data.file),
             },
             "trivial_from": str(self.data.train_file),
             **self.evaluation.to_json(),
         }
 
     def save(self, run: str | Path | None = None, *, name: str | None = None) -> Path | None:
-        """Write scores and answers to a run's `evaluation/`; returns the scores' path.
+        """Write scores and answers; returns the scores' path.
 
         A file of the same name with other records keeps its evaluation: the new one's name ends in the file's hash.
 
         Args:
-            run: folder of the run; that of the model by default. Where the model is no run, nothing is written.
+            run: folder of a run, into whose `evaluation/` they go; by default `folder`. Where there is neither,
+                nothing is written.
             name: of the files; that of the data by default.
 
         Raises:
             InputError: the folder cannot be written to.
         """
-        folder = self.model.run if run is None else Run(run)
+        folder = self.folder if run is None else Run(run).evaluation
         if folder is None:
             return None
         content = self.to_json()
@@ -78,17 +90,20 @@ class EvaluationReport:
             for task in part.values()
             for answered in task.answers
         ]
-        if _of_other_records(folder, name, content):
+        if _of_other_records(folder / f"{name}.json", content):
             name += f"-{content['data']['sha256'][:8]}"
         try:
-            write_file(folder.evaluation / f"{name}.answers.jsonl", "".join(lines).encode())
-            return folder.write_evaluation(name, content)
+            write_file(folder / f"{name}.answers.jsonl", "".join(lines).encode())
+            write_json(folder / f"{name}.json", content)
+            if self.journal is not None:
+                self.journal.remove()
         except OSError as error:
             raise InputError(
                 f"The evaluation cannot be saved: {error.strerror}.",
-                where=folder.evaluation,
+                where=folder,
                 fix="The scores above are complete; free space or permissions, then evaluate again to keep them.",
             ) from error
+        return folder / f"{name}.json"
 
 
 def evaluate(
@@ -98,18 +113,28 @@ def evaluate(
     task: str | None = None,
     limit: int | None = None,
     batch_size: int = 64,
+    group: str | None = None,
+    out: str | Path | None = None,
+    resumable: bool = False,
     custom_tasks: Sequence[str] = (),
     trust_tasks: bool = False,
     progress: Progress | None = None,
 ) -> EvaluationReport:
-    """Score a model on held-out records, with 95 % intervals, beside a trivial predictor. Nothing is written.
+    """Score a model on held-out records, with 95 % intervals, beside a trivial predictor.
+
+    Nothing is written, but for answers as they come where `resumable` asks for it; `EvaluationReport.save` writes.
 
     Args:
-        model: a run, an adapter folder, a base folder, `nano`, or a Hub id.
+        model: a run, an adapter folder, a base folder, `nano`, a Hub id, or the address of an OpenAI-compatible API,
+            such as `http://localhost:8000/v1` (`…#name` where it has several models).
         data: a file of records, or a folder that `prepare` wrote (its test.jsonl).
         task: score this task alone; short name or name in the prompt.
         limit: most records to score, spread evenly over the tasks.
         batch_size: prompts answered together; fewer need less memory.
+        group: key of the records' metadata; records of one value are not independent, and intervals take them
+            together. By default what is told by the usual keys, such as `group`, `learner_id`, `document_id`.
+        out: folder to keep the evaluation in; by default the run's `evaluation/`.
+        resumable: keep answers there as they come, and take those that an interrupted evaluation has left.
         custom_tasks: `path.py` or `module:attribute` of tasks of your own. Their code is executed.
         trust_tasks: execute the code of the tasks that a run names as its own. Without it their records are counted
             as not scored.
@@ -118,7 +143,7 @@ def evaluate(
     Raises:
         DataError: there are no such records, or none that can be scored.
         TaskError: there is no such task, or the model has no adapter for one of them.
-        ModelError: base or adapter cannot be loaded.
+        ModelError: base or adapter cannot be loaded, or the server does not answer.
         MissingExtra: a score needs a package that is not installed (known before anything is generated).
     """
     located = locate_model(model)
@@ -134,17 +159,21 @@ def evaluate(
     if not held_out.records:
         raise not_loaded(next(iter(held_out.unknown)), located, hint)
     located.require(sorted({record.task for _, record in held_out.records}))
-    loaded = load_model(located)
-    evaluation = evaluate_records(
-        loaded.model,
-        loaded.tokenizer,
+    targets = _targets(located, tasks)
+    folder = located.run.evaluation if located.run is not None else None
+    folder = folder if out is None else Path(out)
+    journal = None
+    if resumable and folder is not None:
+        journal = AnswerJournal(folder / f"{held_out.name}.partial.jsonl", identity(located))
+    evaluation = evaluate_source(
+        _source(located, tasks, batch_size),
         held_out.records,
         tasks,
         train_records=held_out.train,
-        max_length=located.max_length,
-        day=located.day,
-        batch_size=batch_size,
-        select=loaded.select,
+        trained=located.tasks,
+        targets=targets,
+        group=group,
+        journal=journal,
         progress=progress,
     )
     unknown = {
@@ -152,11 +181,65 @@ def evaluate(
         for name, count in held_out.unknown.items()
     }
     evaluation = replace(evaluation, unscored={**evaluation.unscored, **unknown})
-    return EvaluationReport(located, held_out, evaluation)
+    return EvaluationReport(located, held_out, evaluation, folder, journal)
 
 
-def _of_other_records(run: Run, name: str, content: dict[str, Any]) -> bool:
+def _source(located: LocatedModel, tasks: Mapping[str, Task], batch_size: int) -> AnswerSource:
+    if located.remote is not None:
+        return RemoteAnswerSource(located.remote)
+    loaded = load_model(located)
+    renderer = Renderer(loaded.tokenizer, tasks, located.max_length, day=located.day)
+    return LoadedAnswerSource(loaded.model, renderer, batch_size=batch_size, select=loaded.select)
+
+
+def identity(located: LocatedModel) -> dict[str, Any]:
+    """What tells one model from another: the weights of base and adapters, and how they are stored."""
+    if located.remote is not None:
+        return {"remote": located.remote.name}
+    return {
+        "base": base_identity(located.model.base, located.model.revision),
+        "name": located.model.base,
+        "revision": located.model.revision,
+        "quantization": located.model.quantization,
+        "precision": located.model.precision,
+        "adapters": {
+            str(task): file_sha256(folder / WEIGHTS_FILE)
+            for task, folder in located.adapters.items()
+        },
+    }
+
+
+def _targets(located: LocatedModel, tasks: Mapping[str, Task]) -> dict[str, Targets]:
+    """The recipe's own targets by task, with the side on which a score is to lie.
+
+    Raises:
+        RecipeError: a target is of no task, or the task has no better or worse in this score.
+    """
+    found: dict[str, Targets] = {}
+    for name, bounds in located.targets.items():
+        if name not in tasks:
+            raise RecipeError(
+                f"evaluation.targets names the task {name!r}, which there is not.",
+                where=located.name,
+                fix=f"Tasks: {', '.join(tasks)}.",
+            )
+        task = tasks[name]
+        if vain := sorted(set(bounds) & task.neither_is_better):
+            raise RecipeError(
+                f"evaluation.targets.{name}.{vain[0]}: this score is no better higher or lower.",
+                where=located.name,
+                fix="Leave it out.",
+            )
+        found[name] = {
+            score: ("<" if score in task.lower_is_better else ">", bound)
+            for score, bound in bounds.items()
+        }
+    return found
+
+
+def _of_other_records(path: Path, content: Mapping[str, Any]) -> bool:
     try:
-        return run.read_evaluation(name)["data"]["sha256"] != content["data"]["sha256"]
-    except (InputError, KeyError, TypeError):
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        return saved["data"]["sha256"] != content["data"]["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
         return False  # there is none, or none that could be compared

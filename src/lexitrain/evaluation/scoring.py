@@ -1,33 +1,47 @@
 """Evaluation: a model's answers to held-out records, scored by their tasks, with the trivial predictor beside.
 
-Each score comes with its 95 % bootstrap interval over records and is judged against the task's target. An invalid
-answer counts as wrong; the share of valid ones is a score of its own. Of a conversation every supervised turn is asked:
-an answer of the task is scored by it, free text as `conversation_scores.py` says. Answers are generated greedily, so
-the same model gives the same evaluation. Cost: nearly all of it generation, task by task, as prompts of one task begin
-alike.
+Each score comes with its 95 % bootstrap interval over records, or groups of records that are not independent, and is
+judged against the task's target. An invalid answer counts as wrong; the share of valid ones is a score of its own. Of a
+conversation every supervised turn is asked: an answer of the task is scored by it, free text as
+`conversation_scores.py` says. Cost: nearly all of it generation, task by task, as prompts of one task begin alike; the
+loss of the reference answers is one forward pass a record.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from time import perf_counter
 from typing import Any
 
 from lexitrain.errors import InputError
-from lexitrain.evaluation.answering import ask
-from lexitrain.evaluation.conversation_scores import (
-    Conversation,
+from lexitrain.evaluation.answer_journal import AnswerJournal
+from lexitrain.evaluation.conversations.conversation_scores import (
     ConversationEvaluation,
     evaluate_conversations,
     trivial_turns,
 )
+from lexitrain.evaluation.groups import Grouping, grouped
+from lexitrain.evaluation.questions import Question, questions_of
+from lexitrain.evaluation.sources.answer_source import AnswerSource, LoadedAnswerSource
 from lexitrain.evaluation.task_scores import Answered, TaskEvaluation
-from lexitrain.evaluation.turns import turns_of
 from lexitrain.records import Record
-from lexitrain.samples import Ids, Renderer
-from lexitrain.tasks import Answer, Score, Task, bootstrap, mean
+from lexitrain.samples import Renderer
+from lexitrain.tasks import (
+    Answer,
+    Difference,
+    Score,
+    Statistic,
+    Targets,
+    Task,
+    bootstrap,
+    difference,
+    mean,
+    pooled_mean,
+)
 
 Progress = Callable[[str, int, int], None]
 
@@ -39,15 +53,17 @@ class Evaluation:
     Attributes:
         tasks: answers of the task's own form, by short name, in the registry's order.
         conversations: turns of conversations, by short name.
+        grouping: which records are not independent.
         unscored: reason to number of records that could not be scored.
+        reused: answers that an interrupted evaluation had left.
         seconds: in all.
     """
 
     tasks: Mapping[str, TaskEvaluation]
-    conversations: Mapping[str, ConversationEvaluation] = field(
-        default_factory=dict[str, ConversationEvaluation]
-    )
+    conversations: Mapping[str, ConversationEvaluation]
+    grouping: Grouping
     unscored: Mapping[str, int] = field(default_factory=dict[str, int])
+    reused: int = 0
     seconds: float = 0.0
 
     @property
@@ -59,8 +75,10 @@ class Evaluation:
 
     @property
     def validity(self) -> float | None:
-        """Share of valid answers over all tasks; None where only free text was asked for."""
-        answers = [answer for task in self.tasks.values() for answer in task.answers]
+        """Share of valid answers over the tasks that the model was trained for (all, where that is unknown); None where
+        none of them asks for more than free text."""
+        tasks = [task for task in self.tasks.values() if task.trained is not False]
+        answers = [answer for task in tasks for answer in task.answers]
         valid = sum(answer.answer is not None for answer in answers)
         return valid / len(answers) if answers else None
 
@@ -68,32 +86,17 @@ class Evaluation:
         """The evaluation as stored, without the answers."""
         return {
             "n": self.n,
-            "json_validity": self.validity,
+            "schema_validity": self.validity,
+            "groups": {
+                "keys": list(self.grouping.keys),
+                "count": len(set(self.grouping.of_row.values())),
+            },
             "unscored": dict(self.unscored),
+            "reused_answers": self.reused,
             "seconds": round(self.seconds, 2),
             "tasks": {name: task.to_json() for name, task in self.tasks.items()},
             "conversations": {name: each.to_json() for name, each in self.conversations.items()},
         }
-
-
-@dataclass(frozen=True, slots=True)
-class _Question:
-    row: int
-    record: Record
-    reference: Answer
-    prompt: Ids
-    turn: int | None = None
-
-
-@dataclass(slots=True)
-class _Work:
-    """What can be asked and scored, by task; the number of other records by reason."""
-
-    questions: dict[str, list[_Question]] = field(default_factory=dict[str, list[_Question]])
-    conversations: dict[str, list[Conversation]] = field(
-        default_factory=dict[str, list[Conversation]]
-    )
-    unscored: dict[str, int] = field(default_factory=dict[str, int])
 
 
 def evaluate_records(
@@ -124,45 +127,130 @@ def evaluate_records(
         InputError: an unknown task, or no record can be scored.
         MissingExtra: a score needs a package that is not installed (known before anything is generated).
     """
-    start = perf_counter()
     renderer = Renderer(tokenizer, registry, max_length, day=day)
-    work = _work(renderer, rows)
-    present = [t for s, t in registry.items() if s in work.questions or s in work.conversations]
-    trivials = {
-        task.short: _trivial_scores(task, work.questions[task.short], train_records)
+    source = LoadedAnswerSource(model, renderer, batch_size=batch_size, select=select)
+    return evaluate_source(source, rows, registry, train_records=train_records, progress=progress)
+
+
+def evaluate_source(
+    source: AnswerSource,
+    rows: Sequence[tuple[int, Record]],
+    registry: Mapping[str, Task],
+    *,
+    train_records: Sequence[Record],
+    trained: Collection[str] = (),
+    targets: Mapping[str, Targets] | None = None,
+    group: str | None = None,
+    journal: AnswerJournal | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Ask each record and score the answers.
+
+    Args:
+        rows, train_records, progress: as of `evaluate_records`.
+        trained: tasks that the model was trained for; empty where unknown.
+        targets: by task and score, instead of the tasks' own.
+        group: key of the metadata whose equal values make a group; by default `GROUP_KEYS`.
+        journal: answers are taken from it and kept in it.
+
+    Raises:
+        As `evaluate_records`.
+    """
+    start = perf_counter()
+    grouping = grouped(rows, group)
+    asked = questions_of(rows, registry, source.renderer)
+    present = [t for s, t in registry.items() if s in asked.tasks or s in asked.conversations]
+    judges = {
+        task.short: _Judge(task, asked.tasks[task.short], train_records, grouping)
         for task in present
-        if task.short in work.questions
+        if task.short in asked.tasks
     }
     trivial_replies = {
-        task.short: trivial_turns(work.conversations[task.short], task, train_records)
+        task.short: trivial_turns(asked.conversations[task.short], task, train_records, grouping)
         for task in present
-        if task.short in work.conversations
+        if task.short in asked.conversations
     }
+    known = 0 if journal is None else len(journal.known)
     tasks: dict[str, TaskEvaluation] = {}
     conversations: dict[str, ConversationEvaluation] = {}
     for task in present:
         name = task.short
-        if select:
-            select(name)
-        if asked := work.questions.get(name):
-            began, counter = perf_counter(), _Counter(name, len(asked), progress)
-            prompts = [question.prompt for question in asked]
-            answers = ask(
-                model, renderer, task, prompts, batch_size=batch_size, progress=counter.add
+        source.select(task)
+        if questions := asked.tasks.get(name):
+            began, counter = perf_counter(), _Counter(name, len(questions), progress)
+            answers = answers_of(source, task, questions, counter.add, journal)
+            seconds = perf_counter() - began
+            tasks[name] = judges[name].evaluation(
+                answers,
+                _losses(source, questions, _Counter(f"{name} loss", len(questions), progress)),
+                seconds=seconds,
+                targets=(targets or {}).get(name, task.targets),
+                trained=name in trained if trained else None,
             )
-            tasks[name] = _score(task, asked, answers, trivials[name], perf_counter() - began)
-        if talks := work.conversations.get(name):
-            began = perf_counter()
+        if talks := asked.conversations.get(name):
             turns = sum(len(each.free) for each in talks)
             counter = _Counter(f"{name} conversations", turns, progress)
-            scores, answered = evaluate_conversations(
-                model, renderer, task, talks, batch_size=batch_size, progress=counter.add
+            conversations[name] = evaluate_conversations(
+                source,
+                task,
+                talks,
+                trivial=trivial_replies[name],
+                grouping=grouping,
+                answer=lambda free, most, task=task, tell=counter.add: answers_of(
+                    source, task, free, tell, journal, maximum_tokens=most
+                ),
             )
-            seconds = perf_counter() - began
-            conversations[name] = ConversationEvaluation(
-                name, scores, trivial_replies[name], answered, seconds
-            )
-    return Evaluation(tasks, conversations, work.unscored, perf_counter() - start)
+    return Evaluation(tasks, conversations, grouping, asked.unscored, known, perf_counter() - start)
+
+
+def answers_of(
+    source: AnswerSource,
+    task: Task,
+    questions: Sequence[Any],
+    progress: Callable[[int], None] | None = None,
+    journal: AnswerJournal | None = None,
+    *,
+    maximum_tokens: int = 0,
+) -> list[str]:
+    """What the source says to each question; what the journal knows is not asked again.
+
+    Args:
+        questions: `Question` or `Turn` each.
+        maximum_tokens: most tokens of an answer, where the task's own limit is smaller.
+    """
+    keys = [(task.short, each.row, _turn(each), _shown(task, each)) for each in questions]
+    known = {} if journal is None else dict(journal.known)
+    left = [place for place, key in enumerate(keys) if key not in known]
+    # Prompts of one length make batches without padding.
+    left.sort(key=lambda place: len(questions[place].prompt))
+    if progress and len(left) < len(keys):
+        progress(len(keys) - len(left))
+    for start in range(0, len(left), source.together):
+        places = left[start : start + source.together]
+        said = source.answers(
+            task,
+            [questions[place] for place in places],
+            maximum_tokens=maximum_tokens,
+            progress=progress,
+        )
+        new = [(keys[place], text) for place, text in zip(places, said, strict=True)]
+        known.update(new)
+        if journal is not None:
+            journal.add(new)
+    return [known[key] for key in keys]
+
+
+def _turn(question: Any) -> int:
+    number = getattr(question, "number", None)
+    return int(number if number is not None else question.turn or 0)
+
+
+def _shown(task: Task, question: Any) -> str:
+    """Hash of the prompt's token ids, or of the messages where there are none."""
+    shown = question.prompt.tobytes()
+    if not shown:
+        shown = json.dumps(task.prompt_messages(question.record), sort_keys=True).encode()
+    return hashlib.sha256(shown).hexdigest()[:16]
 
 
 @dataclass(slots=True)
@@ -178,82 +266,118 @@ class _Counter:
             self.tell(self.task, self.done, self.total)
 
 
-def _work(renderer: Renderer, rows: Sequence[tuple[int, Record]]) -> _Work:
-    work = _Work()
-    for row, record in rows:
-        task = renderer.task(record)
-        try:
-            if record.messages is not None:
-                _add_conversation(work, renderer, row, record)
-                continue
-            reference = task.reference(record)
-            if reference is None:
-                raise InputError(task.check(record) or "the record holds no answer")
-            question = _Question(row, record, reference, renderer.prompt_ids(record))
-        except InputError as error:
-            work.unscored[error.what] = work.unscored.get(error.what, 0) + 1
+def _losses(
+    source: AnswerSource, questions: Sequence[Question], counter: _Counter
+) -> list[tuple[float, int] | None]:
+    """Nats of each reference answer and its tokens."""
+    found: list[tuple[float, int] | None] = []
+    for question in questions:
+        sample = question.sample
+        losses = None if sample is None else source.losses(sample)
+        if losses is None or sample is None:
+            found.append(None)
             continue
-        work.questions.setdefault(task.short, []).append(question)
-    if not work.questions and not work.conversations:
-        reason = next(iter(work.unscored), "there are none")
-        raise InputError(f"No record can be scored: {reason}.")
-    return work
+        found.append((sum(losses), int(sample.supervised.sum())))
+        counter.add(1)
+    return found
 
 
-def _add_conversation(work: _Work, renderer: Renderer, row: int, record: Record) -> None:
-    """Every supervised turn counts in the loss; those that are answers of the task are questions of their own."""
-    samples, turns = turns_of(renderer, row, record)
-    if not turns:
-        raise InputError("a conversation without a turn that is to be learnt")
-    work.conversations.setdefault(record.task, []).append(Conversation(samples, turns))
-    for turn in turns:
-        if turn.reference is not None:
-            asked = _Question(row, turn.record, turn.reference, turn.prompt, turn.number)
-            work.questions.setdefault(record.task, []).append(asked)
+class _Judge:
+    """The scores of one task's answers. What can fail for want of a package or of training records is done first."""
+
+    def __init__(
+        self,
+        task: Task,
+        questions: Sequence[Question],
+        train_records: Sequence[Record],
+        grouping: Grouping,
+    ) -> None:
+        self.task = task
+        self.questions = questions
+        self.records = [question.record for question in questions]
+        self.groups = grouping.of([question.row for question in questions])
+        own = [record for record in train_records if record.task == task.short]
+        try:
+            predict = task.trivial(own)
+        except InputError:  # nothing to learn from
+            task.statistics(self.records, [None] * len(self.records))  # a package may be missing
+            self.trivial: list[Answer | None] | None = None
+            self.trivial_scores: dict[str, Score] = {}
+        else:
+            self.trivial = [predict(record) for record in self.records]
+            self.trivial_scores = self._scores(task.statistics(self.records, self.trivial))
+
+    def evaluation(
+        self,
+        texts: Sequence[str],
+        losses: Sequence[tuple[float, int] | None],
+        *,
+        seconds: float,
+        targets: Targets,
+        trained: bool | None,
+    ) -> TaskEvaluation:
+        task = self.task
+        answered = [
+            Answered(
+                question.row,
+                question.record,
+                question.reference,
+                text,
+                task.parse(text),
+                task.invalid(text),
+                question.turn,
+                None if loss is None else loss[0] / loss[1],
+            )
+            for question, text, loss in zip(self.questions, texts, losses, strict=True)
+        ]
+        answers = [each.answer for each in answered]
+        scores = self._scores(task.statistics(self.records, answers))
+        return TaskEvaluation(
+            task=task.short,
+            json_validity=self._score(mean([_is_json(text) for text in texts])),
+            validity=self._score(mean([answer is not None for answer in answers])),
+            loss=self._loss(losses),
+            scores=scores,
+            trivial=self.trivial_scores,
+            gains=self._gains(answers),
+            primary=task.primary or next(iter(scores), ""),
+            targets=targets,
+            lower_is_better=task.lower_is_better,
+            neither_is_better=task.neither_is_better,
+            answers=answered,
+            seconds=seconds,
+            details={
+                table: self._scores(parts)
+                for table, parts in task.details(self.records, answers).items()
+            },
+            confusion=task.confusion(self.records, answers),
+            trained=trained,
+        )
+
+    def _score(self, statistic: Statistic) -> Score:
+        return bootstrap(statistic, len(self.records), groups=self.groups)
+
+    def _scores(self, statistics: Mapping[str, Statistic]) -> dict[str, Score]:
+        return {name: self._score(statistic) for name, statistic in statistics.items()}
+
+    def _loss(self, losses: Sequence[tuple[float, int] | None]) -> Score | None:
+        if all(loss is None for loss in losses):
+            return None
+        nats, tokens = zip(*(loss or (0.0, 0) for loss in losses), strict=True)
+        return self._score(pooled_mean(nats, tokens))
+
+    def _gains(self, answers: Sequence[Answer | None]) -> dict[str, Difference]:
+        """The scores less those of the trivial predictor on the same records."""
+        if self.trivial is None:
+            return {}
+        both = self.task.statistics([*self.records, *self.records], [*self.trivial, *answers])
+        n, groups = len(self.records), self.groups
+        return {name: difference(each, n, groups=groups, test=False) for name, each in both.items()}
 
 
-def _trivial_scores(
-    task: Task, questions: Sequence[_Question], train_records: Sequence[Record]
-) -> dict[str, Score]:
-    own = [record for record in train_records if record.task == task.short]
+def _is_json(text: str) -> bool:
     try:
-        predict = task.trivial(own)
-    except InputError:  # nothing to learn from
-        return {}
-    return _scores(task, questions, [predict(question.record) for question in questions])
-
-
-def _score(
-    task: Task,
-    questions: Sequence[_Question],
-    texts: Sequence[str],
-    trivial: Mapping[str, Score],
-    seconds: float,
-) -> TaskEvaluation:
-    answered = [
-        Answered(q.row, q.record, q.reference, text, task.parse(text), task.invalid(text), q.turn)
-        for q, text in zip(questions, texts, strict=True)
-    ]
-    answers = [each.answer for each in answered]
-    valid = mean([answer is not None for answer in answers])
-    return TaskEvaluation(
-        task=task.short,
-        validity=bootstrap(valid, len(answers), groups=[each.row for each in answered]),
-        scores=_scores(task, questions, answers),
-        trivial=trivial,
-        targets=task.targets,
-        lower_is_better=task.lower_is_better,
-        answers=answered,
-        seconds=seconds,
-    )
-
-
-def _scores(
-    task: Task, questions: Sequence[_Question], answers: Sequence[Answer | None]
-) -> dict[str, Score]:
-    records = [question.record for question in questions]
-    rows = [question.row for question in questions]
-    return {
-        name: bootstrap(statistic, len(records), groups=rows)
-        for name, statistic in task.statistics(records, answers).items()
-    }
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True

@@ -275,6 +275,14 @@ class ValidationSection(Section):
     """Most validation samples to use, the first ones in a fixed shuffled order. Empty: all."""
 
 
+class EvaluationSection(Section):
+    """What scores are held against."""
+
+    targets: dict[str, dict[str, float]] = Field(default_factory=dict, json_schema_extra=_FREE)
+    """Scores to reach, by task and score, such as `{vocabulary: {accuracy: 0.8}}`. Those of a task that is not named
+    are the ones that LexiLingo's team set."""
+
+
 class Recipe(Section):
     """Everything that defines a training run."""
 
@@ -302,6 +310,8 @@ class Recipe(Section):
     """What is kept so that no run is lost."""
     validation: ValidationSection = ValidationSection()
     """When the validation loss is measured, and on how much."""
+    evaluation: EvaluationSection = EvaluationSection()
+    """What scores are held against."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

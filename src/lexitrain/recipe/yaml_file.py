@@ -113,7 +113,7 @@ def recipe_from_yaml(text: str, where: str, overrides: Sequence[str] = ()) -> Re
 
 def recipe_to_yaml(recipe: Recipe) -> str:
     """The recipe with every field written out; `load_recipe` reads it back to an equal object."""
-    return yaml.safe_dump(
+    return yaml.safe_dump(  # pyright: ignore[reportUnknownMemberType]
         recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100
     )
 

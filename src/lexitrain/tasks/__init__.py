@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from lexitrain.tasks.metrics.bootstrap import Score, bootstrap
+from lexitrain.tasks.metrics.agreement import Confusion, macro_f1, pearson
+from lexitrain.tasks.metrics.bootstrap import Score, Statistic, bootstrap
+from lexitrain.tasks.metrics.differences import Difference, difference
 from lexitrain.tasks.metrics.scores import (
     chrf,
     distinct,
-    macro_f1,
     mean,
     most_frequent,
-    pearson,
     pooled_mean,
     texts,
 )
@@ -20,13 +20,17 @@ from lexitrain.tasks.task import Answer, Message, Targets, Task
 __all__ = [
     "OWN_TASK",
     "Answer",
+    "Confusion",
+    "Difference",
     "Message",
     "Score",
+    "Statistic",
     "Targets",
     "Task",
     "aliases",
     "bootstrap",
     "chrf",
+    "difference",
     "distinct",
     "find_task",
     "macro_f1",

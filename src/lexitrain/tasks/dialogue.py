@@ -35,6 +35,7 @@ class Dialogue(Task):
     name = "dialogue_response"
     short = "dialogue"
     maximum_answer_tokens = 256
+    primary = "chrf"
     truncate = "beginning"  # the earliest turns go first
     schema: ClassVar[Schema] = {
         "type": "object",

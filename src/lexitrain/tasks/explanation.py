@@ -1,10 +1,11 @@
 """Explanation: why a sentence is wrong, in Vietnamese.
 
-Scores: chrF against the best of the references (`metadata.references` may add texts), and error-type mention: the share
-of explanations that name what the error is about. The types of a record are `metadata.error_types` or
-`metadata.error_type`; records without one are left out of that score. A type is mentioned when the explanation holds,
-case aside, one of its names as whole words: the names of every grammar topic of `TOPICS` that the label itself holds,
-or, for a label outside of them, the label. Records with several types score the share mentioned.
+Scores: chrF against the best of the references (`metadata.references` may add texts), the share of explanations that
+are Vietnamese (`metrics/vietnamese.py`), and error-type mention: the share of explanations that name what the error is
+about. The types of a record are `metadata.error_types` or `metadata.error_type`; records without one are left out of
+that score. A type is mentioned when the explanation holds, case aside, one of its names as whole words: the names of
+every grammar topic of `TOPICS` that the label itself holds, or, for a label outside of them, the label. Records with
+several types score the share mentioned.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from lexitrain.tasks.metrics.bootstrap import Statistic
 from lexitrain.tasks.metrics.scores import chrf, mean, most_frequent, texts
+from lexitrain.tasks.metrics.vietnamese import is_vietnamese
 from lexitrain.tasks.schema import Schema
 from lexitrain.tasks.task import Answer, Predictor, Task, metadata_list
 
@@ -70,6 +72,8 @@ class Explanation(Task):
         "properties": {"explanation": {"type": "string", "minLength": 1}},
     }
 
+    primary = "chrf"
+
     def statistics(
         self, records: Sequence[Record], answers: Sequence[Answer | None]
     ) -> dict[str, Statistic]:
@@ -79,7 +83,10 @@ class Explanation(Task):
             for record, answer in zip(records, self.references(records), strict=True)
         ]
         types = [error_types(record) for record in records]
-        found: dict[str, Statistic] = {"chrf": mean(chrf(said, references))}
+        found: dict[str, Statistic] = {
+            "chrf": mean(chrf(said, references)),
+            "vietnamese": mean([text is not None and is_vietnamese(text) for text in said]),
+        }
         if any(types):
             shares = [
                 share_mentioned(text, labels) for text, labels in zip(said, types, strict=True)

@@ -1,10 +1,12 @@
 """Grammar: the corrected sentence and its errors.
 
-Scores: precision, recall and F0.5 of token edits with the best of the references, GLEU, and exact match with any of
-them (`metrics/edits.py` and `metrics/gleu.py` have the formulae). Recall is about the records with something to
-correct, precision and F0.5 about those with something to correct or corrected; without any they are not defined.
-References are `metadata.references`, else the record's own correction. The list of errors is learnt and not scored:
-most corpora do not annotate it.
+Scores: precision, recall and F0.5 of token edits with the best of the references, GLEU, exact match with any of them
+(`metrics/edits.py` and `metrics/gleu.py` have the formulae), and over-correction: of the sentences that every reference
+leaves as they are, the share that was changed. Recall is about the records with something to correct, precision and
+F0.5 about those with something to correct or corrected, over-correction about the others; without any they are not
+defined. References are `metadata.references`, else the record's own correction. Details: recall by error type, where
+the record's errors have types (`metrics/typed_edits.py`). The list of errors is learnt and not scored: most corpora do
+not annotate it.
 """
 
 from __future__ import annotations
@@ -18,8 +20,9 @@ import numpy as np
 from lexitrain.tasks.metrics.bootstrap import Array, Statistic
 from lexitrain.tasks.metrics.edits import count_edits, edits, f_score, precision, recall
 from lexitrain.tasks.metrics.gleu import gleu, gleu_counts
-from lexitrain.tasks.metrics.scores import Sums, mean
+from lexitrain.tasks.metrics.scores import Sums, mean, pooled_mean
 from lexitrain.tasks.metrics.tokens import tokenize
+from lexitrain.tasks.metrics.typed_edits import made_by_type
 from lexitrain.tasks.schema import Schema
 from lexitrain.tasks.task import Answer, Predictor, Targets, Task, metadata_list
 
@@ -48,6 +51,8 @@ class Grammar(Task):
         },
     }
     targets: ClassVar[Targets] = {"f0.5": (">", 0.68), "precision": (">", 0.78)}
+    lower_is_better = frozenset({"over_correction"})
+    primary = "f0.5"
 
     def statistics(
         self, records: Sequence[Record], answers: Sequence[Answer | None]
@@ -64,6 +69,11 @@ class Grammar(Task):
         )
         edited = counts.sum(axis=1) > 0  # corrected, or to be corrected
         wanted = (counts[:, 0] + counts[:, 2]) > 0
+        clean = [
+            all(reference == source for reference in correct)
+            for source, correct in zip(sources, references, strict=True)
+        ]
+        changed = [answer != source for source, answer in zip(sources, said, strict=True)]
         return {
             "precision": Sums(counts, _of_counts(precision), edited),
             "recall": Sums(counts, _of_counts(recall), wanted),
@@ -72,7 +82,30 @@ class Grammar(Task):
             "exact_match": mean(
                 [answer in correct for answer, correct in zip(said, references, strict=True)]
             ),
+            "over_correction": mean(changed, clean),
         }
+
+    def details(
+        self, records: Sequence[Record], answers: Sequence[Answer | None]
+    ) -> dict[str, dict[str, Statistic]]:
+        parts = [
+            made_by_type(
+                tokenize(self.source(record)),
+                None if answer is None else tokenize(answer["corrected"]),
+                tokenize(gold["corrected"]),
+                gold["errors"],
+            )
+            for record, answer, gold in zip(records, answers, self.references(records), strict=True)
+        ]
+        kinds = sorted({kind for found in parts for kind in found})
+        by_type: dict[str, Statistic] = {
+            kind: pooled_mean(
+                [found.get(kind, (0, 0))[0] for found in parts],
+                [found.get(kind, (0, 0))[1] for found in parts],
+            )
+            for kind in kinds
+        }
+        return {"recall by error type": by_type} if by_type else {}
 
     def source(self, record: Record) -> str:
         """The learner's sentence: of a conversation, what follows `Text:` in its last question."""

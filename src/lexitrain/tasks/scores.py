@@ -7,16 +7,15 @@ imports from here.
 
 from __future__ import annotations
 
+from lexitrain.tasks.metrics.agreement import macro_f1, pearson
 from lexitrain.tasks.metrics.bootstrap import Array, Score, Statistic, bootstrap, point
 from lexitrain.tasks.metrics.scores import (
     Distinct,
     Sums,
     chrf,
     distinct,
-    macro_f1,
     mean,
     most_frequent,
-    pearson,
     ratio,
     texts,
 )

@@ -46,6 +46,7 @@ from lexitrain.tasks.schema import Schema, loads_strict, problem, project, unkno
 
 if TYPE_CHECKING:
     from lexitrain.records import Record
+    from lexitrain.tasks.metrics.agreement import Confusion
 
 SYSTEM_PROMPT = (
     "You are LexiLingo's unified English tutor model. Follow the task instruction and respond "
@@ -79,6 +80,10 @@ class Task(ABC):
     """Score name to the side and the value it should reach."""
     lower_is_better: ClassVar[frozenset[str]] = frozenset()
     """Names of the scores where less is better."""
+    neither_is_better: ClassVar[frozenset[str]] = frozenset()
+    """Names of the scores that are no better higher or lower, such as a bias: no predictor beats another in them."""
+    primary: ClassVar[str] = ""
+    """Name of the score by which models are told better or worse; empty: the first one."""
     truncate: ClassVar[Literal["end", "beginning"]] = "end"
     """Which side of the learner's text is cut when a sample is too long."""
     system: ClassVar[str] = SYSTEM_PROMPT
@@ -319,6 +324,22 @@ class Task(ABC):
         Pure and deterministic. Records all have a reference. A score that no record allows is left out, or not defined
         (NaN).
         """
+
+    def details(
+        self,
+        records: Sequence[Record],  # noqa: ARG002
+        answers: Sequence[Answer | None],  # noqa: ARG002
+    ) -> dict[str, dict[str, Statistic]]:
+        """Tables of scores of parts of the records: the table's name to the part's to its statistic."""
+        return {}
+
+    def confusion(
+        self,
+        records: Sequence[Record],  # noqa: ARG002
+        answers: Sequence[Answer | None],  # noqa: ARG002
+    ) -> Confusion | None:
+        """How often each true class was answered as which; None of a task without classes."""
+        return None
 
     def scores(
         self, records: Sequence[Record], answers: Sequence[Answer | None]

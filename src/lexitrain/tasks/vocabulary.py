@@ -1,7 +1,9 @@
 """Vocabulary: the CEFR level of a word or a sentence, with its key words.
 
-Scores: accuracy, macro-F1, and the share of levels at most one step off. An invalid answer is wrong in all three. Key
-words are learnt and not scored: corpora disagree on what a key word is.
+Scores: accuracy, macro-F1, the share of levels at most one step off, and Cohen's kappa with quadratic weights. An
+invalid answer is wrong in all four; in kappa it counts as the level farthest from the true one. Details: the share of
+each level that was found, and the confusion matrix. Key words are learnt and not scored: corpora disagree on what a key
+word is.
 """
 
 from __future__ import annotations
@@ -9,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from lexitrain.tasks.metrics.agreement import Confusion, confusion, macro_f1, quadratic_kappa
 from lexitrain.tasks.metrics.bootstrap import Statistic
-from lexitrain.tasks.metrics.scores import macro_f1, mean, most_frequent
+from lexitrain.tasks.metrics.scores import mean, most_frequent
 from lexitrain.tasks.schema import Schema
 from lexitrain.tasks.task import Answer, Predictor, Targets, Task
 
@@ -35,20 +38,55 @@ class Vocabulary(Task):
     }
     targets: ClassVar[Targets] = {"accuracy": (">", 0.90), "macro_f1": (">", 0.89)}
 
+    primary = "accuracy"
+
     def statistics(
         self, records: Sequence[Record], answers: Sequence[Answer | None]
     ) -> dict[str, Statistic]:
-        actual: list[str] = [answer["level"] for answer in self.references(records)]
-        predicted = [None if answer is None else str(answer["level"]) for answer in answers]
-        steps = [
-            len(LEVELS) if guess is None else abs(LEVELS.index(guess) - LEVELS.index(truth))
-            for guess, truth in zip(predicted, actual, strict=True)
+        actual, predicted = self._levels(records, answers)
+        truth = [LEVELS.index(level) for level in actual]
+        said = [
+            (0 if place >= len(LEVELS) / 2 else len(LEVELS) - 1)
+            if level is None
+            else LEVELS.index(level)
+            for level, place in zip(predicted, truth, strict=True)
+        ]
+        near = [
+            level is not None and abs(guess - place) <= 1
+            for level, guess, place in zip(predicted, said, truth, strict=True)
         ]
         return {
-            "accuracy": mean([step == 0 for step in steps]),
+            "accuracy": mean([a == b for a, b in zip(predicted, actual, strict=True)]),
             "macro_f1": macro_f1(predicted, actual),
-            "within_one_level": mean([step <= 1 for step in steps]),
+            "within_one_level": mean(near),
+            "quadratic_kappa": quadratic_kappa(said, truth, len(LEVELS)),
         }
+
+    def details(
+        self, records: Sequence[Record], answers: Sequence[Answer | None]
+    ) -> dict[str, dict[str, Statistic]]:
+        actual, predicted = self._levels(records, answers)
+        right = [a == b for a, b in zip(predicted, actual, strict=True)]
+        return {
+            "recall by level": {
+                level: mean(right, [truth == level for truth in actual])
+                for level in LEVELS
+                if level in actual
+            }
+        }
+
+    def confusion(
+        self, records: Sequence[Record], answers: Sequence[Answer | None]
+    ) -> Confusion | None:
+        actual, predicted = self._levels(records, answers)
+        return confusion(predicted, actual, LEVELS)
+
+    def _levels(
+        self, records: Sequence[Record], answers: Sequence[Answer | None]
+    ) -> tuple[list[str], list[str | None]]:
+        """True levels and answered ones; None for an invalid answer."""
+        actual = [str(answer["level"]) for answer in self.references(records)]
+        return actual, [None if answer is None else str(answer["level"]) for answer in answers]
 
     def trivial(self, train_records: Sequence[Record]) -> Predictor:
         """Always the most frequent level."""

@@ -4,9 +4,11 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 
+from lexitrain.tasks.metrics.agreement import pearson
 from lexitrain.tasks.metrics.bootstrap import Score, bootstrap
-from lexitrain.tasks.metrics.scores import distinct, mean, pearson
+from lexitrain.tasks.metrics.scores import distinct, mean
 
 
 def test_the_interval_of_a_mean_is_that_of_theory():
@@ -39,13 +41,13 @@ def test_a_score_about_three_of_a_hundred_records_is_that_of_the_three():
 
 
 def test_what_is_not_defined_has_no_value_and_no_interval():
-    assert bootstrap(mean([1.0, 2.0], [False, False]), 2) == Score(None, None, None, 0)
+    assert bootstrap(mean([1.0, 2.0], [False, False]), 2) == Score(None, None, None, 0, 0)
 
 
 def test_where_too_few_resamples_are_defined_there_is_no_interval():
     """Of two records half the resamples hold one twice, and correlate with nothing; the others give 1 or -1."""
     score = bootstrap(pearson([0.1, 0.9], [0.2, 0.4]), 2)
-    assert score == Score(1.0, None, None, 2)
+    assert score == Score(1.0, None, None, 2, 2)
     many = bootstrap(pearson(np.arange(9) ** 2, np.arange(9)), 9)
     assert many.low is not None
     assert many.low < many.value < many.high  # type: ignore[operator]
@@ -56,7 +58,37 @@ def test_records_of_a_group_are_drawn_together():
     values = [0.0, 1.0, 1.0, 0.0]
     copied = [value for value in values for _ in range(100)]
     groups = [group for group in range(4) for _ in range(100)]
-    assert bootstrap(mean(copied), 400, groups=groups) == bootstrap(mean(values), 4)
+    of_groups, of_four = bootstrap(mean(copied), 400, groups=groups), bootstrap(mean(values), 4)
+    assert (of_groups.low, of_groups.high) == (of_four.low, of_four.high)
+    assert (of_groups.n, of_groups.groups) == (400, 4)
     alone = bootstrap(mean(copied), 400)
     assert alone.low is not None
     assert alone.low > 0.4
+
+
+def test_a_share_of_all_or_none_is_not_certain():
+    """Three of three right answers may well be those of a model that is right in half of the cases."""
+    score = bootstrap(mean([1.0, 1.0, 1.0]), 3)
+    assert score.low is not None
+    assert score.low < 0.5
+    assert score.high == 1.0
+    many = bootstrap(mean([0.0] * 100), 100)
+    assert (many.low, many.high) == (0.0, pytest.approx(0.038, abs=0.002))
+
+
+def test_the_interval_of_a_share_is_wilsons():
+    values = [1.0] * 30 + [0.0] * 70
+    expected = scipy.stats.binomtest(30, 100).proportion_ci(method="wilson")
+    score = bootstrap(mean(values), 100)
+    assert score.low == pytest.approx(expected.low, abs=0.01)
+    assert score.high == pytest.approx(expected.high, abs=0.01)
+
+
+def test_where_all_resamples_are_alike_there_is_no_interval():
+    assert bootstrap(mean([0.25, 0.25, 0.25]), 3) == Score(0.25, None, None, 3, 3)
+
+
+def test_of_one_group_there_is_no_interval():
+    score = bootstrap(mean([0.1, 0.5, 1.0]), 3, groups=[4, 4, 4])
+    assert (score.low, score.high, score.n, score.groups) == (None, None, 3, 1)
+    assert bootstrap(mean([0.0, 1.0]), 2, groups=[0, 0]).low is None

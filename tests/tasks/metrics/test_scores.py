@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from lexitrain.tasks.metrics.agreement import macro_f1, pearson
 from lexitrain.tasks.metrics.bootstrap import point
-from lexitrain.tasks.metrics.scores import chrf, distinct, macro_f1, mean, pearson
+from lexitrain.tasks.metrics.scores import chrf, distinct, mean
 
 
 def test_a_resample_equals_the_score_of_the_repeated_records():

@@ -12,7 +12,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from lexitrain.errors import InputError, ModelError, RunChanged, Stopped
-from lexitrain.evaluation.located_model import load_model, locate_model
+from lexitrain.evaluation.sources.located_model import load_model, locate_model
 from lexitrain.models.location import resolve_base
 from lexitrain.planning.estimate.automatic_settings import with_settings
 from lexitrain.recipe.schema import Recipe, field_value

@@ -25,7 +25,7 @@ def print_scores(before_report: EvaluationReport, after_report: EvaluationReport
     for task in after.tasks.values():
         first = before.tasks[task.task]
         n = str(task.validity.n)
-        table.add_row(task.task, "JSON validity", "", *_values(first.validity, task.validity), n)
+        table.add_row(task.task, "schema validity", "", *_values(first.validity, task.validity), n)
         for name, score in task.scores.items():
             trivial = task.trivial.get(name)
             table.add_row(
@@ -39,8 +39,8 @@ def print_scores(before_report: EvaluationReport, after_report: EvaluationReport
     out.print()
     out.print(table)
     out.print(
-        f"\nJSON validity over all tasks: {number(before.validity)} before, {number(after.validity)} after. Scored on "
-        "records that training never saw. –: not defined. Trivial: most frequent level, mean score, unchanged "
+        f"\nSchema validity over all tasks: {number(before.validity)} before, {number(after.validity)} after. Scored "
+        "on records that training never saw. –: not defined. Trivial: most frequent level, mean score, unchanged "
         "sentence, most frequent reply."
     )
 

@@ -15,7 +15,7 @@ _EXAMPLE = 100  # characters of an invalid answer that are shown
 
 
 def print_evaluation(out: Console, name: str, report: EvaluationReport) -> None:
-    """Print the table and what one has to know to read it."""
+    """Print the table, what one has to know to read it, and a sentence of verdict a task."""
     data, evaluation = report.data, report.evaluation
     from rich.table import Table
 
@@ -25,36 +25,74 @@ def print_evaluation(out: Console, name: str, report: EvaluationReport) -> None:
     for heading in ("model", "95 % interval", "trivial", "target", "met", "n"):
         table.add_column(heading, justify="right", no_wrap=True)
     for task in evaluation.tasks.values():
-        n = f"{task.validity.n:,}"
-        table.add_row(task.task, "JSON validity", *value_and_interval(task.validity), "", "", "", n)
-        for score_name in task.scores:
-            _add_score(table, task, score_name)
+        _add_task(table, task)
     for talks in evaluation.conversations.values():
         _add_conversations(table, talks)
     out.print(f"[bold]{_plain(name)}[/] on {_plain(str(data.file))}, {evaluation.n:,} records\n")
     out.print(table)
-    validity = number(evaluation.validity)
-    out.print(
-        f"\nJSON validity over all tasks: {validity}. An invalid answer counts as wrong. – is not defined. n: records "
-        "that the score is about. "
-        "Green: the whole interval is better than the trivial predictor (most frequent level, mean score, unchanged "
-        f"sentence, most frequent reply), which learnt from {_plain(_train_source(data))}."
-    )
-    if evaluation.conversations:
-        out.print(
-            "Conversations: loss in nats a supervised token over every supervised turn; chrF and exact match over the "
-            "turns that are free text."
-        )
+    out.print()
     for task in evaluation.tasks.values():
+        untrained = " It was not trained for this task." if task.trained is False else ""
+        out.print(f"{_plain(task.verdict)}{untrained}", soft_wrap=True)
+    _print_legend(out, report)
+    for task in evaluation.tasks.values():
+        _print_details(out, task)
         _print_invalid(out, task)
     for reason, count in evaluation.unscored.items():
         out.print(f"Not scored: {count:,} ({_plain(reason)})", soft_wrap=True)
 
 
+def _print_legend(out: Console, report: EvaluationReport) -> None:
+    data, evaluation = report.data, report.evaluation
+    out.print(
+        f"\nSchema validity over all tasks: {number(evaluation.validity)}. An invalid answer counts as wrong. – is not "
+        "defined. n: records that the score is about. Green: better than the trivial predictor (most frequent level, "
+        "mean score, unchanged sentence, most frequent reply) by the whole interval of the difference; it learnt from "
+        f"{_plain(_train_source(data))}. Met: the whole interval reaches the target; targets are {_targets(report)}."
+    )
+    if keys := evaluation.grouping.keys:
+        groups = len(set(evaluation.grouping.of_row.values()))
+        out.print(
+            f"Intervals take records together that share metadata.{_plain(', metadata.'.join(keys))}: {groups:,} "
+            "independent groups."
+        )
+    if evaluation.reused:
+        out.print(f"{evaluation.reused:,} answers are of an interrupted evaluation.")
+    if evaluation.conversations:
+        out.print(
+            "Conversations: loss in nats a supervised token over every supervised turn; chrF and exact match over the "
+            "turns that are free text."
+        )
+
+
+def _targets(report: EvaluationReport) -> str:
+    own = ", ".join(report.model.targets)
+    return f"LexiLingo's, and the recipe's for {_plain(own)}" if own else "LexiLingo's"
+
+
+def _add_task(table: Table, task: TaskEvaluation) -> None:
+    n = task.validity.n
+    heading = task.task
+    rows = {
+        "JSON validity": task.json_validity,
+        "schema validity": task.validity,
+        **({} if task.loss is None else {"loss": task.loss}),
+    }
+    for label, score in rows.items():
+        table.add_row(heading, label, *value_and_interval(score), "", "", "", _count(score, n))
+        heading = ""
+    for name in task.scores:
+        _add_score(table, task, name)
+
+
+def _count(score: Score, n: int, *, always: bool = True) -> str:
+    return f"{score.n:,}" if always or score.n != n else ""
+
+
 def _add_score(table: Table, task: TaskEvaluation, name: str) -> None:
     score, trivial = task.scores[name], task.trivial.get(name)
     side, bound = task.targets.get(name, ("", None))
-    met = {None: "", True: "[green]yes[/]", False: "no"}[task.met(name)]
+    met = {None: "", "met": "[green]yes[/]", "missed": "no", "not shown": "not shown"}
     value, interval = value_and_interval(score)
     table.add_row(
         "",
@@ -63,9 +101,25 @@ def _add_score(table: Table, task: TaskEvaluation, name: str) -> None:
         interval,
         number(None if trivial is None else trivial.value),
         "" if bound is None else f"{side} {bound:.2f}",
-        met,
-        f"{score.n:,}" if score.n != task.validity.n else "",
+        met[task.target_verdict(name)],
+        _count(score, task.validity.n, always=False),
     )
+
+
+def _print_details(out: Console, task: TaskEvaluation) -> None:
+    """The tables of parts, a line each, and the confusion matrix."""
+    for table, parts in task.details.items():
+        told = ", ".join(
+            f"{part.replace('_', ' ')} {number(score.value)} ({score.n:,})"
+            for part, score in parts.items()
+        )
+        out.print(f"{task.task}, {table}: {told}", markup=False, soft_wrap=True)
+    confusion = task.confusion
+    if confusion is not None:
+        out.print(f"{task.task}, true level → answered {' '.join(confusion.predicted)}:")
+        for label, counts in zip(confusion.actual, confusion.counts, strict=True):
+            if any(counts):
+                out.print(f"  {label} → {' '.join(map(str, counts))}", markup=False)
 
 
 def _add_conversations(table: Table, talks: ConversationEvaluation) -> None:

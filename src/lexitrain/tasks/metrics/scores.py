@@ -1,4 +1,4 @@
-"""The scores that tasks are made of: mean, Pearson's r, macro-F1, distinct-n, chrF.
+"""The scores that tasks are made of: mean, distinct-n, chrF; `agreement.py` has those of numbers and classes.
 
 Each is a `Statistic` (or, as `chrf`, the values that `mean` makes one of), so that `bootstrap` can weigh its records.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -27,11 +27,13 @@ class Sums:
         columns: `[N, ...]`, what each record adds.
         combine: from the sums `[B, ...]` to the values `[B]`.
         about: `[N]`, the records that the score is about; all by default.
+        proportion: whether it is the share of records that have something.
     """
 
     columns: Array
     combine: Callable[[Array], Array]
     about: NDArray[np.bool_] | None = None
+    proportion: bool = False
 
     def __call__(self, weights: Array) -> Array:
         return self.combine(np.tensordot(weights, self.columns, axes=1))
@@ -47,64 +49,15 @@ def mean(values: ArrayLike, counted: ArrayLike | None = None) -> Sums:
     """The mean of one value a record; of those alone where `counted` is true."""
     value = np.asarray(values, dtype=np.float64)
     count = np.ones_like(value) if counted is None else np.asarray(counted, dtype=np.float64)
-    return pooled_mean(np.where(count > 0, value, 0.0) * count, count)
+    total = np.where(count > 0, value, 0.0) * count
+    share = bool(np.isin(total, (0.0, 1.0)).all() and np.isin(count, (0.0, 1.0)).all())
+    return replace(pooled_mean(total, count), proportion=share)
 
 
 def pooled_mean(totals: ArrayLike, counts: ArrayLike) -> Sums:
     """The mean over all that the records hold: the sum of their `totals` over the sum of their `counts`."""
     columns = np.stack([np.asarray(totals, np.float64), np.asarray(counts, np.float64)], axis=-1)
     return Sums(columns, lambda sums: ratio(sums[:, 0], sums[:, 1]), columns[:, 1] > 0)
-
-
-def pearson(predicted: ArrayLike, actual: ArrayLike, counted: ArrayLike | None = None) -> Sums:
-    """Pearson's r over the records where `counted` is true (all by default).
-
-    Where the actual values are all the same, or there are fewer than two, nothing can correlate with them: not defined.
-    A constant predictor of values that differ correlates with nothing: 0.
-    """
-    x = np.asarray(predicted, dtype=np.float64)
-    y = np.asarray(actual, dtype=np.float64)
-    used = np.ones(len(x), dtype=np.bool_) if counted is None else np.asarray(counted, np.bool_)
-    weight = used.astype(np.float64)
-    if used.any():
-        x, y = x - x[used].mean(), y - y[used].mean()  # sums of centred values keep their digits
-    x, y = np.where(used, x, 0.0), np.where(used, y, 0.0)
-    columns = np.stack([weight, x, y, x * x, y * y, x * y], axis=-1)
-
-    def combine(sums: Array) -> Array:
-        n, sx, sy, sxx, syy, sxy = sums.T
-        variance_x, variance_y = n * sxx - sx**2, n * syy - sy**2
-        constant_x, constant_y = (each <= 1e-12 * n * n for each in (variance_x, variance_y))
-        product = np.where(constant_x | constant_y, 0.0, variance_x * variance_y)
-        r = np.clip(ratio(n * sxy - sx * sy, np.sqrt(product)), -1.0, 1.0)
-        return np.where(constant_y, np.nan, np.where(constant_x, 0.0, r))
-
-    return Sums(columns, combine, None if counted is None else used)
-
-
-def macro_f1(predicted: Sequence[str | None], actual: Sequence[str]) -> Sums:
-    """The mean of the classes' F1, over the classes that occur among answers or references.
-
-    A class of which a resample holds neither is left out of that resample's mean.
-    """
-    classes = sorted({label for label in (*predicted, *actual) if label is not None})
-    place = {label: index for index, label in enumerate(classes)}
-    columns = np.zeros((len(actual), 3, len(classes)))
-    for row, (guess, truth) in enumerate(zip(predicted, actual, strict=True)):
-        if guess == truth:
-            columns[row, 0, place[truth]] = 1
-            continue
-        columns[row, 2, place[truth]] = 1
-        if guess is not None:
-            columns[row, 1, place[guess]] = 1
-
-    def combine(sums: Array) -> Array:
-        true, false, missed = sums[:, 0], sums[:, 1], sums[:, 2]
-        seen = (true + false + missed) > 0
-        f1 = np.where(seen, ratio(2 * true, 2 * true + false + missed), 0.0)
-        return ratio(f1.sum(axis=1), seen.sum(axis=1).astype(np.float64))
-
-    return Sums(columns, combine)
 
 
 @dataclass(frozen=True, slots=True)

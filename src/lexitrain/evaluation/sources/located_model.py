@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from lexitrain.errors import ModelError, RunError, TaskError
+from lexitrain.evaluation.sources.remote_model import RemoteModel, is_address, remote_model
 from lexitrain.models import (
     CONFIG_FILE,
     NANO,
@@ -53,6 +54,8 @@ class LocatedModel:
         system: `data.system` of its recipe.
         data: folder it was trained on, as it was given then.
         day: that its chat template was dated with; None where it writes no date, or none is known.
+        targets: by task and score, of its recipe.
+        remote: the server that answers for it; then nothing is loaded here.
     """
 
     name: str
@@ -67,6 +70,10 @@ class LocatedModel:
     system: str | None = None
     data: Path | None = None
     day: date | None = None
+    targets: Mapping[str, Mapping[str, float]] = field(
+        default_factory=dict[str, "Mapping[str, float]"]
+    )
+    remote: RemoteModel | None = None
 
     @property
     def unfinished(self) -> tuple[str, ...]:
@@ -119,10 +126,13 @@ def locate_model(run_or_model: str | Path) -> LocatedModel:
     """Find out what a name means: a run folder, an adapter folder, a base (folder, `nano`, Hub id).
 
     Raises:
-        ModelError: it is a path where nothing is, or a folder that is no model.
+        ModelError: it is a path where nothing is, or a folder that is no model; or a server does not answer.
         RunError: it is a run that has neither an adapter nor a checkpoint yet.
     """
     name = str(run_or_model)
+    if is_address(name):
+        remote = remote_model(name)
+        return LocatedModel(remote.name, ModelSection(base=remote.name), remote.name, remote=remote)
     if name == NANO:  # even where a folder of this name lies about
         return LocatedModel(name, ModelSection(base=name), name)
     path = user_path(name)
@@ -160,6 +170,12 @@ def load_model(located: LocatedModel, device: torch.device | str | None = None) 
     Raises:
         ModelError: base or adapter cannot be loaded, or the base's weights are not those that the run was trained on.
     """
+    if located.remote is not None:
+        raise ModelError(
+            "A model behind an address cannot be loaded here.",
+            where=located.name,
+            fix="Score it with `lexitrain evaluate`, or ask the server itself.",
+        )
     _require_same_base(located)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = compute_dtype(located.model.precision, device)
@@ -215,6 +231,7 @@ def _located(
         system=recipe.data.system,
         data=None if summary is None else Path(summary.folder),
         day=first_day(runs),
+        targets=recipe.evaluation.targets,
     )
 
 

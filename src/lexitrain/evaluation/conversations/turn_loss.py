@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from lexitrain.evaluation.turns import supervised_spans
+from lexitrain.evaluation.conversations.turns import supervised_spans
 from lexitrain.models import only_padded
 
 if TYPE_CHECKING:

@@ -10,34 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from lexitrain.evaluation.answering import ask
 from lexitrain.evaluation.task_scores import is_better, score_json
-from lexitrain.evaluation.turn_loss import turn_losses
 from lexitrain.records import is_learnt
-from lexitrain.tasks import Score, Task, bootstrap, chrf, most_frequent, pooled_mean
+from lexitrain.tasks import Score, Statistic, Task, bootstrap, chrf, most_frequent, pooled_mean
 
 if TYPE_CHECKING:
-    from lexitrain.evaluation.turns import Turn
+    from lexitrain.evaluation.conversations.turns import Turn
+    from lexitrain.evaluation.groups import Grouping
+    from lexitrain.evaluation.questions import Conversation
+    from lexitrain.evaluation.sources.answer_source import AnswerSource
     from lexitrain.records import Record
-    from lexitrain.samples import Renderer, Sample
 
 LOSS, CHRF, EXACT = "loss", "chrf", "exact_match"
 LOWER_IS_BETTER = frozenset({LOSS})
-
-
-@dataclass(frozen=True, slots=True)
-class Conversation:
-    """A conversation to be scored: its samples and its supervised turns."""
-
-    samples: Sequence[Sample]
-    turns: Sequence[Turn]
-
-    @property
-    def free(self) -> list[Turn]:
-        """The turns that are free text."""
-        return [turn for turn in self.turns if turn.reference is None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +33,13 @@ class AnsweredTurn:
     """One supervised turn with what the model says in its place.
 
     Attributes:
-        loss: nats a token of the turn as it should be.
+        loss: nats a token of the turn as it should be; None where the model gives no probabilities.
         text: what the model said; None for a turn that is scored by the task.
         chrf, exact: of what it said.
     """
 
     turn: Turn
-    loss: float
+    loss: float | None
     text: str | None
     chrf: float | None
     exact: bool | None
@@ -81,7 +69,7 @@ class ConversationEvaluation:
     """The scores of one task's conversations.
 
     Attributes:
-        scores: `loss`, `chrf`, `exact_match`, with intervals over conversations.
+        scores: `loss`, `chrf`, `exact_match`, with intervals over conversations or groups of them.
         trivial: the last two of the most frequent turn of the training conversations; empty where there are none.
         answers: every supervised turn.
         seconds: of generation and losses.
@@ -107,7 +95,7 @@ class ConversationEvaluation:
     def to_json(self) -> dict[str, Any]:
         """Scores, without the answers."""
         return {
-            "n": self.scores[LOSS].n,
+            "n": len({answer.row for answer in self.answers}),
             "turns": len(self.answers),
             "free_text_turns": self.free_turns,
             "seconds": round(self.seconds, 2),
@@ -119,7 +107,7 @@ class ConversationEvaluation:
 
 
 def trivial_turns(
-    conversations: Sequence[Conversation], task: Task, train: Sequence[Record]
+    conversations: Sequence[Conversation], task: Task, train: Sequence[Record], grouping: Grouping
 ) -> dict[str, Score]:
     """The scores of saying, each time, the most frequent free text of the training conversations.
 
@@ -138,71 +126,96 @@ def trivial_turns(
         return {}
     reply = most_frequent(said)
     answers = [[reply] * len(each.free) for each in conversations]
-    return _text_scores(conversations, answers)[0]
+    return _scores(conversations, text_statistics(*nearness(conversations, answers)), grouping)
 
 
 def evaluate_conversations(
-    model: Any,
-    renderer: Renderer,
+    source: AnswerSource,
     task: Task,
     conversations: Sequence[Conversation],
     *,
-    batch_size: int = 64,
-    progress: Callable[[int], None] | None = None,
-) -> tuple[dict[str, Score], list[AnsweredTurn]]:
+    trivial: Mapping[str, Score],
+    grouping: Grouping,
+    answer: Callable[[Sequence[Turn], int], list[str]],
+) -> ConversationEvaluation:
     """Scores and answered turns of one task's conversations.
 
     Args:
+        source: gives the losses.
         conversations: one at least.
-        batch_size: prompts generated together.
-        progress: called with the number of turns answered since the last call.
+        trivial: of `trivial_turns`.
+        grouping: of the conversations' rows.
+        answer: what the model says to turns, each no longer than so many tokens.
     """
-    nats = [
-        [nats for sample in each.samples for nats in turn_losses(model, sample)]
-        for each in conversations
-    ]
+    start = perf_counter()
+    nats = [_nats(source, each) for each in conversations]
     free = [turn for each in conversations for turn in each.free]
-    said = iter(
-        ask(
-            model,
-            renderer,
-            task,
-            [turn.prompt for turn in free],
-            maximum_tokens=max((len(turn.answer_ids) for turn in free), default=0),
-            batch_size=batch_size,
-            progress=progress,
-        )
-    )
+    most = max((len(turn.answer_ids) for turn in free), default=0)
+    said = iter(answer(free, most))
     answers = [[next(said) for _ in each.free] for each in conversations]
-    scores, near = _text_scores(conversations, answers)
-    sizes = [[len(turn.answer_ids) for turn in each.turns] for each in conversations]
+    near, same = nearness(conversations, answers)
     answered: list[AnsweredTurn] = []
     for each, losses, texts, chrfs in zip(conversations, nats, answers, near, strict=True):
         replies = iter(zip(texts, chrfs, strict=True))
-        for turn, loss in zip(each.turns, losses, strict=True):
+        for turn, loss in zip(each.turns, losses or [None] * len(each.turns), strict=True):
             text, share = next(replies) if turn.reference is None else (None, None)
             exact = None if text is None else text.strip() == turn.text.strip()
-            answered.append(AnsweredTurn(turn, loss / len(turn.answer_ids), text, share, exact))
-    loss = pooled_mean([sum(each) for each in nats], [sum(each) for each in sizes])
-    return {LOSS: bootstrap(loss, len(conversations)), **scores}, answered
+            mean_loss = None if loss is None else loss / len(turn.answer_ids)
+            answered.append(AnsweredTurn(turn, mean_loss, text, share, exact))
+    statistics = {**_loss_statistic(conversations, nats), **text_statistics(near, same)}
+    scores = _scores(conversations, statistics, grouping)
+    return ConversationEvaluation(task.short, scores, trivial, answered, perf_counter() - start)
 
 
-def _text_scores(
+def _nats(source: AnswerSource, conversation: Conversation) -> list[float] | None:
+    """Nats of each supervised turn; None where the model gives no probabilities."""
+    losses = [source.losses(sample) for sample in conversation.samples]
+    known = [each for each in losses if each is not None]
+    return [nats for each in known for nats in each] if known else None
+
+
+def _loss_statistic(
+    conversations: Sequence[Conversation], nats: Sequence[Sequence[float] | None]
+) -> dict[str, Statistic]:
+    if any(each is None for each in nats):
+        return {}
+    sizes = [sum(len(turn.answer_ids) for turn in each.turns) for each in conversations]
+    return {LOSS: pooled_mean([sum(each or ()) for each in nats], sizes)}
+
+
+def _scores(
+    conversations: Sequence[Conversation],
+    statistics: Mapping[str, Statistic],
+    grouping: Grouping,
+) -> dict[str, Score]:
+    groups = grouping.of([each.row for each in conversations])
+    return {
+        name: bootstrap(statistic, len(groups), groups=groups)
+        for name, statistic in statistics.items()
+    }
+
+
+def nearness(
     conversations: Sequence[Conversation], answers: Sequence[Sequence[str]]
-) -> tuple[dict[str, Score], list[list[float]]]:
-    """chrF and exact match of answers to the free turns of each conversation, and each answer's chrF."""
+) -> tuple[list[list[float]], list[list[bool]]]:
+    """Of each conversation's free turns the chrF of its answer, and whether it is the turn itself."""
     near: list[list[float]] = []
-    same: list[int] = []
+    same: list[list[bool]] = []
     for each, texts in zip(conversations, answers, strict=True):
         wanted = [turn.text for turn in each.free]
-        shares = chrf(texts, [[text] for text in wanted])
-        same.append(sum(a.strip() == b.strip() for a, b in zip(texts, wanted, strict=True)))
-        near.append(shares)
-    counts = [len(texts) for texts in answers]
+        near.append(chrf(texts, [[text] for text in wanted]))
+        same.append([a.strip() == b.strip() for a, b in zip(texts, wanted, strict=True)])
+    return near, same
+
+
+def text_statistics(
+    near: Sequence[Sequence[float]], same: Sequence[Sequence[bool]]
+) -> dict[str, Statistic]:
+    """chrF and exact match over conversations; none where there is no free text."""
+    counts = [len(each) for each in near]
     if not any(counts):
-        return {}, near
-    found = {
-        CHRF: bootstrap(pooled_mean([sum(each) for each in near], counts), len(counts)),
-        EXACT: bootstrap(pooled_mean(same, counts), len(counts)),
+        return {}
+    return {
+        CHRF: pooled_mean([sum(each) for each in near], counts),
+        EXACT: pooled_mean([sum(each) for each in same], counts),
     }
-    return found, near
