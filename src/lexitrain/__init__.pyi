@@ -1,5 +1,11 @@
 """The library: everything that the commands call. docs/api.md describes each name."""
 
+from .comparison import (
+    ModelComparison as ModelComparison,
+)
+from .comparison import (
+    compare as compare,
+)
 from .errors import (
     DataError as DataError,
 )
@@ -164,6 +170,9 @@ from .reporting import (
 )
 from .reporting import (
     draw_plan as draw_plan,
+)
+from .reporting import (
+    write_comparison_page as write_comparison_page,
 )
 from .runs import (
     Event as Event,

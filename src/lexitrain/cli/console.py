@@ -98,6 +98,12 @@ def prepare_streams() -> None:
             reconfigure(errors="backslashreplace")
 
 
+def one_line(text: str, most: int) -> str:
+    """Foreign text in one line of at most `most` characters; what could steer a terminal is shown as a dot."""
+    line = "".join(c if c.isprintable() else "·" for c in " ".join(text.split()))
+    return line if len(line) <= most else line[:most] + "…"
+
+
 def print_json(document: Any) -> None:
     """Print `document` as one JSON document, keys in the order given; escapes where characters cannot be shown."""
     text = json.dumps(document, ensure_ascii=False, indent=2)

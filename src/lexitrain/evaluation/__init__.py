@@ -14,6 +14,7 @@ from lexitrain.evaluation.conversations.conversation_scores import ConversationE
 from lexitrain.evaluation.held_out import HeldOut
 from lexitrain.evaluation.report import EvaluationReport, evaluate
 from lexitrain.evaluation.scoring import Evaluation
+from lexitrain.evaluation.sources.located_model import require_model
 from lexitrain.evaluation.task_scores import TaskEvaluation
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "answer",
     "evaluate",
     "read_conversations",
+    "require_model",
 ]

@@ -37,6 +37,7 @@ class EvaluationReport:
         model: that was evaluated.
         data: the records, and those that the trivial predictor learnt from.
         evaluation: scores and answers.
+        registry: the tasks, by short name.
         folder: where it is to be kept; None: nowhere.
         journal: the answers as they came, where they were kept.
     """
@@ -44,6 +45,7 @@ class EvaluationReport:
     model: LocatedModel
     data: HeldOut
     evaluation: Evaluation
+    registry: Mapping[str, Task]
     folder: Path | None = None
     journal: AnswerJournal | None = None
 
@@ -181,7 +183,7 @@ def evaluate(
         for name, count in held_out.unknown.items()
     }
     evaluation = replace(evaluation, unscored={**evaluation.unscored, **unknown})
-    return EvaluationReport(located, held_out, evaluation, folder, journal)
+    return EvaluationReport(located, held_out, evaluation, tasks, folder, journal)
 
 
 def _source(located: LocatedModel, tasks: Mapping[str, Task], batch_size: int) -> AnswerSource:

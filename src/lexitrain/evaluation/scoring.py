@@ -56,6 +56,8 @@ class Evaluation:
         grouping: which records are not independent.
         unscored: reason to number of records that could not be scored.
         reused: answers that an interrupted evaluation had left.
+        answer_tokens_per_second: of all prompts together, while they were answered; None where nobody counts tokens or
+            some answers were reused.
         seconds: in all.
     """
 
@@ -64,6 +66,7 @@ class Evaluation:
     grouping: Grouping
     unscored: Mapping[str, int] = field(default_factory=dict[str, int])
     reused: int = 0
+    answer_tokens_per_second: float | None = None
     seconds: float = 0.0
 
     @property
@@ -93,6 +96,7 @@ class Evaluation:
             },
             "unscored": dict(self.unscored),
             "reused_answers": self.reused,
+            "answer_tokens_per_second": self.answer_tokens_per_second,
             "seconds": round(self.seconds, 2),
             "tasks": {name: task.to_json() for name, task in self.tasks.items()},
             "conversations": {name: each.to_json() for name, each in self.conversations.items()},
@@ -200,7 +204,25 @@ def evaluate_source(
                     source, task, free, tell, journal, maximum_tokens=most
                 ),
             )
-    return Evaluation(tasks, conversations, grouping, asked.unscored, known, perf_counter() - start)
+    return Evaluation(
+        tasks,
+        conversations,
+        grouping,
+        asked.unscored,
+        reused=known,
+        answer_tokens_per_second=None if known else _speed(source, tasks),
+        seconds=perf_counter() - start,
+    )
+
+
+def _speed(source: AnswerSource, tasks: Mapping[str, TaskEvaluation]) -> float | None:
+    """Tokens of all answers over the seconds that they took."""
+    seconds = sum(task.seconds for task in tasks.values())
+    if source.renderer is None or not seconds:
+        return None
+    texts = [answer.text for task in tasks.values() for answer in task.answers]
+    encoded = source.renderer.tokenizer(texts, add_special_tokens=False)["input_ids"]
+    return round(sum(map(len, encoded)) / seconds, 1)
 
 
 def answers_of(

@@ -47,6 +47,11 @@ class Answered:
     turn: int | None = None
     loss: float | None = None
 
+    @property
+    def key(self) -> tuple[int, int]:
+        """What tells it from the other answers of its task: row and turn."""
+        return self.row, self.turn or 0
+
     def to_json(self) -> dict[str, Any]:
         """As a line of the answers file."""
         turn = {} if self.turn is None else {"turn": self.turn}

@@ -1,7 +1,8 @@
-"""Pictures of plans and lengths: with `cli`, the only place that shows anything."""
+"""Pictures of plans and lengths, pages of comparisons: with `cli`, the only place that shows anything."""
 
 from __future__ import annotations
 
+from lexitrain.reporting.comparison_page import write_comparison_page
 from lexitrain.reporting.length_plot import draw_lengths
 from lexitrain.reporting.plan_plot import draw_plan
 from lexitrain.reporting.png import check_png
@@ -10,4 +11,5 @@ __all__ = [
     "check_png",
     "draw_lengths",
     "draw_plan",
+    "write_comparison_page",
 ]

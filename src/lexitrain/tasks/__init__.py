@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lexitrain.tasks.metrics.agreement import Confusion, macro_f1, pearson
 from lexitrain.tasks.metrics.bootstrap import Score, Statistic, bootstrap
-from lexitrain.tasks.metrics.differences import Difference, difference
+from lexitrain.tasks.metrics.differences import POWER, Difference, NoWorse, difference, holm
 from lexitrain.tasks.metrics.scores import (
     chrf,
     distinct,
@@ -19,10 +19,12 @@ from lexitrain.tasks.task import Answer, Message, Targets, Task
 
 __all__ = [
     "OWN_TASK",
+    "POWER",
     "Answer",
     "Confusion",
     "Difference",
     "Message",
+    "NoWorse",
     "Score",
     "Statistic",
     "Targets",
@@ -33,6 +35,7 @@ __all__ = [
     "difference",
     "distinct",
     "find_task",
+    "holm",
     "macro_f1",
     "mean",
     "most_frequent",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lexitrain.cli.console import one_line
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -144,8 +146,7 @@ def _print_invalid(out: Console, task: TaskEvaluation) -> None:
     """The reasons of invalid answers, the most frequent first, each with an example."""
     groups = task.invalid
     for group in groups[:_MOST_REASONS]:
-        text = " ".join(group.example.text.split())
-        shown = text if len(text) <= _EXAMPLE else text[:_EXAMPLE] + "…"
+        shown = one_line(group.example.text, _EXAMPLE)
         out.print(
             f"Invalid in {task.task}: {group.count:,} × {group.reason}; e.g. row {group.example.row}: {shown}",
             markup=False,

@@ -76,6 +76,11 @@ class LocatedModel:
     remote: RemoteModel | None = None
 
     @property
+    def runs(self) -> list[Run]:
+        """The runs that its adapters come from."""
+        return [run for run in map(Run, self.folders) if run.recipe_file.is_file()]
+
+    @property
     def unfinished(self) -> tuple[str, ...]:
         """Checkpoints that stand for adapters of runs that have not finished, such as `checkpoints/best-000150`."""
         return tuple(
@@ -159,6 +164,17 @@ def locate_model(run_or_model: str | Path) -> LocatedModel:
             "There is no such run or model.", where=path, fix="`lexitrain runs` lists the runs."
         )
     return LocatedModel(name, ModelSection(base=name), name)
+
+
+def require_model(run_or_model: str | Path) -> None:
+    """Nothing, when a model can be located and its base is the one that it was trained on; loads nothing.
+
+    Raises:
+        As `locate_model` and `load_model`.
+    """
+    located = locate_model(run_or_model)
+    if located.remote is None:
+        _require_same_base(located)
 
 
 def load_model(located: LocatedModel, device: torch.device | str | None = None) -> LoadedModel:

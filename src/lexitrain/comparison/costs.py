@@ -1,0 +1,87 @@
+"""What a model costs: to train, to store, to ask. Read from its folders; nothing is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lexitrain.evaluation import EvaluationReport
+    from lexitrain.runs import Event, Run
+
+_MB = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """Costs of one model; None where nobody has recorded them.
+
+    Attributes:
+        training_hours: wall clock, all sessions of the run together.
+        training_device: that it was trained on last.
+        training_memory_gb: peak, 10^9 bytes.
+        samples: training samples.
+        adapter_mb: of the adapters that it answers with, 10^6 bytes.
+        checkpoints_mb: of all that the run keeps to go on from.
+        answer_tokens_per_second: while the records were answered, all together.
+    """
+
+    training_hours: float | None = None
+    training_device: str | None = None
+    training_memory_gb: float | None = None
+    samples: int | None = None
+    adapter_mb: float | None = None
+    checkpoints_mb: float | None = None
+    answer_tokens_per_second: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
+
+def costs_of(report: EvaluationReport) -> Costs:
+    """The costs of the model of an evaluation."""
+    located = report.model
+    runs = [run for run in located.runs if run.events_file.is_file()]
+    told = [run for run in runs if run.environment_file.is_file()]
+    known = [run.read_data() for run in runs if run.data_file.is_file()]
+    adapters = [folder for folder in located.adapters.values() if folder.is_dir()]
+    device = str(told[-1].read_environment().get("device", "")) if told else ""
+    samples = sum(sum(data.samples.get("train", {}).values()) for data in known)
+    hours = sum(training_seconds(run.events()) for run in runs) / 3600
+    memory = max((line.memory_gb for run in runs for line in run.metrics()), default=0.0)
+    return Costs(
+        training_hours=hours or None,
+        training_device=device or None,
+        training_memory_gb=memory or None,
+        samples=samples or None,
+        adapter_mb=sum(map(_weights, adapters)) / _MB or None,
+        checkpoints_mb=sum(_checkpoints(run) for run in runs) / _MB or None,
+        answer_tokens_per_second=report.evaluation.answer_tokens_per_second,
+    )
+
+
+def training_seconds(events: Sequence[Event]) -> float:
+    """Wall-clock seconds from the start of each session to the last thing that was noted in it."""
+    total, begun, last = 0.0, None, None
+    for event in events:
+        try:
+            now = datetime.fromisoformat(event.time).timestamp()
+        except ValueError:  # written by something else
+            continue
+        if event.event in {"started", "resumed"}:
+            total += last - begun if begun is not None and last is not None else 0.0
+            begun = now
+        last = now
+    return total + (last - begun if begun is not None and last is not None else 0.0)
+
+
+def _weights(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("adapter_model*.safetensors"))
+
+
+def _checkpoints(run: Run) -> int:
+    return sum(path.stat().st_size for path in run.checkpoints.rglob("*") if path.is_file())
