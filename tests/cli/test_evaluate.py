@@ -7,6 +7,7 @@ import pytest
 
 from lexitrain.cli.main import run as lexitrain
 from lexitrain.records.record import Record
+from tests.said import said
 from tests.taught import RECORDS, save_base, save_records, save_run, taught_model
 
 
@@ -108,7 +109,7 @@ def test_what_is_not_defined_is_a_dash_and_null(
 ):
     """A fluency model without a valid answer has no correlation, and the reasons of its answers are told."""
     save_records(tmp_path / "fluency.jsonl", RECORDS[:2])
-    monkeypatch.setattr("lexitrain.evaluation.scoring.ask", lambda *_, **__: ["no", "never"])
+    monkeypatch.setattr("lexitrain.evaluation.scoring.ask", lambda *_, **__: said("no", "never"))
     monkeypatch.setenv("HOME", str(tmp_path))
     assert lexitrain(["evaluate", str(base), "--data", "~/fluency.jsonl"]) == 0
     shown = capsys.readouterr().out

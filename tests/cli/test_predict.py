@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lexitrain.cli.main import run as lexitrain
+from tests.said import said
 from tests.taught import save_base, save_run, taught_model
 from tests.tiny import tiny_model
 
@@ -49,6 +50,7 @@ def test_json_document(
         "input": "He go.",
         "answer": json.loads(GOES),
         "valid": True,
+        "truncated": False,
         "text": GOES,
         "problem": None,
     }
@@ -64,7 +66,7 @@ def test_an_invalid_answer_is_printed_and_called_so(
     assert lexitrain(["predict", str(babbling), "cat", "--task", "vocabulary"]) == 2
     captured = capsys.readouterr()
     assert captured.out.count("\n") == 1
-    assert "not a valid answer: no JSON" in captured.err
+    assert "not a valid answer: ended at the limit of 128 tokens" in captured.err
     # Free text is what a model trained on conversations answers: how such a one is asked is said.
     assert "--messages FILE or --system TEXT" in captured.err
 
@@ -100,7 +102,9 @@ def test_one_invalid_line_among_others_ends_with_code_2_after_all_are_answered(
     monkeypatch.setattr("sys.stdin", io.StringIO("cat\nHe go.\ngarden\n"))
     monkeypatch.setattr(
         "lexitrain.evaluation.answering.ask",
-        lambda *_, **__: ['{"level":"A1","key_words":[]}', "no", '{"level":"B1","key_words":[]}'],
+        lambda *_, **__: said(
+            '{"level":"A1","key_words":[]}', "no", '{"level":"B1","key_words":[]}'
+        ),
     )
     assert lexitrain(["predict", str(base), "--task", "vocabulary"]) == 2
     captured = capsys.readouterr()
@@ -155,7 +159,7 @@ def test_conversations_of_a_file_are_answered(
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setattr(
-        "lexitrain.evaluation.answering.ask", lambda *given, **_: ["Hello!"] * len(given[3])
+        "lexitrain.evaluation.answering.ask", lambda *given, **_: said("Hello!") * len(given[3])
     )
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / name).write_text(content, encoding="utf-8")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from lexitrain.evaluation.answering import Answerer, Prediction, answer
 from lexitrain.evaluation.asked_conversations import AskedConversations, read_conversations
 from lexitrain.evaluation.conversation_scores import ConversationEvaluation
+from lexitrain.evaluation.generation import Decoding
 from lexitrain.evaluation.held_out import HeldOut
 from lexitrain.evaluation.report import EvaluationReport, evaluate
 from lexitrain.evaluation.scoring import Evaluation
@@ -17,6 +18,7 @@ __all__ = [
     "Answerer",
     "AskedConversations",
     "ConversationEvaluation",
+    "Decoding",
     "Evaluation",
     "EvaluationReport",
     "HeldOut",

@@ -9,10 +9,10 @@ task is scored by the task besides.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from lexitrain.evaluation.answering import ask
+from lexitrain.evaluation.generation import Decoding, ask, numbered
 from lexitrain.evaluation.task_scores import is_better, score_json
 from lexitrain.evaluation.turn_loss import turn_losses
 from lexitrain.records import is_learnt
@@ -48,6 +48,8 @@ class AnsweredTurn:
         loss: nats a token of the turn as it should be.
         text: what the model said; None for a turn that is scored by the task.
         chrf, exact: of what it said.
+        truncated: whether it ran into the limit of tokens instead of ending.
+        sample: its number, from 1, among several answers to the same; None where there is one.
     """
 
     turn: Turn
@@ -55,6 +57,8 @@ class AnsweredTurn:
     text: str | None
     chrf: float | None
     exact: bool | None
+    truncated: bool = False
+    sample: int | None = None
 
     @property
     def row(self) -> int:
@@ -63,16 +67,19 @@ class AnsweredTurn:
 
     def to_json(self) -> dict[str, Any]:
         """As a line of the answers file."""
+        sample = {} if self.sample is None else {"sample": self.sample}
         return {
             "row": self.turn.row,
             "task": self.turn.record.task,
             "turn": self.turn.number,
+            **sample,
             "input": self.turn.question,
             "reference": self.turn.text,
             "loss": self.loss,
             "text": self.text,
             "chrf": self.chrf,
             "exact_match": self.exact,
+            "truncated": self.truncated,
         }
 
 
@@ -83,7 +90,7 @@ class ConversationEvaluation:
     Attributes:
         scores: `loss`, `chrf`, `exact_match`, with intervals over conversations.
         trivial: the last two of the most frequent turn of the training conversations; empty where there are none.
-        answers: every supervised turn.
+        answers: every supervised turn, as often as it was answered.
         seconds: of generation and losses.
     """
 
@@ -96,7 +103,11 @@ class ConversationEvaluation:
     @property
     def free_turns(self) -> int:
         """Turns of free text."""
-        return sum(each.text is not None for each in self.answers)
+        return sum(each.text is not None for each in self._turns)
+
+    @property
+    def _turns(self) -> list[AnsweredTurn]:
+        return [each for each in self.answers if each.sample in {None, 1}]
 
     def beats_trivial(self, name: str) -> bool | None:
         """Whether the whole interval is better than the trivial predictor's value; None where one is not known."""
@@ -108,8 +119,9 @@ class ConversationEvaluation:
         """Scores, without the answers."""
         return {
             "n": self.scores[LOSS].n,
-            "turns": len(self.answers),
+            "turns": len(self._turns),
             "free_text_turns": self.free_turns,
+            "truncated": sum(each.truncated for each in self.answers),
             "seconds": round(self.seconds, 2),
             "scores": {
                 name: score_json(score, self.trivial.get(name), name in LOWER_IS_BETTER)
@@ -147,6 +159,7 @@ def evaluate_conversations(
     task: Task,
     conversations: Sequence[Conversation],
     *,
+    decoding: Decoding | None = None,
     batch_size: int = 64,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[dict[str, Score], list[AnsweredTurn]]:
@@ -154,6 +167,7 @@ def evaluate_conversations(
 
     Args:
         conversations: one at least.
+        decoding: how turns are chosen; free text is held to no schema.
         batch_size: prompts generated together.
         progress: called with the number of turns answered since the last call.
     """
@@ -169,20 +183,28 @@ def evaluate_conversations(
             task,
             [turn.prompt for turn in free],
             maximum_tokens=max((len(turn.answer_ids) for turn in free), default=0),
+            decoding=replace(decoding or Decoding(), json_schema=False),
             batch_size=batch_size,
             progress=progress,
         )
     )
-    answers = [[next(said) for _ in each.free] for each in conversations]
-    scores, near = _text_scores(conversations, answers)
+    answers = [[numbered(next(said)) for _ in each.free] for each in conversations]
+    texts = [[s.text for turn in each for _, s in turn] for each in answers]
+    scores, near = _text_scores(conversations, texts)
     sizes = [[len(turn.answer_ids) for turn in each.turns] for each in conversations]
     answered: list[AnsweredTurn] = []
-    for each, losses, texts, chrfs in zip(conversations, nats, answers, near, strict=True):
-        replies = iter(zip(texts, chrfs, strict=True))
-        for turn, loss in zip(each.turns, losses, strict=True):
-            text, share = next(replies) if turn.reference is None else (None, None)
-            exact = None if text is None else text.strip() == turn.text.strip()
-            answered.append(AnsweredTurn(turn, loss / len(turn.answer_ids), text, share, exact))
+    for each, losses, replies, chrfs in zip(conversations, nats, answers, near, strict=True):
+        replied, shares = iter(replies), iter(chrfs)
+        for turn, nat in zip(each.turns, losses, strict=True):
+            loss = nat / len(turn.answer_ids)
+            if turn.reference is not None:
+                answered.append(AnsweredTurn(turn, loss, None, None, None))
+                continue
+            for sample, reply in next(replied):
+                exact = reply.text.strip() == turn.text.strip()
+                cut = reply.truncated is not None
+                share = next(shares)
+                answered.append(AnsweredTurn(turn, loss, reply.text, share, exact, cut, sample))
     loss = pooled_mean([sum(each) for each in nats], [sum(each) for each in sizes])
     return {LOSS: bootstrap(loss, len(conversations)), **scores}, answered
 
@@ -190,11 +212,13 @@ def evaluate_conversations(
 def _text_scores(
     conversations: Sequence[Conversation], answers: Sequence[Sequence[str]]
 ) -> tuple[dict[str, Score], list[list[float]]]:
-    """chrF and exact match of answers to the free turns of each conversation, and each answer's chrF."""
+    """chrF and exact match of answers to the free turns of each conversation, equally many to each turn, and each
+    answer's chrF."""
     near: list[list[float]] = []
     same: list[int] = []
     for each, texts in zip(conversations, answers, strict=True):
-        wanted = [turn.text for turn in each.free]
+        times = len(texts) // max(1, len(each.free))
+        wanted = [turn.text for turn in each.free for _ in range(times)]
         shares = chrf(texts, [[text] for text in wanted])
         same.append(sum(a.strip() == b.strip() for a, b in zip(texts, wanted, strict=True)))
         near.append(shares)

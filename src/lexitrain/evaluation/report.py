@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from lexitrain.errors import InputError
 from lexitrain.evaluation.answering import not_loaded, tasks_of, wanted_task
+from lexitrain.evaluation.generation import Decoding, require_llguidance
 from lexitrain.evaluation.held_out import HeldOut, read_held_out
 from lexitrain.evaluation.located_model import LocatedModel, load_model, locate_model
 from lexitrain.evaluation.scoring import Evaluation, evaluate_records
@@ -31,11 +32,13 @@ class EvaluationReport:
         model: that was evaluated.
         data: the records, and those that the trivial predictor learnt from.
         evaluation: scores and answers.
+        decoding: how answers were chosen.
     """
 
     model: LocatedModel
     data: HeldOut
     evaluation: Evaluation
+    decoding: Decoding = field(default_factory=Decoding)
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON, without the answers."""
@@ -49,6 +52,7 @@ class EvaluationReport:
                 "sha256": hashlib.sha256(self.data.file.read_bytes()).hexdigest(),
             },
             "trivial_from": str(self.data.train_file),
+            "decoding": self.decoding.to_json(),
             **self.evaluation.to_json(),
         }
 
@@ -59,7 +63,7 @@ class EvaluationReport:
 
         Args:
             run: folder of the run; that of the model by default. Where the model is no run, nothing is written.
-            name: of the files; that of the data by default.
+            name: of the files; by default that of the data, with what differs from the default decoding.
 
         Raises:
             InputError: the folder cannot be written to.
@@ -69,7 +73,7 @@ class EvaluationReport:
             return None
         content = self.to_json()
         if name is None:
-            name = self.data.name
+            name = "-".join(filter(None, [self.data.name, self.decoding.label]))
         else:
             content["data"]["name"] = name
         lines = [
@@ -97,6 +101,7 @@ def evaluate(
     *,
     task: str | None = None,
     limit: int | None = None,
+    decoding: Decoding | None = None,
     batch_size: int = 64,
     custom_tasks: Sequence[str] = (),
     trust_tasks: bool = False,
@@ -109,6 +114,8 @@ def evaluate(
         data: a file of records, or a folder that `prepare` wrote (its test.jsonl).
         task: score this task alone; short name or name in the prompt.
         limit: most records to score, spread evenly over the tasks.
+        decoding: how answers are chosen; greedily, one to each record, by default. Of several each counts as a share
+            of its record, and intervals are over records.
         batch_size: prompts answered together; fewer need less memory.
         custom_tasks: `path.py` or `module:attribute` of tasks of your own. Their code is executed.
         trust_tasks: execute the code of the tasks that a run names as its own. Without it their records are counted
@@ -121,6 +128,9 @@ def evaluate(
         ModelError: base or adapter cannot be loaded.
         MissingExtra: a score needs a package that is not installed (known before anything is generated).
     """
+    decoding = decoding or Decoding()
+    if decoding.json_schema:
+        require_llguidance()
     located = locate_model(model)
     tasks, hint = tasks_of(located, custom_tasks, trust_tasks)
     held_out = read_held_out(
@@ -143,6 +153,7 @@ def evaluate(
         train_records=held_out.train,
         max_length=located.max_length,
         day=located.day,
+        decoding=decoding,
         batch_size=batch_size,
         select=loaded.select,
         progress=progress,
@@ -152,7 +163,7 @@ def evaluate(
         for name, count in held_out.unknown.items()
     }
     evaluation = replace(evaluation, unscored={**evaluation.unscored, **unknown})
-    return EvaluationReport(located, held_out, evaluation)
+    return EvaluationReport(located, held_out, evaluation, decoding)
 
 
 def _of_other_records(run: Run, name: str, content: dict[str, Any]) -> bool:

@@ -3,8 +3,8 @@
 Each score comes with its 95 % bootstrap interval over records and is judged against the task's target. An invalid
 answer counts as wrong; the share of valid ones is a score of its own. Of a conversation every supervised turn is asked:
 an answer of the task is scored by it, free text as `conversation_scores.py` says. Answers are generated greedily, so
-the same model gives the same evaluation. Cost: nearly all of it generation, task by task, as prompts of one task begin
-alike.
+the same model gives the same evaluation; where several are drawn, each counts as a share of its record. Cost: nearly
+all of it generation, task by task, as prompts of one task begin alike.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from time import perf_counter
 from typing import Any
 
 from lexitrain.errors import InputError
-from lexitrain.evaluation.answering import ask
 from lexitrain.evaluation.conversation_scores import (
     Conversation,
     ConversationEvaluation,
     evaluate_conversations,
     trivial_turns,
 )
+from lexitrain.evaluation.generation import Decoding, Said, ask, numbered
 from lexitrain.evaluation.task_scores import Answered, TaskEvaluation
 from lexitrain.evaluation.turns import turns_of
 from lexitrain.records import Record
@@ -105,6 +105,7 @@ def evaluate_records(
     train_records: Sequence[Record],
     max_length: int,
     day: date | None = None,
+    decoding: Decoding | None = None,
     batch_size: int = 64,
     select: Callable[[str], None] | None = None,
     progress: Progress | None = None,
@@ -116,6 +117,7 @@ def evaluate_records(
         train_records: what the trivial predictors learn from.
         max_length: tokens of a sample in training; longer prompts are shortened, and no answer is longer.
         day: the date that a dated chat template writes; today where not given.
+        decoding: how answers are chosen; greedily, one to each record, by default.
         batch_size: prompts generated together.
         select: called with the task before its prompts are answered, to change adapters.
         progress: called with task, records answered, records in all.
@@ -125,6 +127,7 @@ def evaluate_records(
         MissingExtra: a score needs a package that is not installed (known before anything is generated).
     """
     start = perf_counter()
+    decoding = decoding or Decoding()
     renderer = Renderer(tokenizer, registry, max_length, day=day)
     work = _work(renderer, rows)
     present = [t for s, t in registry.items() if s in work.questions or s in work.conversations]
@@ -145,18 +148,30 @@ def evaluate_records(
         if select:
             select(name)
         if asked := work.questions.get(name):
-            began, counter = perf_counter(), _Counter(name, len(asked), progress)
+            began, counter = perf_counter(), _Counter(name, len(asked) * decoding.samples, progress)
             prompts = [question.prompt for question in asked]
             answers = ask(
-                model, renderer, task, prompts, batch_size=batch_size, progress=counter.add
+                model,
+                renderer,
+                task,
+                prompts,
+                decoding=decoding,
+                batch_size=batch_size,
+                progress=counter.add,
             )
             tasks[name] = _score(task, asked, answers, trivials[name], perf_counter() - began)
         if talks := work.conversations.get(name):
             began = perf_counter()
-            turns = sum(len(each.free) for each in talks)
+            turns = sum(len(each.free) for each in talks) * decoding.samples
             counter = _Counter(f"{name} conversations", turns, progress)
             scores, answered = evaluate_conversations(
-                model, renderer, task, talks, batch_size=batch_size, progress=counter.add
+                model,
+                renderer,
+                task,
+                talks,
+                decoding=decoding,
+                batch_size=batch_size,
+                progress=counter.add,
             )
             seconds = perf_counter() - began
             conversations[name] = ConversationEvaluation(
@@ -226,13 +241,17 @@ def _trivial_scores(
 def _score(
     task: Task,
     questions: Sequence[_Question],
-    texts: Sequence[str],
+    said: Sequence[Sequence[Said]],
     trivial: Mapping[str, Score],
     seconds: float,
 ) -> TaskEvaluation:
     answered = [
-        Answered(q.row, q.record, q.reference, text, task.parse(text), task.invalid(text), q.turn)
-        for q, text in zip(questions, texts, strict=True)
+        _answered(task, question, each, sample)
+        for question, answers in zip(questions, said, strict=True)
+        for sample, each in numbered(answers)
+    ]
+    questions = [
+        question for question, answers in zip(questions, said, strict=True) for _ in answers
     ]
     answers = [each.answer for each in answered]
     valid = mean([answer is not None for answer in answers])
@@ -245,6 +264,21 @@ def _score(
         lower_is_better=task.lower_is_better,
         answers=answered,
         seconds=seconds,
+    )
+
+
+def _answered(task: Task, question: _Question, said: Said, sample: int | None) -> Answered:
+    """An answer that was cut off is none, even where it happens to be one so far."""
+    return Answered(
+        question.row,
+        question.record,
+        question.reference,
+        said.text,
+        None if said.truncated else task.parse(said.text),
+        said.truncated or task.invalid(said.text),
+        question.turn,
+        said.truncated is not None,
+        sample,
     )
 
 

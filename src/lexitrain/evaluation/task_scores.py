@@ -32,6 +32,8 @@ class Answered:
         answer: the same as an object; None when it is not valid.
         invalid: why it is not.
         turn: of a conversation, which of its supervised turns; None for a record of the task's own form.
+        truncated: whether it ran into the limit of tokens instead of ending; it is no answer then.
+        sample: its number, from 1, among several answers to the same; None where there is one.
     """
 
     row: int
@@ -41,19 +43,24 @@ class Answered:
     answer: Answer | None
     invalid: str | None
     turn: int | None = None
+    truncated: bool = False
+    sample: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As a line of the answers file."""
         turn = {} if self.turn is None else {"turn": self.turn}
+        sample = {} if self.sample is None else {"sample": self.sample}
         return {
             "row": self.row,
             "task": self.record.task,
             **turn,
+            **sample,
             "input": self.record.input,
             "reference": self.reference,
             "text": self.text,
             "valid": self.answer is not None,
             "invalid": self.invalid,
+            "truncated": self.truncated,
         }
 
 
@@ -101,6 +108,11 @@ class TaskEvaluation:
     seconds: float
 
     @property
+    def truncated(self) -> int:
+        """Answers that ran into the limit of tokens."""
+        return sum(each.truncated for each in self.answers)
+
+    @property
     def invalid(self) -> list[InvalidAnswers]:
         """Why answers are not valid, the most frequent reason first."""
         by_reason: dict[str, list[Answered]] = {}
@@ -129,6 +141,7 @@ class TaskEvaluation:
             "n": self.validity.n,
             "json_validity": asdict(self.validity),
             "invalid": [each.to_json() for each in self.invalid],
+            "truncated": self.truncated,
             "seconds": round(self.seconds, 2),
             "scores": {
                 name: {

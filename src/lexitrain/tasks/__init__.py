@@ -15,12 +15,14 @@ from lexitrain.tasks.metrics.scores import (
 )
 from lexitrain.tasks.own_tasks import own_tasks
 from lexitrain.tasks.registry import OWN_TASK, aliases, find_task, registry, unknown_task
+from lexitrain.tasks.schema import Schema
 from lexitrain.tasks.task import Answer, Message, Targets, Task
 
 __all__ = [
     "OWN_TASK",
     "Answer",
     "Message",
+    "Schema",
     "Score",
     "Targets",
     "Task",
