@@ -9,7 +9,6 @@ into the limit of tokens and is told as such.
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass, field
 from math import inf
 
@@ -132,7 +131,7 @@ class _Builder:
         pattern = number_pattern(low, high)
         if pattern is None:
             raise self._impossible(f"no number lies between {where}.minimum and its maximum")
-        self.written.update("0123456789.-e+" if re.search("e[-\\\\]", pattern) else "0123456789.-")
+        self.written.update(".0123456789")
         return pattern
 
     def _impossible(self, reason: str) -> TaskError:

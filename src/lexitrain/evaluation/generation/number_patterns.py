@@ -1,10 +1,11 @@
 r"""Regular expressions of the JSON numbers between two bounds.
 
 A model that is held to a schema must not be able to write 1.2 where at most 1 is allowed, nor to write digits without
-end. So a number has at most 16 digits before the point and 21 after it, which is room for every number that is not
-written with an exponent in a training answer (Python's `repr`); those with one have the form of `repr`, too. What is
-matched always lies between the bounds, also after it is read as a float: reading rounds, but never past another float.
-Numbers with an exponent are matched by whole powers of ten, and the bounds themselves always.
+end. So a number has at most 16 digits before the point and 21 after it: room for every number that a training answer
+writes without an exponent (Python's `repr`). One from 1e16 on is written with its exponent; one below 1e-4 is not, as a
+model that begins with the 8 of 8 out of 10 would then be led to 8e-05. What is matched always lies between the bounds,
+also after it is read as a float: reading rounds, but never past another float. Exponents are allowed by whole powers
+of ten, and the bounds themselves always.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from math import inf, nextafter
 from sys import float_info
 
 _BEFORE, _AFTER = 16, 21
+_LARGEST_EXPONENT = 307
 _LARGEST = Decimal(10) ** _BEFORE - Decimal(1).scaleb(-_AFTER)
 _ANY_FRACTION = rf"(\.[0-9]{{1,{_AFTER}}})?"
 _EXACT = Context(prec=400)
@@ -29,7 +31,7 @@ def number_pattern(minimum: float = -inf, maximum: float = inf) -> str | None:
     if low > high:
         return None
     found = [
-        *(_escaped(repr(bound)) for bound in (low, high) if abs(bound) < float_info.max),
+        *(_escaped(repr(bound)) for bound in (low, high)),
         *_one_sign("", low, high),
         *_one_sign("-", 0.0 - high, 0.0 - low),
     ]
@@ -53,27 +55,20 @@ def _one_sign(sign: str, low: float, high: float) -> list[str]:
     if high < 0 or (sign and high == 0):
         return []
     least, most = Decimal(repr(max(low, 0.0))), Decimal(repr(high))
-    patterns = [_decimals(least, most), *_powers(least, most)]
+    patterns = [_decimals(least, most), _powers(least, most)]
     return [sign + f"({pattern})" for pattern in patterns if pattern]
 
 
-def _powers(least: Decimal, most: Decimal) -> list[str]:
-    """Patterns of the numbers that `repr` writes with an exponent, as far as a whole power of ten may be written."""
-    found: list[str] = []
-    for first, last in ((-323, -5), (_BEFORE, 307)):
-        inside = [
-            k
-            for k in range(first, last + 1)
-            if Decimal(1).scaleb(k) >= least and Decimal(1).scaleb(k + 1) <= most
-        ]
-        if not inside:
-            continue
-        small, large = sorted((abs(inside[0]), abs(inside[-1])))
-        exponents = [f"0[{small}-{min(large, 9)}]"] if small < 10 else []
-        exponents += [_integers(max(small, 10), large)] if large >= 10 else []
-        sign = "-" if first < 0 else r"\+"
-        found.append(rf"[1-9](\.[0-9]{{1,17}})?e{sign}{_any_of(exponents)}")
-    return found
+def _powers(least: Decimal, most: Decimal) -> str:
+    """With an exponent, as far as a whole power of ten lies between two sizes; empty where none does."""
+    inside = [
+        k
+        for k in range(_BEFORE, _LARGEST_EXPONENT + 1)
+        if Decimal(1).scaleb(k) >= least and Decimal(1).scaleb(k + 1) <= most
+    ]
+    if not inside:
+        return ""
+    return rf"[1-9](\.[0-9]{{1,17}})?e\+{_integers(inside[0], inside[-1])}"
 
 
 def _decimals(least: Decimal, most: Decimal) -> str:

@@ -76,9 +76,11 @@ class SchemaMasks:
             ModelError: it is not.
         """
         seen = b"".join(self.tokens[token] for token in tokens).decode()
-        if self._loses_space:
-            seen = seen.removeprefix(" ")
         said = self._tokenizer.decode(list(tokens), clean_up_tokenization_spaces=False)
+        if (
+            self._loses_space
+        ):  # a mark is lost, a space that is spelt as a byte is not: both are read alike
+            seen, said = seen.removeprefix(" "), said.removeprefix(" ")
         if said != seen:
             raise ModelError(
                 f"Answers cannot be held to a schema: the tokenizer reads {seen[:80]!r} as {said[:80]!r}.",
@@ -92,7 +94,7 @@ class SchemaMasks:
             raise TaskError(
                 f"The schema of the task {self.task} is too large for llguidance: {reason}.",
                 where="--json-schema",
-                fix="Lower its minLength, or leave --json-schema out.",
+                fix="Shorten its enum, or leave --json-schema out.",
             )
 
 
