@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int], None]
 
-_COMPACT_AT = 0.75  # share of rows still going below which the finished ones are dropped
+_COMPACT_AT = 0.9  # share of rows still going below which the finished ones are dropped
 
 
 class Continuation(NamedTuple):
