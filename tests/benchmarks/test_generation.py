@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-
 from benchmarks.generation import differences
-from lexitrain.evaluation.generation import generate
 from tests.evaluation.generation.test_continuations import STOP, prompts
 from tests.tiny import tiny_model, tiny_tokenizer
+
+from lexitrain.evaluation.generation import generate
 
 
 def test_a_tie_is_told_from_another_answer() -> None:

@@ -6,7 +6,6 @@ Scores go to `evaluation/<name>.json`, answers to `evaluation/<name>.answers.jso
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from lexitrain.evaluation.held_out import HeldOut, read_held_out
 from lexitrain.evaluation.located_model import LocatedModel, load_model, locate_model
 from lexitrain.evaluation.scoring import Evaluation, evaluate_records
 from lexitrain.runs import Run
-from lexitrain.storage import write_file
+from lexitrain.storage import json_text, write_file
 
 Progress = Callable[[str, int, int], None]
 
@@ -77,7 +76,7 @@ class EvaluationReport:
         else:
             content["data"]["name"] = name
         lines = [
-            json.dumps(answered.to_json(), ensure_ascii=False) + "\n"
+            json_text(answered.to_json()) + "\n"
             for part in (self.evaluation.tasks, self.evaluation.conversations)
             for task in part.values()
             for answered in task.answers
