@@ -52,6 +52,9 @@ from .evaluation import (
     ConversationEvaluation as ConversationEvaluation,
 )
 from .evaluation import (
+    Decoding as Decoding,
+)
+from .evaluation import (
     Evaluation as Evaluation,
 )
 from .evaluation import (

@@ -46,17 +46,17 @@ def test_a_batch_answers_like_one_prompt_at_a_time(family: str):
         answer = found[0, len(prompt) :].tolist()
         wanted.append(answer[: answer.index(STOP)] if STOP in answer else answer)
     found = generate(adapted_base(family), Tokenizer(), prompts(), TOKENS, {STOP}, batch_size=4)
-    assert found == wanted
+    assert [each.tokens for (each,) in found] == wanted
 
 
 def test_only_positions_that_depend_on_the_batch_end_the_batch(monkeypatch):
     """A long answer of a base with plain rotary positions is asked for together with the others."""
-    from lexitrain.evaluation import generation
+    from lexitrain.evaluation.generation import continuations
 
     def refuse(*_: object) -> None:
         raise AssertionError("asked one by one")
 
-    monkeypatch.setattr(generation, "_one_by_one", refuse)
+    monkeypatch.setattr(continuations, "one_by_one", refuse)
     model = adapted_base("llama")
     assert model.config.max_position_embeddings < 200
     assert len(generate(model, Tokenizer(), prompts(), 200, {STOP}, batch_size=4)) == 5

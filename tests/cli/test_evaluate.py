@@ -7,6 +7,7 @@ import pytest
 
 from lexitrain.cli.main import run as lexitrain
 from lexitrain.records.record import Record
+from tests.said import said
 from tests.taught import RECORDS, save_base, save_records, save_run, taught_model
 
 
@@ -118,7 +119,7 @@ def test_what_is_not_defined_is_a_dash_and_null(
     """A fluency model without a valid answer has no correlation, and the reasons of its answers are told."""
     save_records(tmp_path / "fluency.jsonl", RECORDS[:2])
     monkeypatch.setattr(
-        "lexitrain.evaluation.sources.answer_source.ask", lambda *_, **__: ["no", "never"]
+        "lexitrain.evaluation.sources.answer_source.ask", lambda *_, **__: said("no", "never")
     )
     monkeypatch.setenv("HOME", str(tmp_path))
     assert lexitrain(["evaluate", str(base), "--data", "~/fluency.jsonl"]) == 0
@@ -147,3 +148,40 @@ def test_conversations_are_rows_of_their_own_and_their_turns_are_kept(
     kept = [json.loads(line) for line in lines]
     assert [(each["row"], each.get("turn")) for each in kept] == [(1, None), (0, 1)]
     assert kept[1]["loss"] > 0
+
+
+def test_drawn_answers_are_kept_beside_the_greedy_ones_each_with_its_number(
+    base: Path, tmp_path: Path
+):
+    run = save_run(tmp_path / "run", base)
+    data = save_records(tmp_path / "held.jsonl")
+    ask = ["evaluate", str(tmp_path / "run"), "--data", str(data), "--json"]
+    assert lexitrain(ask) == 0
+    assert lexitrain([*ask, "--temperature", "2", "--samples", "3", "--json-schema"]) == 0
+    greedy, drawn = (run.read_evaluation(f"held{end}") for end in ("", "-t2-n3-seed0-schema"))
+    assert greedy["decoding"] == {
+        "temperature": 0.0,
+        "samples": 1,
+        "seed": 0,
+        "json_schema": False,
+    }
+    assert drawn["decoding"]["samples"] == 3
+    assert drawn["n"] == greedy["n"] == len(RECORDS)
+    score = drawn["tasks"]["fluency"]["scores"]["mae"]
+    assert score["n"] == 2  # records: three answers to one are no three records
+    path = run.evaluation / "held-t2-n3-seed0-schema.answers.jsonl"
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert [line["sample"] for line in lines] == [1, 2, 3] * len(RECORDS)
+    assert all(line["valid"] is not line["truncated"] for line in lines)
+    assert sum(task["truncated"] for task in drawn["tasks"].values()) == sum(
+        line["truncated"] for line in lines
+    )
+    # The score is the mean over the samples of each record.
+    errors = [
+        abs(json.loads(line["text"])["fluency_score"] - line["reference"]["fluency_score"])
+        if line["valid"]
+        else max(line["reference"]["fluency_score"], 1 - line["reference"]["fluency_score"])
+        for line in lines
+        if line["task"] == "fluency"
+    ]
+    assert score["value"] == pytest.approx(sum(errors) / 6)

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
 from lexitrain.cli.main import run as lexitrain
+from tests.said import said
 from tests.taught import save_base, save_run, taught_model
 from tests.tiny import tiny_model
 
@@ -49,6 +51,7 @@ def test_json_document(
         "input": "He go.",
         "answer": json.loads(GOES),
         "valid": True,
+        "truncated": False,
         "text": GOES,
         "problem": None,
     }
@@ -64,7 +67,7 @@ def test_an_invalid_answer_is_printed_and_called_so(
     assert lexitrain(["predict", str(babbling), "cat", "--task", "vocabulary"]) == 2
     captured = capsys.readouterr()
     assert captured.out.count("\n") == 1
-    assert "not a valid answer: no JSON" in captured.err
+    assert "not a valid answer: ended at the limit of 128 tokens" in captured.err
     # Free text is what a model trained on conversations answers: how such a one is asked is said.
     assert "--messages FILE or --system TEXT" in captured.err
 
@@ -100,7 +103,9 @@ def test_one_invalid_line_among_others_ends_with_code_2_after_all_are_answered(
     monkeypatch.setattr("sys.stdin", io.StringIO("cat\nHe go.\ngarden\n"))
     monkeypatch.setattr(
         "lexitrain.evaluation.answering.ask",
-        lambda *_, **__: ['{"level":"A1","key_words":[]}', "no", '{"level":"B1","key_words":[]}'],
+        lambda *_, **__: said(
+            '{"level":"A1","key_words":[]}', "no", '{"level":"B1","key_words":[]}'
+        ),
     )
     assert lexitrain(["predict", str(base), "--task", "vocabulary"]) == 2
     captured = capsys.readouterr()
@@ -155,7 +160,7 @@ def test_conversations_of_a_file_are_answered(
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setattr(
-        "lexitrain.evaluation.answering.ask", lambda *given, **_: ["Hello!"] * len(given[3])
+        "lexitrain.evaluation.answering.ask", lambda *given, **_: said("Hello!") * len(given[3])
     )
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / name).write_text(content, encoding="utf-8")
@@ -202,3 +207,58 @@ def test_latin_1_and_both_kinds_of_text_are_refused(
     assert "iconv" in capsys.readouterr().err
     assert lexitrain(["predict", str(base), "cat", "--messages", str(path)]) == 2
     assert "not both" in capsys.readouterr().err
+
+
+def test_several_drawn_answers_are_numbered_and_the_same_each_time(
+    base: Path, capsys: pytest.CaptureFixture[str]
+):
+    ask = ["predict", str(base), "cat", "--task", "vocabulary", "--json", "--json-schema"]
+    drawn = [*ask, "--temperature", "1.5", "--samples", "3", "--seed", "4"]
+    documents: list[list[dict[str, object]]] = []
+    for _ in range(2):
+        lexitrain(drawn)
+        documents.append(json.loads(capsys.readouterr().out))
+    assert documents[0] == documents[1]
+    assert [each["sample"] for each in documents[0]] == [1, 2, 3]
+    for each in documents[0]:
+        assert each["valid"] is not each["truncated"]
+        limit = "ended at the limit of 128 tokens"
+        assert each["problem"] == (limit if each["truncated"] else None)
+
+
+def test_a_base_that_babbles_is_held_to_the_schema(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    babbling = save_base(tmp_path / "base", tiny_model())
+    ask = ["predict", str(babbling), "--task", "vocabulary", "--json", "--json-schema"]
+    assert lexitrain([*ask, "--temperature", "3", "--samples", "8", "cat"]) in {0, 2}
+    document = json.loads(capsys.readouterr().out)
+    ended = [each for each in document if not each["truncated"]]
+    assert ended
+    assert all(each["valid"] and each["answer"]["level"][0] in "ABC" for each in ended)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--samples", "3"], "At temperature 0 all 3 samples would be the same"),
+        (["--samples", "0", "--temperature", "1"], "0 samples are no answer"),
+        (["--temperature", "nan"], "The temperature is nan"),
+        (["--temperature", "1", "--seed", "-1"], "The seed is -1"),
+    ],
+)
+def test_what_cannot_be_decoded_is_refused(
+    base: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+):
+    assert lexitrain(["predict", str(base), "cat", "--task", "vocabulary", *options]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_without_llguidance_a_schema_is_a_missing_extra(
+    base: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(sys.modules, "llguidance", None)
+    ask = ["predict", str(base), "cat", "--task", "vocabulary"]
+    assert lexitrain([*ask, "--json-schema"]) == 2
+    assert "pip install 'lexitrain[eval]'" in capsys.readouterr().err
+    assert lexitrain(ask) == 0

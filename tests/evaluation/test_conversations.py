@@ -16,11 +16,13 @@ from lexitrain import Answerer, evaluate, train
 from lexitrain.errors import InputError
 from lexitrain.evaluation import answering
 from lexitrain.evaluation.conversations.turns import turns_of
+from lexitrain.evaluation.generation import Continuation, asking
 from lexitrain.evaluation.scoring import evaluate_records
 from lexitrain.recipe.schema import Recipe
 from lexitrain.records.record import Record
 from lexitrain.samples.rendering import Renderer
 from lexitrain.tasks import bootstrap, pooled_mean, registry
+from tests.said import said
 from tests.taught import RECORDS, save_records
 from tests.tiny import tiny_model, tiny_tokenizer
 
@@ -112,9 +114,9 @@ def test_free_text_is_compared_and_json_is_scored_by_the_task() -> None:
 
 
 def test_a_model_that_says_the_turns_matches_them_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = said("Hello.", "He goes.")
     monkeypatch.setattr(
-        "lexitrain.evaluation.sources.answer_source.ask",
-        lambda *_args, **_options: ["Hello.", "He goes."],
+        "lexitrain.evaluation.sources.answer_source.ask", lambda *_args, **_options: answers
     )
     scores = evaluated(tiny_model(), TWO).conversations["dialogue"].scores
     assert (scores["chrf"].value, scores["exact_match"].value) == (1.0, 1.0)
@@ -143,9 +145,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
 
     def generate(_model: Any, tokenizer: Any, given: Any, *_args: Any, **_options: Any) -> Any:
         prompts.extend(prompt.tolist() for prompt in given)
-        return [tokenizer.encode("Yes.") for _ in given]
+        return [[Continuation(tokenizer.encode("Yes."), False)] for _ in given]
 
-    monkeypatch.setattr(answering, "generate", generate)
+    monkeypatch.setattr(asking, "generate", generate)
     return prompts
 
 
@@ -237,8 +239,8 @@ def test_two_system_texts_are_one_too_many(base: Path) -> None:
 def test_an_answer_that_begins_like_json_must_be_valid(
     base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = iter([[ANSWER], ['{"corrected": 3}'], [""], ["Yes."]])
-    monkeypatch.setattr(answering, "ask", lambda *_args, **_options: next(said))
+    answers = iter([said(ANSWER), said('{"corrected": 3}'), said(""), said("Yes.")])
+    monkeypatch.setattr(answering, "ask", lambda *_args, **_options: next(answers))
     answerer = Answerer(base, "grammar")
     found = [
         answerer.answer_conversations([[{"role": "user", "content": "a"}]])[0] for _ in range(4)

@@ -10,6 +10,7 @@ import pytest
 from lexitrain.errors import InputError
 from lexitrain.evaluation import EvaluationReport, evaluate
 from lexitrain.evaluation.answer_journal import AnswerJournal
+from lexitrain.evaluation.generation import Said
 from lexitrain.evaluation.sources.answer_source import LoadedAnswerSource
 from tests.taught import RECORDS, save_base, save_records, taught_model
 
@@ -89,13 +90,14 @@ def test_what_was_answered_is_not_asked_again_and_the_scores_are_the_same(
 def test_answers_of_another_model_or_prompt_are_not_taken(tmp_path: Path) -> None:
     path = tmp_path / "test.partial.jsonl"
     journal = AnswerJournal(path, {"base": "a"})
-    journal.add([(KEY, "yes \ud800")])
-    assert AnswerJournal(path, {"base": "a"}).known == {KEY: "yes \ud800"}
+    said = [Said("yes \ud800", None), Said("no", 7)]
+    journal.add([(KEY, said)])
+    assert AnswerJournal(path, {"base": "a"}).known == {KEY: said}
     assert AnswerJournal(path, {"base": "b"}).known == {}
     other = AnswerJournal(path, {"base": "b"})
-    other.add([(KEY, "no")])
+    other.add([(KEY, said[:1])])
     assert AnswerJournal(path, {"base": "a"}).known == {}
-    assert AnswerJournal(path, {"base": "b"}).known == {KEY: "no"}
+    assert AnswerJournal(path, {"base": "b"}).known == {KEY: said[:1]}
 
 
 @pytest.mark.parametrize(
@@ -106,8 +108,8 @@ def test_a_journal_that_is_none_is_written_anew(tmp_path: Path, content: bytes) 
     path.write_bytes(content)
     journal = AnswerJournal(path, {"base": "a"})
     assert journal.known == {}
-    journal.add([(KEY, "yes")])
-    assert AnswerJournal(path, {"base": "a"}).known == {KEY: "yes"}
+    journal.add([(KEY, [Said("yes", None)])])
+    assert AnswerJournal(path, {"base": "a"}).known == {KEY: [Said("yes", None)]}
 
 
 def test_where_answers_cannot_be_kept_the_evaluation_goes_on_and_says_so(

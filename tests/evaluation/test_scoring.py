@@ -95,7 +95,8 @@ def test_a_model_that_babbles_has_no_valid_answer_and_the_worst_scores():
     assert result.tasks["vocabulary"].scores["within_one_level"].value == 0.0
     answer = result.tasks["grammar"].answers[0]
     assert answer.answer is None
-    assert "no JSON" in str(answer.invalid)
+    assert answer.truncated
+    assert answer.invalid == "ended at the limit of 256 tokens"
 
 
 def test_the_document_is_json_and_complete():

@@ -10,6 +10,7 @@ import typer
 
 from lexitrain.cli.console import console, errors_console, print_json
 from lexitrain.cli.options.custom_tasks import CUSTOM_TASK, TRUST_TASKS
+from lexitrain.cli.options.decoding import JSON_SCHEMA, SAMPLES, SEED, TEMPERATURE
 from lexitrain.cli.progress import shown_progress
 from lexitrain.errors import DataError
 
@@ -54,6 +55,10 @@ def evaluate(
             metavar="DIR", help="Folder for scores and answers; by default the run's evaluation/."
         ),
     ] = None,
+    json_schema: Annotated[bool, JSON_SCHEMA] = False,
+    temperature: Annotated[float, TEMPERATURE] = 0.0,
+    samples: Annotated[int, SAMPLES] = 1,
+    seed: Annotated[int, SEED] = 0,
     custom_task: Annotated[list[str] | None, CUSTOM_TASK] = None,
     trust_tasks: Annotated[bool, TRUST_TASKS] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
@@ -68,6 +73,7 @@ def evaluate(
         raise DataError("There is no such file or folder of records.", where=data)
     with shown_progress() as progress:
         progress("loading", 0, 0)
+        from lexitrain import Decoding
         from lexitrain import evaluate as evaluate_model
 
         report = evaluate_model(
@@ -75,6 +81,7 @@ def evaluate(
             data,
             task=task,
             limit=limit,
+            decoding=Decoding(temperature, samples, seed, json_schema),
             batch_size=batch_size,
             group=group,
             out=out,

@@ -11,6 +11,7 @@ import typer
 
 from lexitrain.cli.console import errors_console, print_json
 from lexitrain.cli.options.custom_tasks import CUSTOM_TASK, TRUST_TASKS
+from lexitrain.cli.options.decoding import JSON_SCHEMA, SAMPLES, SEED, TEMPERATURE
 from lexitrain.errors import DataError, InputError
 
 if TYPE_CHECKING:
@@ -51,6 +52,10 @@ def predict(
             "TEXT then is the user's turn as it stands.",
         ),
     ] = None,
+    json_schema: Annotated[bool, JSON_SCHEMA] = False,
+    temperature: Annotated[float, TEMPERATURE] = 0.0,
+    samples: Annotated[int, SAMPLES] = 1,
+    seed: Annotated[int, SEED] = 0,
     custom_task: Annotated[list[str] | None, CUSTOM_TASK] = None,
     trust_tasks: Annotated[bool, TRUST_TASKS] = False,
     as_json: Annotated[
@@ -66,15 +71,21 @@ def predict(
         raise InputError("Give TEXT or --messages, not both.", where="--messages")
     if text is not None and not text.strip():
         raise InputError("The text is empty.", where="TEXT")
-    from lexitrain import Answerer, read_conversations
+    from lexitrain import Answerer, Decoding, read_conversations
 
+    decoding = Decoding(temperature, samples, seed, json_schema)
     conversations = None if messages is None else read_conversations(messages)
     answerer = Answerer(
-        model, task, system=system, custom_tasks=custom_task or (), trust_tasks=trust_tasks
+        model,
+        task,
+        system=system,
+        decoding=decoding,
+        custom_tasks=custom_task or (),
+        trust_tasks=trust_tasks,
     )
     for name in answerer.unfinished:
         _say(f"not finished: {name} is used")
-    single = text is not None if conversations is None else conversations.single
+    single = samples == 1 and (text is not None if conversations is None else conversations.single)
     if text is None and conversations is None and sys.stdin.isatty():
         _say("One text a line; Ctrl+D ends.")
     predictions: list[Prediction] = []

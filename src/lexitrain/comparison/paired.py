@@ -211,10 +211,10 @@ def _paired_conversations(
     margin: float,
 ) -> PairedTask:
     """Of the turns of free text, by conversation."""
-    theirs = {(each.row, each.turn.number): each for each in other.answers if each.text is not None}
-    ours = {(each.row, each.turn.number): each for each in first.answers if each.text is not None}
+    theirs = {each.key: each for each in other.answers if each.text is not None}
+    ours = {each.key: each for each in first.answers if each.text is not None}
     keys = sorted(ours.keys() & theirs.keys())
-    rows = sorted({row for row, _ in keys})
+    rows = sorted({key[0] for key in keys})
     place = {row: number for number, row in enumerate(rows)}
     n = len(rows)
     totals = {name: np.zeros(2 * n) for name in (CONVERSATION_PRIMARY, "exact_match")}

@@ -11,6 +11,7 @@ from lexitrain.evaluation.conversations.asked_conversations import (
     read_conversations,
 )
 from lexitrain.evaluation.conversations.conversation_scores import ConversationEvaluation
+from lexitrain.evaluation.generation import Decoding
 from lexitrain.evaluation.held_out import HeldOut
 from lexitrain.evaluation.report import EvaluationReport, evaluate
 from lexitrain.evaluation.scoring import Evaluation
@@ -21,6 +22,7 @@ __all__ = [
     "Answerer",
     "AskedConversations",
     "ConversationEvaluation",
+    "Decoding",
     "Evaluation",
     "EvaluationReport",
     "HeldOut",

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from lexitrain.evaluation.generation import Said
 from lexitrain.storage import append_to_journal, whole_lines, write_file
 
 Key = tuple[str, int, int, str]
@@ -32,17 +33,17 @@ class AnswerJournal:
     def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
         self.path = path
         self._head = json.dumps({"model": dict(identity)}, sort_keys=True, default=str)
-        self._known: dict[Key, str] = {}
+        self._known: dict[Key, list[Said]] = {}
         self._begun = False
         self.problem: str | None = None
         self._read()
 
     @property
-    def known(self) -> Mapping[Key, str]:
-        """The answers so far."""
+    def known(self) -> Mapping[Key, list[Said]]:
+        """The answers so far; several to each question where several are drawn."""
         return self._known
 
-    def add(self, answers: Sequence[tuple[Key, str]]) -> None:
+    def add(self, answers: Sequence[tuple[Key, list[Said]]]) -> None:
         """Keep answers; where they cannot be written the evaluation goes on without, and `problem` says why."""
         self._known.update(answers)
         if self.problem is not None:
@@ -52,10 +53,18 @@ class AnswerJournal:
         except OSError as error:
             self.problem = f"{self.path}: {error.strerror or error}"
 
-    def _write(self, answers: Sequence[tuple[Key, str]]) -> None:
+    def _write(self, answers: Sequence[tuple[Key, list[Said]]]) -> None:
         lines = [
-            json.dumps({"task": task, "row": row, "turn": turn, "shown": shown, "text": text})
-            for (task, row, turn, shown), text in answers
+            json.dumps(
+                {
+                    "task": task,
+                    "row": row,
+                    "turn": turn,
+                    "shown": shown,
+                    "said": [[each.text, each.limit] for each in said],
+                }
+            )
+            for (task, row, turn, shown), said in answers
         ]
         if not self._begun:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,6 +96,9 @@ class AnswerJournal:
                     int(entry["turn"]),
                     str(entry["shown"]),
                 )
-                self._known[key] = str(entry["text"])
+                self._known[key] = [
+                    Said(str(text), None if limit is None else int(limit))
+                    for text, limit in entry["said"]
+                ]
             except (ValueError, KeyError, TypeError):
                 continue

@@ -6,14 +6,14 @@ is, token for token, the one that training put before an answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lexitrain.errors import DataError, InputError, TaskError, nearest
 from lexitrain.evaluation.conversations.turns import supervised_spans
-from lexitrain.evaluation.generation import generate
+from lexitrain.evaluation.generation import Decoding, Said, ask, numbered, require_llguidance
 from lexitrain.evaluation.sources.located_model import LocatedModel, load_model, locate_model
 from lexitrain.recipe import DataSection
 from lexitrain.records import BadRow, Record, tidy_record
@@ -44,6 +44,8 @@ class Prediction:
         text: what the model said.
         problem: why that is no valid answer; None when it is one.
         messages: the turns that were asked; None for a text.
+        truncated: whether it ran into the limit of tokens instead of ending; it is no answer then.
+        sample: its number, from 1, among several answers to the same; None where there is one.
     """
 
     task: str
@@ -52,6 +54,8 @@ class Prediction:
     text: str
     problem: str | None
     messages: tuple[Message, ...] | None = None
+    truncated: bool = False
+    sample: int | None = None
 
     @property
     def valid(self) -> bool:
@@ -61,12 +65,15 @@ class Prediction:
     def to_json(self) -> dict[str, Any]:
         """The prediction as JSON."""
         asked = {} if self.messages is None else {"messages": list(self.messages)}
+        sample = {} if self.sample is None else {"sample": self.sample}
         return {
             "task": self.task,
             "input": self.input,
             **asked,
+            **sample,
             "answer": self.answer,
             "valid": self.valid,
+            "truncated": self.truncated,
             "text": self.text,
             "problem": self.problem,
         }
@@ -84,6 +91,7 @@ class Answerer:
         task: short name or name in the prompt; not needed where the model knows one task only.
         system: system text of conversations that have none, instead of the recipe's `data.system`: a text, or `none`.
             Texts are then asked as conversations: this system turn, then the text as it stands.
+        decoding: how answers are chosen; greedily, one to each text, by default.
         custom_tasks: `path.py` or `module:attribute` of tasks of your own. Their code is executed.
         trust_tasks: execute the code of the tasks that a run names as its own.
 
@@ -91,6 +99,7 @@ class Answerer:
         TaskError: there is no such task, or the model knows several and none was named.
         ModelError: the model cannot be had.
         RunError: the run has neither an adapter nor a checkpoint.
+        MissingExtra: answers are to be held to a schema, and llguidance is not installed.
     """
 
     def __init__(
@@ -99,9 +108,13 @@ class Answerer:
         task: str | None = None,
         *,
         system: str | None = None,
+        decoding: Decoding | None = None,
         custom_tasks: Sequence[str] = (),
         trust_tasks: bool = False,
     ) -> None:
+        self._decoding = decoding or Decoding()
+        if self._decoding.json_schema:
+            require_llguidance()
         self._given_system = None if system is None else _system(system)
         located = locate_model(model)
         tasks, hint = tasks_of(located, custom_tasks, trust_tasks, system=self._given_system)
@@ -116,7 +129,7 @@ class Answerer:
     def answer(
         self, texts: Sequence[str], *, places: Sequence[str] | None = None
     ) -> list[Prediction]:
-        """The answer to each text, greedily; texts are answered together.
+        """The answer to each text, or its answers one after the other; texts are answered together.
 
         Args:
             places: how errors name each text; by default as `texts[0]`.
@@ -134,10 +147,19 @@ class Answerer:
             for text, place in zip(texts, named, strict=True)
         ]
         prompts = [self._renderer.prompt_ids(record) for record in records]
-        said = ask(self._model, self._renderer, task, prompts)
+        answers = ask(self._model, self._renderer, task, prompts, decoding=self._decoding)
         return [
-            Prediction(task.short, record.input, task.parse(text), text, task.invalid(text))
-            for record, text in zip(records, said, strict=True)
+            Prediction(
+                task.short,
+                record.input,
+                None if said.truncated else task.parse(said.text),
+                said.text,
+                said.truncated or task.invalid(said.text),
+                truncated=said.truncated is not None,
+                sample=sample,
+            )
+            for record, each in zip(records, answers, strict=True)
+            for sample, said in numbered(each)
         ]
 
     def answer_conversations(
@@ -146,9 +168,10 @@ class Answerer:
         *,
         places: Sequence[str] | None = None,
     ) -> list[Prediction]:
-        """The model's next turn in each conversation, greedily.
+        """The model's next turn in each conversation, or its proposals one after the other.
 
-        An answer that begins like JSON must be a valid one of the task; other text is taken as it is.
+        An answer that begins like JSON must be a valid one of the task; other text is taken as it is. Where answers
+        are held to the task's schema, every turn is one.
 
         Args:
             conversations: turns as `{"role", "content"}`, the learner's turn last.
@@ -165,8 +188,19 @@ class Answerer:
         ]
         prompts = [self._prompt(record) for record in records]
         longest = self._renderer.max_length
-        said = ask(self._model, self._renderer, self.task, prompts, maximum_tokens=longest)
-        return [self._reply(record, text) for record, text in zip(records, said, strict=True)]
+        answers = ask(
+            self._model,
+            self._renderer,
+            self.task,
+            prompts,
+            maximum_tokens=longest,
+            decoding=self._decoding,
+        )
+        return [
+            self._reply(record, said, sample)
+            for record, each in zip(records, answers, strict=True)
+            for sample, said in numbered(each)
+        ]
 
     def _conversation(self, turns: Sequence[Message], where: str) -> Record:
         roles = [_role(turn) for turn in turns]
@@ -210,13 +244,21 @@ class Answerer:
         sample = self._renderer.render(replace(record, messages=(*context, answer)))
         return sample.token_ids[: supervised_spans(sample)[-1][0]]
 
-    def _reply(self, record: Record, text: str) -> Prediction:
+    def _reply(self, record: Record, said: Said, sample: int | None) -> Prediction:
         turns = tuple((record.messages or ())[:-1])
-        said = (*turns, {"role": "assistant", "content": text})
-        problem = self.task.check(replace(record, messages=said))  # the rule for what is learnt
+        whole = (*turns, {"role": "assistant", "content": said.text})
+        problem = self.task.check(replace(record, messages=whole))  # the rule for what is learnt
         question = [turn["content"] for turn in turns if turn["role"] == "user"][-1]
-        answer = self.task.parse(text)
-        return Prediction(self.task.short, question, answer, text, problem, turns)
+        return Prediction(
+            self.task.short,
+            question,
+            None if said.truncated else self.task.parse(said.text),
+            said.text,
+            said.truncated or problem,
+            turns,
+            truncated=said.truncated is not None,
+            sample=sample,
+        )
 
 
 def answer(
@@ -225,6 +267,7 @@ def answer(
     *,
     task: str | None = None,
     system: str | None = None,
+    decoding: Decoding | None = None,
     custom_tasks: Sequence[str] = (),
     trust_tasks: bool = False,
 ) -> list[Prediction]:
@@ -233,7 +276,12 @@ def answer(
     Args and errors as of `Answerer`.
     """
     return Answerer(
-        model, task, system=system, custom_tasks=custom_tasks, trust_tasks=trust_tasks
+        model,
+        task,
+        system=system,
+        decoding=decoding,
+        custom_tasks=custom_tasks,
+        trust_tasks=trust_tasks,
     ).answer(texts)
 
 
@@ -252,32 +300,6 @@ def tasks_of(
     """
     own = own_tasks(located.custom_tasks, located.folders, given=custom_tasks, trust=trust_tasks)
     return registry(own.sources, located.system if system is None else system), own.hint
-
-
-def ask(
-    model: Any,
-    renderer: Renderer,
-    task: Task,
-    prompts: Sequence[Ids],
-    *,
-    maximum_tokens: int = 0,
-    batch_size: int = 64,
-    progress: Callable[[int], None] | None = None,
-) -> list[str]:
-    """The model's answers to prompts of one task, as text; none has more tokens than the task's answers may have, or
-    `maximum_tokens` where that is more."""
-    answers = generate(
-        model,
-        renderer.tokenizer,
-        prompts,
-        min(max(task.maximum_answer_tokens, maximum_tokens), renderer.max_length),
-        renderer.stop_ids,
-        batch_size=batch_size,
-        progress=progress,
-    )
-    return [
-        renderer.tokenizer.decode(answer, clean_up_tokenization_spaces=False) for answer in answers
-    ]
 
 
 def _system(text: str) -> str:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from lexitrain.errors import InputError, RecipeError
 from lexitrain.evaluation.answer_journal import AnswerJournal
 from lexitrain.evaluation.answering import not_loaded, tasks_of, wanted_task
+from lexitrain.evaluation.generation import Decoding, require_llguidance
 from lexitrain.evaluation.held_out import HeldOut, read_held_out
 from lexitrain.evaluation.scoring import Evaluation, evaluate_source
 from lexitrain.evaluation.sources.answer_source import AnswerSource, LoadedAnswerSource
@@ -23,7 +24,7 @@ from lexitrain.evaluation.sources.remote_model import RemoteAnswerSource
 from lexitrain.models import WEIGHTS_FILE, base_identity
 from lexitrain.runs import Run
 from lexitrain.samples import Renderer, file_sha256
-from lexitrain.storage import write_file, write_json
+from lexitrain.storage import json_text, write_file, write_json
 from lexitrain.tasks import Targets, Task
 
 Progress = Callable[[str, int, int], None]
@@ -38,6 +39,7 @@ class EvaluationReport:
         data: the records, and those that the trivial predictor learnt from.
         evaluation: scores and answers.
         registry: the tasks, by short name.
+        decoding: how answers were chosen.
         folder: where it is to be kept; None: nowhere.
         journal: the answers as they came, where they were kept.
     """
@@ -46,6 +48,7 @@ class EvaluationReport:
     data: HeldOut
     evaluation: Evaluation
     registry: Mapping[str, Task]
+    decoding: Decoding = field(default_factory=Decoding)
     folder: Path | None = None
     journal: AnswerJournal | None = None
 
@@ -62,6 +65,7 @@ class EvaluationReport:
                 "sha256": file_sha256(self.data.file),
             },
             "trivial_from": str(self.data.train_file),
+            "decoding": self.decoding.to_json(),
             **self.evaluation.to_json(),
         }
 
@@ -73,7 +77,7 @@ class EvaluationReport:
         Args:
             run: folder of a run, into whose `evaluation/` they go; by default `folder`. Where there is neither,
                 nothing is written.
-            name: of the files; that of the data by default.
+            name: of the files; by default that of the data, with what differs from the default decoding.
 
         Raises:
             InputError: the folder cannot be written to.
@@ -83,11 +87,11 @@ class EvaluationReport:
             return None
         content = self.to_json()
         if name is None:
-            name = self.data.name
+            name = _name(self.data, self.decoding)
         else:
             content["data"]["name"] = name
         lines = [
-            json.dumps(answered.to_json(), ensure_ascii=False) + "\n"
+            json_text(answered.to_json()) + "\n"
             for part in (self.evaluation.tasks, self.evaluation.conversations)
             for task in part.values()
             for answered in task.answers
@@ -114,6 +118,7 @@ def evaluate(
     *,
     task: str | None = None,
     limit: int | None = None,
+    decoding: Decoding | None = None,
     batch_size: int = 64,
     group: str | None = None,
     out: str | Path | None = None,
@@ -132,6 +137,8 @@ def evaluate(
         data: a file of records, or a folder that `prepare` wrote (its test.jsonl).
         task: score this task alone; short name or name in the prompt.
         limit: most records to score, spread evenly over the tasks.
+        decoding: how answers are chosen; greedily, one to each record, by default. Of several each counts as a share
+            of its record, and intervals are over records.
         batch_size: prompts answered together; fewer need less memory.
         group: key of the records' metadata; records of one value are not independent, and intervals take them
             together. By default what is told by the usual keys, such as `group`, `learner_id`, `document_id`.
@@ -148,7 +155,10 @@ def evaluate(
         ModelError: base or adapter cannot be loaded, or the server does not answer.
         MissingExtra: a score needs a package that is not installed (known before anything is generated).
     """
+    decoding = decoding or Decoding()
     located = locate_model(model)
+    if decoding.json_schema and located.remote is None:
+        require_llguidance()
     tasks, hint = tasks_of(located, custom_tasks, trust_tasks)
     held_out = read_held_out(
         Path(data),
@@ -166,12 +176,16 @@ def evaluate(
     folder = folder if out is None else Path(out)
     journal = None
     if resumable and folder is not None:
-        journal = AnswerJournal(folder / f"{held_out.name}.partial.jsonl", identity(located))
+        journal = AnswerJournal(
+            folder / f"{_name(held_out, decoding)}.partial.jsonl",
+            {**identity(located), "decoding": decoding.to_json()},
+        )
     evaluation = evaluate_source(
         _source(located, tasks, batch_size),
         held_out.records,
         tasks,
         train_records=held_out.train,
+        decoding=decoding,
         trained=located.tasks,
         targets=targets,
         group=group,
@@ -183,7 +197,12 @@ def evaluate(
         for name, count in held_out.unknown.items()
     }
     evaluation = replace(evaluation, unscored={**evaluation.unscored, **unknown})
-    return EvaluationReport(located, held_out, evaluation, tasks, folder, journal)
+    return EvaluationReport(located, held_out, evaluation, tasks, decoding, folder, journal)
+
+
+def _name(data: HeldOut, decoding: Decoding) -> str:
+    """Of the files of an evaluation."""
+    return "-".join(filter(None, [data.name, decoding.label]))
 
 
 def _source(located: LocatedModel, tasks: Mapping[str, Task], batch_size: int) -> AnswerSource:

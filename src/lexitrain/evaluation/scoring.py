@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from time import perf_counter
 from typing import Any
@@ -24,6 +24,7 @@ from lexitrain.evaluation.conversations.conversation_scores import (
     evaluate_conversations,
     trivial_turns,
 )
+from lexitrain.evaluation.generation import Decoding, Said, numbered
 from lexitrain.evaluation.groups import Grouping, grouped
 from lexitrain.evaluation.questions import Question, questions_of
 from lexitrain.evaluation.sources.answer_source import AnswerSource, LoadedAnswerSource
@@ -33,12 +34,14 @@ from lexitrain.samples import Renderer
 from lexitrain.tasks import (
     Answer,
     Difference,
+    Predictor,
     Score,
     Statistic,
     Targets,
     Task,
     bootstrap,
     difference,
+    loads_strict,
     mean,
     pooled_mean,
 )
@@ -112,6 +115,7 @@ def evaluate_records(
     train_records: Sequence[Record],
     max_length: int,
     day: date | None = None,
+    decoding: Decoding | None = None,
     batch_size: int = 64,
     select: Callable[[str], None] | None = None,
     progress: Progress | None = None,
@@ -123,6 +127,7 @@ def evaluate_records(
         train_records: what the trivial predictors learn from.
         max_length: tokens of a sample in training; longer prompts are shortened, and no answer is longer.
         day: the date that a dated chat template writes; today where not given.
+        decoding: how answers are chosen; greedily, one to each record, by default.
         batch_size: prompts generated together.
         select: called with the task before its prompts are answered, to change adapters.
         progress: called with task, records answered, records in all.
@@ -133,7 +138,14 @@ def evaluate_records(
     """
     renderer = Renderer(tokenizer, registry, max_length, day=day)
     source = LoadedAnswerSource(model, renderer, batch_size=batch_size, select=select)
-    return evaluate_source(source, rows, registry, train_records=train_records, progress=progress)
+    return evaluate_source(
+        source,
+        rows,
+        registry,
+        train_records=train_records,
+        decoding=decoding,
+        progress=progress,
+    )
 
 
 def evaluate_source(
@@ -142,6 +154,7 @@ def evaluate_source(
     registry: Mapping[str, Task],
     *,
     train_records: Sequence[Record],
+    decoding: Decoding | None = None,
     trained: Collection[str] = (),
     targets: Mapping[str, Targets] | None = None,
     group: str | None = None,
@@ -151,7 +164,7 @@ def evaluate_source(
     """Ask each record and score the answers.
 
     Args:
-        rows, train_records, progress: as of `evaluate_records`.
+        rows, train_records, decoding, progress: as of `evaluate_records`.
         trained: tasks that the model was trained for; empty where unknown.
         targets: by task and score, instead of the tasks' own.
         group: key of the metadata whose equal values make a group; by default `GROUP_KEYS`.
@@ -161,6 +174,7 @@ def evaluate_source(
         As `evaluate_records`.
     """
     start = perf_counter()
+    decoding = decoding or Decoding()
     grouping = grouped(rows, group)
     asked = questions_of(rows, registry, source.renderer)
     present = [t for s, t in registry.items() if s in asked.tasks or s in asked.conversations]
@@ -181,8 +195,9 @@ def evaluate_source(
         name = task.short
         source.select(task)
         if questions := asked.tasks.get(name):
-            began, counter = perf_counter(), _Counter(name, len(questions), progress)
-            answers = answers_of(source, task, questions, counter.add, journal)
+            began = perf_counter()
+            counter = _Counter(name, len(questions) * decoding.samples, progress)
+            answers = answers_of(source, task, questions, decoding, counter.add, journal)
             seconds = perf_counter() - began
             tasks[name] = judges[name].evaluation(
                 answers,
@@ -192,7 +207,7 @@ def evaluate_source(
                 trained=name in trained if trained else None,
             )
         if talks := asked.conversations.get(name):
-            turns = sum(len(each.free) for each in talks)
+            turns = sum(len(each.free) for each in talks) * decoding.samples
             counter = _Counter(f"{name} conversations", turns, progress)
             conversations[name] = evaluate_conversations(
                 source,
@@ -201,7 +216,13 @@ def evaluate_source(
                 trivial=trivial_replies[name],
                 grouping=grouping,
                 answer=lambda free, most, task=task, tell=counter.add: answers_of(
-                    source, task, free, tell, journal, maximum_tokens=most
+                    source,
+                    task,
+                    free,
+                    replace(decoding, json_schema=False),
+                    tell,
+                    journal,
+                    maximum_tokens=most,
                 ),
             )
     return Evaluation(
@@ -229,15 +250,17 @@ def answers_of(
     source: AnswerSource,
     task: Task,
     questions: Sequence[Any],
+    decoding: Decoding,
     progress: Callable[[int], None] | None = None,
     journal: AnswerJournal | None = None,
     *,
     maximum_tokens: int = 0,
-) -> list[str]:
+) -> list[list[Said]]:
     """What the source says to each question; what the journal knows is not asked again.
 
     Args:
         questions: `Question` or `Turn` each.
+        decoding: how answers are chosen.
         maximum_tokens: most tokens of an answer, where the task's own limit is smaller.
     """
     keys = [(task.short, each.row, _turn(each), _shown(task, each)) for each in questions]
@@ -246,16 +269,17 @@ def answers_of(
     # Prompts of one length make batches without padding.
     left.sort(key=lambda place: len(questions[place].prompt))
     if progress and len(left) < len(keys):
-        progress(len(keys) - len(left))
+        progress((len(keys) - len(left)) * decoding.samples)
     for start in range(0, len(left), source.together):
         places = left[start : start + source.together]
         said = source.answers(
             task,
             [questions[place] for place in places],
+            decoding=decoding,
             maximum_tokens=maximum_tokens,
             progress=progress,
         )
-        new = [(keys[place], text) for place, text in zip(places, said, strict=True)]
+        new = [(keys[place], each) for place, each in zip(places, said, strict=True)]
         known.update(new)
         if journal is not None:
             journal.add(new)
@@ -316,22 +340,18 @@ class _Judge:
     ) -> None:
         self.task = task
         self.questions = questions
-        self.records = [question.record for question in questions]
-        self.groups = grouping.of([question.row for question in questions])
+        self.grouping = grouping
         own = [record for record in train_records if record.task == task.short]
+        records = [question.record for question in questions]
+        task.statistics(records, [None] * len(records))  # a package may be missing
         try:
-            predict = task.trivial(own)
+            self.predict: Predictor | None = task.trivial(own)
         except InputError:  # nothing to learn from
-            task.statistics(self.records, [None] * len(self.records))  # a package may be missing
-            self.trivial: list[Answer | None] | None = None
-            self.trivial_scores: dict[str, Score] = {}
-        else:
-            self.trivial = [predict(record) for record in self.records]
-            self.trivial_scores = self._scores(task.statistics(self.records, self.trivial))
+            self.predict = None
 
     def evaluation(
         self,
-        texts: Sequence[str],
+        said: Sequence[Sequence[Said]],
         losses: Sequence[tuple[float, int] | None],
         *,
         seconds: float,
@@ -340,28 +360,36 @@ class _Judge:
     ) -> TaskEvaluation:
         task = self.task
         answered = [
-            Answered(
-                question.row,
-                question.record,
-                question.reference,
-                text,
-                task.parse(text),
-                task.invalid(text),
-                question.turn,
-                None if loss is None else loss[0] / loss[1],
-            )
-            for question, text, loss in zip(self.questions, texts, losses, strict=True)
+            _answered(task, question, each, number, None if loss is None else loss[0] / loss[1])
+            for question, answers, loss in zip(self.questions, said, losses, strict=True)
+            for number, each in numbered(answers)
         ]
+        rows = [each.row for each in answered]
+        records = [each.record for each in answered]
         answers = [each.answer for each in answered]
-        scores = self._scores(task.statistics(self.records, answers))
+        groups = self.grouping.of(rows)
+
+        def scored(statistics: Mapping[str, Statistic]) -> dict[str, Score]:
+            return {
+                name: bootstrap(statistic, len(records), groups=groups)
+                for name, statistic in statistics.items()
+            }
+
+        scores = scored(task.statistics(records, answers))
+        validity = {
+            "json": mean([_is_json(each.text) for each in answered]),
+            "schema": mean([answer is not None for answer in answers]),
+        }
+        valid = scored(validity)
+        trivial, gains = self._beside_trivial(records, answers, groups)
         return TaskEvaluation(
             task=task.short,
-            json_validity=self._score(mean([_is_json(text) for text in texts])),
-            validity=self._score(mean([answer is not None for answer in answers])),
+            json_validity=valid["json"],
+            validity=valid["schema"],
             loss=self._loss(losses),
             scores=scores,
-            trivial=self.trivial_scores,
-            gains=self._gains(answers),
+            trivial=trivial,
+            gains=gains,
             primary=task.primary or next(iter(scores), ""),
             targets=targets,
             lower_is_better=task.lower_is_better,
@@ -369,37 +397,62 @@ class _Judge:
             answers=answered,
             seconds=seconds,
             details={
-                table: self._scores(parts)
-                for table, parts in task.details(self.records, answers).items()
+                table: scored(parts) for table, parts in task.details(records, answers).items()
             },
-            confusion=task.confusion(self.records, answers),
+            confusion=task.confusion(records, answers),
             trained=trained,
         )
-
-    def _score(self, statistic: Statistic) -> Score:
-        return bootstrap(statistic, len(self.records), groups=self.groups)
-
-    def _scores(self, statistics: Mapping[str, Statistic]) -> dict[str, Score]:
-        return {name: self._score(statistic) for name, statistic in statistics.items()}
 
     def _loss(self, losses: Sequence[tuple[float, int] | None]) -> Score | None:
         if all(loss is None for loss in losses):
             return None
         nats, tokens = zip(*(loss or (0.0, 0) for loss in losses), strict=True)
-        return self._score(pooled_mean(nats, tokens))
+        groups = self.grouping.of([question.row for question in self.questions])
+        return bootstrap(pooled_mean(nats, tokens), len(nats), groups=groups)
 
-    def _gains(self, answers: Sequence[Answer | None]) -> dict[str, Difference]:
-        """The scores less those of the trivial predictor on the same records."""
-        if self.trivial is None:
-            return {}
-        both = self.task.statistics([*self.records, *self.records], [*self.trivial, *answers])
-        n, groups = len(self.records), self.groups
-        return {name: difference(each, n, groups=groups, test=False) for name, each in both.items()}
+    def _beside_trivial(
+        self,
+        records: Sequence[Record],
+        answers: Sequence[Answer | None],
+        groups: Sequence[int],
+    ) -> tuple[dict[str, Score], dict[str, Difference]]:
+        """The trivial predictor's scores, and the scores less these on the same records."""
+        if self.predict is None:
+            return {}, {}
+        trivial = [self.predict(record) for record in records]
+        n = len(records)
+        scores = {
+            name: bootstrap(each, n, groups=groups)
+            for name, each in self.task.statistics(records, trivial).items()
+        }
+        both = self.task.statistics([*records, *records], [*trivial, *answers])
+        gains = {
+            name: difference(each, n, groups=groups, test=False) for name, each in both.items()
+        }
+        return scores, gains
+
+
+def _answered(
+    task: Task, question: Question, said: Said, sample: int | None, loss: float | None
+) -> Answered:
+    """An answer that was cut off is none, even where it happens to be one so far."""
+    return Answered(
+        row=question.row,
+        record=question.record,
+        reference=question.reference,
+        text=said.text,
+        answer=None if said.truncated else task.parse(said.text),
+        invalid=said.truncated or task.invalid(said.text),
+        turn=question.turn,
+        loss=loss,
+        truncated=said.truncated is not None,
+        sample=sample,
+    )
 
 
 def _is_json(text: str) -> bool:
     try:
-        json.loads(text)
-    except (ValueError, RecursionError):
+        loads_strict(text)
+    except ValueError:
         return False
     return True

@@ -36,6 +36,8 @@ class Answered:
         invalid: why it is not.
         turn: of a conversation, which of its supervised turns; None for a record of the task's own form.
         loss: nats a token of the reference answer; None where the model gives no probabilities.
+        truncated: whether it ran into the limit of tokens instead of ending; it is no answer then.
+        sample: its number, from 1, among several answers to the same; None where there is one.
     """
 
     row: int
@@ -46,24 +48,29 @@ class Answered:
     invalid: str | None
     turn: int | None = None
     loss: float | None = None
+    truncated: bool = False
+    sample: int | None = None
 
     @property
-    def key(self) -> tuple[int, int]:
-        """What tells it from the other answers of its task: row and turn."""
-        return self.row, self.turn or 0
+    def key(self) -> tuple[int, int, int]:
+        """What tells it from the other answers of its task: row, turn, sample."""
+        return self.row, self.turn or 0, self.sample or 0
 
     def to_json(self) -> dict[str, Any]:
         """As a line of the answers file."""
         turn = {} if self.turn is None else {"turn": self.turn}
+        sample = {} if self.sample is None else {"sample": self.sample}
         return {
             "row": self.row,
             "task": self.record.task,
             **turn,
+            **sample,
             "input": self.record.input,
             "reference": self.reference,
             "text": self.text,
             "valid": self.answer is not None,
             "invalid": self.invalid,
+            "truncated": self.truncated,
             "loss": self.loss,
         }
 
@@ -128,6 +135,11 @@ class TaskEvaluation:
     )
     confusion: Confusion | None = None
     trained: bool | None = None
+
+    @property
+    def truncated(self) -> int:
+        """Answers that ran into the limit of tokens."""
+        return sum(each.truncated for each in self.answers)
 
     @property
     def invalid(self) -> list[InvalidAnswers]:
@@ -210,6 +222,7 @@ class TaskEvaluation:
             "schema_validity": asdict(self.validity),
             "loss": None if self.loss is None else asdict(self.loss),
             "invalid": [each.to_json() for each in self.invalid],
+            "truncated": self.truncated,
             "seconds": round(self.seconds, 2),
             "scores": {
                 name: {

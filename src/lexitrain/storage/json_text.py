@@ -12,11 +12,18 @@ from typing import Any, cast
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:
-    """`value` as JSON (RFC 8259), with null for each number that is not finite."""
+    """`value` as JSON (RFC 8259), with null for each number that is not finite, and escaped where a text holds half a
+    character (a lone surrogate), which UTF-8 cannot write."""
     try:
-        return json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+        text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
     except ValueError:
-        return json.dumps(_finite(value), ensure_ascii=False, indent=indent, allow_nan=False)
+        value = _finite(value)
+        text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=indent, allow_nan=False)
+    return text
 
 
 def _finite(value: Any) -> Any:

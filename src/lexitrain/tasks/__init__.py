@@ -15,7 +15,8 @@ from lexitrain.tasks.metrics.scores import (
 )
 from lexitrain.tasks.own_tasks import own_tasks
 from lexitrain.tasks.registry import OWN_TASK, aliases, find_task, registry, unknown_task
-from lexitrain.tasks.task import Answer, Message, Targets, Task
+from lexitrain.tasks.schema import Schema, loads_strict
+from lexitrain.tasks.task import Answer, Message, Predictor, Targets, Task
 
 __all__ = [
     "OWN_TASK",
@@ -25,6 +26,8 @@ __all__ = [
     "Difference",
     "Message",
     "NoWorse",
+    "Predictor",
+    "Schema",
     "Score",
     "Statistic",
     "Targets",
@@ -36,6 +39,7 @@ __all__ = [
     "distinct",
     "find_task",
     "holm",
+    "loads_strict",
     "macro_f1",
     "mean",
     "most_frequent",

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from lexitrain.evaluation.generation import Said, numbered
 from lexitrain.evaluation.task_scores import is_better, score_json
 from lexitrain.records import is_learnt
 from lexitrain.tasks import Score, Statistic, Task, bootstrap, chrf, most_frequent, pooled_mean
@@ -36,6 +37,8 @@ class AnsweredTurn:
         loss: nats a token of the turn as it should be; None where the model gives no probabilities.
         text: what the model said; None for a turn that is scored by the task.
         chrf, exact: of what it said.
+        truncated: whether it ran into the limit of tokens instead of ending.
+        sample: its number, from 1, among several answers to the same; None where there is one.
     """
 
     turn: Turn
@@ -43,6 +46,13 @@ class AnsweredTurn:
     text: str | None
     chrf: float | None
     exact: bool | None
+    truncated: bool = False
+    sample: int | None = None
+
+    @property
+    def key(self) -> tuple[int, int, int]:
+        """What tells it from the other turns: row, turn, sample."""
+        return self.row, self.turn.number, self.sample or 0
 
     @property
     def row(self) -> int:
@@ -55,12 +65,14 @@ class AnsweredTurn:
             "row": self.turn.row,
             "task": self.turn.record.task,
             "turn": self.turn.number,
+            **({} if self.sample is None else {"sample": self.sample}),
             "input": self.turn.question,
             "reference": self.turn.text,
             "loss": self.loss,
             "text": self.text,
             "chrf": self.chrf,
             "exact_match": self.exact,
+            "truncated": self.truncated,
         }
 
 
@@ -71,7 +83,7 @@ class ConversationEvaluation:
     Attributes:
         scores: `loss`, `chrf`, `exact_match`, with intervals over conversations or groups of them.
         trivial: the last two of the most frequent turn of the training conversations; empty where there are none.
-        answers: every supervised turn.
+        answers: every supervised turn, as often as it was answered.
         seconds: of generation and losses.
     """
 
@@ -84,7 +96,11 @@ class ConversationEvaluation:
     @property
     def free_turns(self) -> int:
         """Turns of free text."""
-        return sum(each.text is not None for each in self.answers)
+        return sum(each.text is not None for each in self._turns)
+
+    @property
+    def _turns(self) -> list[AnsweredTurn]:
+        return [each for each in self.answers if each.sample in {None, 1}]
 
     def beats_trivial(self, name: str) -> bool | None:
         """Whether the whole interval is better than the trivial predictor's value; None where one is not known."""
@@ -96,8 +112,9 @@ class ConversationEvaluation:
         """Scores, without the answers."""
         return {
             "n": len({answer.row for answer in self.answers}),
-            "turns": len(self.answers),
+            "turns": len(self._turns),
             "free_text_turns": self.free_turns,
+            "truncated": sum(each.truncated for each in self.answers),
             "seconds": round(self.seconds, 2),
             "scores": {
                 name: score_json(score, self.trivial.get(name), name in LOWER_IS_BETTER)
@@ -136,7 +153,7 @@ def evaluate_conversations(
     *,
     trivial: Mapping[str, Score],
     grouping: Grouping,
-    answer: Callable[[Sequence[Turn], int], list[str]],
+    answer: Callable[[Sequence[Turn], int], list[list[Said]]],
 ) -> ConversationEvaluation:
     """Scores and answered turns of one task's conversations.
 
@@ -145,23 +162,30 @@ def evaluate_conversations(
         conversations: one at least.
         trivial: of `trivial_turns`.
         grouping: of the conversations' rows.
-        answer: what the model says to turns, each no longer than so many tokens.
+        answer: what the model says to turns, once or several times, each no longer than so many tokens.
     """
     start = perf_counter()
     nats = [_nats(source, each) for each in conversations]
     free = [turn for each in conversations for turn in each.free]
     most = max((len(turn.answer_ids) for turn in free), default=0)
     said = iter(answer(free, most))
-    answers = [[next(said) for _ in each.free] for each in conversations]
-    near, same = nearness(conversations, answers)
+    answers = [[numbered(next(said)) for _ in each.free] for each in conversations]
+    texts = [[each.text for turn in talk for _, each in turn] for talk in answers]
+    near, same = nearness(conversations, texts)
     answered: list[AnsweredTurn] = []
-    for each, losses, texts, chrfs in zip(conversations, nats, answers, near, strict=True):
-        replies = iter(zip(texts, chrfs, strict=True))
-        for turn, loss in zip(each.turns, losses or [None] * len(each.turns), strict=True):
-            text, share = next(replies) if turn.reference is None else (None, None)
-            exact = None if text is None else text.strip() == turn.text.strip()
+    for talk, losses, replies, shares in zip(conversations, nats, answers, near, strict=True):
+        replied, share = iter(replies), iter(shares)
+        for turn, loss in zip(talk.turns, losses or [None] * len(talk.turns), strict=True):
             mean_loss = None if loss is None else loss / len(turn.answer_ids)
-            answered.append(AnsweredTurn(turn, mean_loss, text, share, exact))
+            if turn.reference is not None:
+                answered.append(AnsweredTurn(turn, mean_loss, None, None, None))
+                continue
+            for number, reply in next(replied):
+                exact = reply.text.strip() == turn.text.strip()
+                cut = reply.truncated is not None
+                answered.append(
+                    AnsweredTurn(turn, mean_loss, reply.text, next(share), exact, cut, number)
+                )
     statistics = {**_loss_statistic(conversations, nats), **text_statistics(near, same)}
     scores = _scores(conversations, statistics, grouping)
     return ConversationEvaluation(task.short, scores, trivial, answered, perf_counter() - start)
@@ -198,11 +222,13 @@ def _scores(
 def nearness(
     conversations: Sequence[Conversation], answers: Sequence[Sequence[str]]
 ) -> tuple[list[list[float]], list[list[bool]]]:
-    """Of each conversation's free turns the chrF of its answer, and whether it is the turn itself."""
+    """Of each conversation's free turns the chrF of its answers, equally many to each turn, and whether they are the
+    turn itself."""
     near: list[list[float]] = []
     same: list[list[bool]] = []
     for each, texts in zip(conversations, answers, strict=True):
-        wanted = [turn.text for turn in each.free]
+        times = len(texts) // max(1, len(each.free))
+        wanted = [turn.text for turn in each.free for _ in range(times)]
         near.append(chrf(texts, [[text] for text in wanted]))
         same.append([a.strip() == b.strip() for a, b in zip(texts, wanted, strict=True)])
     return near, same

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from lexitrain.evaluation.answering import ask
 from lexitrain.evaluation.conversations.turn_loss import turn_losses
+from lexitrain.evaluation.generation import Decoding, Said, ask
 
 if TYPE_CHECKING:
     from lexitrain.evaluation.conversations.turns import Turn
@@ -35,12 +35,14 @@ class AnswerSource(Protocol):
         task: Task,
         questions: Sequence[Question | Turn],
         *,
+        decoding: Decoding,
         maximum_tokens: int,
         progress: Callable[[int], None] | None,
-    ) -> list[str]:
-        """What it says to each question.
+    ) -> list[list[Said]]:
+        """What it says to each question, `decoding.samples` times.
 
         Args:
+            decoding: how answers are chosen.
             maximum_tokens: most tokens of an answer, where the task's own limit is smaller.
             progress: called with the number of questions answered since the last call.
         """
@@ -86,15 +88,17 @@ class LoadedAnswerSource:
         task: Task,
         questions: Sequence[Question | Turn],
         *,
+        decoding: Decoding,
         maximum_tokens: int,
         progress: Callable[[int], None] | None,
-    ) -> list[str]:
+    ) -> list[list[Said]]:
         return ask(
             self._model,
             self._renderer,
             task,
             [question.prompt for question in questions],
             maximum_tokens=maximum_tokens,
+            decoding=decoding,
             batch_size=self._batch_size,
             progress=progress,
         )

@@ -11,19 +11,20 @@ import json
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from lexitrain.errors import ModelError
+from lexitrain.evaluation.generation import Decoding, Said
 
 if TYPE_CHECKING:
     from lexitrain.evaluation.conversations.turns import Turn
     from lexitrain.evaluation.questions import Question
     from lexitrain.samples import Renderer, Sample
-    from lexitrain.tasks import Task
+    from lexitrain.tasks import Schema, Task
 
 _AT_ONCE = 8
 _TIMEOUT_SECONDS = 600.0
@@ -102,17 +103,20 @@ class RemoteAnswerSource:
         task: Task,
         questions: Sequence[Question | Turn],
         *,
+        decoding: Decoding,
         maximum_tokens: int,
         progress: Callable[[int], None] | None,
-    ) -> list[str]:
+    ) -> list[list[Said]]:
         free = maximum_tokens or (questions and questions[0].reference is None)
         most = max(task.maximum_answer_tokens, _FREE_TEXT_TOKENS if free else 0)
 
-        def one(question: Question | Turn) -> str:
-            text = self._answer(task, question, most)
-            if progress:
-                progress(1)
-            return text
+        def one(question: Question | Turn) -> list[Said]:
+            said: list[Said] = []
+            for sample in range(decoding.samples):
+                said.append(self._answer(task, question, most, decoding, sample))
+                if progress:
+                    progress(1)
+            return said
 
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             return list(pool.map(one, questions))
@@ -120,7 +124,14 @@ class RemoteAnswerSource:
     def losses(self, sample: Sample) -> list[float] | None:  # noqa: ARG002
         return None
 
-    def _answer(self, task: Task, question: Question | Turn, maximum_tokens: int) -> str:
+    def _answer(
+        self,
+        task: Task,
+        question: Question | Turn,
+        maximum_tokens: int,
+        decoding: Decoding,
+        sample: int,
+    ) -> Said:
         shown = [
             {"role": turn["role"], "content": turn["content"]}
             for turn in task.prompt_messages(question.record)
@@ -130,18 +141,41 @@ class RemoteAnswerSource:
             {
                 "model": self._remote.model,
                 "messages": shown,
-                "temperature": 0,
+                "temperature": decoding.temperature,
+                **({"seed": decoding.seed + sample} if decoding.sampled else {}),
+                **({"response_format": _response_format(task)} if decoding.json_schema else {}),
                 "max_tokens": maximum_tokens,
                 "stream": False,
             },
         )
         try:
-            content = reply["choices"][0]["message"]["content"]
-        except (KeyError, IndexError, TypeError):
+            choice = reply["choices"][0]
+            content, cut = choice["message"]["content"], choice.get("finish_reason") == "length"
+        except (KeyError, IndexError, TypeError, AttributeError):
             raise ModelError(
                 f"The server's reply holds no answer: {str(reply)[:200]}.", where=self._remote.name
             ) from None
-        return content if isinstance(content, str) else ""
+        text = content if isinstance(content, str) else ""
+        return Said(text, maximum_tokens if cut else None)
+
+
+def _response_format(task: Task) -> dict[str, Any]:
+    """The task's schema as such servers take it; one that does not know it says so or answers freely, and then answers
+    are judged as all others are."""
+    schema = {"name": task.short, "strict": True, "schema": _closed(task.schema)}
+    return {"type": "json_schema", "json_schema": schema}
+
+
+def _closed(schema: Schema) -> dict[str, Any]:
+    """The schema with all keys required and no others allowed, as tasks mean it."""
+    found = {key: value for key, value in schema.items() if key != "default"}
+    if schema["type"] == "object":
+        properties: Mapping[str, Schema] = schema["properties"]
+        found["properties"] = {key: _closed(inner) for key, inner in properties.items()}
+        found |= {"required": list(properties), "additionalProperties": False}
+    elif schema["type"] == "array":
+        found["items"] = _closed(schema["items"])
+    return found
 
 
 def _request(address: str, body: dict[str, Any] | None) -> dict[str, Any]:

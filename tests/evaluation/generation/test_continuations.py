@@ -1,13 +1,20 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
-from lexitrain.evaluation.generation import generate
+from lexitrain.evaluation import generation
 from tests.tiny import tiny_model, tiny_tokenizer
 
 STOP = {402}
+
+
+def generate(*given: Any, **options: Any) -> list[list[int]]:
+    """The tokens of the only continuation of each prompt."""
+    return [said.tokens for (said,) in generation.generate(*given, **options)]
 
 
 def prompts(count: int, shared: int, seed: int = 0) -> list[np.ndarray]:

@@ -1,0 +1,132 @@
+"""The next token of each answer of a batch: the most likely one, or one that is drawn, among those that may come."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lexitrain.errors import ModelError
+from lexitrain.evaluation.generation.schema_masks import SchemaMasks, SchemaRows
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How tokens are chosen.
+
+    Attributes:
+        maximum_tokens: most tokens of an answer.
+        stop_ids: tokens that end an answer.
+        temperature: 0 for the most likely token.
+        draws: float64 [N, maximum_tokens], by which each answer's tokens are drawn; None where none is.
+        masks: the schema that answers are held to, if any.
+    """
+
+    maximum_tokens: int
+    stop_ids: Collection[int]
+    temperature: float = 0.0
+    draws: Tensor | None = None
+    masks: SchemaMasks | None = None
+
+
+class Picker:
+    """Chooses for the answers of one batch, step by step.
+
+    Attributes:
+        going: bool [B], answers that have not ended.
+        answers: the tokens of each so far, as they came in, without the token that ended them.
+        ended: which of them have ended by a stop token or, under a schema, by being complete.
+
+    Args:
+        choice: how.
+        rows: which of `choice.draws` each answer is.
+        device: of the logits.
+    """
+
+    def __init__(self, choice: Choice, rows: Sequence[int], device: torch.device | str) -> None:
+        self.answers: list[list[int]] = [[] for _ in rows]
+        self.ended = [False] * len(rows)
+        self.going = torch.ones(len(rows), dtype=torch.bool, device=device)
+        self._choice = choice
+        self._active = list(range(len(rows)))  # the answer that each row belongs to
+        self._stops = torch.tensor(sorted(choice.stop_ids), dtype=torch.long, device=device)
+        self._draws = None if choice.draws is None else choice.draws[list(rows)].to(device)
+        self._schema: SchemaRows | None = choice.masks.rows(len(rows)) if choice.masks else None
+        self._step = 0
+
+    def pick(self, logits: Tensor) -> tuple[Tensor, int]:
+        """The next token of each row, and how many answers ended by it.
+
+        Args:
+            logits: [B, vocabulary]; what is said of rows that have ended is not looked at.
+
+        Raises:
+            ModelError: the logits are not numbers.
+        """
+        live = self.going.nonzero()[:, 0].tolist()
+        if self._schema:
+            logits = self._masked(logits, self._schema, live)
+        tokens = self._greedy(logits) if self._draws is None else self._drawn(logits)
+        self._step += 1
+        stopped = torch.isin(tokens, self._stops)
+        ended = stopped.tolist()
+        chosen = tokens.tolist()
+        over: list[int] = []
+        for row in live:
+            complete = False
+            if not ended[row]:
+                self.answers[self._active[row]].append(chosen[row])
+                complete = self._schema is not None and self._schema.take(row, chosen[row])
+            if ended[row] or complete:
+                self.ended[self._active[row]] = True
+                over.append(row)
+        self.going[over] = False
+        return tokens, len(over)
+
+    def keep(self, rows: Tensor) -> None:
+        """Leave the other rows, which have ended, out of the batch."""
+        kept = rows.tolist()
+        self._active = [self._active[row] for row in kept]
+        self.going = self.going[rows]
+        if self._draws is not None:
+            self._draws = self._draws[rows]
+        if self._schema:
+            self._schema.keep(kept)
+
+    def _masked(self, logits: Tensor, schema: SchemaRows, live: list[int]) -> Tensor:
+        """With what may not come next at minus infinity; rows that have ended as they are."""
+        allowed = torch.from_numpy(schema.allowed(live, logits.shape[-1])).to(logits.device)
+        masked = logits.float().clone()
+        lowest = torch.finfo(masked.dtype).min  # an allowed token stays above one that is not
+        masked[live] = masked[live].clamp(min=lowest).masked_fill(~allowed, -torch.inf)
+        return masked
+
+    def _greedy(self, logits: Tensor) -> Tensor:
+        best = logits.max(dim=-1)
+        self._require_numbers(~best.values.isnan())
+        return best.indices
+
+    def _drawn(self, logits: Tensor) -> Tensor:
+        """The token whose share of the probability a draw falls into: [B].
+
+        In float64, so that only a draw that lies on a border to some seven digits could come out differently where
+        the model rounds differently.
+        """
+        assert self._draws is not None
+        wide = logits.double()
+        top = wide.max(dim=-1, keepdim=True).values
+        self._require_numbers(top.isfinite()[:, 0])
+        shares = ((wide - top) / self._choice.temperature).exp().cumsum(dim=-1)
+        total = shares[:, -1:]
+        place = self._draws[:, self._step, None] * total
+        place = place.minimum(torch.nextafter(total, torch.zeros_like(total)))
+        return torch.searchsorted(shares, place, right=True)[:, 0]
+
+    def _require_numbers(self, fine: Tensor) -> None:
+        if not bool((fine | ~self.going).all()):
+            raise ModelError(
+                "The model's output is not a number (NaN or infinite): its answers mean nothing.",
+                fix="Look at its weights: a run that diverged, or a precision that they do not fit in.",
+            )
