@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -97,15 +98,13 @@ class Picker:
 
     def _masked(self, logits: Tensor, schema: SchemaRows, live: list[int]) -> Tensor:
         """With what may not come next at minus infinity; rows that have ended as they are."""
-        allowed = torch.from_numpy(schema.allowed(live, logits.shape[-1])).to(logits.device)
-        masked = logits.float().clone()
-        lowest = torch.finfo(masked.dtype).min  # an allowed token stays above one that is not
-        masked[live] = masked[live].clamp(min=lowest).masked_fill(~allowed, -torch.inf)
-        return masked
+        forbidden = np.zeros(logits.shape, dtype=np.bool_)
+        forbidden[live] = ~schema.allowed(live, logits.shape[-1])
+        return logits.masked_fill(torch.from_numpy(forbidden).to(logits.device), -torch.inf)
 
     def _greedy(self, logits: Tensor) -> Tensor:
         best = logits.max(dim=-1)
-        self._require_numbers(~best.values.isnan())
+        self._require_numbers(best.values > -torch.inf)  # which NaN is not, either
         return best.indices
 
     def _drawn(self, logits: Tensor) -> Tensor:
