@@ -12,6 +12,9 @@ from torch import Tensor
 from lexitrain.errors import ModelError
 from lexitrain.evaluation.generation.schema_masks import SchemaMasks, SchemaRows
 
+_LEAST_TEMPERATURE = 1e-30
+"""Below it float32 would divide by zero; nothing but the most likely token is drawn far above it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -110,14 +113,15 @@ class Picker:
     def _drawn(self, logits: Tensor) -> Tensor:
         """The token whose share of the probability a draw falls into: [B].
 
-        In float64, so that only a draw that lies on a border to some seven digits could come out differently where
-        the model rounds differently.
+        Summed in float64, so that only a draw that lies on a border to some seven digits could come out differently
+        where the model rounds differently.
         """
         assert self._draws is not None
-        wide = logits.double()
+        wide = logits.float()
         top = wide.max(dim=-1, keepdim=True).values
         self._require_numbers(top.isfinite()[:, 0])
-        shares = ((wide - top) / self._choice.temperature).exp().cumsum(dim=-1)
+        temperature = max(self._choice.temperature, _LEAST_TEMPERATURE)
+        shares = ((wide - top) / temperature).exp_().cumsum(dim=-1, dtype=torch.float64)
         total = shares[:, -1:]
         place = self._draws[:, self._step, None] * total
         place = place.minimum(torch.nextafter(total, torch.zeros_like(total)))
