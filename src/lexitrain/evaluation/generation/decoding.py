@@ -89,5 +89,5 @@ class Decoding:
         """
         said = f"{self.seed} {sample} ".encode() + np.asarray(prompt, np.int32).tobytes()
         key = int.from_bytes(hashlib.blake2b(said, digest_size=16).digest(), "little")
-        raw = np.asarray(np.random.Philox(key=key).random_raw(count), np.uint64)
-        return (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
+        drawn = np.random.Philox(key=key).random_raw(count) >> np.uint64(11)
+        return np.asarray(drawn * 2.0**-53, dtype=np.float64)

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from lexitrain.errors import ModelError
 from lexitrain.evaluation.generation.schema_masks import SchemaMasks, SchemaRows
+
+_LEAST_TEMPERATURE = 1e-30
+"""Below it float32 would divide by zero; nothing but the most likely token is drawn far above it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,28 +101,27 @@ class Picker:
 
     def _masked(self, logits: Tensor, schema: SchemaRows, live: list[int]) -> Tensor:
         """With what may not come next at minus infinity; rows that have ended as they are."""
-        allowed = torch.from_numpy(schema.allowed(live, logits.shape[-1])).to(logits.device)
-        masked = logits.float().clone()
-        lowest = torch.finfo(masked.dtype).min  # an allowed token stays above one that is not
-        masked[live] = masked[live].clamp(min=lowest).masked_fill(~allowed, -torch.inf)
-        return masked
+        forbidden = np.zeros(logits.shape, dtype=np.bool_)
+        forbidden[live] = ~schema.allowed(live, logits.shape[-1])
+        return logits.masked_fill(torch.from_numpy(forbidden).to(logits.device), -torch.inf)
 
     def _greedy(self, logits: Tensor) -> Tensor:
         best = logits.max(dim=-1)
-        self._require_numbers(~best.values.isnan())
+        self._require_numbers(best.values > -torch.inf)  # which NaN is not, either
         return best.indices
 
     def _drawn(self, logits: Tensor) -> Tensor:
         """The token whose share of the probability a draw falls into: [B].
 
-        In float64, so that only a draw that lies on a border to some seven digits could come out differently where
-        the model rounds differently.
+        Summed in float64, so that only a draw that lies on a border to some seven digits could come out differently
+        where the model rounds differently.
         """
         assert self._draws is not None
-        wide = logits.double()
+        wide = logits.float()
         top = wide.max(dim=-1, keepdim=True).values
         self._require_numbers(top.isfinite()[:, 0])
-        shares = ((wide - top) / self._choice.temperature).exp().cumsum(dim=-1)
+        temperature = max(self._choice.temperature, _LEAST_TEMPERATURE)
+        shares = ((wide - top) / temperature).exp_().cumsum(dim=-1, dtype=torch.float64)
         total = shares[:, -1:]
         place = self._draws[:, self._step, None] * total
         place = place.minimum(torch.nextafter(total, torch.zeros_like(total)))

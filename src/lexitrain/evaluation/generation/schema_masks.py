@@ -63,7 +63,7 @@ class SchemaMasks:
             library.LLMatcher.grammar_from_lark(grammar.lark),
             log_level=0,
         )
-        self._require_no_error(self._first)
+        self.require_no_error(self._first)
 
     def rows(self, count: int) -> SchemaRows:
         """For answers that begin."""
@@ -88,7 +88,10 @@ class SchemaMasks:
                 fix="Leave --json-schema out: this tokenizer's tokens mean different things in different company.",
             )
 
-    def _require_no_error(self, matcher: Any) -> None:
+    def require_no_error(self, matcher: Any) -> None:
+        """Raises:
+        TaskError: llguidance gave up on what the matcher follows.
+        """
         if matcher.is_error():
             reason = matcher.get_error().partition("\n")[0]
             raise TaskError(
@@ -128,7 +131,7 @@ class SchemaRows:
         unpacked = np.unpackbits(bits.view(np.uint8), axis=1, count=known, bitorder="little")
         found[:, :known] = unpacked
         for place in np.flatnonzero(~found.any(axis=1)).tolist():
-            self._masks._require_no_error(self._matchers[live[place]])
+            self._masks.require_no_error(self._matchers[live[place]])
             raise ModelError(
                 f"No token of the base's vocabulary goes on with an answer to the task {self._masks.task}.",
                 where="--json-schema",
@@ -144,7 +147,7 @@ class SchemaRows:
         """
         matcher = self._matchers[row]
         if not matcher.consume_token(token):
-            self._masks._require_no_error(matcher)
+            self._masks.require_no_error(matcher)
         return matcher.is_accepting()
 
     def keep(self, rows: Sequence[int]) -> None:
