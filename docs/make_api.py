@@ -28,6 +28,7 @@ SECTIONS = {
     "training": "Training",
     "runs": "Runs",
     "evaluation": "Evaluation and answers",
+    "comparison": "Comparison",
     "tasks": "Scores",
     "reporting": "Pictures",
     "errors": "Errors",

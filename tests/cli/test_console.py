@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lexitrain.cli.console import console, errors_console, print_error
+from lexitrain.cli.terminal.console import console, errors_console, print_error
 from lexitrain.errors import DataError
 
 

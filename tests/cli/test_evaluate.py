@@ -168,7 +168,7 @@ def test_drawn_answers_are_kept_beside_the_greedy_ones_each_with_its_number(
     assert drawn["decoding"]["samples"] == 3
     assert drawn["n"] == greedy["n"] == len(RECORDS)
     score = drawn["tasks"]["fluency"]["scores"]["mae"]
-    assert score["n"] == 2  # records: three answers to one are no three records
+    assert score["groups"] == 2  # three answers to one record are no three records
     path = run.evaluation / "held-t2-n3-seed0-schema.answers.jsonl"
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert [line["sample"] for line in lines] == [1, 2, 3] * len(RECORDS)

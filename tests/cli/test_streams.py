@@ -56,7 +56,7 @@ def test_characters_that_a_terminal_does_not_have_are_escapes(encoding: str) -> 
 
 
 def test_json_is_the_same_document_in_any_encoding(tmp_path: Path) -> None:
-    code = "from lexitrain.cli.console import print_json; print_json({'a': 'đ é 😀'})"
+    code = "from lexitrain.cli.terminal.console import print_json; print_json({'a': 'đ é 😀'})"
     for encoding in ("ascii", "latin-1", "utf-8"):
         told = {**os.environ, "PYTHONIOENCODING": f"{encoding}:backslashreplace"}
         shown = subprocess.run(

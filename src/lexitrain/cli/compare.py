@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from lexitrain.cli.console import console, errors_console, print_json
 from lexitrain.cli.options.custom_tasks import CUSTOM_TASK, TRUST_TASKS
-from lexitrain.cli.progress import shown_progress
+from lexitrain.cli.terminal.console import console, errors_console, print_json
+from lexitrain.cli.terminal.progress import shown_progress
 from lexitrain.errors import DataError
 
 

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from lexitrain.cli.console import console, print_json
 from lexitrain.cli.options.custom_tasks import CUSTOM_TASK, recipe_with_tasks
-from lexitrain.cli.progress import shown_progress
+from lexitrain.cli.terminal.console import console, print_json
+from lexitrain.cli.terminal.progress import shown_progress
 
 app = typer.Typer(
     name="data",

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lexitrain.cli.console import errors_console, print_json
-from lexitrain.cli.progress import shown_progress
+from lexitrain.cli.terminal.console import errors_console, print_json
+from lexitrain.cli.terminal.progress import shown_progress
 from lexitrain.errors import InputError, Stopped
 
 if TYPE_CHECKING:

@@ -18,7 +18,12 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from lexitrain.cli.console import errors_console, prepare_streams, print_error, write_nowhere
+from lexitrain.cli.terminal.console import (
+    errors_console,
+    prepare_streams,
+    print_error,
+    write_nowhere,
+)
 from lexitrain.errors import InputError, LexiTrainError, nearest
 
 #: Command, and the module below `lexitrain.cli` that holds it, in the order of the help text. A module holds either

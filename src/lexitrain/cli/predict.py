@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lexitrain.cli.console import errors_console, print_json
 from lexitrain.cli.options.custom_tasks import CUSTOM_TASK, TRUST_TASKS
 from lexitrain.cli.options.decoding import JSON_SCHEMA, SAMPLES, SEED, TEMPERATURE
+from lexitrain.cli.terminal.console import errors_console, print_json
 from lexitrain.errors import DataError, InputError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lexitrain.cli.console import print_json
+from lexitrain.cli.terminal.console import print_json
 
 
 def recipes(

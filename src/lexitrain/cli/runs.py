@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from lexitrain.cli.console import console, errors_console, print_json
+from lexitrain.cli.terminal.console import console, errors_console, print_json
 from lexitrain.errors import InputError, RunError, nearest
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lexitrain.cli.console import one_line
+from lexitrain.cli.terminal.console import one_line
 from lexitrain.cli.views.evaluation import number, value_and_interval
 
 if TYPE_CHECKING:

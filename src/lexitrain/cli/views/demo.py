@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lexitrain.cli.console import console
+from lexitrain.cli.terminal.console import console
 from lexitrain.cli.views.evaluation import number, value_and_interval
 
 if TYPE_CHECKING:

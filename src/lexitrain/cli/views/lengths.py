@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lexitrain.cli.console import console
+from lexitrain.cli.terminal.console import console
 
 if TYPE_CHECKING:
     from lexitrain import LengthReport

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lexitrain.cli.console import console
+from lexitrain.cli.terminal.console import console
 
 if TYPE_CHECKING:
     from rich.table import Table

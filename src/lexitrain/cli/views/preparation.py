@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from lexitrain.cli.console import console
+from lexitrain.cli.terminal.console import console
 
 
 def print_preparation(report: dict[str, Any], out: Path) -> None:

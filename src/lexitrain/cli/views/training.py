@@ -9,8 +9,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from lexitrain.cli.console import errors_console
-from lexitrain.cli.progress import NowAndThen, live_bar
+from lexitrain.cli.terminal.console import errors_console
+from lexitrain.cli.terminal.progress import NowAndThen, live_bar
 
 if TYPE_CHECKING:
     from lexitrain import Event, Progress

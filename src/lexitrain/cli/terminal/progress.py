@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from lexitrain.cli.console import errors_console
+from lexitrain.cli.terminal.console import errors_console
 
 if TYPE_CHECKING:
     from rich.console import Console
