@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from lexitrain.cli.durations import duration, hours, moment
+from lexitrain.cli.options.durations import duration, hours, moment
 from lexitrain.errors import InputError
 
 NOW = datetime(2026, 11, 24, 21, 30, 15, tzinfo=UTC)

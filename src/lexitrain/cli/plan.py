@@ -73,7 +73,7 @@ def plan(
     Exit code 3: a limit that was given, --memory or --within, is not met.
     """
     from lexitrain import load_recipe
-    from lexitrain.cli.durations import hours
+    from lexitrain.cli.options.durations import hours
     from lexitrain.cli.views.plan import print_calibration, print_plan
 
     _refuse_together({"--data": data, "--samples": samples})

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lexitrain.cli.console import errors_console, print_json
-from lexitrain.cli.durations import duration, moment
 from lexitrain.cli.options.custom_tasks import CUSTOM_TASK, recipe_with_tasks
+from lexitrain.cli.options.durations import duration, moment
 from lexitrain.errors import InputError, Stopped
 
 if TYPE_CHECKING:
