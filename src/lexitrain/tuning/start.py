@@ -40,7 +40,7 @@ from lexitrain.tuning.study.address import address_of, require_optuna
 from lexitrain.tuning.study.identity import Identity
 from lexitrain.tuning.work.job import TRIALS, Job
 from lexitrain.tuning.work.processes import Workers
-from lexitrain.tuning.work.worker import SilentTuning, TuningObserver, work
+from lexitrain.tuning.work.worker import Ending, SilentTuning, TuningObserver, work
 
 if TYPE_CHECKING:
     from lexitrain.tuning.designs.unit import Design
@@ -142,7 +142,7 @@ def tune(
     if dry_run:
         return planned
     _open(job, Identity(base, facts, job.design.space))
-    ending = work(job, told) if job.workers == 1 else Workers(job, told).run()
+    ending = "budget" if _is_spent(job) else _run(job, told)
     found = _found(job, replace(planned, state=ending))
     with disk_errors(folder):
         if found.best is not None:
@@ -230,6 +230,26 @@ def _open(job: Job, identity: Identity) -> None:
                     _require_own(job, identity, study, own["id"])
             finally:
                 study.close()
+
+
+def _run(job: Job, observer: TuningObserver) -> Ending:
+    return work(job, observer) if job.workers == 1 else Workers(job, observer).run()
+
+
+def _is_spent(job: Job) -> bool:
+    """Whether the study has more trials than it may have now, and so begins no other.
+
+    A race that goes on with a larger budget may have a few from the smaller one that are none of its own; these are not
+    held against it.
+    """
+    study = job.open_study()
+    try:
+        with study.address.errors(begun=True):
+            outcomes = study.progress().outcomes
+    finally:
+        study.close()
+    most = job.trials
+    return most is not None and len(outcomes) >= most and bool(job.design.due(outcomes))
 
 
 def _require_own(job: Job, identity: Identity, study: Any, own: str) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lexitrain.recipe import Recipe
 
 RANK, ALPHA = "lora.rank", "lora.alpha"
+_SET_BY_THE_STUDY = {"name", "description", "checkpoints.keep", "checkpoints.mirror"}
 _OPENING, _CLOSING, _QUOTES = "[{", "]}", "'\""
 
 
@@ -124,6 +125,12 @@ def _axis(recipe: Recipe, option: str) -> tuple[str, list[Any]]:
         raise InputError(
             f"--sweep takes field=value,value,…, not '{option}'.",
             fix="Example: --sweep lora.rank=4,8,16",
+        )
+    if field in _SET_BY_THE_STUDY:
+        raise InputError(
+            f"{field} is what a study sets itself.",
+            where=f"--sweep {option}",
+            fix="Sweep another field.",
         )
     if field == "seed":
         raise InputError(

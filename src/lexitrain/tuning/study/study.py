@@ -1,7 +1,8 @@
 """A study: the trials of its units, in a database that any number of workers share.
 
 Every worker of every machine does the same: it looks at what is done, adds what is due and not there, and takes the
-first trial that waits. Taking is one statement of the database, so that no two workers have the same trial. Two workers
+first trial that waits. Taking locks the trial's row (in SQLite the file, see `sqlite_locks.py`), so that no two
+workers have the same trial. Two workers
 may add the same unit at the same moment; then the trial with the lowest number counts, and the other is pruned when it
 is taken.
 
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from lexitrain.tuning.designs.unit import Outcome, Unit
 from lexitrain.tuning.study.address import Address
 from lexitrain.tuning.study.heartbeat import beating
+from lexitrain.tuning.study.sqlite_locks import write_at_once
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -87,7 +89,7 @@ class Study:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return optuna.storages.RDBStorage(
+            storage = optuna.storages.RDBStorage(
                 # Optuna fills braces in a URL out.
                 self.address.url.replace("{", "{{").replace("}", "}}"),
                 engine_kwargs={
@@ -100,6 +102,9 @@ class Study:
                     max_retry=MOST_KILLS - 1
                 ),
             )
+        if self.address.url.startswith("sqlite"):
+            write_at_once(storage.engine)
+        return storage
 
     @property
     def _patience(self) -> dict[str, int]:

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,10 @@ class _Worker:
             if isinstance(told, dict):
                 self._said.put((self, told))
         self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            with suppress(OSError):  # what was not written to a process that is gone
+                if pipe is not None:
+                    pipe.close()
         self._said.put((self, None))
 
     def ask_to_stop(self) -> None:
