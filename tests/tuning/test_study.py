@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +10,12 @@ from threading import Barrier, Thread
 
 import pytest
 
+from lexitrain.errors import LexiTrainError, MissingExtra, RunChanged, Stopped
+from lexitrain.training import NotANumber
 from lexitrain.tuning.designs.unit import Outcome, Unit
 from lexitrain.tuning.study.address import address_of
 from lexitrain.tuning.study.study import MOST_KILLS, Study, Taken
+from lexitrain.tuning.work.processes import error_of, told_of
 
 UNITS = [Unit({"lora.rank": rank}, 1.0, 42) for rank in (4, 8, 16)]
 KEYS = [unit.key for unit in UNITS]
@@ -131,3 +135,24 @@ def test_a_trial_that_was_stopped_waits_however_often(study: Study) -> None:
     assert study.progress().outcomes[KEYS[0]].reason == "memory ran out"
     study.add(UNITS[:1])
     assert study.take(KEYS) is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Stopped("full", where="/there", fix="make room"),
+        MissingExtra("psycopg", "tune"),
+        RunChanged("another recipe", where="study 's'"),
+        LexiTrainError("unexpected"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_a_worker_says_of_its_error_is_that_error(error: LexiTrainError) -> None:
+    told = json.loads(json.dumps(told_of(error)))
+    again = error_of(told)
+    assert type(again) is type(error)
+    assert (str(again), again.exit_code) == (str(error), error.exit_code)
+
+
+def test_an_error_of_a_rooms_own_kind_is_told_as_the_public_kind() -> None:
+    assert type(error_of(told_of(NotANumber("nan")))) is Stopped

@@ -230,6 +230,7 @@ def test_one_adapter_a_task_is_raced_too(recipe_file: Path, data_dir: Path, tmp_
     assert found.best.loss == pytest.approx(sum(losses) / 2)
 
 
+@pytest.mark.slow
 def test_more_workers_than_trials_share_what_there_is(
     recipe_file: Path, data_dir: Path, tmp_path: Path
 ) -> None:
@@ -241,3 +242,25 @@ def test_more_workers_than_trials_share_what_there_is(
     assert [each.losses for each in found.points] == [each.losses for each in alone.points]
     assert {each.partition(":")[0] for each in watch.said} == {"worker 1", "worker 2"}
     assert threading.active_count() < 10
+
+
+def test_a_value_that_the_base_refuses_fails_and_data_that_are_gone_stop_the_study(
+    recipe_file: Path, data_dir: Path, tmp_path: Path
+) -> None:
+    out, sweep = tmp_path / "out", ["step.attention=blocks,flex"]
+    found = tune(recipe_file, data_dir, out, sweep=sweep)
+    assert found.points[0].loss is not None
+    assert "flex" in found.points[1].failed[0].lower()
+    assert found.best is not None
+    assert "flex" not in str(found.best.changes)
+    recipe_file.write_text(recipe_file.read_text().replace("epochs: 4", "epochs: 3"))
+    base = Path(load_recipe(recipe_file).model.base)
+    aside = base.rename(base.with_name("aside"))
+    try:
+        with pytest.raises(InputError):
+            tune(recipe_file, data_dir, tmp_path / "other", sweep=["lora.rank=1,2"])
+    finally:
+        aside.rename(base)
+    # No trial was held against what was missing.
+    again = tune(recipe_file, data_dir, tmp_path / "other", sweep=["lora.rank=1,2"])
+    assert all(each.loss is not None for each in again.points)

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from lexitrain.recipe import Recipe
     from lexitrain.tuning.designs.unit import Changes, Design, Stage
 
+_LOADING = Band(3 / 3600, 6 / 3600, 20 / 3600)
+"""Hours that a trial takes beside its steps: loading the base, rendering records, a validation before and after. An
+assumption for small bases on a disk; it counts where trials are short."""
 _OF_NO_COST = {"optimizer.learning_rate", "lora.alpha"}
 _LEVELS = ("low", "expected", "high")
 
@@ -51,7 +54,7 @@ class Price:
         device: its name.
         basis: how its speed is known: measured, fitted or catalogue.
         stages: one after the other.
-        hours: all of them, on one machine, each trial's loading left out.
+        hours: all of them, on one machine.
         run: hours of one whole run of the recipe.
         dollars_an_hour: None where nobody said.
     """
@@ -122,9 +125,8 @@ class Pricing:
     def _stage(self, stage: Stage) -> StagePrice:
         bands = [self._plan(each).hours for each in stage.examples]
         mean = Band(*(fmean(getattr(band, level) for band in bands) for level in _LEVELS))
-        return StagePrice(
-            stage.title, stage.count, stage.share, mean.times(stage.count * stage.share)
-        )
+        one = _sum([mean.times(stage.share), _LOADING])
+        return StagePrice(stage.title, stage.count, stage.share, one.times(stage.count))
 
     def _plan(self, changes: Changes) -> Plan:
         costly = {name: value for name, value in changes.items() if name not in _OF_NO_COST}

@@ -18,7 +18,7 @@ The recipe itself always takes part, in the first rung and in the last: what was
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count, product
 from typing import TYPE_CHECKING, Any
@@ -152,7 +152,7 @@ def race_of(recipe: Recipe, steps: int, entrants: int = DEFAULT_CANDIDATES) -> R
     return Race(candidates, shares, recipe.seed, min(entrants, len(candidates)), axes)
 
 
-def largest_race(race: Race, fits: Any, most: int) -> Race | None:
+def largest_race(race: Race, fits: Callable[[Race], bool], most: int) -> Race | None:
     """The race with the most candidates, `most` at most, for which `fits(race)` is true; None where there is none."""
     for entrants in range(min(most, len(race.candidates)), LEAST_CANDIDATES - 1, -1):
         smaller = Race(race.candidates, race.shares, race.seed, entrants, race.axes)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lexitrain.errors import LexiTrainError, Stopped
 from lexitrain.tuning.work.job import Job
+from lexitrain.tuning.work.processes import told_of
 from lexitrain.tuning.work.worker import stopped, work
 
 if TYPE_CHECKING:
@@ -53,21 +54,16 @@ def main() -> int:
     """Read the job, do it, and say how it ended; returns the exit code."""
     telling = _Telling(os.fdopen(os.dup(1), "w", encoding="utf-8"))
     os.dup2(2, 1)  # what a library prints is no word to the parent
-    for each in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(each, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
     job = Job.from_json(json.loads(sys.stdin.readline()))
     threading.Thread(target=_follow_parent, name="parent", daemon=True).start()
     try:
         telling.tell(ending=work(job, telling))
     except LexiTrainError as error:
-        kind = (
-            type(error) if type(error).__module__ == "lexitrain.errors" else type(error).__mro__[1]
-        )
-        telling.tell(error=kind.__name__, what=error.what, where=error.where, fix=error.fix)
+        telling.tell(**told_of(error))
         return error.exit_code
     except KeyboardInterrupt:
-        end = stopped(job)
-        telling.tell(error="Stopped", what=end.what, where=end.where, fix=end.fix)
+        telling.tell(**told_of(stopped(job)))
         return Stopped.exit_code
     except Exception:
         telling.tell(crash=traceback.format_exc())

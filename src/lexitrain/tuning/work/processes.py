@@ -125,7 +125,7 @@ class Workers:
         if "ending" in last:
             self._endings.append(last["ending"])
         elif "error" in last:
-            raise _error(last)
+            raise error_of(last)
         elif "crash" in last:
             raise RuntimeError(f"A worker met something unexpected:\n{last['crash']}")
         elif self._restarts >= _MOST_RESTARTS:
@@ -150,8 +150,14 @@ def _how(code: int) -> str:
     return f"killed ({signal.Signals(-code).name})" if code < 0 else f"ended with code {code}"
 
 
-def _error(told: Mapping[str, Any]) -> LexiTrainError:
-    """The error that a worker met."""
+def told_of(error: LexiTrainError) -> dict[str, Any]:
+    """An error as a worker tells it; a room's own kind as the public kind that it is one of."""
+    kind = next(each for each in type(error).__mro__ if each.__module__ == "lexitrain.errors")
+    return {"error": kind.__name__, "what": error.what, "where": error.where, "fix": error.fix}
+
+
+def error_of(told: Mapping[str, Any]) -> LexiTrainError:
+    """The error that a worker told of."""
     kind = getattr(import_module("lexitrain.errors"), told["error"], LexiTrainError)
     error = LexiTrainError(told["what"], where=told["where"], fix=told["fix"])
     if isinstance(kind, type) and issubclass(kind, LexiTrainError):

@@ -8,7 +8,15 @@ from collections.abc import Callable, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from lexitrain.errors import RunInUse
+from lexitrain.errors import (
+    DataError,
+    DeviceError,
+    InputError,
+    ModelError,
+    RecipeError,
+    RunInUse,
+    TaskError,
+)
 from lexitrain.runs import Run
 from lexitrain.step import attempt, release_memory
 from lexitrain.training import NotANumber, OutOfRungs, TrainingResult, train
@@ -16,8 +24,18 @@ from lexitrain.tuning.designs.unit import Outcome
 
 if TYPE_CHECKING:
     from lexitrain.training import Observer
+    from lexitrain.tuning.designs.unit import Changes
     from lexitrain.tuning.study.study import Taken
     from lexitrain.tuning.work.job import Job, Part
+
+_REFUSED_FOR: dict[type[InputError], tuple[str, ...]] = {
+    RecipeError: ("",),
+    ModelError: ("model.", "lora.targets"),
+    DeviceError: ("model.", "step."),
+    DataError: ("data.", "step."),
+    TaskError: ("data.",),
+}
+"""Kind of error -> sections whose fields can be its cause."""
 
 _PATIENCE = 2.0
 """Seconds between two tries where another process still holds the run."""
@@ -28,8 +46,8 @@ def run_trial(
 ) -> Outcome | None:
     """Train a taken trial to its share, going on from where its run stands.
 
-    What concerns this recipe alone (a loss that is not a number, memory that is too small) is the trial's outcome;
-    every other error is one of the study.
+    What concerns this recipe alone (a loss that is not a number, memory that is too small, a value that the base or the
+    device does not allow) is the trial's outcome; every other error is one of the study.
 
     Returns:
         What came of it; None where a signal stopped it, saved.
@@ -42,7 +60,7 @@ def run_trial(
     results: list[TrainingResult] = []
     problem: str | None = None
     for part in job.parts_of(taken.unit, taken.run):
-        result, problem = _trained(job, part, observer, say)
+        result, problem = _trained(job, part, taken.unit.changes, observer, say)
         if result is None:
             break
         if result.state == "stopped" and result.reason != "stop_after_step":
@@ -77,7 +95,11 @@ def run_trial(
 
 
 def _trained(
-    job: Job, part: Part, observer: Observer, say: Callable[[str], None]
+    job: Job,
+    part: Part,
+    changes: Changes,
+    observer: Observer,
+    say: Callable[[str], None],
 ) -> tuple[TrainingResult | None, str | None]:
     """The result of a part; or None and why this recipe cannot be trained."""
     try:
@@ -95,9 +117,21 @@ def _trained(
         )
     except (NotANumber, OutOfRungs) as error:
         result, problem = None, error.what
+    except InputError as error:
+        if not _explains(changes, error):
+            raise
+        result, problem = None, str(error)
     finally:
         release_memory()
     return (None, problem or "memory ran out") if result is None else (result, None)
+
+
+def _explains(changes: Changes, error: InputError) -> bool:
+    """Whether what was changed may be why a run is refused: a base that is gone, or data, is no candidate's fault."""
+    return any(
+        isinstance(error, kind) and any(field.startswith(sections) for field in changes)
+        for kind, sections in _REFUSED_FOR.items()
+    )
 
 
 def _loss(result: TrainingResult) -> float | None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from lexitrain.errors import LexiTrainError, Stopped
+from lexitrain.errors import Stopped
 from lexitrain.recipe import field_text
 from lexitrain.training import Progress, Silent
 from lexitrain.tuning.work.job import Job
@@ -126,7 +126,7 @@ def _run(job: Job, study: Study, taken: Taken, observer: TuningObserver) -> None
     try:
         with study.beating(taken):
             outcome = run_trial(job, taken, _OfTrial(taken.run, observer), observer.say)
-    except (LexiTrainError, KeyboardInterrupt):
+    except BaseException:
         study.give_back(taken)
         raise
     if outcome is None:
