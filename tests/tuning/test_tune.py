@@ -264,3 +264,33 @@ def test_a_value_that_the_base_refuses_fails_and_data_that_are_gone_stop_the_stu
     # No trial was held against what was missing.
     again = tune(recipe_file, data_dir, tmp_path / "other", sweep=["lora.rank=1,2"])
     assert all(each.loss is not None for each in again.points)
+
+
+def test_losses_over_other_tokens_have_no_best(
+    recipe_file: Path, data_dir: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    overrides = ["step.layout=packed", "schedule.epochs=1"]
+    found = tune(
+        recipe_file, data_dir, out, overrides=overrides, sweep=["step.loss=completion,all_tokens"]
+    )
+    assert "which tokens" in found.incomparable
+    assert (found.best, found.best_recipe, found.diminishing) == (None, None, None)
+    lengths = tune(
+        recipe_file,
+        data_dir,
+        tmp_path / "two",
+        overrides=overrides,
+        sweep=["data.max_length=160,256"],
+    )
+    assert "in tokens" in lengths.incomparable
+    assert all(each.loss is not None for each in lengths.points)
+    alike = tune(
+        recipe_file,
+        data_dir,
+        tmp_path / "three",
+        overrides=overrides,
+        sweep=["step.layout=tree,packed"],
+    )
+    assert alike.incomparable == ""
+    assert alike.best is not None

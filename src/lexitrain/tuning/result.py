@@ -82,6 +82,7 @@ class TuningResult:
         diminishing: title of the combination from which on no larger value is shown to be better, for a sweep of one
             numeric field with two seeds at least.
         scale: alpha / rank that a swept rank kept.
+        incomparable: why the losses of a sweep's values do not compare, so that there is no best; empty: they do.
     """
 
     state: Literal["complete", "budget", "planned"]
@@ -98,6 +99,7 @@ class TuningResult:
     points: tuple[SweepPoint, ...] = ()
     diminishing: str | None = None
     scale: float | None = None
+    incomparable: str = ""
     _axes: Sequence[str] = field(default=(), repr=False)
 
     @property
@@ -153,6 +155,7 @@ class TuningResult:
             ],
             "diminishing_from": self.diminishing,
             "scale_kept": self.scale,
+            **({"incomparable": self.incomparable} if self.incomparable else {}),
         }
 
 
@@ -236,6 +239,24 @@ def diminishing_from(design: Design, points: Sequence[SweepPoint]) -> str | None
     rising = sorted(points, key=lambda each: each.values[name])
     index = diminishing([each.losses for each in rising])
     return None if index is None else rising[index].title
+
+
+_OTHER_MEASURE = {
+    "step.loss": "over which tokens the loss is",
+    "validation.limit": "how many validation samples count",
+    "data.adapters": "whether the loss is a mean over tasks",
+}
+
+
+def incomparable(design: Design, outcomes: Sequence[Outcome]) -> str:
+    """Why losses of different values do not compare; empty where they do.
+
+    A loss is a mean over tokens: with another tokenizer, template, length or choice of tasks it is one over others.
+    """
+    reasons = [text for name, text in _OTHER_MEASURE.items() if len(design.axes.get(name, ())) > 1]
+    if len({each.samples for each in outcomes if each.loss is not None}) > 1:
+        reasons.append("the samples as the model sees them, in tokens")
+    return f"the values differ in {', '.join(reasons)}" if reasons else ""
 
 
 def why(result: TuningResult, design: Design) -> str:

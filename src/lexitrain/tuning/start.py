@@ -32,6 +32,7 @@ from lexitrain.tuning.result import (
     TuningResult,
     best_of,
     diminishing_from,
+    incomparable,
     sorted_outcomes,
     sweep_points,
     why,
@@ -329,11 +330,13 @@ def _found(job: Job, planned: TuningResult) -> TuningResult:
         study.close()
     design = job.design
     points = sweep_points(design, outcomes)
+    unlike = incomparable(design, outcomes)
     return replace(
         planned,
+        incomparable=unlike,
         hours=sum(each.hours for each in outcomes),
         outcomes=outcomes,
-        best=best_of(design, outcomes, Path(job.folder)),
+        best=None if unlike else best_of(design, outcomes, Path(job.folder)),
         points=points,
-        diminishing=diminishing_from(design, points),
+        diminishing=None if unlike else diminishing_from(design, points),
     )

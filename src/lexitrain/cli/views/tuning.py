@@ -87,6 +87,10 @@ def print_found(found: TuningResult) -> None:
     if found.state == "budget":
         said = f"The budget ({found.budget}) is spent; with a larger one the same command goes on."
         out.print(said, markup=False, soft_wrap=True)
+    if found.incomparable:
+        said = f"These losses do not compare: {found.incomparable}. So there is no best; compare time and memory."
+        out.print(said, markup=False, soft_wrap=True)
+        return
     if found.best is None:
         out.print("No trial has a loss: there is no best recipe.", markup=False)
         return

@@ -58,6 +58,8 @@ class Outcome:
         memory_gb: peak of the allocator, 10^9 bytes: measured on a GPU; on a CPU the one that was foreseen, as a
             process there holds libraries and the data besides.
         parameters: that are trained.
+        samples: hash of the samples that it was trained and validated on, in token ids; losses on others do not
+            compare.
         reason: why it failed.
     """
 
@@ -71,6 +73,7 @@ class Outcome:
     hours: float = 0.0
     memory_gb: float | None = None
     parameters: int | None = None
+    samples: str = ""
     reason: str = ""
 
     def to_json(self) -> dict[str, Any]:
@@ -88,6 +91,7 @@ class Outcome:
             "hours": round(self.hours, 6),
             "memory_gb": self.memory_gb,
             "parameters": self.parameters,
+            "samples": self.samples,
             **({"reason": self.reason} if self.reason else {}),
         }
 

@@ -18,6 +18,7 @@ from lexitrain.errors import (
     TaskError,
 )
 from lexitrain.runs import Run
+from lexitrain.samples import hash_of
 from lexitrain.step import attempt, release_memory
 from lexitrain.training import NotANumber, OutOfRungs, TrainingResult, train
 from lexitrain.tuning.designs.unit import Outcome
@@ -67,7 +68,7 @@ def run_trial(
             return None
         results.append(result)
         if _loss(result) is None:
-            problem = "its validation loss is not a number"
+            problem = "it has no validation loss, or one that is not a number"
             break
     seconds = time.monotonic() - start
     hours = seconds / job.workers / 3600
@@ -91,6 +92,7 @@ def run_trial(
         hours=hours,
         memory_gb=_peak(results, runs),
         parameters=sum(_parameters(run) for run in runs),
+        samples=hash_of(*(run.read_data().rendered_sha256 for run in runs))[:16],
     )
 
 
