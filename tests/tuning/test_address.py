@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lexitrain.errors import InputError, Stopped
+from lexitrain.errors import InputError, MissingExtra, Stopped
+from lexitrain.tuning.study import address
 from lexitrain.tuning.study.address import address_of
 from lexitrain.tuning.study.study import Study
 
@@ -15,9 +16,9 @@ from lexitrain.tuning.study.study import Study
 def test_without_a_url_it_is_a_file_of_the_folder(tmp_path: Path) -> None:
     odd = tmp_path / "100% a?b#c {0}"
     odd.mkdir()
-    address = address_of(None, odd)
-    assert address.shown == str(odd / "study.db")
-    study = Study(address, "s", {}, 1)
+    where = address_of(None, odd)
+    assert where.shown == str(odd / "study.db")
+    study = Study(where, "s", {}, 1)
     assert study.facts == {}
     study.close()
     assert (odd / "study.db").is_file()
@@ -25,12 +26,12 @@ def test_without_a_url_it_is_a_file_of_the_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
 def test_postgresql_is_asked_by_the_driver_that_is_there(scheme: str, tmp_path: Path) -> None:
-    address = address_of(f"{scheme}://me:p%40ss%2Fword@host/db?sslpassword=other", tmp_path)
-    assert address.url.startswith("postgresql+psycopg://me:")
-    assert "p%40ss" not in address.shown
-    assert "other" not in address.shown
+    where = address_of(f"{scheme}://me:p%40ss%2Fword@host/db?sslpassword=other", tmp_path)
+    assert where.url.startswith("postgresql+psycopg://me:")
+    assert "p%40ss" not in where.shown
+    assert "other" not in where.shown
     told = "FATAL: p@ss/word, p%40ss%2Fword and other are wrong\nmore"
-    assert address.hidden(told) == "FATAL: ***, *** and *** are wrong"
+    assert where.hidden(told) == "FATAL: ***, *** and *** are wrong"
 
 
 @pytest.mark.parametrize(
@@ -57,18 +58,28 @@ def test_mysql_needs_a_driver(tmp_path: Path) -> None:
         address_of("mysql://me:secret@host/db", tmp_path)
 
 
+def test_postgresql_without_a_driver_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        address, "find_spec", lambda name: None if name.startswith("psycopg") else find_spec(name)
+    )
+    with pytest.raises(MissingExtra, match=r"psycopg[\s\S]*lexitrain\[tune\]"):
+        address_of("postgresql://me:secret@host/db", tmp_path)
+
+
 def test_a_server_that_is_not_there_is_an_error_of_the_user(tmp_path: Path) -> None:
-    address = address_of("postgresql://me:secret@127.0.0.1:9/db", tmp_path)
-    study = Study(address, "s", {}, 1)
-    with pytest.raises(InputError, match="cannot be used") as caught, address.errors(begun=False):
+    where = address_of("postgresql://me:secret@127.0.0.1:9/db", tmp_path)
+    study = Study(where, "s", {}, 1)
+    with pytest.raises(InputError, match="cannot be used") as caught, where.errors(begun=False):
         study.progress()
     assert "secret" not in str(caught.value)
-    with pytest.raises(Stopped, match="does not answer"), address.errors(begun=True):
+    with pytest.raises(Stopped, match="does not answer"), where.errors(begun=True):
         study.progress()
 
 
 def test_a_file_that_is_no_database_is_an_error_of_the_user(tmp_path: Path) -> None:
     (tmp_path / "study.db").write_text("no database at all, but long enough to be read as one" * 40)
-    address = address_of(None, tmp_path)
-    with pytest.raises(InputError, match="not a database"), address.errors(begun=False):
-        Study(address, "s", {}, 1).progress()
+    where = address_of(None, tmp_path)
+    with pytest.raises(InputError, match="not a database"), where.errors(begun=False):
+        Study(where, "s", {}, 1).progress()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from lexitrain.recipe import load_recipe
 from lexitrain.tuning.designs.race import ALPHA, BATCH, RATE, Race, largest_race, race_of
 from lexitrain.tuning.designs.unit import Outcome, Unit
@@ -106,3 +108,13 @@ def test_a_race_is_made_to_fit() -> None:
     assert fitting is not None
     assert fitting.sizes == [7, 3, 2]
     assert largest_race(race, lambda each: sum(each.sizes) <= 3, 36) is None
+
+
+def test_the_price_counts_what_each_rung_adds() -> None:
+    """In runs: 18 ninths, 6 times two ninths, twice two thirds, the recipe itself from the first rung to its end."""
+    stages = race_of(DEMO, 333).stages
+    assert sum(each.count * each.share for each in stages) == pytest.approx(
+        18 / 9 + 6 * 2 / 9 + 2 * 2 / 3 + 8 / 9
+    )
+    (only,) = race_of(DEMO, 8, 4).stages
+    assert (only.count, only.share) == (4, 1)

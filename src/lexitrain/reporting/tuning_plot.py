@@ -34,7 +34,7 @@ def draw_tuning(found: TuningResult, path: str | Path) -> None:
 
 def _sweep(figure: Any, found: TuningResult) -> None:
     axes: Any = figure.subplots(2, 2)
-    points = [each for each in found.points if each.loss is not None]
+    points = _in_order([each for each in found.points if each.loss is not None])
     where, ticks = _places(points, found.axes)
     means = [0.0 if each.loss is None else each.loss.mean for each in points]
     lows = [mean - _low(each, mean) for each, mean in zip(points, means, strict=True)]
@@ -55,19 +55,28 @@ def _sweep(figure: Any, found: TuningResult) -> None:
     )
     for shown, label, values in others:
         shown.plot(where, values, color=_INK, marker="o", linestyle=_line(found))
-        shown.set(ylabel=label, ylim=(0, None))
+        shown.set(ylabel=label, ylim=(0, 1.08 * max(values, default=0) or 1))
     for shown in axes.flat:
         shown.set_xticks(where, ticks, rotation=0 if len(found.axes) == 1 else 30)
         shown.set_xlabel(", ".join(found.axes))
+
+
+def _in_order(points: Sequence[SweepPoint]) -> list[SweepPoint]:
+    """By rising values where all of them are numbers, else as they were given."""
+    if all(_is_number(value) for each in points for value in each.values.values()):
+        return sorted(points, key=lambda each: tuple(each.values.values()))
+    return list(points)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _places(points: Sequence[SweepPoint], names: Sequence[str]) -> tuple[list[float], list[str]]:
     """Where on the horizontal axis each point stands, and its label: numbers at their value, all else one by one."""
     labels = [", ".join(str(value) for value in each.values.values()) for each in points]
     values = [each.values[names[0]] for each in points]
-    if len(names) == 1 and all(
-        isinstance(value, int | float) and not isinstance(value, bool) for value in values
-    ):
+    if len(names) == 1 and all(_is_number(value) for value in values):
         return [float(value) for value in values], labels
     return [float(place) for place in range(len(points))], labels
 
@@ -103,5 +112,8 @@ def _race(axes: Any, found: TuningResult) -> None:
     )
     ticks = sorted({100 * each.unit.share for each in found.outcomes})
     axes.set_xticks(ticks, [f"{each:.3g}" for each in ticks])
+    axes.tick_params(axis="x", which="minor", bottom=False)
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
     if lines:
         axes.legend()
