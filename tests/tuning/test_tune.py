@@ -13,6 +13,7 @@ from lexitrain import TuningResult, load_recipe, tune
 from lexitrain.errors import DataError, InputError, RunChanged, RunError, Stopped
 from lexitrain.recipe import training_differences
 from lexitrain.runs import Run
+from tests.disks import mounted
 from tests.small_runs import write_data
 
 
@@ -294,3 +295,19 @@ def test_losses_over_other_tokens_have_no_best(
     )
     assert alike.incomparable == ""
     assert alike.best is not None
+
+
+@pytest.mark.parametrize("ballast_bytes", [2_850_000, 3_000_000], ids=["trial", "database"])
+def test_a_full_disk_stops_the_study_and_room_lets_it_go_on(
+    ballast_bytes: int, recipe_file: Path, data_dir: Path, tmp_path: Path
+) -> None:
+    with mounted(tmp_path / "disk", "size=3m") as disk:
+        out, sweep = disk / "study", ["lora.rank=1,2"]
+        ballast = disk / "ballast"
+        ballast.write_bytes(bytes(ballast_bytes))
+        with pytest.raises(Stopped) as caught:
+            tune(recipe_file, data_dir, out, sweep=sweep)
+        assert "full" in str(caught.value)
+        ballast.unlink()
+        found = tune(recipe_file, data_dir, out, sweep=sweep, heartbeat=1)
+        assert all(each.loss is not None for each in found.points)

@@ -18,6 +18,7 @@ from lexitrain.storage import user_path
 
 FILE = "study.db"
 _EXTRA = "tune"
+_FULL = "disk is full"  # SQLite's words
 _DRIVERS = {
     "postgresql": (("psycopg", "psycopg"), ("psycopg2", "psycopg2")),
     "mysql": (("pymysql", "pymysql"), ("mysqlclient", "MySQLdb"), ("mysqlconnector", "mysql.connector")),
@@ -57,7 +58,7 @@ class Address:
             begun: whether trials may have been run: the same command then goes on later.
 
         Raises:
-            Stopped: it does not answer any more.
+            Stopped: its disk is full, or it does not answer any more.
             InputError: it cannot be reached, or is no database of studies.
         """
         from optuna.exceptions import StorageInternalError
@@ -68,6 +69,12 @@ class Address:
         except (StorageInternalError, SQLAlchemyError) as error:
             cause = error.__cause__ if isinstance(error, StorageInternalError) else error
             reason = self.hidden(getattr(cause, "orig", None) or cause or error)
+            if _FULL in reason:
+                raise Stopped(
+                    "The disk is full.",
+                    where=self.shown,
+                    fix="Make room, then run the same command again: it goes on from there.",
+                ) from None
             if begun:
                 raise Stopped(
                     f"The study's database does not answer any more: {reason}",
