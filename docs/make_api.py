@@ -26,6 +26,7 @@ SECTIONS = {
     "samples": "Lengths",
     "planning": "Planning",
     "training": "Training",
+    "tuning": "Tuning",
     "runs": "Runs",
     "evaluation": "Evaluation and answers",
     "comparison": "Comparison",

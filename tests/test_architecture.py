@@ -17,7 +17,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 #: The rooms in the order in which data flows through them: a module imports only rooms that stand before its own.
 ROOMS = (
     "errors", "storage", "recipe", "runs", "records", "tasks", "preparation", "synthetic", "samples", "batching",
-    "models", "step", "planning", "training", "evaluation", "comparison", "reporting", "cli",
+    "models", "step", "planning", "training", "evaluation", "comparison", "tuning", "reporting", "cli",
 )  # fmt: skip
 
 #: Rooms that may import torch and its neighbours at the top of a file.

@@ -166,6 +166,9 @@ from .records import (
     file_name as file_name,
 )
 from .reporting import (
+    check_picture as check_picture,
+)
+from .reporting import (
     check_png as check_png,
 )
 from .reporting import (
@@ -173,6 +176,9 @@ from .reporting import (
 )
 from .reporting import (
     draw_plan as draw_plan,
+)
+from .reporting import (
+    draw_tuning as draw_tuning,
 )
 from .reporting import (
     write_comparison_page as write_comparison_page,
@@ -227,6 +233,21 @@ from .training import (
 )
 from .training import (
     train as train,
+)
+from .tuning import (
+    Best as Best,
+)
+from .tuning import (
+    SweepPoint as SweepPoint,
+)
+from .tuning import (
+    TuningObserver as TuningObserver,
+)
+from .tuning import (
+    TuningResult as TuningResult,
+)
+from .tuning import (
+    tune as tune,
 )
 
 __version__: str

@@ -25,6 +25,9 @@ from .devices.measurement import (
     measured_device as measured_device,
 )
 from .devices.processor import (
+    threads as threads,
+)
+from .devices.processor import (
     with_installed_memory as with_installed_memory,
 )
 from .estimate.automatic_settings import (

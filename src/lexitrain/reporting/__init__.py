@@ -1,15 +1,18 @@
-"""Pictures of plans and lengths, pages of comparisons: with `cli`, the only place that shows anything."""
+"""Pictures of plans, lengths and studies, pages of comparisons: with `cli`, the only place that shows anything."""
 
 from __future__ import annotations
 
 from lexitrain.reporting.comparison_page import write_comparison_page
 from lexitrain.reporting.length_plot import draw_lengths
 from lexitrain.reporting.plan_plot import draw_plan
-from lexitrain.reporting.png import check_png
+from lexitrain.reporting.png import check_picture, check_png
+from lexitrain.reporting.tuning_plot import draw_tuning
 
 __all__ = [
+    "check_picture",
     "check_png",
     "draw_lengths",
     "draw_plan",
+    "draw_tuning",
     "write_comparison_page",
 ]

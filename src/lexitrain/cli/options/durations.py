@@ -29,8 +29,12 @@ def duration(text: str) -> float:
     return seconds
 
 
-def hours(text: str) -> float:
+def hours(text: str, option: str = "--within") -> float:
     """Hours in a duration; a number without a unit is one of hours.
+
+    Args:
+        text: as the user wrote it.
+        option: that it was given to.
 
     Raises:
         InputError: it is not written like a duration, or is zero.
@@ -41,7 +45,7 @@ def hours(text: str) -> float:
         seconds = _seconds(text)
     if not 0 < seconds < float("inf"):
         raise InputError(
-            f"'{text}' is no length of time.", where="--within", fix="Write 4, 4h, 90m or 1h30m."
+            f"'{text}' is no length of time.", where=option, fix="Write 4, 4h, 90m or 1h30m."
         )
     return seconds / 3600
 

@@ -30,6 +30,10 @@ MOST_RETURNS = 3
 """How often a run returns to a checkpoint for this."""
 
 
+class NotANumber(Stopped):
+    """The loss or gradient of one step after the other is not a number."""
+
+
 class NonFiniteGuard:
     """Watches the losses and gradient norms of one run.
 
@@ -61,7 +65,7 @@ class NonFiniteGuard:
 
         Raises:
             ReturnToCheckpoint: it is not; the step at hand is left out from now on.
-            Stopped: it is not, and the run has returned as often as it may.
+            NotANumber: it is not, and the run has returned as often as it may.
         """
         if math.isfinite(value):
             return
@@ -83,7 +87,7 @@ class NonFiniteGuard:
         )
         if again:
             raise ReturnToCheckpoint
-        raise Stopped(
+        raise NotANumber(
             f"The {what} of step {state.step + 1} is {value}, after {MOST_RETURNS} other steps were left out for that. "
             + (
                 f"The checkpoint of step {saved[-1]} is intact. "

@@ -1,0 +1,82 @@
+"""Intervals over seeds, and where a larger value stops paying.
+
+The interval of a mean over n seeds is Student's: mean ± t(0.975, n − 1) · s / √n, for which the losses of several seeds
+are taken for draws from a normal distribution. All values of a sweep are trained with the same seeds, so differences
+are taken seed by seed: what a seed does to all of them (its order of samples, its validation samples where there is a
+limit) cancels out.
+
+**Where returns diminish**: the smallest value for which no larger one is shown to be better, that is, for which no
+larger value has a mean difference whose 95 % interval lies wholly on its side. With one seed there is no interval and
+no such answer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+_T = (
+    12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281,
+    2.2010, 2.1788, 2.1604, 2.1448, 2.1314, 2.1199, 2.1098, 2.1009, 2.0930, 2.0860,
+    2.0796, 2.0739, 2.0687, 2.0639, 2.0595, 2.0555, 2.0518, 2.0484, 2.0452, 2.0423,
+)  # fmt: skip
+"""The 0.975 quantile of Student's t for 1 to 30 degrees of freedom."""
+_NORMAL = 1.959964
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A mean over seeds.
+
+    Attributes:
+        mean: of the losses.
+        low, high: its 95 % interval; None with fewer than two seeds.
+        count: seeds.
+    """
+
+    mean: float
+    low: float | None
+    high: float | None
+    count: int
+
+    @staticmethod
+    def of(values: Sequence[float]) -> Spread:
+        """The mean of at least one value, with its interval."""
+        mean = fmean(values)
+        if len(values) < 2:
+            return Spread(mean, None, None, len(values))
+        half = t_quantile(len(values) - 1) * stdev(values) / math.sqrt(len(values))
+        return Spread(mean, mean - half, mean + half, len(values))
+
+
+def t_quantile(freedom: int) -> float:
+    """The 0.975 quantile of Student's t. Beyond 30 degrees of freedom by the first two terms of its expansion around
+    the normal quantile (Abramowitz & Stegun 26.7.5), to four digits."""
+    if freedom <= len(_T):
+        return _T[freedom - 1]
+    z = _NORMAL
+    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+
+
+def diminishing(losses: Sequence[Sequence[float]]) -> int | None:
+    """Index of the value from which on no larger one is shown to be better.
+
+    Args:
+        losses: for each value, in rising order, its losses by seed, the same seeds everywhere.
+
+    Returns:
+        None with fewer than two seeds, or where seeds are missing: nothing is shown then.
+    """
+    count = len(losses[0]) if losses else 0
+    if count < 2 or any(len(each) != count for each in losses):
+        return None
+    for index, own in enumerate(losses):
+        gains = [
+            Spread.of([mine - theirs for mine, theirs in zip(own, larger, strict=True)])
+            for larger in losses[index + 1 :]
+        ]
+        if not any(gain.low is not None and gain.low > 0 for gain in gains):
+            return index
+    return None
