@@ -38,7 +38,7 @@ LEVERS: Mapping[str, tuple[str, ...]] = {
 SETTINGS_WITHOUT_COST = (
     "name", "description", "seed", "log_every", "optimizer.learning_rate", "optimizer.weight_decay",
     "optimizer.clip", "optimizer.beta1", "optimizer.beta2", "optimizer.epsilon", "schedule.kind",
-    "schedule.warmup", "schedule.early_stopping",
+    "schedule.warmup", "schedule.early_stopping", "evaluation.targets",
 )  # fmt: skip
 """Fields that change what is learnt but neither time nor memory of a whole run."""
 
