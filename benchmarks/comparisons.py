@@ -80,7 +80,7 @@ def equal_models(of: Callable[..., Difference], learners: int, runs: int) -> dic
 
 def worse_model(runs: int) -> dict[str, Any]:
     """How often a loss of five points is found at the number of records that a first comparison states."""
-    first = [of_share(10**6 + seed, PILOT, 0.0, test=False) for seed in range(50)]
+    first = [of_share(10**6 + seed, PILOT, 0.0, test=False) for seed in range(200)]
     stated = [each.records_for(LOSS) or 0 for each in first]
     a_learner = float(np.mean([each.n / each.groups for each in first]))
     found: list[bool] = []
@@ -129,7 +129,7 @@ def main() -> None:
             "share of right answers": [equal_models(of_share, n, runs) for n in (40, 120)],
             "F0.5": [equal_models(of_f_score, n, runs) for n in (40, 120)],
         },
-        "five_points_worse": worse_model(max(20, runs // 4)),
+        "five_points_worse": worse_model(max(20, runs // 2)),
         "at_the_margin": [at_the_margin(n, runs) for n in (40, 120, 400)],
         "seconds": round(time.monotonic() - start),
         "machine": machine(),
