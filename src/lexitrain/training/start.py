@@ -35,6 +35,8 @@ from lexitrain.training.loop import (
     validation_loss,
 )
 from lexitrain.training.metrics import peak_memory_gb
+from lexitrain.training.outcome.learning_curve import learning_curve
+from lexitrain.training.outcome.result import TrainingResult, finished_before, first_loss
 from lexitrain.training.per_task import combined, recipe_of_task, tasks_to_train
 from lexitrain.training.recovery.accepted_changes import keep_recipe, other_files, recipe_changes
 from lexitrain.training.recovery.crash_marker import CrashMarker
@@ -47,7 +49,6 @@ from lexitrain.training.recovery.notebook_machine import (
     with_mirror,
 )
 from lexitrain.training.recovery.state import ReturnToCheckpoint
-from lexitrain.training.result import TrainingResult, finished_before, first_loss
 from lexitrain.training.stopping import Interrupt, Limits
 
 if TYPE_CHECKING:
@@ -330,6 +331,7 @@ def _finish(built: BuiltRun, ending: Ending) -> TrainingResult:
         shipped=shipped.kind,
         shipped_step=shipped.step,
         shipped_why=shipped.why,
+        curve=learning_curve(run),
     )
     training.log.write(
         "finished",
@@ -340,6 +342,7 @@ def _finish(built: BuiltRun, ending: Ending) -> TrainingResult:
         best_loss=shipped.loss,
         adapter=shipped.kind,
         why=shipped.why,
+        curve="unknown" if result.curve is None else result.curve.kind,
         seconds=round(state.seconds, 3),
         foresight=result.foresight,
     )
