@@ -276,9 +276,10 @@ def _announce(built: BuiltRun, interrupt: Interrupt) -> None:
     # Later its journal must have been lost, and what the loss was before training is unknown.
     if training.state.step == 0:
         training.log.observer.stage("measuring the validation loss before training")
-        before = validation_loss(training, interrupt)
+        measured = validation_loss(training, interrupt)
         if interrupt.agreed:
             return  # the next call starts the run
+        before = None if measured is None else measured.loss
     training.log.write(
         "started",
         total_steps=total,
@@ -300,7 +301,9 @@ def _stop(built: BuiltRun, interrupt: Interrupt, ending: Ending) -> TrainingResu
     elif ending != "time_limit" and state.validated_at < state.step:
         # For the reader only: it is no validation of the schedule, so it chooses no best and stops nothing.
         training.log.observer.stage("measuring the validation loss")
-        state.validation_loss = finite_or_told(training, validation_loss(training, interrupt))
+        measured = validation_loss(training, interrupt)
+        loss = None if measured is None else measured.loss
+        state.validation_loss = finite_or_told(training, loss)
     training.log.write("stopped", reason=ending, validation_loss=state.validation_loss)
     reason = interrupt.agreed if ending == "signal" and interrupt.agreed else ending
     return _result(built, "stopped", reason)
