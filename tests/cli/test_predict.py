@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lexitrain.cli.main import run as lexitrain
+from lexitrain.cli.terminal.console import one_line, printable
 from tests.said import said
 from tests.taught import save_base, save_run, taught_model
 from tests.tiny import tiny_model
@@ -262,3 +263,8 @@ def test_without_llguidance_a_schema_is_a_missing_extra(
     assert lexitrain([*ask, "--json-schema"]) == 2
     assert "pip install 'lexitrain[eval]'" in capsys.readouterr().err
     assert lexitrain(ask) == 0
+
+
+def test_what_could_steer_a_terminal_is_shown_as_a_dot() -> None:
+    assert printable("a\x1b[2Jb\x07\u202ec\nd") == "a·[2Jb··c\nd"
+    assert one_line("a \n\t b\x1b", 3) == "a b…"

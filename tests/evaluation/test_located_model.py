@@ -136,3 +136,10 @@ def test_a_name_is_a_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     assert locate_model("nano").model.base == "nano"
     assert locate_model("Qwen/Qwen2.5-0.5B-Instruct").adapters == {}
+
+
+def test_a_file_is_no_model_and_a_gguf_file_is_served(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(b"GGUF")
+    with pytest.raises(InputError, match="llama-server"):
+        locate_model(path)

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from lexitrain.errors import LexiTrainError, ModelError
-from lexitrain.evaluation import Answerer, evaluate
+from lexitrain.evaluation import Answerer, Decoding, evaluate
 from tests.taught import RECORDS, save_records, taught_model
 from tests.tiny import tiny_tokenizer
 
@@ -120,6 +120,24 @@ def test_conversations_are_asked_by_their_turns(server: Server, tmp_path: Path) 
         [["system", "user", "assistant", "user"], ["system", "user"]],
     )
     json.dumps(report.to_json(), allow_nan=False)
+
+
+def test_schema_and_draws_are_asked_of_the_server_and_cut_off_answers_told(
+    server: Server, data: Path
+) -> None:
+    decoding = Decoding(temperature=0.7, samples=2, seed=5, json_schema=True)
+    evaluate(server.address, data, task="vocabulary", decoding=decoding)
+    assert sorted(each["seed"] for each in server.seen) == [5, 5, 6, 6]
+    assert {each["temperature"] for each in server.seen} == {0.7}
+    schema = server.seen[0]["response_format"]["json_schema"]["schema"]
+    assert schema["required"] == ["level", "key_words"]
+    assert schema["additionalProperties"] is False
+    assert schema["properties"]["key_words"]["items"] == {"type": "string"}
+    cut = {"message": {"content": '{"level":"A1","key_words":[]}'}, "finish_reason": "length"}
+    server.reply = 200, json.dumps({"choices": [cut]}).encode()
+    found = evaluate(server.address, data, task="vocabulary").evaluation.tasks["vocabulary"]
+    assert (found.truncated, found.validity.value) == (2, 0.0)
+    assert "limit" in found.invalid[0].reason
 
 
 def test_a_server_that_is_busy_is_asked_again(server: Server, data: Path) -> None:

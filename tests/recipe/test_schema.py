@@ -89,7 +89,7 @@ ALONGSIDE = {
     # Without these the last checkpoints or the only validation would be the same.
     "checkpoints.keep": ["checkpoints.every=2"],
     # A rate this high lets no validation improve on the first.
-    "schedule.early_stopping": ["optimizer.learning_rate=1", "validation.every=1"],
+    "schedule.early_stopping": ["optimizer.learning_rate=1", "lora.alpha=32", "validation.every=1"],
     "step.loss": ["step.layout=packed"],
     "lora.init": ["model.quantization=none"],
 }

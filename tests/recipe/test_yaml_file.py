@@ -58,7 +58,7 @@ def test_every_shipped_recipe_shares_what_all_share(name: str) -> None:
     as_the_notebook_ran = name in {"slow", "notebook"}
     assert recipe.name == name
     assert recipe.description
-    assert recipe.step.effective_batch == 24
+    assert recipe.step.effective_batch == (12 if name == "demo" else 24)
     assert recipe.seed == 42
     assert recipe.log_every == 10
     assert recipe.optimizer.weight_decay == 0.01

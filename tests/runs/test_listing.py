@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 
 from lexitrain.recipe.yaml_file import load_recipe
 from lexitrain.runs.folder import Run
-from lexitrain.runs.listing import run_folders, summarize
+from lexitrain.runs.listing import list_runs, run_folders, summarize
 from tests.runs.test_journals import metrics
 
 
@@ -57,3 +58,45 @@ def test_a_loss_that_is_no_number_is_none(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", "started")
     run.append_metrics(replace(metrics(10), loss=math.nan))
     assert summarize(run.path).loss is None
+
+
+def test_runs_are_told_apart_by_what_most_of_them_do_not_have(tmp_path: Path) -> None:
+    for name, overrides in (
+        ("a", ["lora.rank=8"]),
+        ("b", []),
+        ("c", ["data.tasks=[grammar,fluency]", "log_every=1"]),
+    ):
+        Run(tmp_path / name).write_recipe(load_recipe("demo", overrides))
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "recipe.yaml").write_text("[")
+    found = {Path(each.path).name: each.differs for each in list_runs(tmp_path)}
+    assert found == {
+        "a": ("lora.rank=8",),
+        "b": (),
+        "broken": (),
+        "c": ("data.tasks=grammar,fluency",),
+    }
+    assert list_runs(tmp_path / "a")[0].differs == ()
+
+
+def test_scores_are_of_the_newest_evaluation_of_the_run_itself(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", "finished")
+
+    def evaluation(model: str, f: float | None) -> dict[str, object]:
+        score = {"primary": "f0.5", "scores": {"f0.5": {"value": f}}}
+        return {"model": model, "base": "nano", "tasks": {"grammar": score}}
+
+    for age, (name, content) in enumerate(
+        [
+            ("before", evaluation("nano", 0.0)),
+            ("test-broken", {"tasks": 3}),
+            ("other", evaluation("run", 0.3)),
+            ("test", evaluation("run", 0.91)),
+            ("test-old", evaluation("run", 0.5)),
+        ]
+    ):
+        path = run.write_evaluation(name, content)
+        os.utime(path, (1e9 - age, 1e9 - age))
+    assert summarize(run.path).scores == {"grammar": "f0.5 0.91"}
+    run.write_evaluation("test-undefined", evaluation("run", None))
+    assert summarize(run.path).scores == {"grammar": "f0.5 0.91"}

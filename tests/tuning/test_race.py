@@ -8,7 +8,9 @@ from lexitrain.recipe import load_recipe
 from lexitrain.tuning.designs.race import ALPHA, BATCH, RATE, Race, largest_race, race_of
 from lexitrain.tuning.designs.unit import Outcome, Unit
 
-DEMO = load_recipe("demo")
+DEMO = load_recipe(
+    "demo", ["optimizer.learning_rate=0.004", "lora.alpha=32", "step.effective_batch=24"]
+)
 
 
 def outcome(unit: Unit, loss: float | None) -> Outcome:
@@ -88,7 +90,10 @@ def test_every_cell_of_the_grid_comes_once_and_few_are_spread_over_it() -> None:
 
 
 def test_what_the_recipes_limits_do_not_allow_is_no_candidate() -> None:
-    fixed = load_recipe("demo", ["step.micro_batch=24", "optimizer.learning_rate=0.9"])
+    fixed = load_recipe(
+        "demo",
+        ["step.effective_batch=24", "step.micro_batch=24", "optimizer.learning_rate=0.9"],
+    )
     race = race_of(fixed, 333)
     assert {each.get(BATCH, 24) for each in race.candidates} == {24, 48}
     assert max(each.get(RATE, 0.9) for each in race.candidates) == 0.9

@@ -9,7 +9,9 @@ from lexitrain.recipe import load_recipe
 from lexitrain.tuning.designs.sweep import changed, sweep_of
 from lexitrain.tuning.designs.unit import Outcome
 
-DEMO = load_recipe("demo")
+DEMO = load_recipe(
+    "demo", ["optimizer.learning_rate=0.004", "lora.alpha=32", "step.effective_batch=24"]
+)
 
 
 def test_every_value_has_a_run_before_a_second_seed_begins() -> None:

@@ -87,7 +87,9 @@ def plan(
         _device(gpu, calibrate=calibrate), data=data, samples=samples, price=price, memory_gb=memory
     )
     if most_hours is not None:
-        _show_recommendation(planner.recommend(loaded, most_hours), as_json=as_json)
+        found = planner.recommend(loaded, most_hours)
+        warnings = [] if found.best is None else planner.warnings(found.best.plan)
+        _show_recommendation(found, warnings, as_json=as_json)
         return
     found = planner.plan(loaded)
     comparison = None if versus is None else planner.compare(load_recipe(versus), loaded)
@@ -131,13 +133,13 @@ def _device(name: str, *, calibrate: bool) -> Gpu:
     return with_installed_memory(measured)
 
 
-def _show_recommendation(found: Recommendation, *, as_json: bool) -> None:
+def _show_recommendation(found: Recommendation, warnings: list[str], *, as_json: bool) -> None:
     """What to take; exit code 3 when nothing fits."""
     from lexitrain.cli.views.plan import print_recommendation
 
     if as_json:
-        print_json(found.to_json())
+        print_json(found.to_json() | {"warnings": warnings})
     else:
-        print_recommendation(found)
+        print_recommendation(found, warnings)
     if found.best is None:
         raise typer.Exit(3)

@@ -11,7 +11,7 @@ import typer
 
 from lexitrain.cli.options.custom_tasks import CUSTOM_TASK, TRUST_TASKS
 from lexitrain.cli.options.decoding import JSON_SCHEMA, SAMPLES, SEED, TEMPERATURE
-from lexitrain.cli.terminal.console import errors_console, print_json
+from lexitrain.cli.terminal.console import errors_console, print_json, printable
 from lexitrain.errors import DataError, InputError
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def _print(prediction: Prediction, *, whole: bool) -> None:
     """The answer in one line; a single answer in free text as it stands."""
     free = whole and prediction.answer is None
     text = prediction.text if free and prediction.messages else prediction.text.replace("\n", " ")
-    sys.stdout.write(text + "\n")
+    sys.stdout.write((printable(text) if sys.stdout.isatty() else text) + "\n")
     sys.stdout.flush()
     if not prediction.valid:
         _say(f"not a valid answer: {prediction.problem}")

@@ -73,15 +73,24 @@ class Evaluation:
     def validity(self) -> float | None:
         """Share of valid answers over the tasks that the model was trained for (all, where that is unknown); None where
         none of them asks for more than free text."""
-        tasks = [task for task in self.tasks.values() if task.trained is not False]
-        answers = [answer for task in tasks for answer in task.answers]
-        valid = sum(answer.answer is not None for answer in answers)
-        return valid / len(answers) if answers else None
+        return self._share([(task.validity.value, task) for task in self.tasks.values()])
+
+    @property
+    def json_validity(self) -> float | None:
+        """The same of answers that are JSON at all."""
+        return self._share([(task.json_validity.value, task) for task in self.tasks.values()])
+
+    @staticmethod
+    def _share(tasks: Sequence[tuple[float | None, TaskEvaluation]]) -> float | None:
+        counted = [(s or 0.0, len(t.answers)) for s, t in tasks if t.trained is not False]
+        answers = sum(n for _, n in counted)
+        return sum(share * n for share, n in counted) / answers if answers else None
 
     def to_json(self) -> dict[str, Any]:
         """The evaluation as stored, without the answers."""
         return {
             "n": self.n,
+            "json_validity": self.json_validity,
             "schema_validity": self.validity,
             "groups": {
                 "keys": list(self.grouping.keys),

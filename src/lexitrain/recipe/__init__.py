@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lexitrain.recipe.defaults import fields_from_defaults
 from lexitrain.recipe.schema import (
     NO_MIRROR,
     NO_SYSTEM,
@@ -14,6 +15,7 @@ from lexitrain.recipe.schema import (
     StepSection,
     field_text,
     field_value,
+    is_free_on_resume,
     recipe_fields,
     training_differences,
 )
@@ -32,6 +34,8 @@ __all__ = [
     "StepSection",
     "field_text",
     "field_value",
+    "fields_from_defaults",
+    "is_free_on_resume",
     "load_recipe",
     "recipe_fields",
     "recipe_from_yaml",

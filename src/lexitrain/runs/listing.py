@@ -8,12 +8,15 @@ from __future__ import annotations
 import math
 import shlex
 import time
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lexitrain.errors import InputError, RunError
+from lexitrain.recipe import field_text, field_value, is_free_on_resume, recipe_fields
 from lexitrain.runs.checkpoint_names import MANIFEST
 from lexitrain.runs.comparable import best_validation
 from lexitrain.runs.folder import Run
@@ -44,6 +47,8 @@ class RunSummary:
         checkpoint_step: of the newest checkpoint.
         checkpoint_age_seconds: since it was written.
         next: the command to give next, or why there is none.
+        differs: settings in which it differs from most of the runs that are listed with it, as `lora.rank=8`.
+        scores: by task, the score that decides it, as `f0.5 0.81`, of the newest evaluation in the run's folder.
     """
 
     path: str
@@ -56,6 +61,8 @@ class RunSummary:
     checkpoint_step: int | None = None
     checkpoint_age_seconds: float | None = None
     next: str = ""
+    differs: tuple[str, ...] = ()
+    scores: dict[str, str] = field(default_factory=dict[str, str])
 
 
 def list_runs(folder: str | Path) -> list[RunSummary]:
@@ -67,7 +74,28 @@ def list_runs(folder: str | Path) -> list[RunSummary]:
     folder = user_path(folder)
     if not folder.is_dir():
         raise RunError("There is no such folder.", where=folder, fix="Give the folder of runs.")
-    return [summarize(path) for path in run_folders(folder)]
+    paths = run_folders(folder)
+    differences = told_apart([Run(path) for path in paths])
+    return [replace(summarize(path), differs=differences.get(path, ())) for path in paths]
+
+
+def told_apart(runs: Sequence[Run]) -> dict[Path, tuple[str, ...]]:
+    """For each run the settings in which it differs from most of the others, where several can be read."""
+    recipes: dict[Path, Recipe] = {}
+    for run in runs:
+        with suppress(InputError):
+            recipes[run.path] = run.read_recipe()
+    found: dict[Path, list[str]] = {path: [] for path in recipes}
+    for dotted, info in recipe_fields():
+        if is_free_on_resume(info) or len(recipes) < 2:
+            continue
+        values = {path: repr(field_value(recipe, dotted)) for path, recipe in recipes.items()}
+        usual = Counter(values.values()).most_common(1)[0][0]
+        for path, value in values.items():
+            if value != usual:
+                shown = field_text(field_value(recipes[path], dotted), ",")
+                found[path].append(f"{dotted}={shown}")
+    return {path: tuple(each) for path, each in found.items()}
 
 
 def run_folders(folder: Path) -> list[Path]:
@@ -108,7 +136,30 @@ def _summarize(run: Run) -> RunSummary:
         checkpoint_step=steps[-1] if steps else None,
         checkpoint_age_seconds=None if age is None else round(age, 1),
         next=_next(run, state, recipe),
+        scores=_scores(run),
     )
+
+
+def _scores(run: Run) -> dict[str, str]:
+    """The deciding score of each task in the newest evaluation of the run itself, not of its base; of a test split
+    rather than of another file."""
+    files = sorted(
+        (path for path in run.evaluation.glob("*.json") if path.is_file()),
+        key=lambda path: (path.stem.startswith("test"), path.stat().st_mtime),
+        reverse=True,
+    )
+    for path in files:
+        try:
+            content = run.read_evaluation(path.stem)
+            if content["model"] == content["base"]:
+                continue
+            return {
+                name: f"{task['primary']} {task['scores'][task['primary']]['value']:.2f}"
+                for name, task in content["tasks"].items()
+            }
+        except (InputError, KeyError, TypeError, ValueError):
+            continue  # written by 0.1.0, or by something else
+    return {}
 
 
 def _state(run: Run, events: Sequence[Event]) -> str:

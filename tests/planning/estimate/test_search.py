@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lexitrain.planning import Planner, find_gpu
 from lexitrain.planning.estimate.search import CANDIDATES, candidates, recommend
 from lexitrain.recipe.yaml_file import load_recipe, recipe_names
 from tests.planning.estimate.test_plan import ON_NANO, planned
@@ -21,11 +22,20 @@ def test_a_search_takes_the_best_that_fits():
     assert found.best.plan.hours.expected <= hours * 1.01
     assert found.best.plan.recipe.schedule.epochs >= 3
     assert found.best in found.pareto
+    decided = dict(zip(map(id, found.pareto), found.decided, strict=True))
+    assert decided[id(found.best)] == "taken"
+    for option, why in zip(found.pareto, found.decided, strict=True):
+        if option.plan.hours.expected > hours * 1.01:
+            assert "h too long" in why
+        elif option.plan.recipe.schedule.epochs < found.best.plan.recipe.schedule.epochs:
+            assert why == "fewer epochs"
+    assert found.to_json()["pareto"][0]["decided"] == found.decided[0]
     nothing = recommend(recipes, planned, hours=hours / 1e6, memory_gb=None)
     assert nothing.best is None
     assert nothing.nearest is not None
     assert nothing.nearest.plan.recipe.schedule.epochs == 1
     assert "Nothing fits" in nothing.why
+    assert any(why.startswith("nearest; ") for why in nothing.decided)
 
 
 def test_candidates_are_shipped_and_pad_nothing():
@@ -51,3 +61,13 @@ def test_the_users_own_recipe_joins_unless_it_is_a_shipped_one(
     found = candidates(own)
     assert [each.name for each in found[: len(CANDIDATES)]] == list(CANDIDATES)
     assert found[len(CANDIDATES) :] == ([own] if joins else [])
+
+
+@pytest.mark.parametrize(
+    ("samples", "epochs", "told"), [(4496, 7, True), (4496, 3, False), (18_400, 7, False)]
+)
+def test_few_samples_and_many_epochs_are_warned_of(samples: int, epochs: int, told: bool) -> None:
+    planner = Planner(find_gpu("CPU"), samples=samples, calibrated=False)
+    plan = planner.plan(load_recipe("demo", [*ON_NANO, f"schedule.epochs={epochs}"]))
+    warned = any("early_stopping" in each for each in planner.warnings(plan))
+    assert warned == told

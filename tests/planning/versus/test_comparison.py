@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from lexitrain.planning.versus.comparison import compare_plans
@@ -41,3 +43,25 @@ def test_a_change_of_ones_own_has_no_claim_and_equal_settings_have_no_gain():
     assert rows["model"].improvement == ""
     assert rows["training time"].improvement.endswith("× as fast")
     assert [lever.name for lever in found.levers] == ["epochs"]
+
+
+@pytest.mark.slow
+def test_of_a_users_own_settings_nothing_is_claimed_and_what_they_leave_open_is_told(
+    tmp_path: Path,
+) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(
+        "model: {base: nano}\ndata: {max_length: 768}\nlora: {rank: 48}\n"
+        "schedule: {epochs: 7}\noptimizer: {name: paged_adamw_32bit}\n"
+    )
+    new = load_recipe("notebook", ON_NANO)
+    found = compare_plans(load_recipe(mine), new, planned)
+    assert not any(row.claim for row in found.rows)
+    defaults = dict(found.defaults)
+    assert defaults["lora.alpha"] == 32
+    assert "lora.rank" not in defaults
+    assert "checkpoints.every" not in defaults
+    assert found.to_json()["from_defaults"]["step.layout"] == "tree"
+    shipped = compare_plans(load_recipe("slow", ON_NANO), new, planned)
+    assert any(row.claim for row in shipped.rows)
+    assert shipped.defaults == ()

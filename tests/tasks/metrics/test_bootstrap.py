@@ -92,3 +92,16 @@ def test_of_one_group_there_is_no_interval():
     score = bootstrap(mean([0.1, 0.5, 1.0]), 3, groups=[4, 4, 4])
     assert (score.low, score.high, score.n, score.groups) == (None, None, 3, 1)
     assert bootstrap(mean([0.0, 1.0]), 2, groups=[0, 0]).low is None
+
+
+def test_of_few_records_the_interval_is_students():
+    values = [0.2, 0.25, 0.9, 0.4]
+    expected = scipy.stats.ttest_1samp(values, 0).confidence_interval()
+    score = bootstrap(mean(values), 4)
+    assert score.low == pytest.approx(expected.low, abs=0.03)
+    assert score.high == pytest.approx(expected.high, abs=0.03)
+    two = bootstrap(mean([0.2, 0.25]), 2)
+    assert two.low is not None
+    assert two.high is not None
+    assert two.low < 0
+    assert two.high > 0.5

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -96,9 +98,12 @@ def test_no_worse_by_a_margin_has_three_answers() -> None:
 
 
 def test_the_records_it_takes_are_those_of_the_textbook() -> None:
-    """n = (z.975 + z.80)^2 sd^2 / size^2 = 7.85 x 0.09 / 0.0025 = 283."""
+    """n = (z.975 + z.80)^2 sd^2 / size^2 = 7.85 x 0.09 / 0.0025 = 283, and of few groups the variance's upper limit."""
     found = Difference(0.0, -0.03, 0.03, 1.0, 10_000, 10_000, 0.3 / 100)
-    assert found.records_for(0.05) == pytest.approx(283, abs=1)
+    assert found.records_for(0.05) == pytest.approx(283, abs=5)
+    few = Difference(0.0, -0.2, 0.2, 1.0, 20, 20, 0.3 / math.sqrt(20))
+    factor = 19 / scipy.stats.chi2.ppf(0.2, 19)
+    assert few.records_for(0.05) == pytest.approx(283 * factor, rel=0.01)
     assert found.records_to_show(0.05) == found.records_for(0.05)
     assert Difference(-0.05, -0.1, 0.0, 0.05, 9, 9, 0.02).records_to_show(0.05) is None
 

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from benchmarks.jfleg import oracle, scores, split_of_test
 
 from lexitrain.tasks.metrics.gleu import gleu, gleu_counts
+from tests.corpora import real_data
 
 
 def gleu_of(source: str, answer: str, reference: str) -> float:
@@ -24,3 +28,17 @@ def test_gleu_by_hand():
     assert gleu_of("a b c d e q", "a b c d e z", "a b c d e f") == pytest.approx(expected)
     # Too short: brevity penalty e^(1 - 5/4).
     assert gleu_of("a b c d e", "a b c d", "a b c d e") == pytest.approx(np.exp(1 - 5 / 4))
+
+
+@pytest.mark.real_data
+def test_on_jfleg_it_is_that_of_the_package_gleu():
+    """With a single reference there is nothing to draw; what differs is how a text is cut into tokens."""
+    real_data()
+    records = split_of_test()[:200]
+    for number in (0, 3):
+        answers = [record.metadata["references"][(number + 1) % 4] for record in records]
+        one = [
+            replace(record, metadata={"references": [record.metadata["references"][number]]})
+            for record in records
+        ]
+        assert scores(one, answers)["gleu"] == pytest.approx(oracle(one, answers), abs=0.35)

@@ -98,9 +98,14 @@ def prepare_streams() -> None:
             reconfigure(errors="backslashreplace")
 
 
+def printable(text: str) -> str:
+    """Foreign text as a terminal may show it: what could steer it is a dot, line breaks stay."""
+    return "".join(c if c.isprintable() or c == "\n" else "·" for c in text)
+
+
 def one_line(text: str, most: int) -> str:
     """Foreign text in one line of at most `most` characters; what could steer a terminal is shown as a dot."""
-    line = "".join(c if c.isprintable() else "·" for c in " ".join(text.split()))
+    line = printable(" ".join(text.split()))
     return line if len(line) <= most else line[:most] + "…"
 
 

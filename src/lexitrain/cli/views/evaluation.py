@@ -58,6 +58,8 @@ def _print_legend(out: Console, report: EvaluationReport) -> None:
             f"Intervals take records together that share metadata.{_plain(', metadata.'.join(keys))}: {groups:,} "
             "independent groups."
         )
+    if label := report.decoding.label:
+        out.print(f"Answers are decoded otherwise than by default: {label}.")
     if evaluation.reused:
         out.print(f"{evaluation.reused:,} answers are of an interrupted evaluation.")
     if evaluation.conversations:

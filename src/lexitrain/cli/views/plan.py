@@ -82,11 +82,16 @@ def print_comparison(comparison: Comparison) -> None:
     for row in comparison.rows:
         if row.why:
             shown.print(f"  {row.what}: {row.why}", markup=False)
+    if comparison.defaults:
+        from lexitrain import field_text
+
+        told = ", ".join(f"{field}={field_text(value)}" for field, value in comparison.defaults)
+        shown.print(f"  {a.recipe.name} does not say, so these are defaults: {told}", markup=False)
     _print_levers(comparison)
 
 
-def print_recommendation(found: Recommendation) -> None:
-    """What to take, why, and what else there is."""
+def print_recommendation(found: Recommendation, warnings: Sequence[str] = ()) -> None:
+    """What to take, why, what else there is and what decided against it, and what to know of what to take."""
     from rich.table import Table
 
     shown = console()
@@ -102,9 +107,16 @@ def print_recommendation(found: Recommendation) -> None:
         table.add_column(heading, overflow="fold")
     for heading in ("hours", "low–high", "GB", "epochs", "rank"):
         table.add_column(heading, justify="right")
-    for option in found.pareto:
-        table.add_row(*_option(option))
+    table.add_column("why", overflow="fold")
+    for option, decided in zip(found.pareto, found.decided, strict=True):
+        table.add_row(*_option(option), decided)
     shown.print(table)
+    shown.print(
+        "Ranked by size of the base, then epochs, adapter rank, sample length: experience, not measurement; "
+        "`lexitrain compare` measures."
+    )
+    for warning in warnings:
+        shown.print(f"note {warning}", markup=False)
 
 
 def print_calibration(measured: Calibration) -> None:

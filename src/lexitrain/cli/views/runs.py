@@ -33,9 +33,20 @@ def print_runs(found: list[RunSummary], folder: Path) -> None:
         )
     out = console()
     out.print(table)
+    _print_apart(found, folder)
     for each in found:
         if each.state in {"stopped", "interrupted", "broken"}:
             out.print(escape(f"\n{_short(each.path, folder)}:\n  {each.next}"), soft_wrap=True)
+
+
+def _print_apart(found: list[RunSummary], folder: Path) -> None:
+    """A line a run: in which settings it differs from most, and what it scores."""
+    for each in found:
+        scores = ", ".join(f"{task} {score}" for task, score in each.scores.items())
+        told = "; ".join(filter(None, [", ".join(each.differs), scores]))
+        if told:
+            out = console()
+            out.print(f"{_short(each.path, folder)}: {told}", markup=False, soft_wrap=True)
 
 
 def _short(path: str, folder: Path) -> str:

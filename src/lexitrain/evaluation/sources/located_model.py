@@ -159,6 +159,13 @@ def locate_model(run_or_model: str | Path) -> LocatedModel:
             where=path,
             fix="Give the folder of a run, or one that holds adapter_config.json or config.json.",
         )
+    if path.is_file():
+        raise ModelError(
+            "This is a file, not the folder of a run, an adapter or a model.",
+            where=path,
+            fix="Give the folder. A GGUF file is asked behind a server: `llama-server -m FILE`, then give the address "
+            "http://localhost:8080/v1.",
+        )
     if not path.exists() and len(path.parts) > 1 and path.parent.is_dir():
         raise RunError(
             "There is no such run or model.", where=path, fix="`lexitrain runs` lists the runs."

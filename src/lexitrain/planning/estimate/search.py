@@ -77,12 +77,14 @@ class Recommendation:
         best: what to take; None when nothing fits.
         nearest: what comes nearest when nothing fits.
         pareto: options that no other one beats in rank, hours and memory at once, best rank first.
+        decided: of each of these, what decided for or against it.
         why: one sentence.
     """
 
     best: Option | None
     nearest: Option | None
     pareto: tuple[Option, ...]
+    decided: tuple[str, ...]
     why: str
 
     def to_json(self) -> dict[str, Any]:
@@ -90,7 +92,10 @@ class Recommendation:
         return {
             "recommended": None if self.best is None else self.best.to_json(),
             "nearest": None if self.nearest is None else self.nearest.to_json(),
-            "pareto": [option.to_json() for option in self.pareto],
+            "pareto": [
+                option.to_json() | {"decided": decided}
+                for option, decided in zip(self.pareto, self.decided, strict=True)
+            ],
             "why": self.why,
         }
 
@@ -130,9 +135,11 @@ def recommend(
         nearest = min(
             options, key=lambda option: (_excess(option, hours, memory_gb), _hours(option))
         )
-        return Recommendation(None, nearest, pareto, _why_not(nearest, hours, memory_gb))
+        decided = tuple(_decided(each, nearest, hours, memory_gb) for each in pareto)
+        return Recommendation(None, nearest, pareto, decided, _why_not(nearest, hours, memory_gb))
     best = max(inside, key=lambda option: (option.rank, -_hours(option), -option.memory_gb))
-    return Recommendation(best, None, pareto, _why(best, options, hours, memory_gb))
+    decided = tuple(_decided(each, best, hours, memory_gb) for each in pareto)
+    return Recommendation(best, None, pareto, decided, _why(best, options, hours, memory_gb))
 
 
 def _options(recipe: Recipe, plan_of: PlanOf, hours: float | None) -> Iterator[Option]:
@@ -190,6 +197,28 @@ def _undominated(options: Sequence[Option]) -> list[Option]:
         return better_rank and a[-2] >= b[-2] and a[-1] >= b[-1] and a != b
 
     return [each for each in options if not any(beats(other, each) for other in options)]
+
+
+def _decided(option: Option, chosen: Option, hours: float | None, memory_gb: float | None) -> str:
+    """What decided for or against an option, beside the one that is taken or comes nearest."""
+    limit = option.plan.memory_limit / 1e9
+    most = limit if memory_gb is None else min(limit, memory_gb)
+    beyond: list[str] = []
+    if hours is not None and _hours(option) > hours:
+        beyond.append(f"{_hours(option) - hours:.2f} h too long")
+    if option.memory_gb > most:
+        beyond.append(f"{option.memory_gb - most:.2f} GB too large")
+    if option == chosen:
+        return "; ".join(["nearest", *beyond]) if beyond else "taken"
+    if beyond:
+        return "; ".join(beyond)
+    names = ("base", "epochs", "adapter rank", "sample length")
+    for name, own, other in zip(names, option.rank, chosen.rank, strict=True):
+        if own != other:
+            return (
+                f"{'smaller' if name == 'base' else 'fewer' if name == 'epochs' else 'less'} {name}"
+            )
+    return "equal rank, more time or memory"
 
 
 def _named(option: Option) -> str:

@@ -11,6 +11,8 @@ from lexitrain.planning.devices.calibration import damaged_calibrations
 if TYPE_CHECKING:
     from lexitrain.planning.estimate.plan import Plan
 
+_FEW_SAMPLES, _MANY_EPOCHS = 10_000, 5
+
 
 def warnings_of(plan: Plan, folder: Path) -> list[str]:
     """The warnings of a plan.
@@ -75,6 +77,13 @@ def _data(plan: Plan) -> list[str]:
         found.append(
             f"{plan.data.skipped:,} records do not fit data.max_length={plan.recipe.data.max_length}, or the chat "
             "template refuses them; they are left out."
+        )
+    samples, epochs = plan.steps.samples, plan.recipe.schedule.epochs
+    if epochs >= _MANY_EPOCHS and samples < _FEW_SAMPLES:
+        found.append(
+            f"{samples:,} samples, {epochs} epochs: with fewer than {_FEW_SAMPLES:,} samples the validation loss often "
+            f"stops falling within {_MANY_EPOCHS} epochs. schedule.early_stopping=3 ends there; the best adapter is "
+            "kept either way. A rule of thumb, not a measurement."
         )
     if not plan.data.validation:
         found.append("There are no validation samples: the last adapter is kept, not the best.")

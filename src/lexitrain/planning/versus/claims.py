@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from lexitrain.planning.versus.gains import GAINS
-from lexitrain.recipe import field_value
+from lexitrain.recipe import field_value, recipe_names
 
 if TYPE_CHECKING:
     from lexitrain.planning.estimate.plan import Plan
@@ -48,7 +48,10 @@ class Claim:
     value: float
 
     def is_about(self, old: Recipe, new: Recipe) -> bool:
-        """Whether going from `old` to `new` is the change that the claim speaks of."""
+        """Whether going from `old` to `new` is the change that the claim speaks of: of the shipped recipes, which stand
+        for what the team ran. Nobody claims anything of a user's own, whatever it has in common with them."""
+        if {old.name, new.name} - set(recipe_names()):
+            return False
         return _meets(old, self.old) and _meets(new, self.new)
 
     def holds(self, before: Plan, after: Plan) -> bool:

@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from lexitrain.planning.estimate.plan import Plan, PlanOf
 from lexitrain.planning.versus.gains import checkpoints_saved, memory_saved, times_faster
-from lexitrain.planning.versus.levers import Lever, Measure, pull_levers
+from lexitrain.planning.versus.levers import LEVERS, Lever, Measure, pull_levers
 from lexitrain.planning.versus.table import Row, table
+from lexitrain.recipe import field_value, fields_from_defaults, recipe_names
 
 if TYPE_CHECKING:
     from lexitrain.recipe import Recipe
+
+_OF_THE_RUN = ("data", "checkpoints and validation")
+"""Levers that are no settings of the training that a user would compare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +30,15 @@ class Comparison:
         a, b: the old plan and the new one.
         rows: the table.
         levers: each change's own share of hours and memory saved; they sum to the difference.
+        defaults: of the old recipe, where it is a user's own: settings that cost time or memory and that it does not
+            name, with the default that stands for them.
     """
 
     a: Plan
     b: Plan
     rows: tuple[Row, ...]
     levers: tuple[Lever, ...]
+    defaults: tuple[tuple[str, Any], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The keys that `--versus` adds to the document of `--json`."""
@@ -48,6 +55,7 @@ class Comparison:
                 "table": [asdict(row) for row in self.rows],
             },
             "levers": [lever.to_json() for lever in self.levers],
+            "from_defaults": dict(self.defaults),
         }
 
 
@@ -65,4 +73,16 @@ def compare_plans(old: Recipe, new: Recipe, plan_of: PlanOf) -> Comparison:
         plan = plan_of(recipe)
         return Measure(plan.hours.expected, plan.memory.peak / 1e9)
 
-    return Comparison(a, b, table(old, new, plan_of), pull_levers(old, new, measure))
+    rows, levers = table(old, new, plan_of), pull_levers(old, new, measure)
+    return Comparison(a, b, rows, levers, tuple(_defaults(old)))
+
+
+def _defaults(old: Recipe) -> list[tuple[str, Any]]:
+    """What a user's own settings leave open. The shipped recipes mean their defaults."""
+    if old.name in recipe_names():
+        return []
+    costly = {
+        field for lever, fields in LEVERS.items() if lever not in _OF_THE_RUN for field in fields
+    }
+    found = [(field, field_value(old, field)) for field in fields_from_defaults(old)]
+    return [(field, value) for field, value in found if field in costly and value is not None]

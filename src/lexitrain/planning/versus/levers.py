@@ -39,7 +39,7 @@ SETTINGS_WITHOUT_COST = (
     "name", "description", "seed", "log_every", "lora.scaling", "optimizer.learning_rate", "optimizer.lora_plus",
     "optimizer.weight_decay",
     "optimizer.clip", "optimizer.beta1", "optimizer.beta2", "optimizer.epsilon", "schedule.kind",
-    "schedule.warmup", "schedule.early_stopping",
+    "schedule.warmup", "schedule.early_stopping", "evaluation.targets",
 )  # fmt: skip
 """Fields that change what is learnt but neither time nor memory of a whole run."""
 

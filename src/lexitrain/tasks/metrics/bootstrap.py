@@ -25,6 +25,7 @@ Statistic = Callable[[Array], Array]
 RESAMPLES = 1000
 _CHUNK = 100  # resamples weighed at once: keeps the weights of 100,000 records at 80 MB
 _NORMAL_FROM = 2000  # degrees of freedom above which A&S 26.7.8 is exact to five digits
+_FEW_GROUPS = 10
 _MOST_UNDEFINED = 0.05  # share of resamples without a value above which the others say too little
 
 
@@ -142,7 +143,8 @@ def interval_of(
 
     It is the expanded percentile interval (Hesterberg 2015, section 5.2): percentiles as much farther out as Student's
     t with `groups - 1` degrees of freedom and the unbiased variance are wider than what is drawn. The plain percentiles
-    cover 95 % of many groups and clearly less of a dozen.
+    cover 95 % of many groups and clearly less of a dozen. Of fewer than ten groups, resamples are so few different ones
+    that no percentile of them reaches far enough: there it is Student's interval with the resamples' error.
 
     Args:
         values: `[resamples]`.
@@ -155,6 +157,10 @@ def interval_of(
         return None
     if centred:
         defined = defined - defined.mean() + value
+    if groups < _FEW_GROUPS:
+        error = float(defined.std()) * math.sqrt(groups / (groups - 1))
+        half = t_quantile(0.975, groups - 1) * error
+        return value - half, value + half
     tail = _expanded_tail(groups)
     low, high = np.quantile(defined, [tail, 1 - tail])
     return float(low), float(high)

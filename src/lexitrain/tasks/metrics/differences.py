@@ -38,7 +38,6 @@ POWER = 0.8
 """Chance to find a difference that is there, for which sample sizes are told."""
 
 _CHUNK = 100
-_LEAST_FREEDOM = 30
 
 NoWorse = Literal["shown", "refuted", "not enough evidence"]
 
@@ -77,14 +76,16 @@ class Difference:
     def records_for(self, size: float) -> int | None:
         """Records that it would take to find a difference of `size` with `POWER`, groups as large as here.
 
-        From the standard error, which falls with the root of the groups, and the quantiles of Student's t, with 30
-        degrees of freedom at least: more records are asked for. None where the error is not known.
+        From the standard error, which falls with the root of the groups. The error is an estimate, so a number made of
+        it would be too small in half of the cases; taken is the upper limit of its 80 % confidence (Browne 1995). None
+        where the error is not known.
         """
         if self.error is None or self.groups < 2 or not size:
             return None
-        freedom = max(self.groups - 1, _LEAST_FREEDOM)
-        wanted = t_quantile(0.975, freedom) + t_quantile(POWER, freedom)
-        return math.ceil(self.n * (wanted * self.error / abs(size)) ** 2)
+        normal = NormalDist()
+        wanted = normal.inv_cdf(0.975) + normal.inv_cdf(POWER)
+        variance = self.error**2 * _upper_factor(self.groups - 1)
+        return math.ceil(self.n * variance * (wanted / size) ** 2)
 
     def records_to_show(self, margin: float, *, lower_is_better: bool = False) -> int | None:
         """Records that it would take to show or refute that the other is no worse by `margin`, if the difference stays
@@ -181,7 +182,8 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return adjusted
 
 
-def smallest_found(error: float) -> float:
-    """The difference that would be found with `POWER` at this standard error."""
-    normal = NormalDist()
-    return (normal.inv_cdf(0.975) + normal.inv_cdf(POWER)) * error
+def _upper_factor(freedom: int) -> float:
+    """What a variance is multiplied by for the upper limit of its 80 % confidence: freedom over the 20 % quantile of
+    chi-squared, by Wilson and Hilferty (1931)."""
+    spread = 2 / (9 * freedom)
+    return (1 - spread + NormalDist().inv_cdf(0.2) * math.sqrt(spread)) ** -3
