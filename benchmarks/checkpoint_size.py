@@ -75,7 +75,7 @@ def measure(name: str) -> dict[str, Any]:
     recipe = load_recipe(name)
     torch.manual_seed(recipe.seed)
     model = adapter_on_shapes(recipe)
-    optimizer = build_optimizer(model.parameters(), recipe.optimizer)
+    optimizer = build_optimizer(model.named_parameters(), recipe.optimizer)
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             parameter.grad = torch.randn_like(parameter)

@@ -115,7 +115,7 @@ def real_step(shape: Architecture, recipe: Recipe, device: torch.device) -> Trai
         settings = recipe.model.model_copy(update={"base": folder})
         base = load_base(settings, device=device, dtype=dtype)
     model = attach_adapter(base, recipe.lora, recipe.seed)
-    optimizer = build_optimizer(model.parameters(), recipe.optimizer)
+    optimizer = build_optimizer(model.named_parameters(), recipe.optimizer)
     return TrainingStep(
         model, optimizer, recipe.step, max_length=recipe.data.max_length, pad_id=0, clip=1.0
     )

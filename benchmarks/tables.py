@@ -1,4 +1,4 @@
-"""The tables of docs/performance.md, made from the saved results: `python -m benchmarks.tables`.
+"""The tables of docs/performance.md and docs/tuning.md, made from the saved results: `python -m benchmarks.tables`.
 
 In the document a table stands between `<!-- table NAME -->` and `<!-- end -->`. This script writes what is between the
 two; a test compares it with the results, so that no number in a table can differ from the file it was saved in.
@@ -14,7 +14,8 @@ from typing import Any
 
 from benchmarks.workload import RESULTS
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
+_DOCS = Path(__file__).parents[1] / "docs"
+DOCUMENTS = (_DOCS / "performance.md", _DOCS / "tuning.md")
 BLOCK = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -207,6 +208,22 @@ def busy_machine() -> str:
     return on_what(found) + table((*head, "set / as it is"), rows)
 
 
+def levers() -> str:
+    """Levers of learning on nano: the loss at the end, and when they have the default's."""
+    found = result("levers")
+    rows = [
+        [
+            f"`{', '.join(row['changes'])}`" if row["changes"] else "default",
+            f"{row['rate']:g}",
+            f"{row['loss']['mean']:.4f} ({min(row['loss']['runs']):.4f} to {max(row['loss']['runs']):.4f})",
+            ", ".join("never" if each is None else f"{each:.0%}" for each in row["reaches"]),
+        ]
+        for row in found["levers"].values()
+    ]
+    head = ("", "learning rate", "validation loss (lowest to highest seed)", "steps it takes")
+    return on_what(found) + table(head, rows)
+
+
 def gpu() -> str:
     """The GPU's results, or that there are none."""
     found = result("gpu")
@@ -236,6 +253,7 @@ TABLES: dict[str, Callable[[], str]] = {
         arithmetic,
         busy_machine,
         gpu,
+        levers,
     )
 }
 
@@ -254,10 +272,11 @@ def filled(text: str) -> str:
 
 
 def main() -> None:
-    """Write the tables into the document."""
-    text = DOCUMENT.read_text(encoding="utf-8")
-    DOCUMENT.write_text(filled(text), encoding="utf-8")
-    print(f"{DOCUMENT}: {len(BLOCK.findall(text))} tables")
+    """Write the tables into the documents."""
+    for document in DOCUMENTS:
+        text = document.read_text(encoding="utf-8")
+        document.write_text(filled(text), encoding="utf-8")
+        print(f"{document}: {len(BLOCK.findall(text))} tables")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def built_step(
     model = attach_adapter(build_base(shape, dtype=dtype, device=device), recipe.lora, SEED)
     return TrainingStep(
         model,
-        build_optimizer(model.parameters(), recipe.optimizer),
+        build_optimizer(model.named_parameters(), recipe.optimizer),
         recipe.step,
         max_length=recipe.data.max_length,
         pad_id=PAD,

@@ -25,7 +25,7 @@ def run(competitor: Competitor, work: Work, turns: Turns) -> None:
     model = attach_adapter(_base(recipe, work), recipe.lora, SEED)
     step = TrainingStep(
         model,
-        build_optimizer(model.parameters(), recipe.optimizer),
+        build_optimizer(model.named_parameters(), recipe.optimizer),
         recipe.step,
         max_length=recipe.data.max_length + work.prompt,
         pad_id=PAD,

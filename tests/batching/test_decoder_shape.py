@@ -35,6 +35,10 @@ def test_the_adapter_has_these_sizes():
     model = attach_adapter(base, lora, 1)
     trained = [each.numel() for each in model.parameters() if each.requires_grad]
     assert sorted(shape.adapter_sizes(3, lora.targets)) == sorted(trained)
+    half = LoraSection(rank=3, alpha=6, targets=lora.targets, layers=(1,))
+    model = attach_adapter(tiny_model(), half, 1)
+    trained = [each.numel() for each in model.parameters() if each.requires_grad]
+    assert sorted(shape.adapter_sizes(3, half.targets, half.layers)) == sorted(trained)
 
 
 def test_a_head_may_be_wider_than_its_part_and_share_its_key():

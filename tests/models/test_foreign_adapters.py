@@ -30,7 +30,7 @@ PLAIN: dict[str, Any] = {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "
 KINDS: dict[str, tuple[Any, str | None, str | None]] = {
     "plain": (PLAIN, None, None),
     "a pattern for targets": (PLAIN | {"target_modules": r".*\.(q|v)_proj"}, None, r"\.\*"),
-    "rsLoRA": (PLAIN | {"use_rslora": True}, None, "use_rslora"),
+    "rsLoRA": (PLAIN | {"use_rslora": True}, None, "lora.scaling"),
     "DoRA": (PLAIN | {"use_dora": True}, None, "use_dora"),
     "ranks of their own": (PLAIN | {"rank_pattern": {"v_proj": 2}}, None, "rank_pattern"),
     "scales of their own": (PLAIN | {"alpha_pattern": {"v_proj": 2}}, None, "alpha_pattern"),
@@ -38,7 +38,7 @@ KINDS: dict[str, tuple[Any, str | None, str | None]] = {
     "some layers": (
         PLAIN | {"layers_to_transform": [1], "layers_pattern": "layers"},
         None,
-        "layers_to_transform",
+        "lora.layers",
     ),
     "biases of the base": (PLAIN | {"bias": "lora_only"}, None, "bias"),
     "biases of its own": (PLAIN | {"lora_bias": True}, None, "lora_bias"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -19,8 +20,9 @@ import lexitrain.models.loading as base_module
 import lexitrain.runs.checkpoints as checkpoints_module
 import lexitrain.step.training_step as step_module
 import lexitrain.training.loop as loop_module
+from lexitrain.errors import RecipeError
 from lexitrain.recipe.schema import DataSection, recipe_fields, training_differences
-from lexitrain.recipe.yaml_file import load_recipe
+from lexitrain.recipe.yaml_file import load_recipe, recipe_from_yaml, recipe_to_yaml
 from lexitrain.runs.folder import Run
 from lexitrain.training import train
 from tests.small_runs import write_data
@@ -39,8 +41,11 @@ CHANGES = {
     "model.precision": ("bf16", "compute precision"),
     "lora.rank": ("2", "rank"),
     "lora.alpha": ("8", "weights"),
+    "lora.scaling": ("rslora", "scaling"),
+    "lora.init": ("pissa", "rank"),
     "lora.dropout": ("0.5", "weights"),
     "lora.targets": ("[q_proj, v_proj]", "targets"),
+    "lora.layers": ("[1]", "layers"),
     "data.max_length": ("135", "truncated"),
     "data.tasks": ("[grammar]", "tasks"),
     "data.task_weights": ("{fluency: 3}", "total steps"),
@@ -60,6 +65,7 @@ CHANGES = {
     "step.bucket": ("32", "layout tokens"),
     "optimizer.name": ("adamw_8bit", "weights"),
     "optimizer.learning_rate": ("1e-3", "learning rates"),
+    "optimizer.lora_plus": ("4", "weights"),
     "optimizer.weight_decay": ("0.5", "weights"),
     "optimizer.clip": ("0.01", "weights"),
     "optimizer.beta1": ("0.5", "weights"),
@@ -85,6 +91,7 @@ ALONGSIDE = {
     # A rate this high lets no validation improve on the first.
     "schedule.early_stopping": ["optimizer.learning_rate=1", "lora.alpha=32", "validation.every=1"],
     "step.loss": ["step.layout=packed"],
+    "lora.init": ["model.quantization=none"],
 }
 
 CUSTOM_TASK = """
@@ -190,6 +197,8 @@ def folder_facts(run: Run) -> Observation:
         "compute precision": run.read_environment()["compute_dtype"],
         "rank": config["r"],
         "targets": sorted(config["target_modules"]),
+        "scaling": config["use_rslora"],
+        "layers": config["layers_to_transform"],
         "truncated": data.truncated,
         "tasks": data.samples,
         "checkpoints": run.checkpoint_steps(),
@@ -272,6 +281,53 @@ def test_a_system_text_is_shown_a_word_for_none_or_refused() -> None:
             DataSection(system=text)
     with pytest.raises(ValueError, match=r"surrogate|unicode"):
         DataSection(system="a\ud800")
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("[0-3, 5]", (0, 1, 2, 3, 5)),
+        ("[5, 0-1]", (0, 1, 5)),
+        ("0-2", (0, 1, 2)),
+        ("7", (7,)),
+        ("[ 4 - 4 ]", (4,)),
+        ("[]", ()),
+        ("", ()),
+    ],
+)
+def test_layers_are_numbers_and_ranges(written: str, meant: tuple[int, ...]) -> None:
+    recipe = load_recipe("demo", [f"lora.layers={written}"])
+    assert recipe.lora.layers == meant
+    assert recipe_from_yaml(recipe_to_yaml(recipe), "again") == recipe
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["lora.layers=[3-1]"], "3-1 is no layer or range"),
+        (["lora.layers=[-1]"], "-1 is no layer"),
+        (["lora.layers=[0-99999]"], "0-99999 is no layer"),
+        (["lora.layers=[0-2, 1]"], "1 is named twice"),
+        (["lora.layers=[true]"], "true is no layer"),
+        (["lora.layers=[1.5]"], "1.5 is no layer"),
+        (["lora.layers={a: 1}"], "is no layer"),
+        (["lora.init=loftq"], "loftq is not offered"),
+        (["lora.init=orthogonal", "lora.rank=5"], "needs an even rank"),
+        (["lora.init=pissa"], "set it to none"),
+        (["lora.init=olora", "model.quantization=nf4"], "set it to none"),
+        (["lora.init=orthogonal", "model.adapter=/somewhere"], "leave one of them out"),
+        (
+            ["lora.init=pissa", "model.quantization=none", "model.adapter=/somewhere"],
+            "leave one of them out",
+        ),
+        (["lora.scaling=dora"], "lora.scaling"),
+        (["optimizer.lora_plus=0.5"], "optimizer.lora_plus"),
+        (["lora.use_rslora=true"], "Did you mean lora.scaling?"),
+    ],
+)
+def test_levers_that_would_be_wrong_are_refused(overrides: list[str], said: str) -> None:
+    with pytest.raises(RecipeError, match=re.escape(said)):
+        load_recipe("demo", overrides)
 
 
 def test_where_the_file_of_a_task_lies_is_no_change_of_training() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -80,8 +81,14 @@ def gradients_of(model) -> dict[str, torch.Tensor]:
 
 @cache
 def plain_step(seed: int, loss: str) -> tuple[float, dict[str, torch.Tensor]]:
+    """Loss and gradients of the adapted model as any trainer gets them."""
+    return plain_gradients(adapted_model(), random_samples(seed), loss)
+
+
+def plain_gradients(
+    model: Any, samples: list[Sample], loss: str = "completion"
+) -> tuple[float, dict[str, torch.Tensor]]:
     """Loss and gradients as any trainer gets them: rows padded to the longest, labels, the model's own loss."""
-    samples = random_samples(seed)
     longest = max(len(sample) for sample in samples)
     ids = torch.full((SAMPLES, longest), PAD)
     attended = torch.zeros(SAMPLES, longest, dtype=torch.long)
@@ -94,8 +101,7 @@ def plain_step(seed: int, loss: str) -> tuple[float, dict[str, torch.Tensor]]:
         if loss == "all_tokens":
             scored[:] = True
         labels[row, : len(sample)][torch.from_numpy(scored)] = tokens[scored].long()
-    model = adapted_model().train()
-    output = model(input_ids=ids, attention_mask=attended, labels=labels, use_cache=False)
+    output = model.train()(input_ids=ids, attention_mask=attended, labels=labels, use_cache=False)
     output.loss.backward()
     return output.loss.item(), gradients_of(model)
 

@@ -5,7 +5,7 @@ Cuts, adapters and checkpoints are reckoned from it. It comes from a base's conf
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -108,14 +108,20 @@ class DecoderShape:
         """Weights in the matrices of one layer; norms and biases are left out."""
         return sum(inputs * outputs for inputs, outputs in self.projections.values())
 
-    def adapter_sizes(self, rank: int, targets: Iterable[str]) -> list[int]:
+    def adapter_sizes(
+        self, rank: int, targets: Iterable[str], layers: Collection[int] = ()
+    ) -> list[int]:
         """Elements of each LoRA matrix: for every target of every layer A, [rank, inputs], and B, [outputs, rank].
+
+        Args:
+            rank, targets: of the adapter.
+            layers: numbers of the layers that have one; empty for all.
 
         Targets with names that `projections` does not have count as two empty ones.
         """
         known = self.projections
         layer = [rank * width for target in targets for width in known.get(target, (0, 0))]
-        return layer * self.layers
+        return layer * (len(layers) or self.layers)
 
 
 def _sizes(config: Mapping[str, Any] | PretrainedConfig) -> dict[str, Any]:

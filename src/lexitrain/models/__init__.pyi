@@ -19,6 +19,12 @@ from .adapter import (
     put_weights as put_weights,
 )
 from .adapter import (
+    put_weights_of_run as put_weights_of_run,
+)
+from .adapter import (
+    rest_file as rest_file,
+)
+from .adapter import (
     restore_adapter as restore_adapter,
 )
 from .adapter import (
@@ -92,4 +98,10 @@ from .precision import (
 )
 from .precision import (
     torch_dtype as torch_dtype,
+)
+from .principal_start import (
+    hold_back as hold_back,
+)
+from .principal_start import (
+    principal_factors as principal_factors,
 )

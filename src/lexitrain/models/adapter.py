@@ -21,6 +21,14 @@ from torch import Tensor
 
 from lexitrain.errors import ModelError
 from lexitrain.models.lora_targets import require_targets
+from lexitrain.models.principal_start import (
+    for_the_whole_base,
+    held_back,
+    hold_back,
+    not_in_it,
+    principal_factors,
+    taken_apart,
+)
 from lexitrain.models.projection import use_fused_projections
 
 if TYPE_CHECKING:
@@ -33,11 +41,19 @@ if TYPE_CHECKING:
 logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 _NOT_TRAINED = (
-    *("use_rslora", "use_dora", "rank_pattern", "alpha_pattern", "lora_bias", "bias"),
-    *("modules_to_save", "layers_to_transform", "exclude_modules", "layer_replication"),
+    *("use_dora", "rank_pattern", "alpha_pattern", "lora_bias", "bias"),
+    *("modules_to_save", "exclude_modules", "layer_replication"),
     *("trainable_token_indices", "target_parameters"),
 )
 """Settings of PEFT's that make another adapter of the same rank and targets."""
+_FIELDS = {
+    "r": "rank",
+    "lora_alpha": "alpha",
+    "use_rslora": "scaling",
+    "target_modules": "targets",
+    "layers_to_transform": "layers",
+}
+"""Settings of PEFT's that a recipe has, by their names there."""
 _KEEPS_THE_BASE = {"gaussian", "orthogonal", "eva"}
 """Ways of beginning an adapter that leave the base as it is, among those that PEFT calls by a name."""
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -45,21 +61,27 @@ CONFIG_FILE = "adapter_config.json"
 
 
 def attach_adapter(
-    model: PreTrainedModel, lora: LoraSection, seed: int, start: str | Path | None = None
+    model: PreTrainedModel,
+    lora: LoraSection,
+    seed: int,
+    start: str | Path | None = None,
+    *,
+    begin: bool = True,
 ) -> PeftModel:
     """A trainable adapter on `model`, new or started from a saved one.
 
     A new adapter leaves the model's output unchanged: A is uniform in ±1/sqrt(inputs) (the usual initialization of a
-    linear layer), B is 0.
+    linear layer), B is 0; or both are as `lora.init` says.
 
     Args:
         model: the base; it is changed in place and frozen.
-        lora: rank, alpha, dropout and target projections.
+        lora: the adapter's settings.
         seed: of the new adapter's weights.
         start: folder of an adapter in PEFT form whose weights to start from.
+        begin: False leaves a start that is taken out of the base to the caller (`begin_adapter`, or a checkpoint's).
 
     Raises:
-        ModelError: the base has none of the targets, or `start` does not hold an adapter of this shape.
+        ModelError: the base has none of the targets or layers, or `start` does not hold an adapter of this shape.
     """
     from peft import LoraConfig, TaskType, get_peft_model
 
@@ -67,20 +89,26 @@ def attach_adapter(
         r=lora.rank,
         lora_alpha=lora.alpha,  # pyright: ignore[reportArgumentType]
         lora_dropout=lora.dropout,
+        use_rslora=lora.scaling == "rslora",
         target_modules=list(lora.targets),
+        layers_to_transform=list(lora.layers) or None,
         bias="none",
         task_type=TaskType.CAUSAL_LM,
     )
     if start is not None:
         _check_same_shape(_read_config(Path(start)), config, start)
-    require_targets(model, lora.targets)
+    require_targets(model, lora.targets, lora.layers)
     with _wrapping(model):
         adapted: Any = get_peft_model(model, config)
     use_fused_projections(adapted)
-    if start is None:
-        _initialize(adapted, seed)
-    else:
+    if start is not None:
         restore_adapter(adapted, start)
+        return adapted
+    _initialize(adapted, seed)
+    if lora.init == "orthogonal":
+        _draw_orthogonal(adapted, seed)
+    elif lora.changes_base and begin:
+        hold_back(adapted, principal_factors(adapted, lora.init))
     return adapted
 
 
@@ -124,15 +152,31 @@ def save_adapter(model: PeftModel, folder: str | Path, base_name: str) -> None:
 
 
 def weights_file(model: PeftModel) -> bytes:
-    """`adapter_model.safetensors` of the adapter's present weights."""
+    """`adapter_model.safetensors` of the adapter's present weights, for the base as it was loaded."""
+    weights, start = adapter_weights(model), held_back(model)
+    return _file(for_the_whole_base(weights, start) if start else weights)
+
+
+def rest_file(model: PeftModel) -> bytes | None:
+    """What a run needs besides the adapter's file to go on with the same bytes; None where it needs nothing."""
+    start = held_back(model)
+    return _file(not_in_it(adapter_weights(model), start)) if start else None
+
+
+def _file(weights: dict[str, Tensor]) -> bytes:
     from safetensors.torch import save
 
-    return save(adapter_weights(model), metadata={"format": "pt"})
+    return save(weights, metadata={"format": "pt"})
 
 
 def config_file(model: PeftModel, base_name: str, revision: str | None = None) -> bytes:
-    """`adapter_config.json`, with the base and its revision as the recipe names them."""
-    config: dict[str, Any] = model.peft_config["default"].to_dict()
+    """`adapter_config.json` that belongs to `weights_file`, with the base and its revision as the recipe names them."""
+    own = model.peft_config["default"]
+    config: dict[str, Any] = own.to_dict()
+    if held_back(model):
+        rank, alpha = own.r, own.lora_alpha
+        scale = alpha / math.sqrt(rank) if own.use_rslora else alpha / rank
+        config |= {"r": 2 * rank, "lora_alpha": scale * 2 * rank, "use_rslora": False}
     config |= {
         "base_model_name_or_path": base_name,
         "revision": revision,
@@ -165,6 +209,34 @@ def restore_adapter(model: PeftModel, folder: str | Path) -> None:
             fix="Give a folder with an adapter in PEFT form, saved as safetensors.",
         ) from error
     put_weights(model, weights, file)
+
+
+def put_weights_of_run(
+    model: PeftModel, weights: dict[str, Tensor], rest: dict[str, Tensor], file: Path
+) -> None:
+    """Put the tensors of a checkpoint of a run whose adapter began in the base's own directions into model and base.
+
+    Args:
+        model: with a new adapter, its base as it was loaded.
+        weights, rest: of `weights_file` and `rest_file`.
+        file: that `weights` come from.
+
+    Raises:
+        ModelError: they are those of an adapter of another shape.
+    """
+    try:
+        trained, start = taken_apart(weights, rest)
+        shapes = {name: each.shape for name, each in adapter_weights(model).items()}
+        if shapes != {name: each.shape for name, each in start.items()}:
+            raise ValueError("other shapes than those of these LoRA settings")
+    except (KeyError, ValueError) as error:
+        raise ModelError(
+            f"The start of the adapter in this checkpoint does not fit it ({error}).",
+            where=file,
+            fix="Use the base and the recipe that the run was started with.",
+        ) from error
+    hold_back(model, start)
+    put_weights(model, trained, file)
 
 
 def put_weights(model: PeftModel, weights: dict[str, Tensor], file: Path) -> None:
@@ -224,6 +296,24 @@ def _initialize(model: PeftModel, seed: int) -> None:
             parameter.data.zero_()
 
 
+def _draw_orthogonal(model: PeftModel, seed: int) -> None:
+    """A and B whose product is zero: A from the odd rows of a random orthogonal matrix, B from the even ones.
+
+    The form is PEFT's `orthogonal`; the numbers are drawn on the CPU from the seed.
+    """
+    from peft.tuners.lora import LoraLayer
+
+    generator = torch.Generator().manual_seed(seed)
+    for layer in (each for each in model.modules() if isinstance(each, LoraLayer)):
+        a, b = layer.lora_A["default"].weight, layer.lora_B["default"].weight
+        rank, inputs = a.shape
+        rows, _ = torch.linalg.qr(torch.randn(rank, rank, generator=generator))
+        of_inputs = torch.randn(inputs, rank // 2, generator=generator)
+        of_outputs = torch.randn(rank // 2, b.shape[0], generator=generator)
+        a.data.copy_((of_inputs @ rows[0::2]).T / 10)
+        b.data.copy_(of_outputs.T @ rows[1::2] / 10)
+
+
 def _read_config(folder: Path) -> LoraConfig:
     from peft import LoraConfig, PeftConfig
 
@@ -248,16 +338,23 @@ def _read_config(folder: Path) -> LoraConfig:
 
 
 def _check_same_shape(saved: LoraConfig, wanted: LoraConfig, folder: str | Path) -> None:
-    for field, key in (("r", "rank"), ("lora_alpha", "alpha"), ("target_modules", "targets")):
-        has, needs = getattr(saved, field), getattr(wanted, field)
-        if field == "target_modules":
-            has, needs = has if isinstance(has, str) else sorted(has), sorted(needs)
+    for field, key in _FIELDS.items():
+        has, needs = _plain(getattr(saved, field)), _plain(getattr(wanted, field))
+        if field == "layers_to_transform":  # PEFT takes one number without a list
+            has = [has] if isinstance(has, int) else has or None
         if has != needs:
             raise ModelError(
                 f"The adapter to start from has lora.{key} {has}, the recipe {needs}.",
                 where=folder,
                 fix=f"Set lora.{key} to what the adapter has, or start a new adapter.",
             )
+    pattern = getattr(saved, "layers_pattern", None)
+    if pattern and saved.layers_to_transform is not None:
+        raise ModelError(
+            f"The adapter to start from counts layers by the pattern {pattern}, which is not trained here.",
+            where=folder,
+            fix="Start from a plain LoRA adapter, or start a new one.",
+        )
     start = getattr(saved, "init_lora_weights", True)
     if isinstance(start, str) and start.lower() not in _KEEPS_THE_BASE:
         raise ModelError(
@@ -272,3 +369,12 @@ def _check_same_shape(saved: LoraConfig, wanted: LoraConfig, folder: str | Path)
                 where=folder,
                 fix="Start from a plain LoRA adapter, or start a new one.",
             )
+
+
+def _plain(value: Any) -> Any:
+    """A setting of PEFT's as the recipe would say it."""
+    if isinstance(value, bool):
+        return "rslora" if value else "standard"
+    if isinstance(value, (set, list, tuple)):
+        return sorted(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    return value

@@ -15,18 +15,19 @@ _WITHOUT = {"conv1d", "out_proj"}
 """What PEFT does not adapt in a base that has layers of Mamba's: their kernels read the matrices themselves."""
 
 
-def require_targets(model: Any, targets: tuple[str, ...]) -> None:
+def require_targets(model: Any, targets: tuple[str, ...], chosen: tuple[int, ...] = ()) -> None:
     """Nothing, when each target is a projection of every decoder layer, or of some where a base has several kinds.
 
     Args:
         model: the base.
         targets: names of projections, or ends of their paths such as `shared_expert.up_proj`.
+        chosen: numbers of the layers that are meant; empty for all.
 
     Raises:
-        ModelError: a target is in no layer, in some that are like the others, or in a shared expert beside others that
-            get no adapter.
+        ModelError: the base has fewer layers; a target is in no layer, in some that are like the others, or in a shared
+            expert beside others that get no adapter.
     """
-    layers = _projections(model)
+    layers = _chosen(_projections(model), chosen)
     there = sorted({name.rpartition(".")[2] for names in layers for name in names})
     fused = any("experts" in name for name, each in model.named_parameters() if each.ndim == 3)
     for target in targets:
@@ -63,14 +64,25 @@ def require_targets(model: Any, targets: tuple[str, ...]) -> None:
             )
 
 
-def _projections(model: Any) -> list[list[str]]:
-    """The names of the projections of each decoder layer."""
-    found: dict[str, list[str]] = {}
+def _chosen(layers: dict[int, list[str]], numbers: tuple[int, ...]) -> list[list[str]]:
+    beyond = [number for number in numbers if number not in layers]
+    if beyond:
+        raise ModelError(
+            f"The base has {len(layers)} decoder layers, 0 to {len(layers) - 1}, and no layer {beyond[0]}.",
+            where="lora.layers",
+            fix=f"Name layers from 0 to {len(layers) - 1}, or leave lora.layers empty for all.",
+        )
+    return [names for number, names in layers.items() if not numbers or number in numbers]
+
+
+def _projections(model: Any) -> dict[int, list[str]]:
+    """The names of the projections of each decoder layer, by its number."""
+    found: dict[int, list[str]] = {}
     for name, module in model.named_modules():
         layer = _IN_A_LAYER.match(name)
         if layer and (isinstance(module, torch.nn.Linear) or type(module).__name__ == "Conv1D"):
-            found.setdefault(layer[1], []).append(name)
-    return list(found.values())
+            found.setdefault(int(layer[1]), []).append(name)
+    return found
 
 
 def _common(layers: list[list[str]]) -> list[str]:

@@ -13,38 +13,21 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 from unicodedata import normalize
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, Field, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
+from lexitrain.recipe.adapter_sections import PROJECTIONS, LoraSection, OptimizerSection
+from lexitrain.recipe.section import (
+    FREE,
+    AutoOrCount,
+    OptionalText,
+    Section,
+    no_truth_value,
+    without_repetition,
+)
 from lexitrain.storage import user_path
 
-#: The projections of a decoder layer that an adapter can change.
-PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-
-
-def _no_truth_value(value: Any) -> Any:
-    """Taken as a number, `rank: true` would be rank 1."""
-    if isinstance(value, bool):
-        raise ValueError("true or false is no value for this field")
-    return value
-
-
-def _none_if_empty(value: Any) -> Any:
-    """An empty text is the empty field that the docstrings speak of, not a name or a folder without a name."""
-    return None if isinstance(value, str) and not value.strip() else value
-
-
-OptionalText = Annotated[str | None, BeforeValidator(_none_if_empty)]
-
-_SMALLEST_FP32 = 2.0**-126
+__all__ = ["PROJECTIONS", "LoraSection", "OptimizerSection"]
 
 NO_MIRROR = "none"
 """The value of `checkpoints.mirror` that stands for no copies."""
@@ -53,38 +36,7 @@ NO_SYSTEM = "none"
 """The value of `data.system` that leaves conversations without a system turn as they are."""
 
 #: How often a record of a task appears in an epoch.
-Weight = Annotated[float, Field(ge=0, le=1000), BeforeValidator(_no_truth_value)]
-
-AutoOrCount = Literal["auto"] | Annotated[int, Field(ge=1)]
-
-#: Marks a field that may differ between the start of a run and its resumption: it changes what is shown or kept,
-#: never which weights come out.
-_FREE: dict[str, Any] = {"free_on_resume": True}
-
-
-def _without_repetition(names: tuple[str, ...]) -> tuple[str, ...]:
-    twice = [name for place, name in enumerate(names) if name in names[:place]]
-    if twice:
-        raise ValueError(f"{twice[0]} is named twice")
-    return names
-
-
-class Section(BaseModel):
-    """A group of fields. Unknown keys are refused; objects are immutable."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        use_attribute_docstrings=True,
-        protected_namespaces=(),
-        allow_inf_nan=False,
-    )
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_truth_values(cls, value: Any, info: ValidationInfo) -> Any:
-        wanted = cls.model_fields[info.field_name or ""].annotation
-        return value if wanted is bool else _no_truth_value(value)
+Weight = Annotated[float, Field(ge=0, le=1000), BeforeValidator(no_truth_value)]
 
 
 class ModelSection(Section):
@@ -103,24 +55,6 @@ class ModelSection(Section):
     """Compute precision. `auto`: bf16 on compute capability 8.0 and later, fp16 below, fp32 on a CPU."""
 
 
-class LoraSection(Section):
-    """The low-rank adapter (Hu et al. 2021, arXiv:2106.09685)."""
-
-    rank: int = Field(default=16, ge=1, le=1024)
-    """Rank of the two adapter matrices."""
-    alpha: float = Field(default=32.0, gt=0)
-    """Scale of the adapter: its output is multiplied by alpha / rank."""
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of adapter inputs set to zero while training. Above 0 the exactness promises do not hold."""
-    targets: tuple[str, ...] = Field(default=PROJECTIONS, min_length=1)
-    """Projections of each decoder layer that get an adapter."""
-
-    @field_validator("targets")
-    @classmethod
-    def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        return _without_repetition(names)
-
-
 class DataSection(Section):
     """Which records are trained on and how long a sample may be."""
 
@@ -137,13 +71,13 @@ class DataSection(Section):
     the task's. Empty: the task's own. `none`: no system turn."""
     adapters: Literal["one", "per_task"] = "one"
     """`one` adapter for all tasks, or one `per_task`, each in a run folder of its own below the run."""
-    workers: int = Field(default=2, ge=0, le=64, json_schema_extra=_FREE)
+    workers: int = Field(default=2, ge=0, le=64, json_schema_extra=FREE)
     """Background workers that lay out the next steps. 0: none; the result does not depend on it."""
 
     @field_validator("tasks")
     @classmethod
     def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        return _without_repetition(names)
+        return without_repetition(names)
 
     @field_validator("system")
     @classmethod
@@ -202,32 +136,6 @@ class StepSection(Section):
         return self
 
 
-class OptimizerSection(Section):
-    """AdamW (Loshchilov & Hutter 2017, arXiv:1711.05101) and its settings."""
-
-    name: Literal["adamw", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"] = "adamw_8bit"
-    """`adamw` is PyTorch's; the others are bitsandbytes' with 8-bit state or with state that can leave the GPU."""
-    learning_rate: float = Field(default=3e-4, gt=0, le=1)
-    """Peak learning rate."""
-    weight_decay: float = Field(default=0.01, ge=0, le=1)
-    """Decoupled weight decay of the adapter matrices."""
-    clip: float = Field(default=1.0, gt=0)
-    """Largest global norm of the gradient; a larger gradient is scaled down to it."""
-    beta1: float = Field(default=0.9, ge=0, lt=1)
-    """Decay of the running mean of gradients."""
-    beta2: float = Field(default=0.999, ge=0, lt=1)
-    """Decay of the running mean of squared gradients."""
-    epsilon: float = Field(default=1e-8, gt=0)
-    """Added to the denominator of the update; in fp32, so 1.2e-38 at least."""
-
-    @field_validator("epsilon")
-    @classmethod
-    def _more_than_zero(cls, value: float) -> float:
-        if value < _SMALLEST_FP32:
-            raise ValueError("is 0 in fp32, and 0 / 0 is not a number; 1.2e-38 is the least")
-        return value
-
-
 class ScheduleSection(Section):
     """How long to train and how the learning rate moves."""
 
@@ -246,12 +154,12 @@ class CheckpointSection(Section):
 
     every: int = Field(default=150, ge=1)
     """Steps between checkpoints."""
-    keep: int = Field(default=2, ge=1, json_schema_extra=_FREE)
+    keep: int = Field(default=2, ge=1, json_schema_extra=FREE)
     """Newest checkpoints to keep; the adapter with the best validation loss is kept besides."""
-    mirror: OptionalText = Field(default=None, json_schema_extra=_FREE)
+    mirror: OptionalText = Field(default=None, json_schema_extra=FREE)
     """Folder that the run is copied to at each checkpoint, such as a mounted drive. Empty: the run's last one, else
     the folder `lexitrain` of the Google Drive that is mounted on Colab, else none. `none`: no copies."""
-    background: bool = Field(default=True, json_schema_extra=_FREE)
+    background: bool = Field(default=True, json_schema_extra=FREE)
     """Write checkpoints in a thread while training goes on; memory holds a copy of adapter and optimizer meanwhile."""
 
     @field_validator("mirror")
@@ -278,7 +186,7 @@ class ValidationSection(Section):
 class EvaluationSection(Section):
     """What scores are held against."""
 
-    targets: dict[str, dict[str, float]] = Field(default_factory=dict, json_schema_extra=_FREE)
+    targets: dict[str, dict[str, float]] = Field(default_factory=dict, json_schema_extra=FREE)
     """Scores to reach, by task and score, such as `{vocabulary: {accuracy: 0.8}}`. Those of a task that is not named
     are the ones that LexiLingo's team set."""
 
@@ -286,13 +194,13 @@ class EvaluationSection(Section):
 class Recipe(Section):
     """Everything that defines a training run."""
 
-    name: str = Field(default="custom", json_schema_extra=_FREE)
+    name: str = Field(default="custom", json_schema_extra=FREE)
     """Name of the recipe."""
-    description: str = Field(default="", json_schema_extra=_FREE)
+    description: str = Field(default="", json_schema_extra=FREE)
     """What the recipe is for, in a sentence."""
     seed: int = Field(default=42, ge=0, lt=2**32)
     """Seed of the adapter's start, the order of samples, and dropout."""
-    log_every: int = Field(default=10, ge=1, json_schema_extra=_FREE)
+    log_every: int = Field(default=10, ge=1, json_schema_extra=FREE)
     """Steps between two lines of metrics.jsonl."""
     model: ModelSection = ModelSection()
     """The base model and the numbers it is stored in."""
@@ -324,6 +232,17 @@ class Recipe(Section):
             raise ValueError(
                 f"task_weights names {', '.join(sorted(unknown))}, which data.tasks does not train"
             )
+        if self.lora.init != "default" and self.model.adapter is not None:
+            raise ValueError(
+                f"model.adapter gives the adapter its start, so that lora.init '{self.lora.init}' would have none; "
+                "leave one of them out"
+            )
+        if self.lora.changes_base and self.model.quantization != "none":
+            raise ValueError(
+                f"lora.init '{self.lora.init}' takes the adapter's start out of the base's weights, and 4-bit weights "
+                f"without it are rounded anew, so that the adapter would not fit the base; model.quantization is "
+                f"'{self.model.quantization}': set it to none, or lora.init to default or orthogonal"
+            )
         return self
 
 
@@ -341,7 +260,7 @@ def recipe_fields(
 
 def is_free_on_resume(info: FieldInfo) -> bool:
     """True for a field that changes what is shown or kept but not which weights come out."""
-    return info.json_schema_extra == _FREE
+    return info.json_schema_extra == FREE
 
 
 def field_value(recipe: Recipe, dotted: str) -> Any:

@@ -21,15 +21,26 @@ if TYPE_CHECKING:
     from lexitrain.recipe import OptimizerSection, ScheduleSection
 
 
-def build_optimizer(parameters: Iterable[Parameter], settings: OptimizerSection) -> Optimizer:
+RATIO = "rate_ratio"
+"""Key of a parameter group: how many times the step's learning rate it learns with. Without it once."""
+
+
+def build_optimizer(
+    parameters: Iterable[Parameter] | Iterable[tuple[str, Parameter]], settings: OptimizerSection
+) -> Optimizer:
     """The recipe's optimizer over the parameters that require gradients, its state already allocated.
 
     Allocating now means that a step which runs out of memory does so before it has changed any weight.
 
+    Args:
+        parameters: those of the model, with their names (`named_parameters()`) or without.
+        settings: which optimizer. Where `lora_plus` is not 1, the B matrices are a group of their own.
+
     Raises:
         MissingExtra: the recipe names a bitsandbytes optimizer and bitsandbytes is not installed.
+        ValueError: `lora_plus` is not 1 and names are missing.
     """
-    trainable = [parameter for parameter in parameters if parameter.requires_grad]
+    trainable = _groups(parameters, settings.lora_plus)
     shared = {
         "lr": settings.learning_rate,
         "betas": (settings.beta1, settings.beta2),
@@ -39,10 +50,32 @@ def build_optimizer(parameters: Iterable[Parameter], settings: OptimizerSection)
     if settings.name == "adamw":
         optimizer: Optimizer = torch.optim.AdamW(trainable, fused=True, **shared)
     else:
-        on_cpu = all(parameter.device.type == "cpu" for parameter in trainable)
+        on_cpu = all(each.device.type == "cpu" for group in trainable for each in group["params"])
         optimizer = _bitsandbytes_class(settings.name, on_cpu)(trainable, **shared)
+    set_learning_rate(optimizer, settings.learning_rate)
     allocate_state(optimizer)
     return optimizer
+
+
+def _groups(
+    parameters: Iterable[Parameter] | Iterable[tuple[str, Parameter]], ratio: float
+) -> list[dict[str, Any]]:
+    """The parameters that require gradients as one group, or A and B matrices apart where they learn at two rates."""
+    named = [each if isinstance(each, tuple) else ("", each) for each in parameters]
+    trained = [(name, parameter) for name, parameter in named if parameter.requires_grad]
+    if ratio == 1:
+        return [{"params": [parameter for _, parameter in trained]}]
+    if not all(name for name, _ in trained):
+        raise ValueError("lora_plus tells the B matrices by their names: give named_parameters()")
+    slow = [parameter for name, parameter in trained if "lora_B" not in name]
+    fast = [parameter for name, parameter in trained if "lora_B" in name]
+    return [{"params": slow}, {"params": fast, RATIO: ratio}]
+
+
+def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
+    """Give every group its rate for the next step: `rate`, times the group's ratio."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group.get(RATIO, 1.0)
 
 
 def _bitsandbytes_class(name: str, on_cpu: bool) -> type[Optimizer]:

@@ -23,6 +23,7 @@ from lexitrain.errors import ModelError
 from lexitrain.models import AttentionKind, attention_kind, sliding_window, use_own_masks
 from lexitrain.step.attention import BatchTensors, hidden_states
 from lexitrain.step.loss_scale import FIRST, LossScale
+from lexitrain.step.optimizers import set_learning_rate
 from lexitrain.step.out_of_memory import StepOutOfMemory, attempt
 from lexitrain.step.output_head import LogitChange, sum_of_token_losses
 from lexitrain.step.processes import Processes
@@ -206,6 +207,8 @@ class TrainingStep:
     def update(self, learning_rate: float) -> float:
         """Clip the gradient and step the optimizer, waiting for nothing; returns the norm before clipping.
 
+        The rate is that of A matrices; where the recipe has `lora_plus`, B matrices learn with its multiple.
+
         A gradient that is not a number moves no weight.
         """
         norm = self.grad_norm
@@ -214,8 +217,7 @@ class TrainingStep:
         if norm > self.clip:
             # Clipped to a hair below the limit, as torch.nn.utils.clip_grad_norm_ does.
             _multiply(self._gradients(), self.clip / (norm + 1e-6))
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+        set_learning_rate(self.optimizer, learning_rate)
         self.optimizer.step()
         self.loss_scale.stepped()
         return norm

@@ -14,9 +14,11 @@ from lexitrain.models import (
     base_identity,
     characters_learnt_as_bytes,
     compute_dtype,
+    hold_back,
     load_base,
     load_tokenizer,
     most_tokens,
+    principal_factors,
     require_known_tokens,
 )
 from lexitrain.records import TRAIN, VALIDATION, file_name, split_file
@@ -139,6 +141,8 @@ def build_run(recipe: Recipe, run: Run, call: Call, marker: CrashMarker) -> Buil
     start = recipe.model.adapter if newest is None else None
     step, adapter = _build_step(recipe, plan, start, state, processes, tokenizer.pad_token_id)
     _require_room(step, samples)
+    if newest is None:
+        _begin(step.model, recipe, processes)
     require_plain_loss(step)
     if newest is not None:
         restore(newest, step.model, step.optimizer, step.loss_scale)
@@ -246,10 +250,10 @@ def _build_step(
         keep_freed_memory()
     dtype = compute_dtype(recipe.model.precision, device)
     base = load_base(base_on_rung(plan.recipe.model, state.rung), device=device, dtype=dtype)
-    model = attach_adapter(base, recipe.lora, recipe.seed, start)
+    model = attach_adapter(base, recipe.lora, recipe.seed, start, begin=False)
     step = TrainingStep(
         model,
-        build_optimizer(model.parameters(), recipe.optimizer),
+        build_optimizer(model.named_parameters(), recipe.optimizer),
         plan.recipe.step,
         max_length=recipe.data.max_length,
         pad_id=pad_id,
@@ -257,6 +261,13 @@ def _build_step(
         processes=processes,
     )
     return step, AdapterFiles(model, recipe.model.base, recipe.model.revision)
+
+
+def _begin(model: Any, recipe: Recipe, processes: Processes) -> None:
+    """Take the start of a new run's adapter out of the base, where it begins there: the same one in all processes."""
+    init = recipe.lora.init
+    if recipe.lora.changes_base:
+        hold_back(model, processes.from_first(lambda: principal_factors(model, init)))
 
 
 def _writer(run: Run, recipe: Recipe, checkpoints: Checkpoints, call: Call) -> CheckpointWriter:

@@ -178,6 +178,7 @@ def model_card(recipe: Recipe, data: DataSummary, facts: CardFacts) -> str:
             f"- Steps: this adapter is that of step {facts.step} of {facts.total_steps}, "
             f"{recipe.step.effective_batch} samples each."
             + (f" It is the last one: {facts.why_last}." if facts.why_last else ""),
+            *_how_it_began(recipe),
             f"- Validation loss: {_loss(facts.first_loss)} before training, "
             f"{_loss(facts.validation_loss)} for this adapter (nats a supervised token).",
             f"- Time in training steps: {facts.seconds:.0f} s on {facts.environment.get('device')}, "
@@ -212,6 +213,17 @@ def model_card(recipe: Recipe, data: DataSummary, facts: CardFacts) -> str:
             "",
         ]
     )
+
+
+def _how_it_began(recipe: Recipe) -> list[str]:
+    """What a reader of the adapter's configuration would wonder about: why its rank is not the recipe's."""
+    lora = recipe.lora
+    if not lora.changes_base:
+        return []
+    return [
+        f"- Begun by {lora.init} with rank {lora.rank}, and saved as a plain adapter of rank {2 * lora.rank} for the "
+        "base as it was: it needs nothing else."
+    ]
 
 
 def _with_lexitrain(tasks: list[str]) -> list[str]:

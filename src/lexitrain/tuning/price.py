@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _LOADING = Band(3 / 3600, 6 / 3600, 20 / 3600)
 """Hours that a trial takes beside its steps: loading the base, rendering records, a validation before and after. An
 assumption for small bases on a disk; it counts where trials are short."""
-_OF_NO_COST = {"optimizer.learning_rate", "lora.alpha"}
+_OF_NO_COST = {"optimizer.learning_rate", "optimizer.lora_plus", "lora.alpha", "lora.scaling"}
 _LEVELS = ("low", "expected", "high")
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from lexitrain.batching.sample_order import Cursor
-from lexitrain.models import attach_adapter
+from lexitrain.models import CONFIG_FILE, WEIGHTS_FILE, attach_adapter
 from lexitrain.models.architecture import architecture_of
 from lexitrain.planning.estimate.disk import disk_use
 from lexitrain.recipe.yaml_file import load_recipe
@@ -29,18 +29,29 @@ def test_the_sizes_that_were_measured(row: dict[str, object]):
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "adamw_8bit", "paged_adamw_32bit"])
-def test_a_checkpoint_that_is_written(optimizer: str):
-    recipe = load_recipe("fast", [f"optimizer.name={optimizer}", "lora.rank=64"])
+@pytest.mark.parametrize(
+    "levers",
+    [
+        ("lora.rank=64",),
+        ("lora.rank=64", "lora.layers=[1]", "optimizer.lora_plus=4"),
+        ("lora.rank=16", "lora.init=pissa", "model.quantization=none"),
+    ],
+    ids=" ".join,
+)
+def test_a_checkpoint_that_is_written(levers: tuple[str, ...], optimizer: str):
+    recipe = load_recipe("fast", [f"optimizer.name={optimizer}", *levers])
     base = tiny_model()
     model = attach_adapter(base, recipe.lora, 1)
     files = checkpoint_files(
         AdapterFiles(model, "tiny"),
         model,
-        build_optimizer(model.parameters(), recipe.optimizer),
+        build_optimizer(model.named_parameters(), recipe.optimizer),
         TrainingState(),
         Cursor(0, 0, 0),
     )
     written = sum(map(len, files.values()))
+    adapter = len(files[WEIGHTS_FILE]) + len(files[CONFIG_FILE])
+    assert disk_use(base.config.to_dict(), recipe, 10).adapter == pytest.approx(adapter, rel=0.05)
     assert disk_use(base.config.to_dict(), recipe, 10).each == pytest.approx(written, rel=0.05)
 
 

@@ -105,6 +105,9 @@ def state_of(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
         (("step.layout=padded", "lora.dropout=0.1"), [CutShape(4, 64, 40)]),
         (("lora.targets=[q_proj, v_proj]", "lora.rank=4"), [CutShape(2, 96, 30)]),
         (("lora.rank=256",), [CutShape(1, 8, 4)]),
+        (("lora.layers=[0-1, 4]",), [CutShape(1, 200, 60)]),
+        (("lora.layers=[5]", "step.gradient_checkpointing=always"), [CutShape(1, 200, 60)]),
+        (("lora.init=pissa", "model.quantization=none"), [CutShape(1, 200, 60)]),
     ],
 )
 def test_memory_is_that_of_the_real_step(

@@ -345,10 +345,10 @@ def real_step(
         base: Any = AutoModelForCausalLM.from_config(
             config, dtype=dtype, attn_implementation="sdpa"
         )
-    model = attach_adapter(base.requires_grad_(False).eval(), recipe.lora, recipe.seed)
+    model = attach_adapter(base.requires_grad_(False).eval(), recipe.lora, recipe.seed, begin=False)
     return TrainingStep(
         model,
-        build_optimizer(model.parameters(), recipe.optimizer),
+        build_optimizer(model.named_parameters(), recipe.optimizer),
         recipe.step,
         max_length=recipe.data.max_length,
         pad_id=0,

@@ -63,10 +63,16 @@ def disk_use(config: Mapping[str, Any], recipe: Recipe, total_steps: int) -> Dis
         recipe: adapter, optimizer and checkpoints count.
         total_steps: of the whole run.
     """
-    tensors = DecoderShape.of_config(config).adapter_sizes(recipe.lora.rank, recipe.lora.targets)
-    adapter = sum(4 * count for count in tensors) + _NAME * len(tensors) + 1_000
+    lora = recipe.lora
+    tensors = DecoderShape.of_config(config).adapter_sizes(lora.rank, lora.targets, lora.layers)
+    trained = sum(4 * count for count in tensors)
+    entries = _NAME * len(tensors)
+    # An adapter that begins in the base's own directions is saved with twice its rank, and with the rest of what a run
+    # needs to go on (models/principal_start.py).
+    adapter = (2 if lora.changes_base else 1) * trained + entries + 1_000
+    rest = trained + entries if lora.changes_base else 0
     counts = 0 if recipe.optimizer.name == "adamw" else _STEP_COUNT * len(tensors)
-    each = adapter + _optimizer_bytes(tensors, recipe.optimizer.name) + counts + _STATE_FILE
+    each = adapter + rest + _optimizer_bytes(tensors, recipe.optimizer.name) + counts + _STATE_FILE
     every, keep = recipe.checkpoints.every, recipe.checkpoints.keep
     saves = max(1, -(-total_steps // every))
     kept = min(keep, saves) * each + adapter

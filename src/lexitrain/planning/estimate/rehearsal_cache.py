@@ -41,6 +41,7 @@ def rehearsal_key(
         recipe.model.quantization,
         recipe.lora.rank,
         sorted(recipe.lora.targets),
+        list(recipe.lora.layers),
         recipe.lora.dropout > 0,
         step.head_chunk,
         step.gradient_checkpointing,

@@ -163,5 +163,7 @@ def _fitted(architecture: Architecture, recipe: Recipe, target: Target) -> dict[
 
 def _sizes(architecture: Architecture, recipe: Recipe, trainable: int) -> list[int]:
     """Elements of each trained tensor; of a base with other projections only their sum is known."""
-    sizes = architecture.decoder.adapter_sizes(recipe.lora.rank, recipe.lora.targets)
+    sizes = architecture.decoder.adapter_sizes(
+        recipe.lora.rank, recipe.lora.targets, recipe.lora.layers
+    )
     return sizes if sum(sizes) == trainable else [trainable]

@@ -91,7 +91,7 @@ def build_fake_step(
         )
         base.requires_grad_(False).eval()
         parameters = sum(each.numel() for each in base.parameters())
-        model = attach_adapter(base, recipe.lora, recipe.seed)
+        model = attach_adapter(base, recipe.lora, recipe.seed, begin=False)
     if recipe.model.quantization == "nf4":
         quantize(model.get_base_model(), keep=base.get_output_embeddings())
     # The update's memory and work are counted apart (`optimizer_state.py`), so that any optimizer serves.

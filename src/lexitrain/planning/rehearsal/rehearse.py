@@ -56,7 +56,9 @@ class _AtDepths:
         )
         self.depth = architecture.decoder.layers
         self._mixed = architecture.windowed_layers not in {0, self.depth}
-        depths = _SHALLOW if self.depth > max(_SHALLOW) else (self.depth,)
+        # Where some layers have adapters and others none, they are not alike.
+        alike = self.depth > max(_SHALLOW) and not recipe.lora.layers
+        depths = _SHALLOW if alike else (self.depth,)
         self.steps = [self._build(each) for each in depths]
         self._beyond = self.depth - depths[0]
         self._found_alike = False

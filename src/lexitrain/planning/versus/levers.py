@@ -16,7 +16,7 @@ from lexitrain.recipe import Recipe, field_text, field_value
 LEVERS: Mapping[str, tuple[str, ...]] = {
     "model": ("model.base", "model.revision", "model.adapter"),
     "sequence length": ("data.max_length",),
-    "LoRA rank": ("lora.rank", "lora.alpha", "lora.targets"),
+    "LoRA rank": ("lora.rank", "lora.alpha", "lora.targets", "lora.layers", "lora.init"),
     "batch": (
         "step.effective_batch", "step.micro_batch", "step.token_budget", "step.memory_limit", "step.head_chunk",
     ),
@@ -36,7 +36,8 @@ LEVERS: Mapping[str, tuple[str, ...]] = {
 """Lever -> its fields, in the order in which levers are pulled: the lines of the table first, the others after them."""
 
 SETTINGS_WITHOUT_COST = (
-    "name", "description", "seed", "log_every", "optimizer.learning_rate", "optimizer.weight_decay",
+    "name", "description", "seed", "log_every", "lora.scaling", "optimizer.learning_rate", "optimizer.lora_plus",
+    "optimizer.weight_decay",
     "optimizer.clip", "optimizer.beta1", "optimizer.beta2", "optimizer.epsilon", "schedule.kind",
     "schedule.warmup", "schedule.early_stopping", "evaluation.targets",
 )  # fmt: skip

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from lexitrain.runs import DataSummary, Run
     from lexitrain.training.event_log import Observer
 
-_SAVED_STATE_DEPENDS_ON = ("lora.rank", "lora.targets", "optimizer.name", "data.adapters")
+_SAVED_STATE_DEPENDS_ON = (
+    *("lora.rank", "lora.init", "lora.targets", "lora.layers"),
+    *("optimizer.name", "data.adapters"),
+)
 
 
 def recipe_changes(run: Run, recipe: Recipe, *, accept: bool) -> list[str]:

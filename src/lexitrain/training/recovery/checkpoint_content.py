@@ -1,6 +1,8 @@
 """Everything that decides how a run goes on, as the files of a checkpoint.
 
     adapter_model.safetensors, adapter_config.json   the adapter, as PEFT writes it
+    adapter_rest.safetensors                         what the first file does not hold of an adapter that began in the
+                                                     base's own directions; of no other
     optimizer.safetensors                            tensors of the optimizer's state, `<parameter>/<key>`
     state.json                                       the rest: cursor, training state (`standing`), loss scale, numbers
                                                      of the optimizer
@@ -23,7 +25,15 @@ import torch
 from safetensors.torch import load, save
 
 from lexitrain.errors import InputError
-from lexitrain.models import CONFIG_FILE, WEIGHTS_FILE, config_file, put_weights, weights_file
+from lexitrain.models import (
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    config_file,
+    put_weights,
+    put_weights_of_run,
+    rest_file,
+    weights_file,
+)
 from lexitrain.step import LossScale
 from lexitrain.training.metrics import LossWatch, Window
 from lexitrain.training.recovery.state import TrainingState
@@ -37,6 +47,7 @@ if TYPE_CHECKING:
 
 OPTIMIZER_FILE = "optimizer.safetensors"
 STATE_FILE = "state.json"
+REST_FILE = "adapter_rest.safetensors"
 
 
 class AdapterFiles:
@@ -49,11 +60,12 @@ class AdapterFiles:
 
     def __init__(self, model: Any, base_name: str, revision: str | None = None) -> None:
         self._model = model
-        self._config = config_file(model, base_name, revision)
+        self._base = base_name, revision
 
     def contents(self) -> dict[str, bytes]:
         """File name -> content, at this moment. The same weights give the same bytes."""
-        return {WEIGHTS_FILE: weights_file(self._model), CONFIG_FILE: self._config}
+        config = config_file(self._model, *self._base)
+        return {WEIGHTS_FILE: weights_file(self._model), CONFIG_FILE: config}
 
 
 def checkpoint_files(
@@ -80,8 +92,10 @@ def checkpoint_files(
         "optimizer": numbers,
         "loss_scale": {"factor": scale.factor, "steady": scale.steady},
     }
+    rest = rest_file(model)
     return {
         **adapter.contents(),
+        **({} if rest is None else {REST_FILE: rest}),
         OPTIMIZER_FILE: save(_without_sharing(tensors)),
         STATE_FILE: (json.dumps(content, indent=1) + "\n").encode(),
     }
@@ -94,7 +108,11 @@ def restore(
     run stands."""
     content: dict[str, Any] = json.loads(checkpoint.files[STATE_FILE])
     state = state_of(checkpoint)
-    put_weights(model, load(checkpoint.files[WEIGHTS_FILE]), checkpoint.path / WEIGHTS_FILE)
+    file, weights = checkpoint.path / WEIGHTS_FILE, load(checkpoint.files[WEIGHTS_FILE])
+    if REST_FILE in checkpoint.files:
+        put_weights_of_run(model, weights, load(checkpoint.files[REST_FILE]), file)
+    else:
+        put_weights(model, weights, file)
     states = dict(_named_state(model, optimizer))
     for full_name, value in load(checkpoint.files[OPTIMIZER_FILE]).items():
         name, _, key = full_name.rpartition("/")

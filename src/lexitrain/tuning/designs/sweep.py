@@ -2,7 +2,8 @@
 
 `lora.rank` is special. An adapter's output is multiplied by alpha / rank, so that another rank alone would change the
 scale too, and what the scale does would be taken for the rank's. Where the rank is swept and alpha is not, alpha
-follows it and the scale stays the recipe's.
+follows it and the scale stays the recipe's. With `lora.scaling: rslora` alpha stays: how the scale goes with the rank
+is what that setting is about.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from lexitrain.tuning.designs.unit import Changes, Outcomes, Stage, Unit
 if TYPE_CHECKING:
     from lexitrain.recipe import Recipe
 
-RANK, ALPHA = "lora.rank", "lora.alpha"
+RANK, ALPHA, SCALING = "lora.rank", "lora.alpha", "lora.scaling"
 _SET_BY_THE_STUDY = {"name", "description", "checkpoints.keep", "checkpoints.mirror"}
 _OPENING, _CLOSING, _QUOTES = "[{", "]}", "'\""
 
@@ -100,7 +101,8 @@ def sweep_of(recipe: Recipe, options: Sequence[str], seeds: int) -> Sweep:
                 f"{field} is swept twice.", where="--sweep", fix="Give all its values at once."
             )
         axes[field] = values
-    scale = recipe.lora.alpha / recipe.lora.rank if RANK in axes and ALPHA not in axes else None
+    follows = RANK in axes and ALPHA not in axes and SCALING not in axes
+    scale = recipe.lora.scale if follows and recipe.lora.scaling == "standard" else None
     sweep = Sweep(axes, [recipe.seed + number for number in range(seeds)], scale)
     for point in sweep.points:
         changed(recipe, point)
