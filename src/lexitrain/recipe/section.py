@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -35,7 +35,10 @@ AutoOrCount = Literal["auto"] | Annotated[int, Field(ge=1)]
 FREE: dict[str, Any] = {"free_on_resume": True}
 
 
-def without_repetition(names: tuple[str, ...]) -> tuple[str, ...]:
+Name = TypeVar("Name", str, int)
+
+
+def without_repetition(names: tuple[Name, ...]) -> tuple[Name, ...]:
     """The names. Raises ValueError where one stands twice."""
     twice = [name for place, name in enumerate(names) if name in names[:place]]
     if twice:
