@@ -1,7 +1,7 @@
 """Raw records in, a clean split out: what `lexitrain data prepare` does.
 
 Two passes. The first scans everything (parse, normalize, check, hash; in worker processes where that pays), writes
-tidy lines to an unnamed temporary file on the output's disk, and keeps about 60 bytes of numbers a record.
+tidy lines to an unnamed temporary file on the output's disk, and keeps about 75 bytes of numbers a record.
 Duplicates, groups and splits are decided on those numbers. The second pass copies each kept line to its split.
 Nothing appears under the output's name before all of it is complete, and the same input with the same seed gives the
 same bytes, whatever the number of workers.

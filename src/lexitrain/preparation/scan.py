@@ -1,7 +1,7 @@
 """Scanning raw data: chunks of a source become tidy lines and the table that every later decision is made from.
 
 This is where the time of `data prepare` goes (parsing, normalizing, checking, hashing: about 60 microseconds a
-record), so it may run in worker processes (`workers.py`). What comes back is small: the lines as bytes, and about 60
+record), so it may run in worker processes (`workers.py`). What comes back is small: the lines as bytes, and about 75
 bytes of numbers a record.
 """
 

@@ -60,7 +60,7 @@ def number_field(task: Task) -> str | None:
     """The field of a task's answer that is a number: the first that must be there."""
     properties: Mapping[str, Any] = task.schema["properties"]
     for key, inner in properties.items():
-        if inner.get("type") in ("number", "integer") and "default" not in inner:
+        if inner.get("type") == "number" and "default" not in inner:
             return key
     return None
 
