@@ -25,7 +25,7 @@ def page() -> str:
                 "by `python -m benchmarks.quality_page`.",
                 _learnt(),
                 _two_sizes(),
-                _ranks(),
+                *([_ranks()] if (RESULTS / "rank_sweep.json").is_file() else []),
                 _comparisons(),
                 _jfleg(),
                 _generation(),
