@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from lexitrain.errors import ModelError
-from lexitrain.models.lora_targets import require_targets
+from lexitrain.models.lora_targets import require_chosen_layers, require_targets
 from lexitrain.models.principal_start import (
     for_the_whole_base,
     held_back,
@@ -100,6 +100,7 @@ def attach_adapter(
     require_targets(model, lora.targets, lora.layers)
     with _wrapping(model):
         adapted: Any = get_peft_model(model, config)
+    require_chosen_layers((name for name, _ in adapted.named_parameters()), lora.layers)
     use_fused_projections(adapted)
     if start is not None:
         restore_adapter(adapted, start)
@@ -171,7 +172,7 @@ def _file(weights: dict[str, Tensor]) -> bytes:
 
 def config_file(model: PeftModel, base_name: str, revision: str | None = None) -> bytes:
     """`adapter_config.json` that belongs to `weights_file`, with the base and its revision as the recipe names them."""
-    own = model.peft_config["default"]
+    own: Any = model.peft_config["default"]
     config: dict[str, Any] = own.to_dict()
     if held_back(model):
         rank, alpha = own.r, own.lora_alpha
@@ -304,7 +305,8 @@ def _draw_orthogonal(model: PeftModel, seed: int) -> None:
     from peft.tuners.lora import LoraLayer
 
     generator = torch.Generator().manual_seed(seed)
-    for layer in (each for each in model.modules() if isinstance(each, LoraLayer)):
+    layers: list[Any] = [each for each in model.modules() if isinstance(each, LoraLayer)]
+    for layer in layers:
         a, b = layer.lora_A["default"].weight, layer.lora_B["default"].weight
         rank, inputs = a.shape
         rows, _ = torch.linalg.qr(torch.randn(rank, rank, generator=generator))

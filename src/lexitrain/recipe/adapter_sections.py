@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -22,7 +23,7 @@ def _each_layer(value: Any) -> Any:
     """Numbers and ranges such as `0-11`, in a list or alone, as one ascending tuple of numbers."""
     if value is None:
         return ()
-    parts: list[Any] = list(value) if isinstance(value, (list, tuple)) else [value]
+    parts = list(cast("Sequence[Any]", value)) if isinstance(value, (list, tuple)) else [value]
     numbers: list[int] = []
     for part in parts:
         if isinstance(part, int) and not isinstance(part, bool):
