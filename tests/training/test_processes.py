@@ -105,6 +105,15 @@ def test_two_processes_have_the_losses_of_one(together: Together) -> None:
     assert together.run("two").read_environment()["processes"] == 2
 
 
+def test_processes_begin_with_one_start_out_of_the_base_and_resume_with_it(
+    together: Together,
+) -> None:
+    assert together.codes["levers of one"] == [0]
+    assert together.codes["levers of two"] == [4, 4]
+    assert together.codes["levers resumed"] == [0, 0]
+    assert_same_losses(together.run("levers"), together.run("levers of one"))
+
+
 def test_only_the_first_process_writes_and_prints(together: Together) -> None:
     names = [each.event for each in together.run("two").events()]
     assert names.count("started") == names.count("finished") == 1

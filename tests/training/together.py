@@ -34,6 +34,11 @@ from tests.training.allocator import Allocator, allocate_through
 
 #: Step settings -> cuts of the ten samples of the equality test; with one cut a process has nothing to do.
 CUTS = {"one": {"micro_batch": 10}, "five": {"micro_batch": 2}, "by_cost": {}}
+#: The adapter's start comes out of the base's weights, and matrices learn at two rates.
+LEVERS = (
+    *("model.quantization=none", "lora.init=pissa", "lora.scaling=rslora"),
+    *("optimizer.lora_plus=4", "optimizer.learning_rate=0.0005"),
+)
 
 
 def launch(count: int, work: Callable[[], int]) -> list[int]:
@@ -138,6 +143,12 @@ def main() -> None:
     ended["gradients"] = codes(launch(2, lambda: save_gradients(folder)))
     ended["one"] = codes(launch(1, training("one")))
     ended["two"] = codes(launch(2, training("two", "--json")))
+
+    levers = [f"--set={each}" for each in LEVERS]
+    ended["levers of one"] = codes(launch(1, training("levers of one", *levers)))
+    stopped = training("levers", *levers, "--stop-after-step", "9")
+    ended["levers of two"] = codes(launch(2, stopped))
+    ended["levers resumed"] = codes(launch(2, training("levers", *levers)))
 
     ended["part of three"] = codes(launch(3, training("changing", "--stop-after-step", "9")))
     ended["rest of one"] = codes(launch(1, training("changing")))

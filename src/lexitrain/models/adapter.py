@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from lexitrain.errors import ModelError
-from lexitrain.models.lora_targets import require_targets
+from lexitrain.models.lora_targets import require_chosen_layers, require_targets
 from lexitrain.models.principal_start import (
     for_the_whole_base,
     held_back,
@@ -100,6 +100,7 @@ def attach_adapter(
     require_targets(model, lora.targets, lora.layers)
     with _wrapping(model):
         adapted: Any = get_peft_model(model, config)
+    require_chosen_layers((name for name, _ in adapted.named_parameters()), lora.layers)
     use_fused_projections(adapted)
     if start is not None:
         restore_adapter(adapted, start)

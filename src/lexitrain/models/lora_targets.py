@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -64,6 +65,33 @@ def require_targets(model: Any, targets: tuple[str, ...], chosen: tuple[int, ...
             )
 
 
+def layer_number(name: str) -> int | None:
+    """The number of the decoder layer that a module or weight lies in, by its name; None outside of them."""
+    found = _IN_A_LAYER.match(name)
+    return None if found is None else int(found[1])
+
+
+def require_chosen_layers(names: Iterable[str], chosen: tuple[int, ...]) -> None:
+    """Nothing, when an adapter is in the chosen layers alone.
+
+    PEFT gives experts that are one fused parameter an adapter in every layer, whatever was chosen.
+
+    Args:
+        names: of the adapted model's weights.
+        chosen: numbers of layers; empty for all.
+
+    Raises:
+        ModelError: it is in others too.
+    """
+    for name in names:
+        if chosen and "lora_" in name and layer_number(name) not in chosen:
+            raise ModelError(
+                f"PEFT adapts {name} too, which is in none of the layers that were chosen.",
+                where="lora.layers",
+                fix="Leave lora.layers empty, or lora.targets without projections of experts.",
+            )
+
+
 def _chosen(layers: dict[int, list[str]], numbers: tuple[int, ...]) -> list[list[str]]:
     beyond = [number for number in numbers if number not in layers]
     if beyond:
@@ -79,9 +107,11 @@ def _projections(model: Any) -> dict[int, list[str]]:
     """The names of the projections of each decoder layer, by its number."""
     found: dict[int, list[str]] = {}
     for name, module in model.named_modules():
-        layer = _IN_A_LAYER.match(name)
-        if layer and (isinstance(module, torch.nn.Linear) or type(module).__name__ == "Conv1D"):
-            found.setdefault(int(layer[1]), []).append(name)
+        layer = layer_number(name)
+        if layer is not None and (
+            isinstance(module, torch.nn.Linear) or type(module).__name__ == "Conv1D"
+        ):
+            found.setdefault(layer, []).append(name)
     return found
 
 

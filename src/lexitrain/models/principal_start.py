@@ -46,8 +46,9 @@ def principal_factors(model: PeftModel, init: str) -> dict[str, Tensor]:
     factors: dict[str, Tensor] = {}
     used: set[int] = set()
     for name, layer in _adapted(model):
-        rank, base = layer.r["default"], layer.get_base_layer().weight
-        _require_plain(name, base, rank, used, init)
+        rank, base = layer.r["default"], getattr(layer.get_base_layer(), "weight", None)
+        _require_called(model, name, init)
+        base = _plain(name, base, rank, used, init)
         weight = _outputs_by_inputs(layer, base.detach()).float()
         if init == "pissa":
             left, values, right = torch.linalg.svd(weight, full_matrices=False)
@@ -145,10 +146,26 @@ def _outputs_by_inputs(layer: Any, weight: Tensor) -> Tensor:
     return weight.T if layer.fan_in_fan_out else weight
 
 
-def _require_plain(name: str, base: Tensor, rank: int, used: set[int], init: str) -> None:
-    if not base.is_floating_point() or base.ndim != 2:
+def _require_called(model: PeftModel, name: str, init: str) -> None:
+    """Nothing, when the base goes through its projection and does not read the weights beside it.
+
+    Kernels of layers of Mamba's kind read them, so that they would miss what the adapter has taken over.
+    """
+    if hasattr(model.get_submodule(name.rpartition(".")[0]), "conv1d"):
         raise ModelError(
-            f"{name} is stored in {base.dtype}, and lora.init {init} needs the weights themselves.",
+            f"The kernels of layers of Mamba's kind read the weights of {name} themselves, without the part that "
+            f"lora.init {init} takes out of them.",
+            where="lora.init",
+            fix="Name lora.targets outside of these layers, or use lora.init default.",
+        )
+
+
+def _plain(name: str, base: Tensor | None, rank: int, used: set[int], init: str) -> Tensor:
+    """The weight, when it is one matrix of numbers that nothing else uses."""
+    if base is None or not base.is_floating_point() or base.ndim != 2:
+        raise ModelError(
+            f"{name} is {'no matrix' if base is None else f'stored in {base.dtype}'}, and lora.init {init} needs the "
+            "weights themselves, one matrix a projection.",
             where="lora.init",
             fix="Use a base that is not quantized, with model.quantization none, or lora.init default.",
         )
@@ -165,3 +182,4 @@ def _require_plain(name: str, base: Tensor, rank: int, used: set[int], init: str
             fix="Use lora.init default.",
         )
     used.add(base.data_ptr())
+    return base
