@@ -121,7 +121,7 @@ def run_out_of_memory_in(rank: int, what: str, times: int, work: Callable[[], in
         nonlocal left
         size = args[0].numel() if isinstance(args[0], torch.Tensor) else len(args[0])
         if (
-            left and size > 4
+            left and size > 20
         ):  # not what the processes tell each other besides, nor what a layer puts together
             left -= 1
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate: a test")
