@@ -125,11 +125,11 @@ def _ranks() -> str:
     found = _read("rank_sweep")
     rows = []
     for point in found["points"]:
-        loss = point["loss"]
+        loss, (low, high) = point["loss"], point["interval"]
         rows.append(
             [
                 ", ".join(str(value) for value in point["values"].values()),
-                f"{loss['mean']:.4f} ({loss['low']:.4f} to {loss['high']:.4f})",
+                f"{loss:.4f} ({low:.4f} to {high:.4f})",
                 f"{point['trainable_parameters']:,}",
             ]
         )
@@ -137,7 +137,7 @@ def _ranks() -> str:
     said = (
         "No rank is shown to be better than a smaller one."
         if least is None
-        else f"From {json.dumps(least)} on no larger rank is shown to be better."
+        else f"From `{least}` on no larger rank is shown to be better."
     )
     return "\n\n".join(
         [
