@@ -130,7 +130,7 @@ def _ranks() -> str:
             [
                 ", ".join(str(value) for value in point["values"].values()),
                 f"{loss:.4f} ({low:.4f} to {high:.4f})",
-                f"{point['trainable_parameters']:,}",
+                f"{point['parameters']:,}",
             ]
         )
     least = found["diminishing_from"]
