@@ -126,6 +126,9 @@ from .planning import (
 from .preparation import (
     prepare as prepare,
 )
+from .preparation import (
+    saved_advice as saved_advice,
+)
 from .recipe import (
     Recipe as Recipe,
 )

@@ -284,3 +284,29 @@ def test_keys_of_an_output_that_are_not_taught_are_named(
     assert prepare(str(raw), "--out", str(tmp_path / "shown")) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "grammar records these keys are not taught: `note` in 2, `errors[].offset` in 1" in shown
+
+
+def test_what_is_worth_knowing_is_shown_by_prepare_and_again_by_lengths(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], base: str
+) -> None:
+    raw, out = tmp_path / "raw.jsonl", tmp_path / "data"
+    rows = [record.to_json() for record in generate(300, 3)]
+    rows += [
+        json.dumps({"task": "vocabulary", "input": text, "output": {"level": level}})
+        for text, level in (("Water [cold]", "A1"), ("water cold!", "C2"))
+    ]
+    raw.write_text("".join(f"{row}\n" for row in rows), "utf-8")
+    assert prepare(raw, "--out", out) == 0
+    shown = capsys.readouterr().out
+    assert "Worth knowing\n" in shown
+    assert "- vocabulary: 1 input with more than one `level`, in 2 records" in shown
+    assert "which limits accuracy and macro_f1. What to do: decide on one answer" in shown
+    assert f"    {raw}:301 (A1), {raw}:302 (C2)\n" in shown
+    saved = json.loads((out / "report.json").read_text())["advice"]
+    command = ["data", "lengths", str(out), "--recipe", "demo", "--set", base]
+    assert run(command) == 0
+    assert f"    {raw}:301 (A1), {raw}:302 (C2)\n" in capsys.readouterr().out
+    assert run([*command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["advice"] == saved
+    assert run([*command[:2], str(raw), *command[3:], "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["advice"] == []  # raw records hold none

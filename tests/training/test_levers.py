@@ -31,7 +31,8 @@ LEVERS = {
     "orthogonal": ["lora.init=orthogonal"],
     "pissa": [WHOLE, "lora.init=pissa", "optimizer.learning_rate=0.001"],
     "olora, rslora": [
-        *(WHOLE, "lora.init=olora", "lora.scaling=rslora", "optimizer.learning_rate=0.0005"),
+        *(WHOLE, "lora.init=olora", "lora.scaling=rslora", "lora.alpha=32"),
+        "optimizer.learning_rate=0.0005",
     ],
     "lora_plus": ["optimizer.lora_plus=4", "optimizer.learning_rate=0.001"],
     "lora_plus in 8 bits": [

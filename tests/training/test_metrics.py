@@ -19,7 +19,7 @@ def test_a_window_weights_losses_by_tokens() -> None:
         learning_rate=1e-3,
         grad_norm=0.7,
     )
-    line = window.metrics(20, 0.5, None)
+    line = window.metrics(20, 0.5, None, {})
     assert line.loss == 1.5
     assert (line.samples_per_second, line.tokens_per_second) == (5.0, 200.0)
     assert (line.step, line.epoch, line.learning_rate, line.grad_norm) == (20, 0.5, 1e-3, 0.7)

@@ -14,12 +14,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from lexitrain.batching import fixed_subset
 from lexitrain.errors import InputError
 from lexitrain.models import load_adapter
 from lexitrain.recipe.schema import Recipe
 from lexitrain.runs.folder import Run
 from lexitrain.runs.journals import Metrics
 from lexitrain.training import Silent, TrainingResult, loop, train
+from lexitrain.training.validation import ValidationLoss
 from tests.small_runs import write_data
 from tests.tiny import tiny_model
 
@@ -337,8 +339,8 @@ def test_an_unknown_task_names_the_nearest(
 def validation_losses(monkeypatch: pytest.MonkeyPatch, losses: Sequence[float]) -> None:
     """Let the validations, the one before training included, give these losses, by step."""
 
-    def measured(training: loop.Training, interrupt: Any) -> float:
-        return losses[training.state.step // 5]
+    def measured(training: loop.Training, interrupt: Any) -> ValidationLoss:
+        return ValidationLoss(losses[training.state.step // 5], {})
 
     monkeypatch.setattr(loop, "validation_loss", measured)
 
@@ -483,3 +485,35 @@ def test_every_task_is_known_before_the_first_adapter_is_trained(
     with pytest.raises(InputError, match="no sample to train on"):
         train(recipe_of(["data.adapters=per_task"]), data_dir, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_each_task_has_a_validation_loss_and_they_make_up_the_whole(
+    recipe_of: RecipeOf, data_dir: Path, tmp_path: Path
+) -> None:
+    run = Run(tmp_path / "run")
+    train(recipe_of(["validation.limit=7"]), data_dir, run.path)
+    measured = [line for line in run.metrics() if line.validation_loss is not None]
+    assert measured
+    for line in measured:
+        assert line.validation_losses is not None
+        assert min(line.validation_losses.values()) <= line.validation_loss  # type: ignore[operator]
+        assert max(line.validation_losses.values()) >= line.validation_loss  # type: ignore[operator]
+    assert all(line.validation_losses is None for line in run.metrics() if line not in measured)
+    alone = run_of_one_task(recipe_of, data_dir, tmp_path)
+    assert alone == pytest.approx(measured[-1].validation_losses["grammar"], rel=1e-5)
+
+
+def run_of_one_task(recipe_of: RecipeOf, data_dir: Path, folder: Path) -> float:
+    """The validation loss of the trained adapter on the grammar samples alone, by the evaluation."""
+    from lexitrain import evaluate
+
+    lines = (data_dir / "validation.jsonl").read_text().splitlines(keepends=True)
+    chosen = fixed_subset(len(lines), 7, recipe_of().seed)
+    own = folder / "own.jsonl"
+    own.write_text("".join(lines[int(n)] for n in chosen if '"grammar"' in lines[int(n)]))
+    loss = evaluate(folder / "run" / "checkpoints" / newest(folder / "run"), own).evaluation.tasks
+    return loss["grammar"].loss.value  # type: ignore[return-value, union-attr]
+
+
+def newest(run: Path) -> str:
+    return Run(run).checkpoint(Run(run).checkpoint_steps()[-1]).name

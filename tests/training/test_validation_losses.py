@@ -17,6 +17,7 @@ from lexitrain.runs.folder import Run
 from lexitrain.runs.journals import Event
 from lexitrain.training import loop, start, train
 from lexitrain.training.recovery.state import TrainingState
+from lexitrain.training.validation import ValidationLoss
 from tests.small_runs import write_data
 from tests.training.test_train import adapter_bytes, assert_equal_runs
 
@@ -46,8 +47,9 @@ def assert_valid_json(run: Path) -> None:
 def validation_losses(patch: pytest.MonkeyPatch, losses: list[float]) -> None:
     """Let the validations of a run, before it and each 5 steps, give these."""
 
-    def measured(training: loop.Training, interrupt: Any) -> float | None:
-        return losses[training.state.step // 5] if len(training.validation) else None
+    def measured(training: loop.Training, interrupt: Any) -> ValidationLoss | None:
+        loss = losses[training.state.step // 5]
+        return ValidationLoss(loss, {"grammar": loss}) if len(training.validation) else None
 
     patch.setattr(loop, "validation_loss", measured)
     patch.setattr(start, "validation_loss", measured)

@@ -184,16 +184,23 @@ def lengths(
         check_png(plot)
     loaded = recipe_with_tasks(recipe, overrides, custom_task)
 
-    from lexitrain import draw_lengths, measure_lengths  # torch with them: after what needs none
+    from lexitrain import (  # torch with them: after what needs none
+        draw_lengths,
+        measure_lengths,
+        saved_advice,
+    )
     from lexitrain.cli.views.lengths import print_lengths
+    from lexitrain.cli.views.preparation import print_advice
 
     with shown_progress() as progress:
         report, totals = measure_lengths(file, loaded, cover=cover, limit=limit, progress=progress)
     if plot is not None:
         draw_lengths(totals, report, plot)
+    advice = [each for each in saved_advice(file) if each["task"] in (None, *report.tasks)]
     if as_json:
-        print_json({"file": file, "recipe": loaded.name, **report.to_json()})
+        print_json({"file": file, "recipe": loaded.name, **report.to_json(), "advice": advice})
     else:
         print_lengths(report, loaded.name)
+        print_advice(advice)
         if plot is not None:
             console().print(f"Plot: {plot}", markup=False)

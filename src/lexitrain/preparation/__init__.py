@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from lexitrain.preparation.advice.all_advice import saved_advice
 from lexitrain.preparation.pipeline import prepare
 
 __all__ = [
     "prepare",
+    "saved_advice",
 ]

@@ -17,6 +17,8 @@ Loss = tuple[str, str]
 UNUSED_CELL = "empty cell of one of several --map"
 """A row that makes records of several tasks need not make one of each."""
 
+ANOTHER_ANSWER = "exact duplicate with another answer"
+
 _DISTINCT = 200  # reasons quote values, so that without a bound there might be as many as records
 _LONGEST = 200  # characters of a reason: it may quote a whole text
 _WORTH_JUDGING = 20  # dropped records from which a single task's share is judged

@@ -108,8 +108,28 @@ def near_duplicates(bands: Hashes, words_of: Callable[[int], list[str]]) -> NDAr
     return repeats
 
 
-def _candidates(bands: Hashes) -> Iterator[tuple[int, int]]:
-    """Pairs (later, earlier) that share enough bands, in order."""
+def alike_across(
+    bands: Hashes, one_side: NDArray[np.bool_], words_of: Callable[[int], list[str]]
+) -> NDArray[np.int64]:
+    """The texts of the other side that nearly repeat one of the one side, in order.
+
+    Args:
+        bands: [n, BANDS] from `band_keys`.
+        one_side: [n] which texts lie on the one side.
+        words_of: as of `near_duplicates`.
+    """
+    found: set[int] = set()
+    for pair in _candidates(bands, one_side):
+        text = pair[0] if one_side[pair[1]] else pair[1]
+        if text not in found:
+            one, other = (shingles_of(words_of(each)) for each in pair)
+            if jaccard(one, other) >= SIMILARITY:
+                found.add(text)
+    return np.array(sorted(found), np.int64)
+
+
+def _candidates(bands: Hashes, sides: NDArray[np.bool_] | None = None) -> Iterator[tuple[int, int]]:
+    """Pairs (later, earlier) that share enough bands, in order; where `sides` are given, those on two of them."""
     count = len(bands)
     pairs = np.empty(0, np.int64)  # later * count + earlier
     for band in range(bands.shape[1]):
@@ -119,6 +139,9 @@ def _candidates(bands: Hashes) -> Iterator[tuple[int, int]]:
         for back in range(1, min(_NEIGHBOURS, count - 1) + 1):
             same = np.flatnonzero(key[back:] == key[:-back])
             later, earlier = order[same + back], order[same]
+            if sides is not None:
+                apart = sides[later] != sides[earlier]
+                later, earlier = later[apart], earlier[apart]
             agreeing = np.count_nonzero(bands[later] == bands[earlier], axis=1) >= _AGREEING_BANDS
             found.append(later[agreeing] * count + earlier[agreeing])
         pairs = np.unique(np.concatenate(found))

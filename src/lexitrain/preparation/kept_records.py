@@ -8,6 +8,7 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
+from lexitrain.preparation.advice.signs import Labels, Signs
 from lexitrain.preparation.duplicates import SHORTEST, Hashes, band_keys, mixed
 from lexitrain.preparation.record_table import EXCERPT, ROW, RecordTable
 from lexitrain.records import Record, loose_words
@@ -28,6 +29,7 @@ class KeptRecords:
 
     def __init__(self, tasks: dict[str, int], own: int) -> None:
         self._own = own
+        self._signs = Signs()
         self._places = tasks
         self._lines: list[bytes] = []
         self._tasks: list[int] = []
@@ -44,14 +46,22 @@ class KeptRecords:
         self._long_beside: list[int] = []
 
     def add(
-        self, record: Record, line: bytes, task: Task, words: list[str], row: str | None
+        self,
+        record: Record,
+        line: bytes,
+        task: Task,
+        words: list[str],
+        row: str | None,
+        number: int | str,
     ) -> None:
         """Keep a record.
 
         Args:
             words: loose words of its input.
             row: names the row, where several records are made of it; None where one is.
+            number: its line, or the text that names line and element.
         """
+        self._signs.add(record, task, self._places[record.task], words, number)
         prompt, said, beside, excerpts = task.asked(record)
         place = len(self._lines)
         if "\n" in said:
@@ -93,6 +103,10 @@ class KeptRecords:
         """The lines of all records."""
         return b"".join(self._lines)
 
+    def labels(self) -> Labels:
+        """The texts of the labels that the table's signs number."""
+        return self._signs.labels
+
     def table(self) -> RecordTable:
         """A row for each of the lines."""
         bands = band_keys(list(self._long.values()))
@@ -105,6 +119,7 @@ class KeptRecords:
             np.array([each for found in self._excerpts.values() for each in found], EXCERPT),
             np.array(list(self._long), np.int64),
             bands,
+            self._signs.table(),
         )
 
     def _rows(self) -> NDArray[np.void]:

@@ -1,7 +1,7 @@
 """Raw records in, a clean split out: what `lexitrain data prepare` does.
 
 Two passes. The first scans everything (parse, normalize, check, hash; in worker processes where that pays), writes
-tidy lines to an unnamed temporary file on the output's disk, and keeps about 60 bytes of numbers a record.
+tidy lines to an unnamed temporary file on the output's disk, and keeps about 75 bytes of numbers a record.
 Duplicates, groups and splits are decided on those numbers. The second pass copies each kept line to its split.
 Nothing appears under the output's name before all of it is complete, and the same input with the same seed gives the
 same bytes, whatever the number of workers.
@@ -25,6 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexitrain.errors import DataError
+from lexitrain.preparation.advice.all_advice import advice
+from lexitrain.preparation.advice.seen import Seen
+from lexitrain.preparation.dropped_records import ANOTHER_ANSWER
 from lexitrain.preparation.duplicates import exact_duplicates, mixed, near_duplicates
 from lexitrain.preparation.groups import Links, connected_groups, continued, sharing_excerpts
 from lexitrain.preparation.maps.syntax import RowMap
@@ -120,6 +123,8 @@ def prepare(
             sides, repeated = _kept_once(table, scan, scanner, spool, own)
             tell("splitting", 0, 0)
             groups = _split(table, scan, scanner, sides, repeated, own, seed)
+            seen = Seen(scan, scanner, table, sides, repeated)
+            found = advice(seen, own.to_json(), _words(table, scanner, spool))
             written = _write(spool, table, sides, folder, tell)
         report = {
             "seed": seed,
@@ -136,6 +141,7 @@ def prepare(
             "own_splits": own.to_json(),
             "groups": groups,
             "splits": written,
+            **found,
         }
         (folder / REPORT).write_text(
             json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
@@ -210,7 +216,7 @@ def _kept_once(
         For each record `DROPPED` where it repeats another, 0 otherwise; and the near duplicates, each with the record
         that it repeats.
     """
-    tasks, lengths, answers = (table.rows[column] for column in ("task", "length", "answer"))
+    tasks, answers = table.rows["task"], table.rows["answer"]
     sides = np.zeros(len(table.rows), np.uint8)
     order = own.precedence()  # of equal records the first in this order is kept
     first = np.empty(len(order), np.int64)
@@ -218,27 +224,33 @@ def _kept_once(
     repeats = first != np.arange(len(first))
     conflicts = repeats & (answers != answers[first])
     _count(scan, tasks[repeats & ~conflicts], scanner.names, "exact duplicate")
-    _count(scan, tasks[conflicts], scanner.names, "exact duplicate with another answer")
+    _count(scan, tasks[conflicts], scanner.names, ANOTHER_ANSWER)
     sides[repeats] = DROPPED
 
     unique = np.flatnonzero(~repeats[table.long])
     unique = unique[np.argsort(own.rank()[table.long[unique]], kind="stable")]
     long, bands = table.long[unique], table.bands[unique]
+    words = _words(table, scanner, spool)
     salt = mixed(tasks[long].astype(np.uint64) + np.uint64(1))  # equal texts of two tasks differ
-    starts = np.cumsum(lengths, dtype=np.int64) - lengths
-
-    def words_of(place: int) -> list[str]:
-        record = long[place]
-        # One call, past the file's buffer: that is why the spool was flushed.
-        line = os.pread(spool.fileno(), int(lengths[record]), int(starts[record]))
-        return scanner.learner_words(prepared_record(json.loads(line)))
-
-    leaders = near_duplicates(bands + salt[:, None], words_of)
+    leaders = near_duplicates(bands + salt[:, None], lambda place: words(int(long[place])))
     repeating = leaders >= 0
     near = long[repeating]
     _count(scan, tasks[near], scanner.names, "near duplicate")
     sides[near] = DROPPED
     return sides, (near, long[leaders[repeating]])
+
+
+def _words(table: RecordTable, scanner: Scanner, spool: BinaryIO) -> Callable[[int], list[str]]:
+    """Reads the learner's words of a record from the spool, by its place in the table."""
+    lengths = table.rows["length"]
+    starts = np.cumsum(lengths, dtype=np.int64) - lengths
+
+    def words_of(record: int) -> list[str]:
+        # One call, past the file's buffer: that is why the spool was flushed.
+        line = os.pread(spool.fileno(), int(lengths[record]), int(starts[record]))
+        return scanner.learner_words(prepared_record(json.loads(line)))
+
+    return words_of
 
 
 def _count(scan: Scan, tasks: NDArray[np.int64], names: Sequence[str], reason: str) -> None:

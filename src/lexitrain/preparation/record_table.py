@@ -1,4 +1,4 @@
-"""What is remembered of every record that is kept: one row of hashes and sizes, 56 bytes.
+"""What is remembered of every record that is kept: one row of hashes and sizes, 56 bytes, and signs, 16.
 
 Duplicates, groups and splits are decided on this table alone, while the texts wait on the disk. Conversations and long
 texts add a little: 8 bytes a turn, 17 bytes an excerpt, 72 bytes a text that is long enough to be compared for near
@@ -14,6 +14,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from lexitrain.preparation.advice.signs import SIGN
 from lexitrain.preparation.duplicates import BANDS, Hashes
 
 # The widest first, 56 bytes in all: every number stands where the processor reads it at once.
@@ -63,6 +64,7 @@ class RecordTable:
         excerpts: of `EXCERPT`, one record's after the other's; `rows["excerpts"]` says how many each has.
         long: [long] places in `rows` of the records that are compared for near duplicates.
         bands: [long, BANDS] their buckets.
+        signs: [records] of `SIGN`: what advice is given by.
     """
 
     rows: NDArray[np.void]
@@ -70,6 +72,7 @@ class RecordTable:
     excerpts: NDArray[np.void]
     long: NDArray[np.int64]
     bands: Hashes
+    signs: NDArray[np.void]
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
@@ -86,4 +89,5 @@ class RecordTable:
                 ]
             ),
             np.concatenate([np.empty((0, BANDS), np.uint64), *(part.bands for part in parts)]),
+            np.concatenate([np.empty(0, SIGN), *(part.signs for part in parts)]),
         )

@@ -1,16 +1,18 @@
 """Scanning raw data: chunks of a source become tidy lines and the table that every later decision is made from.
 
 This is where the time of `data prepare` goes (parsing, normalizing, checking, hashing: about 60 microseconds a
-record), so it may run in worker processes (`workers.py`). What comes back is small: the lines as bytes, and about 60
+record), so it may run in worker processes (`workers.py`). What comes back is small: the lines as bytes, and about 75
 bytes of numbers a record.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from lexitrain.preparation.advice.signs import Labels, place_of
 from lexitrain.preparation.dropped_records import DroppedRecords, Loss, shortened
 from lexitrain.preparation.kept_records import KeptRecords
 from lexitrain.preparation.maps.row_maps import Columns, EmptyCell, RowMaps
@@ -65,6 +67,8 @@ class ScannedChunk:
         losses: the records that are not kept.
         columns: those that the maps found.
         unlearnt: (task, key) -> how many of the kept records have a key in their output that is not taught.
+        file: the source, as the user named it.
+        labels: the texts of the labels that the table's signs number.
     """
 
     size: int
@@ -75,6 +79,8 @@ class ScannedChunk:
     losses: DroppedRecords
     columns: Columns
     unlearnt: Counter[tuple[str, str]]
+    file: str
+    labels: Labels
 
 
 @dataclass(slots=True)
@@ -88,6 +94,7 @@ class Scan:
         losses: the records that are not kept.
         columns: those that the maps found; None before the first chunk.
         unlearnt: (task, key) -> how many records have a key in their output that is not taught.
+        labels: the texts of the labels that the table's signs number.
     """
 
     rows: int = 0
@@ -97,6 +104,8 @@ class Scan:
     losses: DroppedRecords = field(default_factory=DroppedRecords)
     columns: Columns | None = None
     unlearnt: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
+    labels: Labels = field(default_factory=Labels)
+    _starts: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
     _tables: list[RecordTable] = field(default_factory=list[RecordTable])
 
     def add(self, chunk: ScannedChunk) -> None:
@@ -104,7 +113,9 @@ class Scan:
         self.rows += chunk.rows
         self.bad += len(chunk.bad)
         self.bad_places += chunk.bad[: _PLACES_KEPT - len(self.bad_places)]
+        self._starts.append((self.kept, chunk.file))
         self.kept += len(chunk.table.rows)
+        self.labels.take(chunk.labels, chunk.table.rows["task"], chunk.table.signs)
         self.losses.add_all(chunk.losses)
         self.unlearnt += chunk.unlearnt
         if self.columns is None:
@@ -117,6 +128,11 @@ class Scan:
         """The kept records of all chunks so far."""
         self._tables = [RecordTable.joined(self._tables)]  # lets the parts go
         return self._tables[0]
+
+    def place(self, record: int) -> str:
+        """`file:line` of a kept record, by its place in the table."""
+        start = bisect_right(self._starts, record, key=lambda each: each[0]) - 1
+        return place_of(self._starts[start][1], self.table().signs[record])
 
 
 class Scanner:
@@ -157,12 +173,16 @@ class Scanner:
             for form, whole in self._forms(chunk, number, row, columns):
                 rows += 1
                 try:
-                    if loss := self._take(form, whole, kept, unlearnt):
+                    if loss := self._take(form, whole, number, kept, unlearnt):
                         losses.add(*loss, example=f"{chunk.file}:{number}")
                 except BadRow as error:
                     bad.append(BadRecord(chunk.file, number, shortened(str(error), _LONGEST_BAD)))
         lines, table = kept.lines(), kept.table()
-        return ScannedChunk(chunk.size, rows, lines, table, bad, losses, columns, unlearnt)
+        return ScannedChunk(
+            *(chunk.size, rows, lines, table, bad, losses, columns, unlearnt),
+            file=chunk.file,
+            labels=kept.labels(),
+        )
 
     def _forms(
         self, chunk: Chunk, number: int | str, row: object, columns: Columns
@@ -180,6 +200,7 @@ class Scanner:
         self,
         row: object,
         whole: str | None,
+        number: int | str,
         kept: KeptRecords,
         unlearnt: Counter[tuple[str, str]],
     ) -> Loss | None:
@@ -187,6 +208,7 @@ class Scanner:
 
         Args:
             whole: names the row that several records are made of.
+            number: its line.
             unlearnt: counts the keys of its output that are not taught.
         """
         if isinstance(row, str):
@@ -208,7 +230,7 @@ class Scanner:
                 record, line = completed, (completed.to_json() + "\n").encode()
         for key in task.unlearnt(record):
             unlearnt[record.task, key] += 1
-        kept.add(record, line, task, words, whole)
+        kept.add(record, line, task, words, whole, number)
         return None
 
     def _reason_against(self, record: Record, words: list[str]) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
@@ -23,7 +22,9 @@ def _each_layer(value: Any) -> Any:
     """Numbers and ranges such as `0-11`, in a list or alone, as one ascending tuple of numbers."""
     if value is None:
         return ()
-    parts = list(cast("Sequence[Any]", value)) if isinstance(value, (list, tuple)) else [value]
+    parts: list[Any] = [value]
+    if isinstance(value, list | tuple):
+        parts = list(cast("list[Any]", value))
     numbers: list[int] = []
     for part in parts:
         if isinstance(part, int) and not isinstance(part, bool):

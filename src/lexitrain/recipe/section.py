@@ -28,8 +28,6 @@ def _none_if_empty(value: Any) -> Any:
 
 OptionalText = Annotated[str | None, BeforeValidator(_none_if_empty)]
 
-Value = TypeVar("Value", str, int)
-
 AutoOrCount = Literal["auto"] | Annotated[int, Field(ge=1)]
 
 #: Marks a field that may differ between the start of a run and its resumption: it changes what is shown or kept,
@@ -37,8 +35,11 @@ AutoOrCount = Literal["auto"] | Annotated[int, Field(ge=1)]
 FREE: dict[str, Any] = {"free_on_resume": True}
 
 
-def without_repetition(names: tuple[Value, ...]) -> tuple[Value, ...]:
-    """The names or numbers. Raises ValueError where one stands twice."""
+Name = TypeVar("Name", str, int)
+
+
+def without_repetition(names: tuple[Name, ...]) -> tuple[Name, ...]:
+    """The names. Raises ValueError where one stands twice."""
     twice = [name for place, name in enumerate(names) if name in names[:place]]
     if twice:
         raise ValueError(f"{twice[0]} is named twice")

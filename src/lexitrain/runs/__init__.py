@@ -13,7 +13,7 @@ from lexitrain.runs.checkpoints import (
     ReportBroken,
     read_checkpoint,
 )
-from lexitrain.runs.comparable import forgets_best
+from lexitrain.runs.comparable import forgets_best, validation_losses
 from lexitrain.runs.disk_errors import storage_errors
 from lexitrain.runs.first_day import first_day
 from lexitrain.runs.folder import DataSummary, Run
@@ -51,5 +51,6 @@ __all__ = [
     "step_of",
     "storage_errors",
     "task_sources",
+    "validation_losses",
     "verify_run",
 ]

@@ -32,9 +32,19 @@ def forgets_best(event: Event) -> bool:
 
 def best_validation(metrics: Sequence[Metrics], events: Sequence[Event]) -> float | None:
     """The lowest validation loss of those that compare with a run's next one; None where there is none."""
+    return min((loss for _, loss in validation_losses(metrics, events)), default=None)
+
+
+def validation_losses(
+    metrics: Sequence[Metrics], events: Sequence[Event]
+) -> list[tuple[int, float]]:
+    """The validation losses that compare with a run's next one, as (step, loss), oldest first."""
     since = max((each.step for each in events if forgets_best(each)), default=-1)
-    losses = [line.validation_loss for line in metrics if line.step > since]
-    return min((loss for loss in losses if loss is not None), default=None)
+    return [
+        (line.step, line.validation_loss)
+        for line in metrics
+        if line.step > since and line.validation_loss is not None
+    ]
 
 
 def _changes_measure(accepted: Mapping[str, Any]) -> bool:

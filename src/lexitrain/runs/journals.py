@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lexitrain.errors import RunError
 from lexitrain.storage import append_to_journal, json_text, whole_lines, write_file
@@ -35,6 +35,7 @@ class Metrics:
         memory_gb: peak so far, in 10^9 bytes: of the GPU's allocator, or of the process on a CPU.
         validation_loss: mean loss of a supervised token of the validation samples, where measured at this step. One
             that is not a number (NaN) is null in the file, and None where the file is read.
+        validation_losses: the same of each task, by short name; None where it was not measured.
     """
 
     step: int
@@ -49,6 +50,7 @@ class Metrics:
     data_wait_seconds: float
     memory_gb: float
     validation_loss: float | None = None
+    validation_losses: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,8 @@ _METRICS: _Required = {
     each.name: (int, float) if each.name in _COUNTS else (int, float, type(None))
     for each in fields(Metrics)
 }
-_REQUIRED_METRICS: _Required = {k: v for k, v in _METRICS.items() if k != "validation_loss"}
+_OPTIONAL = {"validation_loss", "validation_losses"}
+_REQUIRED_METRICS: _Required = {k: v for k, v in _METRICS.items() if k not in _OPTIONAL}
 _REQUIRED_EVENT: _Required = {"event": (str,), "step": (int,), "time": (str,)}
 
 
@@ -91,7 +94,13 @@ def read_metrics(path: Path) -> list[Metrics]:
 
 
 def _number(key: str, value: Any) -> Any:
-    """A number of a metrics line. One that is not finite: None for the validation loss, else NaN."""
+    """A number of a metrics line. One that is not finite: None for the validation loss, else NaN; left out of those by
+    task."""
+    if key == "validation_losses":
+        losses = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+        return {
+            task: loss for task, loss in losses.items() if isinstance(loss, int | float)
+        } or None
     known = isinstance(value, int | float) and math.isfinite(value)
     return value if known else None if key == "validation_loss" else math.nan
 
@@ -99,8 +108,9 @@ def _number(key: str, value: Any) -> Any:
 def append_metrics(path: Path, metrics: Metrics) -> None:
     """Append one line, durably. Raises OSError: no space, and so on."""
     line = asdict(metrics)
-    if metrics.validation_loss is None:
-        del line["validation_loss"]
+    for name in _OPTIONAL:
+        if line[name] is None:
+            del line[name]
     append_to_journal(path, _encode(line))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lexitrain.tasks.metrics.agreement import Confusion, macro_f1, pearson
 from lexitrain.tasks.metrics.bootstrap import Score, Statistic, bootstrap
 from lexitrain.tasks.metrics.differences import POWER, Difference, NoWorse, difference, holm
+from lexitrain.tasks.metrics.english import may_be_english
 from lexitrain.tasks.metrics.scores import (
     chrf,
     distinct,
@@ -41,6 +42,7 @@ __all__ = [
     "holm",
     "loads_strict",
     "macro_f1",
+    "may_be_english",
     "mean",
     "most_frequent",
     "own_tasks",

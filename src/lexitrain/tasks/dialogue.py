@@ -36,6 +36,8 @@ class Dialogue(Task):
     short = "dialogue"
     maximum_answer_tokens = 256
     primary = "chrf"
+    scored_by: ClassVar = {"response": ("chrf",), "strategy": ("strategy_accuracy",)}
+    english = True
     truncate = "beginning"  # the earliest turns go first
     schema: ClassVar[Schema] = {
         "type": "object",
@@ -54,6 +56,9 @@ class Dialogue(Task):
         if context:
             lines.append(f"Context: {context}")
         return "\n".join([*lines, f"Text: {last}"])
+
+    def given(self, record: Record) -> frozenset[str]:
+        return frozenset() if requested_strategy(record) is None else frozenset({"strategy"})
 
     def learner_text(self, record: Record) -> str:
         context = given_context(record)

@@ -73,6 +73,9 @@ class Explanation(Task):
     }
 
     primary = "chrf"
+    scored_by: ClassVar = {"explanation": ("chrf", "vietnamese")}
+    english = True
+    answer_language: ClassVar = {"explanation": is_vietnamese}
 
     def statistics(
         self, records: Sequence[Record], answers: Sequence[Answer | None]

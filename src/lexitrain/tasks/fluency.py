@@ -49,6 +49,8 @@ class Fluency(Task):
     lower_is_better = frozenset({"mae", "rmse"})
     neither_is_better = frozenset({"bias", "calibration_slope"})
     primary = "mae"
+    scored_by: ClassVar = {"fluency_score": ("mae", "pearson")}
+    english = True
 
     def statistics(
         self, records: Sequence[Record], answers: Sequence[Answer | None]

@@ -53,6 +53,8 @@ class Grammar(Task):
     targets: ClassVar[Targets] = {"f0.5": (">", 0.68), "precision": (">", 0.78)}
     lower_is_better = frozenset({"over_correction"})
     primary = "f0.5"
+    scored_by: ClassVar = {"corrected": ("f0.5", "gleu", "exact_match")}
+    english = True
 
     def statistics(
         self, records: Sequence[Record], answers: Sequence[Answer | None]

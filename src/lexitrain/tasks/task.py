@@ -78,6 +78,12 @@ class Task(ABC):
     """Generation stops here when the model does not stop by itself."""
     targets: ClassVar[Targets] = {}
     """Score name to the side and the value it should reach."""
+    scored_by: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Field of the answer to the scores that are about it."""
+    english: ClassVar[bool] = False
+    """Whether learners' texts are to be English; advice on data counts those that are not."""
+    answer_language: ClassVar[Mapping[str, Callable[[str], bool]]] = {}
+    """Field of the answer to what tells whether it is in the language that it should be in."""
     lower_is_better: ClassVar[frozenset[str]] = frozenset()
     """Names of the scores where less is better."""
     neither_is_better: ClassVar[frozenset[str]] = frozenset()
@@ -223,6 +229,10 @@ class Task(ABC):
     def _accompanying(self) -> tuple[str, ...]:
         properties: Mapping[str, Schema] = self.schema["properties"]
         return tuple(key for key, inner in properties.items() if "default" in inner)
+
+    def given(self, record: Record) -> frozenset[str]:  # noqa: ARG002
+        """Fields of the answer that stand in the prompt already."""
+        return frozenset()
 
     def completed(self, record: Record) -> Record:
         """The record with what of its answer follows from the rest; most tasks can derive nothing."""

@@ -39,6 +39,8 @@ class Vocabulary(Task):
     targets: ClassVar[Targets] = {"accuracy": (">", 0.90), "macro_f1": (">", 0.89)}
 
     primary = "accuracy"
+    scored_by: ClassVar = {"level": ("accuracy", "macro_f1")}
+    english = True
 
     def statistics(
         self, records: Sequence[Record], answers: Sequence[Answer | None]

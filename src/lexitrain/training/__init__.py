@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from lexitrain.training.event_log import Observer, Progress, Silent
 from lexitrain.training.inputs.own_recipe import run_recipe
+from lexitrain.training.outcome.result import TrainingResult
 from lexitrain.training.per_task import recipe_of_task
 from lexitrain.training.recovery.memory_ladder import OutOfRungs
 from lexitrain.training.recovery.non_finite import NotANumber
-from lexitrain.training.result import TrainingResult
 from lexitrain.training.start import train
 
 __all__ = [

@@ -8,13 +8,12 @@ processes run the same loop with the same state; the first one writes.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Literal, cast
 
-from lexitrain.batching import fixed_subset
 from lexitrain.step import attempt, learning_rate_at
 from lexitrain.training.event_log import Progress
 from lexitrain.training.metrics import Speed, Window
@@ -23,6 +22,7 @@ from lexitrain.training.recovery.memory_ladder import NeedsFourBitBase, OutOfRun
 from lexitrain.training.recovery.state import ReturnToCheckpoint
 from lexitrain.training.step_work import Prefetch
 from lexitrain.training.stopping import Limits
+from lexitrain.training.validation import ValidationLoss, measured_loss
 
 if TYPE_CHECKING:
     from lexitrain.batching import SampleOrder
@@ -62,6 +62,7 @@ class Training:
         limits: where this call stops before the end.
         speed: what steps, validations and checkpoints took.
         saved_at: step of the newest checkpoint, on the disk or on its way there.
+        task_losses: the last validation loss of each task that this call has measured.
     """
 
     recipe: Recipe
@@ -79,6 +80,7 @@ class Training:
     limits: Limits = field(default_factory=Limits)
     speed: Speed = field(default_factory=Speed)
     saved_at: int | None = None
+    task_losses: Mapping[str, float] = field(default_factory=dict[str, float])
 
     @property
     def run(self) -> Run:
@@ -126,24 +128,11 @@ def run_steps(training: Training, interrupt: Interrupt) -> Ending:
     return "stop_after_step" if training.limits.step_reached(state.step) else "time_limit"
 
 
-def validation_loss(training: Training, interrupt: Interrupt) -> float | None:
-    """Mean token loss of the validation samples, nats; NaN or infinite where that of a sample is. None: there are none,
-    or a signal came in between."""
-    samples, recipe, processes = training.validation, training.recipe, training.processes
-    chosen = fixed_subset(len(samples), recipe.validation.limit, recipe.seed)
-    size = recipe.step.effective_batch
-    total, tokens = 0.0, 0
-    for start in range(processes.rank * size, len(chosen), processes.count * size):
-        if interrupt.noted:
-            break
-        part = [samples[index] for index in chosen[start : start + size]]
-        loss, supervised = training.ladder.loss(part)
-        total += loss
-        tokens += supervised
-    if interrupt.agree(processes):
-        return None
-    total, tokens = processes.sums([total, tokens])
-    return total / tokens if tokens else None
+def validation_loss(training: Training, interrupt: Interrupt) -> ValidationLoss | None:
+    """The loss of the run's validation samples; None: there are none, or a signal came in between."""
+    return measured_loss(
+        training.validation, training.recipe, training.ladder, training.processes, interrupt
+    )
 
 
 def _take_step(training: Training, ahead: Prefetch[StepWork]) -> None:
@@ -213,7 +202,8 @@ def _close_step(training: Training, interrupt: Interrupt) -> None:
         loss = state.validation_loss
         loss = None if not measured else math.nan if loss is None else loss
         epoch = step / training.order.steps_per_epoch
-        training.run.append_metrics(state.window.metrics(step, epoch, loss))
+        by_task = training.task_losses if measured else {}
+        training.run.append_metrics(state.window.metrics(step, epoch, loss, by_task))
         state.window, state.logged_at = Window(), step
     if _due(training, training.recipe.checkpoints.every):
         _save_checkpoint(training)
@@ -224,9 +214,11 @@ def _validate(training: Training, interrupt: Interrupt) -> bool:
     state = training.state
     start = perf_counter()
     training.log.observer.stage("validating")
-    loss = validation_loss(training, interrupt)
-    if loss is None and interrupt.agreed:
+    measured = validation_loss(training, interrupt)
+    if measured is None and interrupt.agreed:
         return False
+    loss = None if measured is None else measured.loss
+    training.task_losses = {} if measured is None else measured.by_task
     training.speed.validations.append(perf_counter() - start)
     if state.take_validation(loss) and training.processes.first:
         files = training.adapter.contents()

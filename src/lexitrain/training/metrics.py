@@ -15,6 +15,7 @@ from __future__ import annotations
 import resource
 import sys
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import fmean, median
 
@@ -47,7 +48,13 @@ class Window:
     learning_rate: float = 0.0
     grad_norm: float = 0.0
 
-    def metrics(self, step: int, epoch: float, validation_loss: float | None) -> Metrics:
+    def metrics(
+        self,
+        step: int,
+        epoch: float,
+        validation_loss: float | None,
+        validation_losses: Mapping[str, float],
+    ) -> Metrics:
         """The line that closes the window."""
         seconds = max(self.seconds, 1e-9)
         return Metrics(
@@ -63,6 +70,7 @@ class Window:
             data_wait_seconds=round(self.data_wait_seconds, 4),
             memory_gb=round(peak_memory_gb(), 3),
             validation_loss=validation_loss,
+            validation_losses=dict(validation_losses) or None,
         )
 
 

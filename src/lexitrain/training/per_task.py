@@ -10,7 +10,7 @@ from lexitrain.errors import DataError
 from lexitrain.records import TRAIN, iterate_split, split_file
 from lexitrain.samples import file_facts
 from lexitrain.tasks import OWN_TASK, registry, unknown_task
-from lexitrain.training.result import TrainingResult
+from lexitrain.training.outcome.result import TrainingResult
 
 if TYPE_CHECKING:
     from lexitrain.recipe import Recipe

@@ -35,6 +35,8 @@ from lexitrain.training.loop import (
     validation_loss,
 )
 from lexitrain.training.metrics import peak_memory_gb
+from lexitrain.training.outcome.learning_curve import learning_curve
+from lexitrain.training.outcome.result import TrainingResult, finished_before, first_loss
 from lexitrain.training.per_task import combined, recipe_of_task, tasks_to_train
 from lexitrain.training.recovery.accepted_changes import keep_recipe, other_files, recipe_changes
 from lexitrain.training.recovery.crash_marker import CrashMarker
@@ -47,7 +49,6 @@ from lexitrain.training.recovery.notebook_machine import (
     with_mirror,
 )
 from lexitrain.training.recovery.state import ReturnToCheckpoint
-from lexitrain.training.result import TrainingResult, finished_before, first_loss
 from lexitrain.training.stopping import Interrupt, Limits
 
 if TYPE_CHECKING:
@@ -275,9 +276,10 @@ def _announce(built: BuiltRun, interrupt: Interrupt) -> None:
     # Later its journal must have been lost, and what the loss was before training is unknown.
     if training.state.step == 0:
         training.log.observer.stage("measuring the validation loss before training")
-        before = validation_loss(training, interrupt)
+        measured = validation_loss(training, interrupt)
         if interrupt.agreed:
             return  # the next call starts the run
+        before = None if measured is None else measured.loss
     training.log.write(
         "started",
         total_steps=total,
@@ -299,7 +301,9 @@ def _stop(built: BuiltRun, interrupt: Interrupt, ending: Ending) -> TrainingResu
     elif ending != "time_limit" and state.validated_at < state.step:
         # For the reader only: it is no validation of the schedule, so it chooses no best and stops nothing.
         training.log.observer.stage("measuring the validation loss")
-        state.validation_loss = finite_or_told(training, validation_loss(training, interrupt))
+        measured = validation_loss(training, interrupt)
+        loss = None if measured is None else measured.loss
+        state.validation_loss = finite_or_told(training, loss)
     training.log.write("stopped", reason=ending, validation_loss=state.validation_loss)
     reason = interrupt.agreed if ending == "signal" and interrupt.agreed else ending
     return _result(built, "stopped", reason)
@@ -330,6 +334,7 @@ def _finish(built: BuiltRun, ending: Ending) -> TrainingResult:
         shipped=shipped.kind,
         shipped_step=shipped.step,
         shipped_why=shipped.why,
+        curve=learning_curve(run),
     )
     training.log.write(
         "finished",
@@ -340,6 +345,7 @@ def _finish(built: BuiltRun, ending: Ending) -> TrainingResult:
         best_loss=shipped.loss,
         adapter=shipped.kind,
         why=shipped.why,
+        curve="unknown" if result.curve is None else result.curve.kind,
         seconds=round(state.seconds, 3),
         foresight=result.foresight,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,24 @@ def print_preparation(report: dict[str, Any], out: Path) -> None:
     if left := report["not_read"]:
         named = ", ".join(left[:5]) + (", …" if len(left) > 5 else "")
         shown.print(f"not read, no records by their names: {named}", markup=False)
+    print_advice(report["advice"])
     written = ", ".join((*map(file_name, SPLITS), REPORT))
     shown.print(f"Written to {out}: {written}.", markup=False)
+
+
+def print_advice(advice: Sequence[Mapping[str, Any]]) -> None:
+    """What in the data will explain a bad score, a sentence each; nothing where there is none."""
+    if not advice:
+        return
+    shown = console()
+    shown.print("\nWorth knowing", style="bold")
+    for each in advice:
+        about = f"{each['task']}: " if each["task"] else ""
+        text = f"- {about}{each['what']}: {each['why']}. What to do: {each['do']}."
+        shown.print(text, markup=False, soft_wrap=True)
+        for example in each["examples"]:
+            shown.print(f"    {example}", markup=False, soft_wrap=True)
+    shown.print()
 
 
 def _print_own_splits(own: dict[str, Any]) -> None:

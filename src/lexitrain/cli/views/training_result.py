@@ -24,6 +24,8 @@ def print_result(result: TrainingResult) -> None:
                 f"  validation loss {part.best_loss:.4f} at step {part.best_step}{before}",
                 soft_wrap=True,
             )
+        if part.curve is not None:
+            out.print(f"  {part.curve.said}", markup=False, soft_wrap=True)
         if part.foresight:
             out.print(f"  predicted / measured: {_beside(part)}", soft_wrap=True)
         which = (

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _REFUSED_FOR: dict[type[InputError], tuple[str, ...]] = {
     RecipeError: ("",),
-    ModelError: ("model.", "lora."),
+    ModelError: ("model.", "lora.targets", "lora.init", "lora.layers"),
     DeviceError: ("model.", "step."),
     DataError: ("data.", "step."),
     TaskError: ("data.",),

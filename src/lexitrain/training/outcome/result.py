@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lexitrain.models import WEIGHTS_FILE
+from lexitrain.training.outcome.learning_curve import LearningCurve, learning_curve
 
 if TYPE_CHECKING:
     from lexitrain.runs import Run
@@ -30,6 +31,7 @@ class TrainingResult:
         shipped: which one lies there, `best` (of the lowest validation loss) or `last`; None before the end.
         shipped_step: the step that it is of.
         shipped_why: why it is not the best one; empty where it is.
+        curve: when finished, what the validation losses say of the run's length, and a sentence on what to do.
         seconds: spent in training steps, over all calls.
         foresight: when finished, step_seconds and hours, and peak_gb of the allocator on a GPU, each `predicted` and
             `measured`.
@@ -50,6 +52,7 @@ class TrainingResult:
     shipped: str | None = None
     shipped_step: int | None = None
     shipped_why: str = ""
+    curve: LearningCurve | None = None
     seconds: float = 0.0
     foresight: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Any])
     parts: dict[str, TrainingResult] = field(default_factory=dict[str, "TrainingResult"])
@@ -75,6 +78,7 @@ class TrainingResult:
                 "step": self.shipped_step,
                 "why": self.shipped_why,
             },
+            "learning_curve": None if self.curve is None else asdict(self.curve),
             "seconds": round(self.seconds, 3),
             "foresight": dict(self.foresight),
         }
@@ -103,6 +107,7 @@ def finished_before(run: Run) -> TrainingResult | None:
         shipped=last.details.get("adapter"),
         shipped_step=last.details["best_step"],
         shipped_why=last.details.get("why", ""),
+        curve=learning_curve(run),
         seconds=last.details["seconds"],
         foresight=last.details.get("foresight", {}),
     )

@@ -1,0 +1,1 @@
+"""How a call of `train` ended, and what its validation losses say."""
