@@ -15,7 +15,7 @@ from lexitrain.training import NotANumber
 from lexitrain.tuning.designs.unit import Outcome, Unit
 from lexitrain.tuning.study.address import address_of
 from lexitrain.tuning.study.study import MOST_KILLS, Study, Taken
-from lexitrain.tuning.work.processes import error_of, told_of
+from lexitrain.tuning.workers.processes import error_of, told_of
 
 UNITS = [Unit({"lora.rank": rank}, 1.0, 42) for rank in (4, 8, 16)]
 KEYS = [unit.key for unit in UNITS]

@@ -39,9 +39,9 @@ from lexitrain.tuning.result import (
 )
 from lexitrain.tuning.study.address import address_of, require_optuna
 from lexitrain.tuning.study.identity import Identity
-from lexitrain.tuning.work.job import TRIALS, Job
-from lexitrain.tuning.work.processes import Workers
-from lexitrain.tuning.work.worker import Ending, SilentTuning, TuningObserver, work
+from lexitrain.tuning.workers.job import TRIALS, Job
+from lexitrain.tuning.workers.processes import Workers
+from lexitrain.tuning.workers.worker import Ending, SilentTuning, TuningObserver, work
 
 if TYPE_CHECKING:
     from lexitrain.tuning.designs.unit import Design

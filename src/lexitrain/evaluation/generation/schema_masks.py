@@ -59,7 +59,7 @@ class SchemaMasks:
         grammar = answer_grammar(task.schema, task.short, space_before=self._loses_space)
         vocabulary.require(grammar)
         self._first = library.LLMatcher(
-            vocabulary.library_tokenizer,
+            vocabulary.grammar_tokenizer,
             library.LLMatcher.grammar_from_lark(grammar.lark),
             log_level=0,
         )
@@ -171,7 +171,7 @@ class _Vocabulary:
         )
         self.loses_space = spaced is not None and not tokenizer.decode([spaced]).startswith(" ")
         wrapped = TokenizerWrapper(_Asked(self))
-        self.library_tokenizer = LLTokenizer(wrapped)
+        self.grammar_tokenizer = LLTokenizer(wrapped)
 
     def encode(self, said: bytes) -> list[int]:
         """Tokens that stand for these bytes, as the tokenizer would cut them where that can be told."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from lexitrain.errors import Stopped
 from lexitrain.recipe import field_text
 from lexitrain.training import Progress, Silent
-from lexitrain.tuning.work.job import Job
-from lexitrain.tuning.work.trial import run_trial
+from lexitrain.tuning.workers.job import Job
+from lexitrain.tuning.workers.trial import run_trial
 
 if TYPE_CHECKING:
     from lexitrain.tuning.designs.unit import Outcomes, Unit

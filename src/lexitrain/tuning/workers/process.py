@@ -1,4 +1,4 @@
-"""The process of one worker: `python -m lexitrain.tuning.work.process`, started by `processes.py` alone."""
+"""The process of one worker: `python -m lexitrain.tuning.workers.process`, started by `processes.py` alone."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 from lexitrain.errors import LexiTrainError, Stopped
-from lexitrain.tuning.work.job import Job
-from lexitrain.tuning.work.processes import told_of
-from lexitrain.tuning.work.worker import stopped, work
+from lexitrain.tuning.workers.job import Job
+from lexitrain.tuning.workers.processes import told_of
+from lexitrain.tuning.workers.worker import stopped, work
 
 if TYPE_CHECKING:
     from lexitrain.tuning.result import TuningResult

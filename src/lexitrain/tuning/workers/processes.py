@@ -1,9 +1,9 @@
 """Several workers on one machine: processes that share its cores or its GPUs, watched by the one that started them.
 
-A worker is `python -m lexitrain.tuning.work.process`. It reads its job from standard input, so that no password stands
-in a list of processes, and writes lines of JSON. Its standard input stays open as long as its parent lives: a worker
-whose parent is gone stops as by SIGTERM. Workers have a session of their own, so that Ctrl+C in a terminal reaches the
-parent alone, which then asks them to stop; a second signal would make a run stop without saving.
+A worker is `python -m lexitrain.tuning.workers.process`. It reads its job from standard input, so that no password
+stands in a list of processes, and writes lines of JSON. Its standard input stays open as long as its parent lives: a
+worker whose parent is gone stops as by SIGTERM. Workers have a session of their own, so that Ctrl+C in a terminal
+reaches the parent alone, which then asks them to stop; a second signal would make a run stop without saving.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any
 
 from lexitrain.errors import LexiTrainError
 from lexitrain.planning import threads
-from lexitrain.tuning.work.worker import Ending, stopped
+from lexitrain.tuning.workers.worker import Ending, stopped
 
 if TYPE_CHECKING:
-    from lexitrain.tuning.work.job import Job
-    from lexitrain.tuning.work.worker import TuningObserver
+    from lexitrain.tuning.workers.job import Job
+    from lexitrain.tuning.workers.worker import TuningObserver
 
 _MOST_RESTARTS = 20
 """Workers that are started in place of killed ones. What kills a unit five times is that unit's failure."""
@@ -41,7 +41,7 @@ class _Worker:
         self.number = number
         self.last: dict[str, Any] = {}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "lexitrain.tuning.work.process"],
+            [sys.executable, "-m", "lexitrain.tuning.workers.process"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lexitrain.training import Observer
     from lexitrain.tuning.designs.unit import Changes
     from lexitrain.tuning.study.study import Taken
-    from lexitrain.tuning.work.job import Job, Part
+    from lexitrain.tuning.workers.job import Job, Part
 
 _REFUSED_FOR: dict[type[InputError], tuple[str, ...]] = {
     RecipeError: ("",),
