@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lexitrain.cli.options.custom_tasks import CUSTOM_TASK, TRUST_TASKS
+from lexitrain.cli.options.scored_records import BATCH_SIZE, DATA, GROUP, LIMIT, TASK, existing
 from lexitrain.cli.terminal.console import console, errors_console, print_json
 from lexitrain.cli.terminal.progress import shown_progress
-from lexitrain.errors import DataError
 
 
 def compare(
@@ -22,13 +21,7 @@ def compare(
             help="Runs, adapters, bases, merged models, nano, Hub ids, addresses; the first is the reference.",
         ),
     ],
-    data: Annotated[
-        Path,
-        typer.Option(
-            metavar="FILE|DIR",
-            help="Records to score, or a folder made by `data prepare` (its test.jsonl).",
-        ),
-    ],
+    data: Annotated[Path, DATA],
     margin: Annotated[
         float,
         typer.Option(
@@ -36,23 +29,10 @@ def compare(
             help="How much worse is still no worse, in units of the score that decides a task.",
         ),
     ] = 0.05,
-    task: Annotated[str | None, typer.Option(metavar="NAME", help="Score this task alone.")] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=1, help="Most records to score, spread evenly over the tasks."
-        ),
-    ] = None,
-    batch_size: Annotated[
-        int,
-        typer.Option(metavar="N", min=1, help="Prompts answered together; fewer need less memory."),
-    ] = 64,
-    group: Annotated[
-        str | None,
-        typer.Option(
-            metavar="KEY", help="Key of the metadata whose equal values are not independent."
-        ),
-    ] = None,
+    task: Annotated[str | None, TASK] = None,
+    limit: Annotated[int | None, LIMIT] = None,
+    batch_size: Annotated[int, BATCH_SIZE] = 64,
+    group: Annotated[str | None, GROUP] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -69,10 +49,7 @@ def compare(
     Says of each task whether the other model is better or worse, and whether it is no worse by the margin: shown,
     refuted, or not enough evidence, with the number of records that it would take.
     """
-    with suppress(RuntimeError):
-        data = data.expanduser()
-    if not data.exists():  # before torch is imported: the message should not take seconds
-        raise DataError("There is no such file or folder of records.", where=data)
+    data = existing(data)
     with shown_progress() as progress:
         progress("loading", 0, 0)
         from lexitrain import compare as compare_models

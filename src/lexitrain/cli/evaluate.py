@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +9,9 @@ import typer
 
 from lexitrain.cli.options.custom_tasks import CUSTOM_TASK, TRUST_TASKS
 from lexitrain.cli.options.decoding import JSON_SCHEMA, SAMPLES, SEED, TEMPERATURE
+from lexitrain.cli.options.scored_records import BATCH_SIZE, DATA, GROUP, LIMIT, TASK, existing
 from lexitrain.cli.terminal.console import console, errors_console, print_json
 from lexitrain.cli.terminal.progress import shown_progress
-from lexitrain.errors import DataError
 
 
 def evaluate(
@@ -23,32 +22,11 @@ def evaluate(
             help="A run, an adapter folder, a base folder, nano, a Hub id, or the address of an OpenAI-compatible API.",
         ),
     ],
-    data: Annotated[
-        Path,
-        typer.Option(
-            metavar="FILE|DIR",
-            help="Records to score, or a folder made by `data prepare` (its test.jsonl).",
-        ),
-    ],
-    task: Annotated[str | None, typer.Option(metavar="NAME", help="Score this task alone.")] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=1, help="Most records to score, spread evenly over the tasks."
-        ),
-    ] = None,
-    batch_size: Annotated[
-        int,
-        typer.Option(metavar="N", min=1, help="Prompts answered together; fewer need less memory."),
-    ] = 64,
-    group: Annotated[
-        str | None,
-        typer.Option(
-            metavar="KEY",
-            help="Key of the records' metadata whose equal values are not independent, such as learner_id. By default "
-            "the usual ones.",
-        ),
-    ] = None,
+    data: Annotated[Path, DATA],
+    task: Annotated[str | None, TASK] = None,
+    limit: Annotated[int | None, LIMIT] = None,
+    batch_size: Annotated[int, BATCH_SIZE] = 64,
+    group: Annotated[str | None, GROUP] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -67,10 +45,7 @@ def evaluate(
 
     Of a run, or with --out, answers are kept as they come: after a kill the same command goes on.
     """
-    with suppress(RuntimeError):  # a user that does not exist: there is no such file either
-        data = data.expanduser()
-    if not data.exists():  # before torch is imported: the message should not take seconds
-        raise DataError("There is no such file or folder of records.", where=data)
+    data = existing(data)
     with shown_progress() as progress:
         progress("loading", 0, 0)
         from lexitrain import Decoding

@@ -68,16 +68,16 @@ def test_records_of_a_group_are_drawn_together():
 
 def test_a_share_of_all_or_none_is_not_certain():
     """Three of three right answers may well be those of a model that is right in half of the cases."""
-    score = bootstrap(mean([1.0, 1.0, 1.0]), 3)
+    score = bootstrap(mean([True] * 3), 3)
     assert score.low is not None
     assert score.low < 0.5
     assert score.high == 1.0
-    many = bootstrap(mean([0.0] * 100), 100)
+    many = bootstrap(mean([False] * 100), 100)
     assert (many.low, many.high) == (0.0, pytest.approx(0.038, abs=0.002))
 
 
 def test_the_interval_of_a_share_is_wilsons():
-    values = [1.0] * 30 + [0.0] * 70
+    values = [True] * 30 + [False] * 70
     expected = scipy.stats.binomtest(30, 100).proportion_ci(method="wilson")
     score = bootstrap(mean(values), 100)
     assert score.low == pytest.approx(expected.low, abs=0.01)
@@ -86,6 +86,7 @@ def test_the_interval_of_a_share_is_wilsons():
 
 def test_where_all_resamples_are_alike_there_is_no_interval():
     assert bootstrap(mean([0.25, 0.25, 0.25]), 3) == Score(0.25, None, None, 3, 3)
+    assert bootstrap(mean([0.0] * 9), 9) == Score(0.0, None, None, 9, 9)  # of whatever scale
 
 
 def test_of_one_group_there_is_no_interval():

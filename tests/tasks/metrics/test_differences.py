@@ -50,9 +50,9 @@ def test_equal_answers_do_not_differ_and_a_few_of_them_show_little() -> None:
 
 def test_the_interval_of_few_discordant_shares_is_about_that_of_the_literature() -> None:
     """Bonett and Price 2012, adjusted Wald: of 50 pairs 1 against 0; se = sqrt(3/52 - (1/52)^2) / sqrt(52)."""
-    other = np.ones(50)
-    other[0] = 0.0
-    found = of_means(other, np.ones(50))
+    other = np.ones(50, dtype=bool)
+    other[0] = False
+    found = of_means(other, np.ones(50, dtype=bool))
     half = 1.96 * np.sqrt(3 / 52 - 1 / 52**2) / np.sqrt(52)
     assert found.low is not None
     assert found.high is not None

@@ -46,11 +46,13 @@ def ratio(numerator: Array, denominator: Array) -> Array:
 
 
 def mean(values: ArrayLike, counted: ArrayLike | None = None) -> Sums:
-    """The mean of one value a record; of those alone where `counted` is true."""
-    value = np.asarray(values, dtype=np.float64)
+    """The mean of one value a record, of those alone where `counted` is true; of truth values their share."""
+    given = np.asarray(values)
+    value = given.astype(np.float64)
     count = np.ones_like(value) if counted is None else np.asarray(counted, dtype=np.float64)
     total = np.where(count > 0, value, 0.0) * count
-    share = bool(np.isin(total, (0.0, 1.0)).all() and np.isin(count, (0.0, 1.0)).all())
+    # Truth values are a share. Numbers that happen to be all 0 may be of any scale.
+    share = given.dtype == np.bool_ and bool(np.isin(count, (0.0, 1.0)).all())
     return replace(pooled_mean(total, count), proportion=share)
 
 
