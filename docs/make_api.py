@@ -30,6 +30,7 @@ SECTIONS = {
     "runs": "Runs",
     "evaluation": "Evaluation and answers",
     "comparison": "Comparison",
+    "exporting": "Export",
     "tasks": "Scores",
     "reporting": "Pictures",
     "errors": "Errors",

@@ -78,6 +78,21 @@ from .evaluation import (
 from .evaluation import (
     read_conversations as read_conversations,
 )
+from .exporting import (
+    ExportedFile as ExportedFile,
+)
+from .exporting import (
+    ExportReport as ExportReport,
+)
+from .exporting import (
+    PhoneBudget as PhoneBudget,
+)
+from .exporting import (
+    export as export,
+)
+from .exporting import (
+    serve as serve,
+)
 from .planning import (
     Band as Band,
 )

@@ -138,8 +138,11 @@ def test_a_name_is_a_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert locate_model("Qwen/Qwen2.5-0.5B-Instruct").adapters == {}
 
 
-def test_a_file_is_no_model_and_a_gguf_file_is_served(tmp_path: Path) -> None:
-    path = tmp_path / "model.gguf"
+def test_a_file_is_no_model_unless_it_is_whole_gguf(tmp_path: Path) -> None:
+    path = tmp_path / "model.bin"
+    path.write_bytes(b"no model")
+    with pytest.raises(InputError, match="a GGUF file"):
+        locate_model(path)
     path.write_bytes(b"GGUF")
-    with pytest.raises(InputError, match="llama-server"):
+    with pytest.raises(InputError, match="cannot be read as GGUF"):
         locate_model(path)

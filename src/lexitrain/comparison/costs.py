@@ -25,6 +25,7 @@ class Costs:
         training_memory_gb: peak, 10^9 bytes.
         samples: training samples.
         adapter_mb: of the adapters that it answers with, 10^6 bytes.
+        file_mb: of a GGUF file, 10^6 bytes.
         checkpoints_mb: of all that the run keeps to go on from.
         answer_tokens_per_second: while the records were answered, all together.
     """
@@ -34,6 +35,7 @@ class Costs:
     training_memory_gb: float | None = None
     samples: int | None = None
     adapter_mb: float | None = None
+    file_mb: float | None = None
     checkpoints_mb: float | None = None
     answer_tokens_per_second: float | None = None
 
@@ -59,6 +61,7 @@ def costs_of(report: EvaluationReport) -> Costs:
         training_memory_gb=memory or None,
         samples=samples or None,
         adapter_mb=sum(map(_weights, adapters)) / _MB or None,
+        file_mb=located.file.stat().st_size / _MB if located.file is not None else None,
         checkpoints_mb=sum(_checkpoints(run) for run in runs) / _MB or None,
         answer_tokens_per_second=report.evaluation.answer_tokens_per_second,
     )

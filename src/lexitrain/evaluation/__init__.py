@@ -5,17 +5,24 @@ Costs a generated answer a record; everything else is milliseconds.
 
 from __future__ import annotations
 
-from lexitrain.evaluation.answering import Answerer, Prediction, answer
+from lexitrain.evaluation.answering import Answerer, Prediction, answer, tasks_of
 from lexitrain.evaluation.conversations.asked_conversations import (
     AskedConversations,
     read_conversations,
 )
 from lexitrain.evaluation.conversations.conversation_scores import ConversationEvaluation
-from lexitrain.evaluation.generation import Decoding
+from lexitrain.evaluation.generation import Decoding, answer_gbnf, chosen_gbnf, schema_of
 from lexitrain.evaluation.held_out import HeldOut
 from lexitrain.evaluation.report import EvaluationReport, evaluate
 from lexitrain.evaluation.scoring import Evaluation
-from lexitrain.evaluation.sources.located_model import require_model
+from lexitrain.evaluation.sources.gguf_model import answer_context, plain_text, with_adapter
+from lexitrain.evaluation.sources.located_model import (
+    LoadedModel,
+    LocatedModel,
+    load_model,
+    locate_model,
+    require_model,
+)
 from lexitrain.evaluation.task_scores import TaskEvaluation
 
 __all__ = [
@@ -26,10 +33,21 @@ __all__ = [
     "Evaluation",
     "EvaluationReport",
     "HeldOut",
+    "LoadedModel",
+    "LocatedModel",
     "Prediction",
     "TaskEvaluation",
     "answer",
+    "answer_context",
+    "answer_gbnf",
+    "chosen_gbnf",
     "evaluate",
+    "load_model",
+    "locate_model",
+    "plain_text",
     "read_conversations",
     "require_model",
+    "schema_of",
+    "tasks_of",
+    "with_adapter",
 ]

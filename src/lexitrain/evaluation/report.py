@@ -7,7 +7,8 @@ Scores go to `evaluation/<name>.json`, answers to `evaluation/<name>.answers.jso
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from lexitrain.evaluation.generation import Decoding, require_llguidance
 from lexitrain.evaluation.held_out import HeldOut, read_held_out
 from lexitrain.evaluation.scoring import Evaluation, evaluate_source
 from lexitrain.evaluation.sources.answer_source import AnswerSource, LoadedAnswerSource
+from lexitrain.evaluation.sources.gguf_model import asked_file
 from lexitrain.evaluation.sources.located_model import LocatedModel, load_model, locate_model
 from lexitrain.evaluation.sources.remote_model import RemoteAnswerSource
 from lexitrain.models import WEIGHTS_FILE, base_identity
@@ -54,10 +56,9 @@ class EvaluationReport:
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON, without the answers."""
-        remote = self.model.remote
         return {
             "model": self.model.name,
-            "base": self.model.model.base if remote is None else None,
+            "base": self.model.model.base if self.model.loads_here else None,
             "unfinished": list(self.model.unfinished),
             "data": {
                 "name": self.data.name,
@@ -132,8 +133,8 @@ def evaluate(
     Nothing is written, but for answers as they come where `resumable` asks for it; `EvaluationReport.save` writes.
 
     Args:
-        model: a run, an adapter folder, a base folder, `nano`, a Hub id, or the address of an OpenAI-compatible API,
-            such as `http://localhost:8000/v1` (`…#name` where it has several models).
+        model: a run, an adapter folder, a base folder, `nano`, a Hub id, a GGUF file, or the address of an
+            OpenAI-compatible API, such as `http://localhost:8000/v1` (`…#name` where it has several models).
         data: a file of records, or a folder that `prepare` wrote (its test.jsonl).
         task: score this task alone; short name or name in the prompt.
         limit: most records to score, spread evenly over the tasks.
@@ -157,7 +158,7 @@ def evaluate(
     """
     decoding = decoding or Decoding()
     located = locate_model(model)
-    if decoding.json_schema and located.remote is None:
+    if decoding.json_schema and located.loads_here:
         require_llguidance()
     tasks, hint = tasks_of(located, custom_tasks, trust_tasks)
     held_out = read_held_out(
@@ -180,18 +181,19 @@ def evaluate(
             folder / f"{_name(held_out, decoding)}.partial.jsonl",
             {**identity(located), "decoding": decoding.to_json()},
         )
-    evaluation = evaluate_source(
-        _source(located, tasks, batch_size),
-        held_out.records,
-        tasks,
-        train_records=held_out.train,
-        decoding=decoding,
-        trained=located.tasks,
-        targets=targets,
-        group=group,
-        journal=journal,
-        progress=progress,
-    )
+    with _source(located, tasks, batch_size) as source:
+        evaluation = evaluate_source(
+            source,
+            held_out.records,
+            tasks,
+            train_records=held_out.train,
+            decoding=decoding,
+            trained=located.tasks,
+            targets=targets,
+            group=group,
+            journal=journal,
+            progress=progress,
+        )
     unknown = {
         f"the task {name!r} is not built in. {hint}": count
         for name, count in held_out.unknown.items()
@@ -205,18 +207,32 @@ def _name(data: HeldOut, decoding: Decoding) -> str:
     return "-".join(filter(None, [data.name, decoding.label]))
 
 
-def _source(located: LocatedModel, tasks: Mapping[str, Task], batch_size: int) -> AnswerSource:
+@contextmanager
+def _source(
+    located: LocatedModel, tasks: Mapping[str, Task], batch_size: int
+) -> Generator[AnswerSource]:
     if located.remote is not None:
-        return RemoteAnswerSource(located.remote)
+        yield RemoteAnswerSource(located.remote)
+        return
+    if located.file is not None:
+        with asked_file(located.file, located.file_adapter) as source:
+            yield source
+        return
     loaded = load_model(located)
     renderer = Renderer(loaded.tokenizer, tasks, located.max_length, day=located.day)
-    return LoadedAnswerSource(loaded.model, renderer, batch_size=batch_size, select=loaded.select)
+    yield LoadedAnswerSource(loaded.model, renderer, batch_size=batch_size, select=loaded.select)
 
 
 def identity(located: LocatedModel) -> dict[str, Any]:
     """What tells one model from another: the weights of base and adapters, and how they are stored."""
     if located.remote is not None:
         return {"remote": located.remote.name}
+    if located.file is not None:
+        adapter = located.file_adapter
+        return {
+            "file": file_sha256(located.file),
+            "adapter": None if adapter is None else file_sha256(adapter),
+        }
     return {
         "base": base_identity(located.model.base, located.model.revision),
         "name": located.model.base,

@@ -4,6 +4,9 @@ from .adapter import (
     CONFIG_FILE as CONFIG_FILE,
 )
 from .adapter import (
+    KEEPS_THE_BASE as KEEPS_THE_BASE,
+)
+from .adapter import (
     WEIGHTS_FILE as WEIGHTS_FILE,
 )
 from .adapter import (
@@ -20,6 +23,9 @@ from .adapter import (
 )
 from .adapter import (
     put_weights_of_run as put_weights_of_run,
+)
+from .adapter import (
+    read_adapter_config as read_adapter_config,
 )
 from .adapter import (
     rest_file as rest_file,
@@ -53,6 +59,9 @@ from .attention.form import (
 )
 from .base_checks import (
     require_known_tokens as require_known_tokens,
+)
+from .base_checks import (
+    require_plain_base as require_plain_base,
 )
 from .base_identity import (
     base_identity as base_identity,
@@ -89,6 +98,9 @@ from .location import (
 )
 from .location import (
     characters_learnt_as_bytes as characters_learnt_as_bytes,
+)
+from .location import (
+    resolve_base as resolve_base,
 )
 from .precision import (
     Precision as Precision,

@@ -54,7 +54,7 @@ _FIELDS = {
     "layers_to_transform": "layers",
 }
 """Settings of PEFT's that a recipe has, by their names there."""
-_KEEPS_THE_BASE = {"gaussian", "orthogonal", "eva"}
+KEEPS_THE_BASE = {"gaussian", "orthogonal", "eva"}
 """Ways of beginning an adapter that leave the base as it is, among those that PEFT calls by a name."""
 WEIGHTS_FILE = "adapter_model.safetensors"
 CONFIG_FILE = "adapter_config.json"
@@ -96,7 +96,7 @@ def attach_adapter(
         task_type=TaskType.CAUSAL_LM,
     )
     if start is not None:
-        _check_same_shape(_read_config(Path(start)), config, start)
+        _check_same_shape(read_adapter_config(Path(start)), config, start)
     require_targets(model, lora.targets, lora.layers)
     with _wrapping(model):
         adapted: Any = get_peft_model(model, config)
@@ -121,7 +121,7 @@ def load_adapter(model: PreTrainedModel, folder: str | Path) -> PeftModel:
     """
     from peft import PeftModel
 
-    config = _read_config(Path(folder))
+    config = read_adapter_config(Path(folder))
     config.inference_mode = True
     with _wrapping(model):
         adapted = PeftModel(model, config)
@@ -316,7 +316,12 @@ def _draw_orthogonal(model: PeftModel, seed: int) -> None:
         b.data.copy_(of_outputs.T @ rows[1::2] / 10)
 
 
-def _read_config(folder: Path) -> LoraConfig:
+def read_adapter_config(folder: Path) -> LoraConfig:
+    """PEFT's settings of a saved adapter.
+
+    Raises:
+        ModelError: the folder holds no LoRA adapter.
+    """
     from peft import LoraConfig, PeftConfig
 
     try:
@@ -358,7 +363,7 @@ def _check_same_shape(saved: LoraConfig, wanted: LoraConfig, folder: str | Path)
             fix="Start from a plain LoRA adapter, or start a new one.",
         )
     start = getattr(saved, "init_lora_weights", True)
-    if isinstance(start, str) and start.lower() not in _KEEPS_THE_BASE:
+    if isinstance(start, str) and start.lower() not in KEEPS_THE_BASE:
         raise ModelError(
             f"The adapter to start from was begun by {start}, which changes the base's own weights.",
             where=folder,

@@ -21,6 +21,7 @@ _COST_ROWS = (
     ("training samples", "samples", "{:,}"),
     ("peak memory", "training_memory_gb", "{:.2f} GB"),
     ("adapter", "adapter_mb", "{:.1f} MB"),
+    ("file", "file_mb", "{:.1f} MB"),
     ("checkpoints", "checkpoints_mb", "{:.1f} MB"),
     ("answers", "answer_tokens_per_second", "{:,.0f} tokens/s"),
 )

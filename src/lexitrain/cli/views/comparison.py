@@ -123,6 +123,7 @@ def _costs(comparison: ModelComparison) -> Table:
         "training samples": ("samples", "{:,}"),
         "peak memory": ("training_memory_gb", "{:.2f} GB"),
         "adapter": ("adapter_mb", "{:.1f} MB"),
+        "file": ("file_mb", "{:.1f} MB"),
         "checkpoints": ("checkpoints_mb", "{:.1f} MB"),
         "answers": ("answer_tokens_per_second", "{:,.0f} tokens/s"),
     }

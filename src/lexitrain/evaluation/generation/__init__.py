@@ -5,6 +5,7 @@ from __future__ import annotations
 from lexitrain.evaluation.generation.asking import Said, ask, numbered
 from lexitrain.evaluation.generation.continuations import Continuation, generate
 from lexitrain.evaluation.generation.decoding import Decoding
+from lexitrain.evaluation.generation.gbnf import answer_gbnf, chosen_gbnf, schema_of
 from lexitrain.evaluation.generation.schema_masks import SchemaMasks, require_llguidance
 
 __all__ = [
@@ -12,8 +13,11 @@ __all__ = [
     "Decoding",
     "Said",
     "SchemaMasks",
+    "answer_gbnf",
     "ask",
+    "chosen_gbnf",
     "generate",
     "numbered",
     "require_llguidance",
+    "schema_of",
 ]

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from lexitrain.errors import ModelError, RunError, TaskError
+from lexitrain.evaluation.sources.gguf_model import gguf_files
 from lexitrain.evaluation.sources.remote_model import RemoteModel, is_address, remote_model
 from lexitrain.models import (
     CONFIG_FILE,
@@ -32,6 +33,7 @@ from lexitrain.models import (
 )
 from lexitrain.recipe import ModelSection, Recipe
 from lexitrain.runs import Checkpoints, DataSummary, Run, first_day
+from lexitrain.serving import file_facts, require_llama_cpp
 from lexitrain.storage import user_path
 
 _WITHOUT_RECIPE_LENGTH = 4096  # tokens of a prompt when no recipe says how long a sample may be
@@ -56,6 +58,8 @@ class LocatedModel:
         day: that its chat template was dated with; None where it writes no date, or none is known.
         targets: by task and score, of its recipe.
         remote: the server that answers for it; then nothing is loaded here.
+        file: in GGUF; then llama.cpp answers.
+        file_adapter: in GGUF, used with it.
     """
 
     name: str
@@ -74,6 +78,13 @@ class LocatedModel:
         default_factory=dict[str, "Mapping[str, float]"]
     )
     remote: RemoteModel | None = None
+    file: Path | None = None
+    file_adapter: Path | None = None
+
+    @property
+    def loads_here(self) -> bool:
+        """Whether it is loaded into this process."""
+        return self.remote is None and self.file is None
 
     @property
     def runs(self) -> list[Run]:
@@ -132,27 +143,56 @@ def locate_model(run_or_model: str | Path) -> LocatedModel:
 
     Raises:
         ModelError: it is a path where nothing is, or a folder that is no model; or a server does not answer.
+        MissingExtra: it is a GGUF file, and gguf is not installed.
         RunError: it is a run that has neither an adapter nor a checkpoint yet.
     """
     name = str(run_or_model)
     if is_address(name):
         remote = remote_model(name)
         return LocatedModel(remote.name, ModelSection(base=remote.name), remote.name, remote=remote)
-    if name == NANO:  # even where a folder of this name lies about
-        return LocatedModel(name, ModelSection(base=name), name)
     path = user_path(name)
+    if name != NANO:  # that is the packaged one even where a folder of this name lies about
+        if (trained := _of_folder(name, path)) is not None:
+            return trained
+        if (files := gguf_files(name)) is not None:
+            return _of_file(name, *files)
+        _require_base(path)
+    return LocatedModel(name, ModelSection(base=name), name)
+
+
+def _of_folder(name: str, path: Path) -> LocatedModel | None:
+    """Of a run, an adapter, or a folder of runs; None where it is none of them."""
     run = Run(path)
     if run.exists():
         recipe = run.read_recipe()
         return _located(name, recipe, {None: _adapter(run)}, run)
     if (path / CONFIG_FILE).is_file():
         return _of_adapter(name, path)
-    if path.is_dir() and (parts := _parts(path)):
-        recipes = {task: part.read_recipe() for task, part in parts.items()}
-        adapters: dict[str | None, Path] = {t: _adapter(part) for t, part in parts.items()}
-        first = next(iter(recipes.values()))
-        data = first.data.model_copy(update={"tasks": tuple(parts)})
-        return _located(name, first.model_copy(update={"data": data}), adapters, run, parts)
+    if not path.is_dir() or not (parts := _parts(path)):
+        return None
+    recipes = {task: part.read_recipe() for task, part in parts.items()}
+    adapters: dict[str | None, Path] = {t: _adapter(part) for t, part in parts.items()}
+    first = next(iter(recipes.values()))
+    data = first.data.model_copy(update={"tasks": tuple(parts)})
+    return _located(name, first.model_copy(update={"data": data}), adapters, run, parts)
+
+
+def _of_file(name: str, file: Path, adapter: Path | None) -> LocatedModel:
+    facts = file_facts(file)
+    return LocatedModel(
+        name,
+        ModelSection(base=name),
+        name,
+        tasks=facts.tasks,
+        system=facts.system,
+        max_length=facts.max_length or _WITHOUT_RECIPE_LENGTH,
+        file=file,
+        file_adapter=adapter,
+    )
+
+
+def _require_base(path: Path) -> None:
+    """Nothing, where a name may be that of a base."""
     if path.is_dir() and not (path / "config.json").is_file():
         raise ModelError(
             "This folder is no run, no adapter and no model.",
@@ -163,14 +203,12 @@ def locate_model(run_or_model: str | Path) -> LocatedModel:
         raise ModelError(
             "This is a file, not the folder of a run, an adapter or a model.",
             where=path,
-            fix="Give the folder. A GGUF file is asked behind a server: `llama-server -m FILE`, then give the address "
-            "http://localhost:8080/v1.",
+            fix="Give the folder, or a GGUF file.",
         )
     if not path.exists() and len(path.parts) > 1 and path.parent.is_dir():
         raise RunError(
             "There is no such run or model.", where=path, fix="`lexitrain runs` lists the runs."
         )
-    return LocatedModel(name, ModelSection(base=name), name)
 
 
 def require_model(run_or_model: str | Path) -> None:
@@ -180,7 +218,9 @@ def require_model(run_or_model: str | Path) -> None:
         As `locate_model` and `load_model`.
     """
     located = locate_model(run_or_model)
-    if located.remote is None:
+    if located.file is not None:
+        require_llama_cpp()
+    if located.loads_here:
         _require_same_base(located)
 
 
@@ -193,11 +233,11 @@ def load_model(located: LocatedModel, device: torch.device | str | None = None) 
     Raises:
         ModelError: base or adapter cannot be loaded, or the base's weights are not those that the run was trained on.
     """
-    if located.remote is not None:
+    if not located.loads_here:
         raise ModelError(
-            "A model behind an address cannot be loaded here.",
+            "A GGUF file or a model behind an address cannot be loaded here.",
             where=located.name,
-            fix="Score it with `lexitrain evaluate`, or ask the server itself.",
+            fix="Score it with `lexitrain evaluate`, or ask a server: `lexitrain serve FILE`.",
         )
     _require_same_base(located)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))

@@ -11,20 +11,20 @@ import json
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from lexitrain.errors import ModelError
-from lexitrain.evaluation.generation import Decoding, Said
+from lexitrain.evaluation.generation import Decoding, Said, answer_gbnf, schema_of
 
 if TYPE_CHECKING:
     from lexitrain.evaluation.conversations.turns import Turn
     from lexitrain.evaluation.questions import Question
     from lexitrain.samples import Renderer, Sample
-    from lexitrain.tasks import Schema, Task
+    from lexitrain.tasks import Task
 
 _AT_ONCE = 8
 _TIMEOUT_SECONDS = 600.0
@@ -45,10 +45,16 @@ class RemoteModel:
     Attributes:
         address: of the API, such as `http://localhost:8000/v1`.
         model: name by which the server knows it.
+        key: that it wants; by default the environment's.
+        llama_cpp: whether it is llama.cpp, which takes a task's grammar as it is.
+        plain: makes a turn's text such that the server reads it as text alone.
     """
 
     address: str
     model: str
+    key: str = field(default="", repr=False)
+    llama_cpp: bool = False
+    plain: Callable[[str], str] = str
 
     @property
     def name(self) -> str:
@@ -133,7 +139,7 @@ class RemoteAnswerSource:
         sample: int,
     ) -> Said:
         shown = [
-            {"role": turn["role"], "content": turn["content"]}
+            {"role": turn["role"], "content": self._remote.plain(turn["content"])}
             for turn in task.prompt_messages(question.record)
         ]
         reply = _request(
@@ -143,10 +149,11 @@ class RemoteAnswerSource:
                 "messages": shown,
                 "temperature": decoding.temperature,
                 **({"seed": decoding.seed + sample} if decoding.sampled else {}),
-                **({"response_format": _response_format(task)} if decoding.json_schema else {}),
+                **(self._held_to(task) if decoding.json_schema else {}),
                 "max_tokens": maximum_tokens,
                 "stream": False,
             },
+            self._remote.key,
         )
         try:
             choice = reply["choices"][0]
@@ -158,27 +165,21 @@ class RemoteAnswerSource:
         text = content if isinstance(content, str) else ""
         return Said(text, maximum_tokens if cut else None)
 
+    def _held_to(self, task: Task) -> dict[str, Any]:
+        """What a request says so that the answer is one of the task's."""
+        if self._remote.llama_cpp:  # its own grammar of a schema knows no bounds of numbers
+            return {"grammar": answer_gbnf(task)}
+        return {"response_format": _response_format(task)}
+
 
 def _response_format(task: Task) -> dict[str, Any]:
     """The task's schema as such servers take it; one that does not know it says so or answers freely, and then answers
     are judged as all others are."""
-    schema = {"name": task.short, "strict": True, "schema": _closed(task.schema)}
+    schema = {"name": task.short, "strict": True, "schema": schema_of(task, bounded=False)}
     return {"type": "json_schema", "json_schema": schema}
 
 
-def _closed(schema: Schema) -> dict[str, Any]:
-    """The schema with all keys required and no others allowed, as tasks mean it."""
-    found = {key: value for key, value in schema.items() if key != "default"}
-    if schema["type"] == "object":
-        properties: Mapping[str, Schema] = schema["properties"]
-        found["properties"] = {key: _closed(inner) for key, inner in properties.items()}
-        found |= {"required": list(properties), "additionalProperties": False}
-    elif schema["type"] == "array":
-        found["items"] = _closed(schema["items"])
-    return found
-
-
-def _request(address: str, body: dict[str, Any] | None) -> dict[str, Any]:
+def _request(address: str, body: dict[str, Any] | None, key: str = "") -> dict[str, Any]:
     """The JSON object that the server replies with; tried again where the connection breaks or the server is busy.
 
     Raises:
@@ -187,7 +188,7 @@ def _request(address: str, body: dict[str, Any] | None) -> dict[str, Any]:
     where = RemoteModel(address, "").name.rstrip("#")
     for tried in range(1, _TRIES + 1):
         try:
-            return _once(address, body)
+            return _once(address, body, key)
         except urllib.error.HTTPError as error:
             if error.code in (429, 502, 503) and tried < _TRIES:
                 continue
@@ -209,11 +210,11 @@ def _request(address: str, body: dict[str, Any] | None) -> dict[str, Any]:
     raise AssertionError
 
 
-def _once(address: str, body: dict[str, Any] | None) -> dict[str, Any]:
+def _once(address: str, body: dict[str, Any] | None, key: str) -> dict[str, Any]:
     headers = {"Content-Type": "application/json"}
-    key = os.environ.get("LEXITRAIN_API_KEY") or os.environ.get("OPENAI_API_KEY")
-    if key:
-        headers["Authorization"] = f"Bearer {key}"
+    found = key or os.environ.get("LEXITRAIN_API_KEY") or os.environ.get("OPENAI_API_KEY")
+    if found:
+        headers["Authorization"] = f"Bearer {found}"
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(address, data=data, headers=headers)
     with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as reply:

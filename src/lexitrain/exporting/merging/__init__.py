@@ -1,0 +1,1 @@
+"""Merging: base and adapter become one set of weights, and a folder that transformers loads."""
