@@ -1,8 +1,8 @@
 """What a GGUF file asks of a phone: memory, computed; speed, predicted from published measurements.
 
 Writing a token reads the whole file once, so that speed falls with its size. Published for llama.cpp with four bits on
-a Samsung S20 FE: 32 tokens/s with 0.5 billion parameters and 16.8 with 1.5 billion, which with files of 0.4 and 1.0 GB is
-12.8 and 16.8 GB/s. An iPhone 16 Pro halved its speed with the larger one within two rounds, as it grew warm. Neither
+a Samsung S20 FE: 32 tokens/s with 0.5 billion parameters and 16.8 with 1.5 billion, which with files of 0.4 and 1.0 GB
+is 12.8 and 16.8 GB/s. An iPhone 16 Pro halved its speed with the larger one within two rounds, as it grew warm. Neither
 was measured here.
 """
 
