@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lexitrain.tasks.metrics.agreement import Confusion, macro_f1, pearson
-from lexitrain.tasks.metrics.bootstrap import Score, Statistic, bootstrap
+from lexitrain.tasks.metrics.bootstrap import Score, Statistic, bootstrap, t_quantile
 from lexitrain.tasks.metrics.differences import POWER, Difference, NoWorse, difference, holm
 from lexitrain.tasks.metrics.english import may_be_english
 from lexitrain.tasks.metrics.scores import (
@@ -49,6 +49,7 @@ __all__ = [
     "pearson",
     "pooled_mean",
     "registry",
+    "t_quantile",
     "texts",
     "unknown_task",
 ]
