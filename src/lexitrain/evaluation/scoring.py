@@ -183,7 +183,7 @@ def evaluate_source(
         if task.short in asked.tasks
     }
     trivial_replies = {
-        task.short: trivial_turns(asked.conversations[task.short], task, train_records, grouping)
+        task.short: trivial_turns(asked.conversations[task.short], task, train_records)
         for task in present
         if task.short in asked.conversations
     }
