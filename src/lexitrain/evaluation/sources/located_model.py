@@ -20,7 +20,6 @@ from lexitrain.errors import ModelError, RunError, TaskError
 from lexitrain.evaluation.sources.remote_model import RemoteModel, is_address, remote_model
 from lexitrain.models import (
     CONFIG_FILE,
-    NANO,
     WEIGHTS_FILE,
     base_identity,
     compute_dtype,
@@ -30,7 +29,7 @@ from lexitrain.models import (
     load_tokenizer,
     restore_adapter,
 )
-from lexitrain.recipe import ModelSection, Recipe
+from lexitrain.recipe import NANO, ModelSection, Recipe
 from lexitrain.runs import Checkpoints, DataSummary, Run, first_day
 from lexitrain.storage import user_path
 
