@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from lexitrain.tasks import records_in_words
+
 if TYPE_CHECKING:
     from lexitrain.records import Record
     from lexitrain.tasks import Answer, Confusion, Difference, Score, Targets
@@ -200,7 +202,8 @@ class TaskEvaluation:
         wanted = gain.records_for(gain.value or 0.0)
         if wanted is None or wanted <= gain.n:
             return f"{self.task}: not shown. {against}."
-        return f"{self.task}: not shown. {against}; a difference as large would take {_about(wanted)} records."
+        would = f"a difference as large would take {records_in_words(wanted)} records"
+        return f"{self.task}: not shown. {against}; {would}."
 
     def _side(self, name: str, *, better: bool) -> bool | None:
         lower = (name in self.lower_is_better) == better
@@ -261,10 +264,6 @@ def score_json(
         "beats_trivial": beats_trivial,
         "lower_is_better": lower_is_better,
     }
-
-
-def _about(count: int) -> str:
-    return "over a million" if count > 1_000_000 else f"about {count:,}"
 
 
 def _reason(invalid: str) -> str:

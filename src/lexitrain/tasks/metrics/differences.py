@@ -174,6 +174,11 @@ def _exchange(
     return (as_large + 1) / (defined + 1)
 
 
+def records_in_words(count: int) -> str:
+    """A number of records that it would take, no more exactly than it is known."""
+    return "over a million" if count > 1_000_000 else f"about {count:,}"
+
+
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """The p values adjusted for how many they are (Holm 1979); what is not known stays so and counts for nothing."""
     known = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
