@@ -152,6 +152,7 @@ def evaluate(
     Raises:
         DataError: there are no such records, or none that can be scored.
         TaskError: there is no such task, or the model has no adapter for one of them.
+        RecipeError: a target of the recipe is of no task or score.
         ModelError: base or adapter cannot be loaded, or the server does not answer.
         MissingExtra: a score needs a package that is not installed (known before anything is generated).
     """
