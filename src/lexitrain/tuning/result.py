@@ -179,7 +179,8 @@ def best_of(design: Design, outcomes: Sequence[Outcome], out: Path) -> Best | No
     if isinstance(design, Sweep):
         last, means = _complete_points(design, last)
     best = min(last, key=lambda each: means[each.unit.key])
-    own = [means[each.unit.key] for each in last if not each.unit.changes]
+    itself = design.own_point if isinstance(design, Sweep) else {}
+    own = [means[each.unit.key] for each in last if each.unit.changes == itself]
     return Best(
         changes=best.unit.changes,
         loss=means[best.unit.key],
@@ -281,7 +282,7 @@ def why(result: TuningResult, design: Design) -> str:
         for each in result.points
         if each.loss is not None and each.loss.mean > best.loss
     )
-    if best.baseline is not None and not best.changes:
+    if best.baseline is not None and best.baseline <= best.loss:
         beat = f"nothing beat {result.recipe} itself, {best.loss:.4f}"
     elif best.baseline is not None:
         less = 1 - best.loss / best.baseline
