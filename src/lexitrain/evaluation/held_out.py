@@ -47,7 +47,7 @@ def read_held_out(
 
     Args:
         task: score this task alone.
-        limit: most records to score, spread evenly over tasks and rows.
+        limit: most records to score; each task keeps its share, from all over the file.
         run_data: data folder of the run, asked for `train.jsonl` when the scored file has none beside it.
         skip_unknown: count records of unknown tasks, as the run's own tasks were not loaded, instead of refusing them.
 

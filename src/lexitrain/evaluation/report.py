@@ -136,7 +136,7 @@ def evaluate(
             such as `http://localhost:8000/v1` (`…#name` where it has several models).
         data: a file of records, or a folder that `prepare` wrote (its test.jsonl).
         task: score this task alone; short name or name in the prompt.
-        limit: most records to score, spread evenly over the tasks.
+        limit: most records to score; each task keeps its share.
         decoding: how answers are chosen; greedily, one to each record, by default. Of several each counts as a share
             of its record, and intervals are over records.
         batch_size: prompts answered together; fewer need less memory.
