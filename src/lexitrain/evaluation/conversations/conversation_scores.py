@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
+from unicodedata import normalize
 
 from lexitrain.evaluation.generation import Said, numbered
 from lexitrain.evaluation.task_scores import is_better, score_json
@@ -201,19 +202,19 @@ def evaluate_conversations(
     texts = [[each.text for turn in talk for _, each in turn] for talk in answers]
     near, same = nearness(conversations, texts)
     answered: list[AnsweredTurn] = []
-    for talk, losses, replies, shares in zip(conversations, nats, answers, near, strict=True):
-        replied, share = iter(replies), iter(shares)
+    for talk, losses, replies, shares, equal in zip(
+        conversations, nats, answers, near, same, strict=True
+    ):
+        replied, share, exact = iter(replies), iter(shares), iter(equal)
         for turn, loss in zip(talk.turns, losses or [None] * len(talk.turns), strict=True):
             mean_loss = None if loss is None else loss / len(turn.answer_ids)
             if turn.reference is not None:
                 answered.append(AnsweredTurn(turn, mean_loss, None, None, None))
                 continue
             for number, reply in next(replied):
-                exact = reply.text.strip() == turn.text.strip()
                 cut = reply.truncated is not None
-                answered.append(
-                    AnsweredTurn(turn, mean_loss, reply.text, next(share), exact, cut, number)
-                )
+                scored = next(share), next(exact)
+                answered.append(AnsweredTurn(turn, mean_loss, reply.text, *scored, cut, number))
     statistics = {**_loss_statistic(conversations, nats), **text_statistics(near, same)}
     groups = grouping.of([each.row for each in conversations])
     beside, gains = _beside_trivial(trivial, near, same, groups)
@@ -278,8 +279,12 @@ def nearness(
         times = len(texts) // max(1, len(each.free))
         wanted = [turn.text for turn in each.free for _ in range(times)]
         near.append(chrf(texts, [[text] for text in wanted]))
-        same.append([a.strip() == b.strip() for a, b in zip(texts, wanted, strict=True)])
+        same.append([_tidy(a) == _tidy(b) for a, b in zip(texts, wanted, strict=True)])
     return near, same
+
+
+def _tidy(text: str) -> str:
+    return normalize("NFC", text).strip()
 
 
 def text_statistics(
