@@ -8,9 +8,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
-from lexitrain.recipe import field_text
 from lexitrain.tuning.designs.race import Race, ranking
 from lexitrain.tuning.designs.sweep import Sweep
+from lexitrain.tuning.designs.unit import in_words
 from lexitrain.tuning.spread import Spread, diminishing
 
 if TYPE_CHECKING:
@@ -61,6 +61,11 @@ class Best:
     share: float
     baseline: float | None
     run: Path
+
+    @property
+    def changed(self) -> str:
+        """The changes as `field=value`, or that it is the recipe itself."""
+        return in_words(self.changes)
 
 
 @dataclass(frozen=True)
@@ -292,11 +297,3 @@ def why(result: TuningResult, design: Design) -> str:
     else:
         beat = f"{best.loss:.4f}" + (f", the next best {others[0]:.4f}" if others else "")
     return f"Found by {among}: validation loss {beat}{at}; {cost}."
-
-
-def changes_in_words(changes: Changes) -> str:
-    """As `field=value`, or that it is the recipe itself."""
-    return (
-        ", ".join(f"{name}={field_text(value)}" for name, value in changes.items())
-        or "the recipe itself"
-    )
