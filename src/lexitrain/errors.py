@@ -34,6 +34,10 @@ class LexiTrainError(Exception):
         return "\n".join(parts)
 
 
+LIMIT_NOT_MET = 3
+"""Exit code of a command that has done its work and found that a limit which was given cannot be kept. No error."""
+
+
 class InputError(LexiTrainError):
     """Wrong usage or bad input: nothing was written. Exit code 2. Its children below tell the causes apart."""
 

@@ -122,6 +122,31 @@ def test_a_model_that_says_the_turns_matches_them_exactly(monkeypatch: pytest.Mo
     assert (scores["chrf"].value, scores["exact_match"].value) == (1.0, 1.0)
 
 
+def test_a_model_is_better_than_the_most_frequent_turn_by_the_interval_of_the_difference(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each conversation's reply is missed by both, by the model a little less. The replies are so unlike that the
+    interval of the model's own score holds the trivial one's value; that of the difference does not hold 0."""
+    more = " and all of them"
+    words = [f"a kind word for you{more * (number % 7)} {number * 7919}" for number in range(40)]
+    trained = talk("Hi", "A kind word for you")
+    monkeypatch.setattr(
+        "lexitrain.evaluation.sources.answer_source.ask",
+        lambda _model, _renderer, _task, prompts, **_options: said(
+            *["a kind word for you"] * len(prompts)
+        ),
+    )
+    rows = tuple(talk(f"q {number}", word) for number, word in enumerate(words))
+    found = evaluated(tiny_model(), *rows, train_records=(trained,)).conversations["dialogue"]
+    score, trivial = found.scores["chrf"], found.trivial["chrf"]
+    assert score.low is not None
+    assert trivial.value is not None
+    assert score.low < trivial.value < (score.value or 0)
+    assert found.beats_trivial("chrf") is True
+    assert found.beats_trivial("loss") is None
+    assert found.to_json()["scores"]["chrf"]["beats_trivial"] is True
+
+
 def test_the_loss_is_the_validation_loss_of_training(
     recipe_of: Callable[..., Recipe], tmp_path: Path
 ) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lexitrain.errors import InputError
+from lexitrain.errors import DataError
 from lexitrain.evaluation.held_out import read_held_out
 from lexitrain.records.record import Record
 from lexitrain.tasks import registry
@@ -58,14 +58,14 @@ def test_a_limit_keeps_every_tasks_share_and_the_order(tmp_path: Path):
 def test_what_is_wrong_with_a_file_is_said(tmp_path: Path, text: str, message: str):
     file = tmp_path / "bad.jsonl"
     file.write_text(text)
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(DataError) as caught:
         read_held_out(file, TASKS)
     assert message in str(caught.value)
 
 
 def test_a_missing_file_or_task_is_said(tmp_path: Path):
-    with pytest.raises(InputError, match="no such file to evaluate on"):
+    with pytest.raises(DataError, match="no such file to evaluate on"):
         read_held_out(tmp_path, TASKS)
     file = save_records(tmp_path / "d.jsonl", RECORDS[:2])
-    with pytest.raises(InputError, match="No record is of task grammar"):
+    with pytest.raises(DataError, match="No record is of task grammar"):
         read_held_out(file, TASKS, task="grammar")

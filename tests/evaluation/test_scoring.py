@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from lexitrain.errors import InputError
+from lexitrain.errors import DataError, RecipeError
 from lexitrain.evaluation import Evaluation
 from lexitrain.evaluation.scoring import evaluate_records, evaluate_source
 from lexitrain.evaluation.sources.answer_source import LoadedAnswerSource
@@ -117,7 +117,7 @@ def test_what_cannot_be_scored_is_counted():
     result = evaluated(taught_model(), (*ROWS, (7, chat), (8, broken), (9, unanswered)))
     assert result.n == 8
     assert sum(result.unscored.values()) == 2
-    with pytest.raises(InputError, match="No record can be scored"):
+    with pytest.raises(DataError, match="No record can be scored"):
         evaluated(taught_model(), ((0, broken), (1, unanswered)))
 
 
@@ -170,3 +170,22 @@ def test_without_training_records_only_the_predictors_that_need_none_are_there()
     )
     assert not result.tasks["vocabulary"].trivial
     assert result.tasks["grammar"].trivial["exact_match"].value == 0.0
+
+
+def test_a_target_of_a_score_that_there_is_not_is_refused_before_anything_is_asked():
+    """Passed over it would look like a target that nobody has missed."""
+    renderer = Renderer(tiny_tokenizer(), TASKS, 256)
+    source = LoadedAnswerSource(tiny_model(), renderer, batch_size=8)
+    with pytest.raises(RecipeError, match=r"'acuracy'.*\n?.*Did you mean accuracy"):
+        evaluate_source(
+            source,
+            ROWS,
+            TASKS,
+            train_records=(),
+            targets={"vocabulary": {"acuracy": (">", 0.8)}},
+        )
+    # Whether there is one may hang on the records.
+    some = {"explanation": {"error_type_mention": (">", 0.5)}}
+    plain = ((0, replace(RECORDS[6], metadata={})),)
+    found = evaluate_source(source, plain, TASKS, train_records=(), targets=some)  # type: ignore[arg-type]
+    assert "error_type_mention" not in found.tasks["explanation"].scores

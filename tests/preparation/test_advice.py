@@ -108,6 +108,20 @@ def test_labels_that_contradict_for_the_same_words(tmp_path: Path) -> None:
     assert not of_kind(report, "other_answers")
 
 
+def test_numbers_that_contradict_are_shown_by_those_farthest_apart(tmp_path: Path) -> None:
+    """The second differs from the first as annotators do; the third and the fourth do not."""
+    scores = {
+        "He go home now": 0.5,
+        "he go home now": 0.55,
+        "He go home now!": 0.9,
+        "He go, home now": 0.2,
+    }
+    report = prepared(tmp_path, [fluency(text, score) for text, score in scores.items()])
+    [found] = of_kind(report, "contradicting_labels")
+    raw = tmp_path / "raw.jsonl"
+    assert found["examples"] == [f"{raw}:3 (0.9), {raw}:4 (0.2)"]
+
+
 def test_near_duplicates_count_as_the_same_input(tmp_path: Path) -> None:
     words = [f"word{n}" for n in range(80)]
     rows = [

@@ -84,6 +84,19 @@ def test_the_source_of_a_conversation_is_the_text_of_its_question():
     assert TASK.scores([record], [said("He goes")])["f0.5"] == 1.0
 
 
+@pytest.mark.parametrize(
+    ("question", "source"),
+    [
+        ("Task: grammar_correction\nText: The sign say Text: here.", "The sign say Text: here."),
+        ("Mend it.\nText: He go.\nMended: He goes.\nText: I is.", "I is."),
+        ("He go.", "He go."),
+    ],
+)
+def test_the_learners_own_word_text_begins_no_sentence(question: str, source: str) -> None:
+    messages = ({"role": "user", "content": question}, {"role": "assistant", "content": "x"})
+    assert TASK.source(Record("grammar", "x", None, {}, messages)) == source
+
+
 @pytest.mark.real_data
 @pytest.mark.parametrize(("split", "published"), [("dev", 0.3821), ("test", 0.4054)])
 def test_gleu_of_unchanged_jfleg_is_the_published_one(split: str, published: float):

@@ -24,6 +24,10 @@ def judged(*losses: float | None) -> str:
         ((2.0, 0.5, 0.505, 0.508), "unknown"),
         ((0.5, 0.9, 0.7), "overfitting"),
         ((2.0, 1.0, 1.2, 0.999), "unknown"),
+        ((2.0, 0.0, 0.0, 0.0), "plateau"),  # a toy known by heart: fp32 has no smaller loss
+        ((2.0, 0.0, 0.1, 0.2), "overfitting"),
+        ((0.0, 0.1, 0.0), "unknown"),
+        ((2.0, 0.1, 0.0), "still falling"),
     ],
 )
 def test_a_curve_is_judged_by_its_rules(losses: tuple[float | None, ...], kind: str) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from lexitrain.errors import InputError, RecipeError
 from lexitrain.recipe import load_recipe
 from lexitrain.tuning.designs.sweep import changed, sweep_of
 from lexitrain.tuning.designs.unit import Outcome
+from lexitrain.tuning.result import best_of
 
 DEMO = load_recipe(
     "demo", ["optimizer.learning_rate=0.004", "lora.alpha=32", "step.effective_batch=24"]
@@ -30,6 +33,25 @@ def test_alpha_follows_a_swept_rank_unless_it_is_swept_too() -> None:
     both = sweep_of(DEMO, ["lora.rank=4,48", "lora.alpha=32"], 1)
     assert both.scale is None
     assert [changed(DEMO, point).lora.alpha for point in both.points] == [32, 32]
+
+
+@pytest.mark.parametrize(("losses", "best"), [((0.3, 0.2), 48), ((0.2, 0.3), 16)])
+def test_what_a_sweep_found_is_held_against_the_recipes_own_values(
+    losses: tuple[float, float], best: int, tmp_path: Path
+) -> None:
+    """Its rank is 16, with the scale that it has."""
+    sweep = sweep_of(DEMO, ["lora.rank=16,48"], 2)
+    done = [
+        Outcome(unit, f"{number:03d}", "finished", losses[number % 2])
+        for number, unit in enumerate(sweep.due({}))
+    ]
+    found = best_of(sweep, done, tmp_path)
+    assert found is not None
+    assert (found.changes["lora.rank"], found.loss) == (best, pytest.approx(0.2))
+    assert found.baseline == pytest.approx(losses[0])
+    others = best_of(sweep_of(DEMO, ["lora.rank=4,48"], 2), done, tmp_path)
+    assert others is not None
+    assert others.baseline is None
 
 
 def test_values_are_written_as_in_set() -> None:

@@ -11,9 +11,7 @@ from lexitrain.cli.options.custom_tasks import CUSTOM_TASK, TRUST_TASKS
 from lexitrain.cli.options.scored_records import existing
 from lexitrain.cli.terminal.console import console, print_json
 from lexitrain.cli.terminal.progress import shown_progress
-
-MISSED = 3
-"""Exit code where a file does not meet what was asked of it."""
+from lexitrain.errors import LIMIT_NOT_MET
 
 
 def export(
@@ -104,4 +102,4 @@ def export(
 
         print_export(console(), report)
     if report.missed:
-        raise typer.Exit(MISSED)
+        raise typer.Exit(LIMIT_NOT_MET)

@@ -10,7 +10,7 @@ import typer
 
 from lexitrain.cli.options.custom_tasks import CUSTOM_TASK, recipe_with_tasks
 from lexitrain.cli.terminal.console import console, errors_console, print_json
-from lexitrain.errors import InputError
+from lexitrain.errors import LIMIT_NOT_MET, InputError
 
 if TYPE_CHECKING:
     from lexitrain import Gpu, Recommendation
@@ -108,7 +108,7 @@ def plan(
         if plot is not None:
             console().print(f"Plot: {plot}", markup=False)
     if memory is not None and not found.fits:
-        raise typer.Exit(3)
+        raise typer.Exit(LIMIT_NOT_MET)
 
 
 def _refuse_together(options: Mapping[str, object]) -> None:
@@ -142,4 +142,4 @@ def _show_recommendation(found: Recommendation, warnings: list[str], *, as_json:
     else:
         print_recommendation(found, warnings)
     if found.best is None:
-        raise typer.Exit(3)
+        raise typer.Exit(LIMIT_NOT_MET)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lexitrain.comparison.costs import Costs, costs_of
+from lexitrain.comparison.costs import Costs, cost_rows, costs_of
 from lexitrain.comparison.paired import PairedTask, adjusted, paired_tasks
 from lexitrain.errors import DataError, InputError
 from lexitrain.evaluation import EvaluationReport, evaluate, require_model
@@ -59,6 +59,11 @@ class ModelComparison:
         margins = "; ".join(f"{words[v]} {', '.join(named)}" for v, named in kept.items() if named)
         saved = self._saved(other)
         return f"{self.names[other]} against {self.names[0]}: {said}. {margins or 'Nothing to compare'}.{saved}"
+
+    @property
+    def cost_rows(self) -> list[tuple[str, list[str]]]:
+        """The costs as a table: what each is, then that of every model."""
+        return cost_rows(self.costs)
 
     def _saved(self, other: int) -> str:
         pairs = (

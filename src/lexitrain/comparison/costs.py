@@ -44,6 +44,29 @@ class Costs:
         return asdict(self)
 
 
+_ROWS = (
+    ("training", "training_hours", "{:.2f} h"),
+    ("trained on", "training_device", "{}"),
+    ("training samples", "samples", "{:,}"),
+    ("peak memory", "training_memory_gb", "{:.2f} GB"),
+    ("adapter", "adapter_mb", "{:.1f} MB"),
+    ("file", "file_mb", "{:.1f} MB"),
+    ("checkpoints", "checkpoints_mb", "{:.1f} MB"),
+    ("answers", "answer_tokens_per_second", "{:,.0f} tokens/s"),
+)
+
+
+def cost_rows(costs: Sequence[Costs]) -> list[tuple[str, list[str]]]:
+    """Each cost that is known of any model, as a person reads it: what it is, then that of every model, a dash where
+    nobody has recorded it."""
+    rows: list[tuple[str, list[str]]] = []
+    for label, field, form in _ROWS:
+        values = [getattr(each, field) for each in costs]
+        if any(value is not None for value in values):
+            rows.append((label, ["–" if value is None else form.format(value) for value in values]))
+    return rows
+
+
 def costs_of(report: EvaluationReport) -> Costs:
     """The costs of the model of an evaluation."""
     located = report.model

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from lexitrain.tasks import POWER, Difference, NoWorse, difference, pooled_mean
+from lexitrain.tasks import POWER, Difference, NoWorse, difference, pooled_mean, records_in_words
 
 if TYPE_CHECKING:
     from lexitrain.evaluation import ConversationEvaluation, EvaluationReport, TaskEvaluation
@@ -100,6 +100,12 @@ class PairedTask:
         return self.decisive.records_to_show(
             self.margin, lower_is_better=self.primary in self.lower_is_better
         )
+
+    @property
+    def no_worse_in_words(self) -> str:
+        """Whether the other model is no worse by the margin, and the records that it would take to tell."""
+        wanted = self.records_to_show
+        return self.no_worse + ("" if wanted is None else f" ({records_in_words(wanted)} records)")
 
     def to_json(self) -> dict[str, Any]:
         """As JSON."""

@@ -118,7 +118,7 @@ class Answerer:
         self._given_system = None if system is None else _system(system)
         located = locate_model(model)
         tasks, hint = tasks_of(located, custom_tasks, trust_tasks, system=self._given_system)
-        self.task = wanted_task(task or _only_task(located), tasks, located, hint)
+        self.task = wanted_task(task or _only_task(located, tasks), tasks, located, hint)
         loaded = load_model(located)
         loaded.select(self.task.short)
         self.unfinished = located.unfinished
@@ -332,12 +332,11 @@ def not_loaded(name: str, located: LocatedModel, hint: str) -> TaskError:
     return TaskError(f"The task {name!r} is not built in.", where=located.name, fix=hint)
 
 
-def _only_task(located: LocatedModel) -> str:
+def _only_task(located: LocatedModel, tasks: Mapping[str, Task]) -> str:
     if len(located.tasks) == 1:
         return located.tasks[0]
-    known = ", ".join(located.tasks) or "fluency, vocabulary, grammar, dialogue, explanation"
     raise TaskError(
         "The model knows several tasks, so say which.",
         where="--task",
-        fix=f"One of: {known}.",
+        fix=f"One of: {', '.join(located.tasks or tasks)}.",
     )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from lexitrain.errors import InputError
+from lexitrain.errors import DataError
 from lexitrain.records import TEST, TRAIN, BadRecord, Record, read_records, split_file
 from lexitrain.storage import user_path
 from lexitrain.tasks import Task, aliases
@@ -47,17 +47,17 @@ def read_held_out(
 
     Args:
         task: score this task alone.
-        limit: most records to score, spread evenly over tasks and rows.
+        limit: most records to score; each task keeps its share, from all over the file.
         run_data: data folder of the run, asked for `train.jsonl` when the scored file has none beside it.
         skip_unknown: count records of unknown tasks, as the run's own tasks were not loaded, instead of refusing them.
 
     Raises:
-        InputError: no such file, a line that is no record, an unknown task, or nothing left to score.
+        DataError: no such file, a line that is no record, an unknown task, or nothing left to score.
     """
     path = user_path(path)
     file = split_file(path, TEST) if path.is_dir() else path
     if not file.is_file():
-        raise InputError(
+        raise DataError(
             "There is no such file to evaluate on.",
             where=file,
             fix="Give a file of records, or a folder made by `lexitrain data prepare`.",
@@ -67,7 +67,7 @@ def read_held_out(
     rows = [(n, record) for n, record in read if record.task in ({task} if task else known)]
     unknown = {} if task else Counter(r.task for _, r in read if r.task not in known)
     if not rows and not unknown:
-        raise InputError(
+        raise DataError(
             "There is no record to score." if task is None else f"No record is of task {task}.",
             where=file,
             fix="Give another file, or another --task.",
@@ -91,7 +91,7 @@ def _read(file: Path, registry: Mapping[str, Task], *, any_task: bool) -> list[R
     records: list[Record] = []
     for record in read_records(file, aliases=None if any_task else names):
         if isinstance(record, BadRecord):
-            raise InputError(
+            raise DataError(
                 f"This is no record: {record.reason}.",
                 where=f"{record.file}:{record.line}",
                 fix="Clean the file first: lexitrain data prepare",

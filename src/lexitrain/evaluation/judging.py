@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from lexitrain.errors import InputError
+from lexitrain.errors import InputError, RecipeError, nearest
 from lexitrain.evaluation.generation import Said, numbered
 from lexitrain.evaluation.groups import Grouping
 from lexitrain.evaluation.questions import Question
@@ -35,13 +35,22 @@ class TaskJudge:
         questions: Sequence[Question],
         train_records: Sequence[Record],
         grouping: Grouping,
+        targets: Targets | None = None,
     ) -> None:
+        """Args: targets: instead of the task's own.
+
+        Raises:
+            RecipeError: a target is of no score of the task.
+            MissingExtra: a score needs a package that is not installed.
+        """
         self.task = task
         self.questions = questions
         self.grouping = grouping
         own = [record for record in train_records if record.task == task.short]
         records = [question.record for question in questions]
-        task.statistics(records, [None] * len(records))  # a package may be missing
+        self.targets = task.targets if targets is None else targets
+        scores = task.statistics(records, [None] * len(records))  # a package may be missing
+        _require_scores(task, targets or {}, {*scores, *task.scores_of_some})
         try:
             self.predict: Predictor | None = task.trivial(own)
         except InputError:  # nothing to learn from
@@ -53,7 +62,6 @@ class TaskJudge:
         losses: Sequence[tuple[float, int] | None],
         *,
         seconds: float,
-        targets: Targets,
         trained: bool | None,
     ) -> TaskEvaluation:
         task = self.task
@@ -89,7 +97,7 @@ class TaskJudge:
             trivial=trivial,
             gains=gains,
             primary=task.primary or next(iter(scores), ""),
-            targets=targets,
+            targets=self.targets,
             lower_is_better=task.lower_is_better,
             neither_is_better=task.neither_is_better,
             answers=answered,
@@ -128,6 +136,19 @@ class TaskJudge:
             name: difference(each, n, groups=groups, test=False) for name, each in both.items()
         }
         return scores, gains
+
+
+def _require_scores(task: Task, targets: Targets, scores: Collection[str]) -> None:
+    """A target that nothing is held against would be taken for one that is met."""
+    for name in targets:
+        if name not in scores:
+            close = nearest(name, scores)
+            raise RecipeError(
+                f"evaluation.targets.{task.short} names the score {name!r}, which there is not.",
+                where="evaluation.targets",
+                fix=(f"Did you mean {close}? " if close else "")
+                + f"Scores: {', '.join(sorted(scores))}.",
+            )
 
 
 def _answered(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lexitrain.errors import InputError
+from lexitrain.errors import DataError, InputError
 from lexitrain.evaluation.conversations.turns import Turn, turns_of
 from lexitrain.records import is_learnt
 
@@ -82,7 +82,8 @@ def questions_of(
         renderer: of prompts as token ids; None for a model that is asked by messages.
 
     Raises:
-        InputError: an unknown task, or no record can be scored.
+        InputError: an unknown task.
+        DataError: no record can be scored.
     """
     found = Questions()
     for row, record in rows:
@@ -97,14 +98,17 @@ def questions_of(
             found.unscored[error.what] = found.unscored.get(error.what, 0) + 1
     if not found.tasks and not found.conversations:
         reason = next(iter(found.unscored), "there are none")
-        raise InputError(f"No record can be scored: {reason}.")
+        raise DataError(
+            f"No record can be scored: {reason}.",
+            fix="Give records that hold an answer of their task: lexitrain data prepare",
+        )
     return found
 
 
 def _question(task: Task, renderer: Renderer | None, row: int, record: Record) -> Question:
     reference = task.reference(record)
     if reference is None:
-        raise InputError(task.check(record) or "the record holds no answer")
+        raise DataError(task.check(record) or "the record holds no answer")
     if renderer is None:
         return Question(row, record, reference, np.zeros(0, np.int32))
     prompt = renderer.prompt_ids(record)
@@ -124,7 +128,7 @@ def _add_conversation(
     else:
         samples, turns = turns_of(renderer, row, record)
     if not turns:
-        raise InputError("a conversation without a turn that is to be learnt")
+        raise DataError("a conversation without a turn that is to be learnt")
     found.conversations.setdefault(record.task, []).append(Conversation(row, samples, turns))
     for turn in turns:
         if turn.reference is not None:

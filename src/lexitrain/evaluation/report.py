@@ -137,7 +137,7 @@ def evaluate(
             OpenAI-compatible API, such as `http://localhost:8000/v1` (`…#name` where it has several models).
         data: a file of records, or a folder that `prepare` wrote (its test.jsonl).
         task: score this task alone; short name or name in the prompt.
-        limit: most records to score, spread evenly over the tasks.
+        limit: most records to score; each task keeps its share.
         decoding: how answers are chosen; greedily, one to each record, by default. Of several each counts as a share
             of its record, and intervals are over records.
         batch_size: prompts answered together; fewer need less memory.
@@ -153,6 +153,7 @@ def evaluate(
     Raises:
         DataError: there are no such records, or none that can be scored.
         TaskError: there is no such task, or the model has no adapter for one of them.
+        RecipeError: a target of the recipe is of no task or score.
         ModelError: base or adapter cannot be loaded, or the server does not answer.
         MissingExtra: a score needs a package that is not installed (known before anything is generated).
     """

@@ -132,7 +132,8 @@ def evaluate_records(
         progress: called with task, records answered, records in all.
 
     Raises:
-        InputError: an unknown task, or no record can be scored.
+        InputError: an unknown task.
+        DataError: no record can be scored.
         MissingExtra: a score needs a package that is not installed (known before anything is generated).
     """
     renderer = Renderer(tokenizer, registry, max_length, day=day)
@@ -170,7 +171,8 @@ def evaluate_source(
         journal: answers are taken from it and kept in it.
 
     Raises:
-        As `evaluate_records`.
+        RecipeError: a target is of no score of its task.
+        Else as `evaluate_records`.
     """
     start = perf_counter()
     decoding = decoding or Decoding()
@@ -178,12 +180,18 @@ def evaluate_source(
     asked = questions_of(rows, registry, source.renderer)
     present = [t for s, t in registry.items() if s in asked.tasks or s in asked.conversations]
     judges = {
-        task.short: TaskJudge(task, asked.tasks[task.short], train_records, grouping)
+        task.short: TaskJudge(
+            task,
+            asked.tasks[task.short],
+            train_records,
+            grouping,
+            (targets or {}).get(task.short),
+        )
         for task in present
         if task.short in asked.tasks
     }
     trivial_replies = {
-        task.short: trivial_turns(asked.conversations[task.short], task, train_records, grouping)
+        task.short: trivial_turns(asked.conversations[task.short], task, train_records)
         for task in present
         if task.short in asked.conversations
     }
@@ -202,7 +210,6 @@ def evaluate_source(
                 answers,
                 _losses(source, questions, _Counter(f"{name} loss", len(questions), progress)),
                 seconds=seconds,
-                targets=(targets or {}).get(name, task.targets),
                 trained=name in trained if trained else None,
             )
         if talks := asked.conversations.get(name):

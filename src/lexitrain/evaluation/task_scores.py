@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from lexitrain.tasks import records_in_words
+
 if TYPE_CHECKING:
     from lexitrain.records import Record
     from lexitrain.tasks import Answer, Confusion, Difference, Score, Targets
@@ -200,14 +202,12 @@ class TaskEvaluation:
         wanted = gain.records_for(gain.value or 0.0)
         if wanted is None or wanted <= gain.n:
             return f"{self.task}: not shown. {against}."
-        return f"{self.task}: not shown. {against}; a difference as large would take {_about(wanted)} records."
+        would = f"a difference as large would take {records_in_words(wanted)} records"
+        return f"{self.task}: not shown. {against}; {would}."
 
     def _side(self, name: str, *, better: bool) -> bool | None:
-        gain = self.gains.get(name)
-        if gain is None or gain.low is None or gain.high is None:
-            return None
-        upwards = (name in self.lower_is_better) != better
-        return gain.low > 0 if upwards else gain.high < 0
+        lower = (name in self.lower_is_better) == better
+        return is_better(self.gains.get(name), lower_is_better=lower)
 
     def to_json(self) -> dict[str, Any]:
         """Scores, without the answers."""
@@ -226,8 +226,12 @@ class TaskEvaluation:
             "seconds": round(self.seconds, 2),
             "scores": {
                 name: {
-                    **score_json(score, self.trivial.get(name), name in self.lower_is_better),
-                    "beats_trivial": self.beats_trivial(name),
+                    **score_json(
+                        score,
+                        self.trivial.get(name),
+                        beats_trivial=self.beats_trivial(name),
+                        lower_is_better=name in self.lower_is_better,
+                    ),
                     "target": "".join(map(str, self.targets.get(name, ()))) or None,
                     "met": self.met(name),
                     "target_verdict": self.target_verdict(name),
@@ -242,25 +246,24 @@ class TaskEvaluation:
         }
 
 
-def is_better(score: Score, trivial: Score | None, *, lower_is_better: bool) -> bool | None:
-    """Whether a score's whole interval is better than the trivial predictor's value; None where one is not known."""
-    if trivial is None or trivial.value is None or score.low is None or score.high is None:
+def is_better(gain: Difference | None, *, lower_is_better: bool) -> bool | None:
+    """Whether the whole interval of the difference to the trivial predictor lies on the better side; None where there
+    is no such interval."""
+    if gain is None or gain.low is None or gain.high is None:
         return None
-    return score.high < trivial.value if lower_is_better else score.low > trivial.value
+    return gain.high < 0 if lower_is_better else gain.low > 0
 
 
-def score_json(score: Score, trivial: Score | None, lower_is_better: bool) -> dict[str, Any]:
+def score_json(
+    score: Score, trivial: Score | None, *, beats_trivial: bool | None, lower_is_better: bool
+) -> dict[str, Any]:
     """A score beside the trivial predictor's; what is not defined is null."""
     return {
         **asdict(score),
         "trivial": None if trivial is None else trivial.value,
-        "beats_trivial": is_better(score, trivial, lower_is_better=lower_is_better),
+        "beats_trivial": beats_trivial,
         "lower_is_better": lower_is_better,
     }
-
-
-def _about(count: int) -> str:
-    return "over a million" if count > 1_000_000 else f"about {count:,}"
 
 
 def _reason(invalid: str) -> str:

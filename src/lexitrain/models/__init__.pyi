@@ -94,9 +94,6 @@ from .loading import (
     load_tokenizer as load_tokenizer,
 )
 from .location import (
-    NANO as NANO,
-)
-from .location import (
     characters_learnt_as_bytes as characters_learnt_as_bytes,
 )
 from .location import (

@@ -21,8 +21,9 @@ import yaml
 from lexitrain.batching import DecoderShape
 from lexitrain.errors import ModelError, nearest
 from lexitrain.models.families import sliding_window
-from lexitrain.models.location import NANO, resolve_base
+from lexitrain.models.location import resolve_base
 from lexitrain.models.without_network import without_network
+from lexitrain.recipe import NANO
 from lexitrain.storage import hub_answers
 
 _HUB_SECONDS = 10.0

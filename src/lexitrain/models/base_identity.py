@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from lexitrain.models.location import NANO, resolve_base
+from lexitrain.models.location import resolve_base
+from lexitrain.recipe import NANO
 
 NANO_OF_0_1_0 = "sha256:5c3290291b01d9a3e6cb4b221638bcaaa071de91287d4391d73276dba0866abf"
 """Identity of the base `nano` in version 0.1.0, which wrote no identity into its runs."""

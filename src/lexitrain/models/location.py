@@ -8,10 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from lexitrain.errors import ModelError
+from lexitrain.recipe import NANO
 from lexitrain.storage import user_path
 
-NANO = "nano"
-"""Name of the base that is part of this package."""
 _NANO_CHARACTERS = (
     "“”‘’«»„「」–—…•àáảãạăằắẳẵặâầấẩẫậèéẻẽẹêềếểễệìíỉĩịòóỏõọôồốổỗộơờớởỡợùúủũụưừứửữựỳýỷỹỵđ"
     "ÀÁẢÃẠĂẰẮẲẴẶÂẦẤẨẪẬÈÉẺẼẸÊỀẾỂỄỆÌÍỈĨỊÒÓỎÕỌÔỒỐỔỖỘƠỜỚỞỠỢÙÚỦŨỤƯỪỨỬỮỰỲÝỶỸỴĐ"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lexitrain.recipe.defaults import fields_from_defaults
 from lexitrain.recipe.schema import (
+    NANO,
     NO_MIRROR,
     NO_SYSTEM,
     DataSection,
@@ -23,6 +24,7 @@ from lexitrain.recipe.whole_paths import with_whole_paths
 from lexitrain.recipe.yaml_file import load_recipe, recipe_from_yaml, recipe_names, recipe_to_yaml
 
 __all__ = [
+    "NANO",
     "NO_MIRROR",
     "NO_SYSTEM",
     "DataSection",

@@ -39,6 +39,10 @@ NO_SYSTEM = "none"
 Weight = Annotated[float, Field(ge=0, le=1000), BeforeValidator(no_truth_value)]
 
 
+NANO = "nano"
+"""Name of the base that is part of this package, wherever a base is named."""
+
+
 class ModelSection(Section):
     """The base model and the numbers it is stored in."""
 

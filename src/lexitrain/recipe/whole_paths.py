@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lexitrain.recipe.schema import NANO
 from lexitrain.storage import user_path
 
 if TYPE_CHECKING:
     from lexitrain.recipe.schema import Recipe
-
-_IN_THE_PACKAGE = "nano"
 
 
 def with_whole_paths(recipe: Recipe) -> Recipe:
@@ -18,7 +17,7 @@ def with_whole_paths(recipe: Recipe) -> Recipe:
     """
     model, data = recipe.model, recipe.data
     base, adapter = model.base, model.adapter
-    if base != _IN_THE_PACKAGE and user_path(base).is_dir():
+    if base != NANO and user_path(base).is_dir():
         base = str(user_path(base).absolute())
     if adapter is not None:
         adapter = str(user_path(adapter).absolute())

@@ -15,17 +15,6 @@ from lexitrain.storage import write_file
 if TYPE_CHECKING:
     from lexitrain.comparison import ModelComparison
 
-_COST_ROWS = (
-    ("training", "training_hours", "{:.2f} h"),
-    ("trained on", "training_device", "{}"),
-    ("training samples", "samples", "{:,}"),
-    ("peak memory", "training_memory_gb", "{:.2f} GB"),
-    ("adapter", "adapter_mb", "{:.1f} MB"),
-    ("file", "file_mb", "{:.1f} MB"),
-    ("checkpoints", "checkpoints_mb", "{:.1f} MB"),
-    ("answers", "answer_tokens_per_second", "{:,.0f} tokens/s"),
-)
-
 
 def write_comparison_page(comparison: ModelComparison, path: str | Path) -> Path:
     """Write the page; returns its path.
@@ -56,7 +45,7 @@ def write_comparison_page(comparison: ModelComparison, path: str | Path) -> Path
             }
             for number, tasks in enumerate(comparison.pairs, start=1)
         ],
-        costs=_costs(comparison),
+        costs=comparison.cost_rows,
         margin=comparison.margin,
     )
     path = Path(path)
@@ -107,15 +96,6 @@ def _pair(task: Any) -> dict[str, Any]:
         if task.primary in task.lower_is_better:
             bar["worse"] = 50 + 50 * task.margin / reach
     return {"task": task, "difference": each, "bar": bar}
-
-
-def _costs(comparison: ModelComparison) -> list[tuple[str, list[str]]]:
-    rows: list[tuple[str, list[str]]] = []
-    for label, field, form in _COST_ROWS:
-        values = [getattr(costs, field) for costs in comparison.costs]
-        if any(value is not None for value in values):
-            rows.append((label, ["–" if v is None else form.format(v) for v in values]))
-    return rows
 
 
 def _number(value: float | None, form: str = "{:.3f}") -> str:

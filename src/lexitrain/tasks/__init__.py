@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from lexitrain.tasks.metrics.agreement import Confusion, macro_f1, pearson
-from lexitrain.tasks.metrics.bootstrap import Score, Statistic, bootstrap
-from lexitrain.tasks.metrics.differences import POWER, Difference, NoWorse, difference, holm
+from lexitrain.tasks.metrics.bootstrap import Score, Statistic, bootstrap, t_quantile
+from lexitrain.tasks.metrics.differences import (
+    POWER,
+    Difference,
+    NoWorse,
+    difference,
+    holm,
+    records_in_words,
+)
 from lexitrain.tasks.metrics.english import may_be_english
 from lexitrain.tasks.metrics.scores import (
     chrf,
@@ -48,7 +55,9 @@ __all__ = [
     "own_tasks",
     "pearson",
     "pooled_mean",
+    "records_in_words",
     "registry",
+    "t_quantile",
     "texts",
     "unknown_task",
 ]

@@ -36,6 +36,7 @@ class Dialogue(Task):
     short = "dialogue"
     maximum_answer_tokens = 256
     primary = "chrf"
+    scores_of_some = frozenset({"strategy_accuracy"})
     scored_by: ClassVar = {"response": ("chrf",), "strategy": ("strategy_accuracy",)}
     english = True
     truncate = "beginning"  # the earliest turns go first

@@ -73,6 +73,7 @@ class Explanation(Task):
     }
 
     primary = "chrf"
+    scores_of_some = frozenset({"error_type_mention"})
     scored_by: ClassVar = {"explanation": ("chrf", "vietnamese")}
     english = True
     answer_language: ClassVar = {"explanation": is_vietnamese}

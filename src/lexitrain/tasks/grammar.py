@@ -110,10 +110,14 @@ class Grammar(Task):
         return {"recall by error type": by_type} if by_type else {}
 
     def source(self, record: Record) -> str:
-        """The learner's sentence: of a conversation, what follows `Text:` in its last question."""
+        """The learner's sentence: of a conversation, what follows `Text:` in its last question. In the task's own
+        prompt that is all the rest, in another the last one: examples may stand before it."""
         if record.messages is None:
             return record.input
         question = [m["content"] for m in record.messages if m["role"] == "user"][-1]
+        opening = self.user_turn(replace(record, input="")).rstrip()
+        if question.lstrip().startswith(opening):
+            return question.lstrip().removeprefix(opening).strip()
         return question.rpartition("Text:")[2].strip()
 
     def corrections(self, record: Record, answer: Answer) -> list[str]:

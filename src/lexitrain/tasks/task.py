@@ -88,6 +88,8 @@ class Task(ABC):
     """Names of the scores where less is better."""
     neither_is_better: ClassVar[frozenset[str]] = frozenset()
     """Names of the scores that are no better higher or lower, such as a bias: no predictor beats another in them."""
+    scores_of_some: ClassVar[frozenset[str]] = frozenset()
+    """Names of the scores that `statistics` gives only where records have what they are about."""
     primary: ClassVar[str] = ""
     """Name of the score by which models are told better or worse; empty: the first one."""
     truncate: ClassVar[Literal["end", "beginning"]] = "end"

@@ -20,8 +20,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from lexitrain.models import CONFIG_FILE, NANO, WEIGHTS_FILE
-from lexitrain.recipe import recipe_to_yaml
+from lexitrain.models import CONFIG_FILE, WEIGHTS_FILE
+from lexitrain.recipe import NANO, recipe_to_yaml
 from lexitrain.runs import DataSummary, Run, forgets_best
 from lexitrain.samples import chosen_template, with_date
 from lexitrain.storage import user_path, write_folder

@@ -8,9 +8,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
-from lexitrain.recipe import field_text
 from lexitrain.tuning.designs.race import Race, ranking
 from lexitrain.tuning.designs.sweep import Sweep
+from lexitrain.tuning.designs.unit import in_words
 from lexitrain.tuning.spread import Spread, diminishing
 
 if TYPE_CHECKING:
@@ -61,6 +61,11 @@ class Best:
     share: float
     baseline: float | None
     run: Path
+
+    @property
+    def changed(self) -> str:
+        """The changes as `field=value`, or that it is the recipe itself."""
+        return in_words(self.changes)
 
 
 @dataclass(frozen=True)
@@ -179,7 +184,8 @@ def best_of(design: Design, outcomes: Sequence[Outcome], out: Path) -> Best | No
     if isinstance(design, Sweep):
         last, means = _complete_points(design, last)
     best = min(last, key=lambda each: means[each.unit.key])
-    own = [means[each.unit.key] for each in last if not each.unit.changes]
+    itself = design.own_point if isinstance(design, Sweep) else {}
+    own = [means[each.unit.key] for each in last if each.unit.changes == itself]
     return Best(
         changes=best.unit.changes,
         loss=means[best.unit.key],
@@ -281,7 +287,7 @@ def why(result: TuningResult, design: Design) -> str:
         for each in result.points
         if each.loss is not None and each.loss.mean > best.loss
     )
-    if best.baseline is not None and not best.changes:
+    if best.baseline is not None and best.baseline <= best.loss:
         beat = f"nothing beat {result.recipe} itself, {best.loss:.4f}"
     elif best.baseline is not None:
         less = 1 - best.loss / best.baseline
@@ -291,11 +297,3 @@ def why(result: TuningResult, design: Design) -> str:
     else:
         beat = f"{best.loss:.4f}" + (f", the next best {others[0]:.4f}" if others else "")
     return f"Found by {among}: validation loss {beat}{at}; {cost}."
-
-
-def changes_in_words(changes: Changes) -> str:
-    """As `field=value`, or that it is the recipe itself."""
-    return (
-        ", ".join(f"{name}={field_text(value)}" for name, value in changes.items())
-        or "the recipe itself"
-    )

@@ -17,13 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-_T = (
-    12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281,
-    2.2010, 2.1788, 2.1604, 2.1448, 2.1314, 2.1199, 2.1098, 2.1009, 2.0930, 2.0860,
-    2.0796, 2.0739, 2.0687, 2.0639, 2.0595, 2.0555, 2.0518, 2.0484, 2.0452, 2.0423,
-)  # fmt: skip
-"""The 0.975 quantile of Student's t for 1 to 30 degrees of freedom."""
-_NORMAL = 1.959964
+from lexitrain.tasks import t_quantile
 
 
 @dataclass(frozen=True)
@@ -47,17 +41,8 @@ class Spread:
         mean = fmean(values)
         if len(values) < 2:
             return Spread(mean, None, None, len(values))
-        half = t_quantile(len(values) - 1) * stdev(values) / math.sqrt(len(values))
+        half = t_quantile(0.975, len(values) - 1) * stdev(values) / math.sqrt(len(values))
         return Spread(mean, mean - half, mean + half, len(values))
-
-
-def t_quantile(freedom: int) -> float:
-    """The 0.975 quantile of Student's t. Beyond 30 degrees of freedom by the first two terms of its expansion around
-    the normal quantile (Abramowitz & Stegun 26.7.5), to four digits."""
-    if freedom <= len(_T):
-        return _T[freedom - 1]
-    z = _NORMAL
-    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
 
 
 def diminishing(losses: Sequence[Sequence[float]]) -> int | None:

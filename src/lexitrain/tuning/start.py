@@ -106,7 +106,7 @@ def tune(
     base = load_recipe(str(recipe), overrides)
     data, folder = user_path(data_dir), user_path(out).absolute()
     if folder.exists() and not folder.is_dir():
-        raise InputError("This is a file, not a folder.", where=folder)
+        raise RunError("This is a file, not a folder.", where=folder)
     facts, records = _data(base, data)
     address = address_of(storage, folder)
     budget = Budget(trials, hours, money, price)

@@ -101,3 +101,19 @@ def test_the_confusion_matrix_has_a_column_for_invalid_answers() -> None:
 def test_students_quantiles_are_scipys(freedom: int, probability: float) -> None:
     expected = scipy.stats.t.ppf(probability, freedom)
     assert t_quantile(probability, freedom) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1e-3, 1e9])
+def test_a_correlation_does_not_hang_on_the_unit(unit: float) -> None:
+    """Neither does what varies: a score of an own task may be a billionth, and that is no constant."""
+    generator = np.random.default_rng(8)
+    predicted = generator.random(30)
+    actual = predicted + generator.normal(0, 0.3, 30)
+    expected = scipy.stats.linregress(predicted, actual)
+    assert point(pearson(predicted * unit, actual), 30) == pytest.approx(expected.rvalue)
+    assert point(pearson(predicted, actual * unit), 30) == pytest.approx(expected.rvalue)
+    slope = point(calibration_slope(predicted * unit, actual), 30)
+    assert slope == pytest.approx(expected.slope / unit)
+    far = point(pearson(predicted + 1e6, actual), 30)
+    assert far == pytest.approx(expected.rvalue)
+    assert np.isnan(point(pearson(predicted, [0.1 * unit] * 30), 30))

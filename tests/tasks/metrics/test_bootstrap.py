@@ -106,3 +106,27 @@ def test_of_few_records_the_interval_is_students():
     assert two.high is not None
     assert two.low < 0
     assert two.high > 0.5
+
+
+@pytest.mark.parametrize("values", [[0.1] * 7, [0.1] * 30, [0.3 - 0.2] * 300])
+def test_resamples_that_differ_by_rounding_alone_say_nothing(values: list[float]):
+    """0.1 three times over thrice is not always 0.1: such an interval would be narrower than any number's digits."""
+    score = bootstrap(mean(values), len(values))
+    assert (score.value, score.low, score.high) == (pytest.approx(0.1), None, None)
+
+
+def test_groups_of_one_share_are_as_many_records_as_there_are_groups():
+    """Resamples of them are all alike, but for rounding: nothing tells how far a further group would be from them."""
+    for share in (3, 7):
+        values = [place % share == 0 for place in range(10 * 21)]
+        score = bootstrap(mean(values), 210, groups=[place // 21 for place in range(210)])
+        assert score.low is not None
+        assert score.high is not None
+        assert score.high - score.low > 0.3
+
+
+def test_a_score_that_no_resample_has_is_without_an_interval():
+    def of_all_records(weights: np.ndarray) -> np.ndarray:
+        return np.where((weights > 0).all(axis=1), 1.0, np.nan)
+
+    assert bootstrap(of_all_records, 20) == Score(1.0, None, None, 20, 20)

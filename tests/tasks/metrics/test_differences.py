@@ -115,3 +115,14 @@ def test_holm_adjusts_as_statsmodels_documents_it() -> None:
     ]
     assert holm([0.6, 0.9]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+@pytest.mark.parametrize("n", [3, 7, 9])
+def test_a_difference_that_is_the_same_in_a_few_records_is_not_certain(n: int) -> None:
+    """Each of a few records is off by 0.1, which sums only write differently: no reason for an interval of no width."""
+    first = np.random.default_rng(4).random(n)
+    found = of_means(first, first - 0.1)
+    least = math.sqrt(2) / (n + 2)
+    assert found.error == pytest.approx(least)
+    assert found.high == pytest.approx(-0.1 + scipy.stats.t.ppf(0.975, n - 1) * least)
+    assert found.no_worse(0.05) == "not enough evidence"

@@ -12,6 +12,7 @@ from lexitrain.tasks.metrics.tokens import ngrams, tokenize
         ("“Well” ,  said he", '"Well", said he'),
         ("It costs 3,000.50 dollars", "It costs 3,000.50  dollars"),
         ("it’s", "it's"),
+        ("a cafe\u0301 there", "a caf\u00e9 there"),
     ],
 )
 def test_tokenized_and_plain_text_are_the_same_tokens(one: str, other: str):

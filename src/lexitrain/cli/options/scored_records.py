@@ -16,7 +16,7 @@ DATA: Any = typer.Option(
 )
 TASK: Any = typer.Option(metavar="NAME", help="Score this task alone.")
 LIMIT: Any = typer.Option(
-    metavar="N", min=1, help="Most records to score, spread evenly over the tasks."
+    metavar="N", min=1, help="Most records to score; each task keeps its share."
 )
 BATCH_SIZE: Any = typer.Option(
     metavar="N", min=1, help="Prompts answered together; fewer need less memory."

@@ -97,11 +97,6 @@ def _differences(comparison: ModelComparison, model: int) -> Table:
     for task in comparison.pairs[model - 1]:
         each = task.decisive
         known = each.low is not None and each.high is not None
-        verdict: str = task.no_worse
-        if (wanted := task.records_to_show) is not None:
-            verdict += (
-                f" ({'over a million' if wanted > 1_000_000 else f'about {wanted:,}'} records)"
-            )
         color = {"better": "[green]better[/]", "worse": "[red]worse[/]"}.get(task.sign, task.sign)
         table.add_row(
             task.task,
@@ -110,27 +105,15 @@ def _differences(comparison: ModelComparison, model: int) -> Table:
             f"{each.low:+.3f} – {each.high:+.3f}" if known else "–",
             number(task.adjusted_p),
             color,
-            verdict,
+            task.no_worse_in_words,
         )
     return table
 
 
 def _costs(comparison: ModelComparison) -> Table:
     table = _table("", *comparison.names, left=1)
-    rows = {
-        "training": ("training_hours", "{:.2f} h"),
-        "trained on": ("training_device", "{}"),
-        "training samples": ("samples", "{:,}"),
-        "peak memory": ("training_memory_gb", "{:.2f} GB"),
-        "adapter": ("adapter_mb", "{:.1f} MB"),
-        "file": ("file_mb", "{:.1f} MB"),
-        "checkpoints": ("checkpoints_mb", "{:.1f} MB"),
-        "answers": ("answer_tokens_per_second", "{:,.0f} tokens/s"),
-    }
-    for label, (field, form) in rows.items():
-        values = [getattr(costs, field) for costs in comparison.costs]
-        if any(value is not None for value in values):
-            table.add_row(label, *("–" if v is None else form.format(v) for v in values))
+    for label, values in comparison.cost_rows:
+        table.add_row(label, *values)
     return table
 
 

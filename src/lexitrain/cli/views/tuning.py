@@ -94,8 +94,7 @@ def print_found(found: TuningResult) -> None:
     if found.best is None:
         out.print("No trial has a loss: there is no best recipe.", markup=False)
         return
-    changes = ", ".join(f"{name}={value}" for name, value in found.best.changes.items())
-    out.print(f"\nBest: {changes or 'the recipe itself'}", markup=False, soft_wrap=True)
+    out.print(f"\nBest: {found.best.changed}", markup=False, soft_wrap=True)
     baseline = found.best.baseline
     against = "" if baseline is None else f", {found.recipe} itself {baseline:.4f}"
     share = "" if found.best.share >= 1 else f" after {found.best.share:.0%} of the samples"
@@ -144,9 +143,8 @@ def _print_rungs(found: TuningResult) -> None:
     for heading in ("samples", "trial", "validation loss", "seconds", "what is changed"):
         table.add_column(heading, overflow="fold")
     for each in found.outcomes[-_MANY_TRIALS:]:
-        changes = ", ".join(f"{name}={value}" for name, value in each.unit.changes.items())
         loss = "failed" if each.loss is None else f"{each.loss:.4f}"
         table.add_row(
-            f"{each.unit.share:.0%}", each.run, loss, f"{each.seconds:.0f}", changes or "–"
+            f"{each.unit.share:.0%}", each.run, loss, f"{each.seconds:.0f}", each.unit.changed
         )
     console().print(table)

@@ -12,11 +12,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
+from unicodedata import normalize
 
 from lexitrain.evaluation.generation import Said, numbered
 from lexitrain.evaluation.task_scores import is_better, score_json
 from lexitrain.records import is_learnt
-from lexitrain.tasks import Score, Statistic, Task, bootstrap, chrf, most_frequent, pooled_mean
+from lexitrain.tasks import (
+    Difference,
+    Score,
+    Statistic,
+    Task,
+    bootstrap,
+    chrf,
+    difference,
+    most_frequent,
+    pooled_mean,
+)
 
 if TYPE_CHECKING:
     from lexitrain.evaluation.conversations.turns import Turn
@@ -83,6 +94,7 @@ class ConversationEvaluation:
     Attributes:
         scores: `loss`, `chrf`, `exact_match`, with intervals over conversations or groups of them.
         trivial: the last two of the most frequent turn of the training conversations; empty where there are none.
+        gains: by score name, the model's score less the trivial one's, on the same conversations.
         answers: every supervised turn, as often as it was answered.
         seconds: of generation and losses.
     """
@@ -90,6 +102,7 @@ class ConversationEvaluation:
     task: str
     scores: Mapping[str, Score]
     trivial: Mapping[str, Score]
+    gains: Mapping[str, Difference]
     answers: Sequence[AnsweredTurn]
     seconds: float
 
@@ -103,10 +116,9 @@ class ConversationEvaluation:
         return [each for each in self.answers if each.sample in {None, 1}]
 
     def beats_trivial(self, name: str) -> bool | None:
-        """Whether the whole interval is better than the trivial predictor's value; None where one is not known."""
-        return is_better(
-            self.scores[name], self.trivial.get(name), lower_is_better=name in LOWER_IS_BETTER
-        )
+        """Whether the score is better than the trivial predictor's on the same conversations, by the whole interval of
+        the difference; None where that is not known."""
+        return is_better(self.gains.get(name), lower_is_better=name in LOWER_IS_BETTER)
 
     def to_json(self) -> dict[str, Any]:
         """Scores, without the answers."""
@@ -117,16 +129,33 @@ class ConversationEvaluation:
             "truncated": sum(each.truncated for each in self.answers),
             "seconds": round(self.seconds, 2),
             "scores": {
-                name: score_json(score, self.trivial.get(name), name in LOWER_IS_BETTER)
+                name: score_json(
+                    score,
+                    self.trivial.get(name),
+                    beats_trivial=self.beats_trivial(name),
+                    lower_is_better=name in LOWER_IS_BETTER,
+                )
                 for name, score in self.scores.items()
             },
         }
 
 
+@dataclass(frozen=True, slots=True)
+class TrivialTurns:
+    """What saying, each time, the most frequent free text of the training conversations is worth.
+
+    Attributes:
+        near, same: of each conversation's free turns, as of `nearness`.
+    """
+
+    near: Sequence[Sequence[float]]
+    same: Sequence[Sequence[bool]]
+
+
 def trivial_turns(
-    conversations: Sequence[Conversation], task: Task, train: Sequence[Record], grouping: Grouping
-) -> dict[str, Score]:
-    """The scores of saying, each time, the most frequent free text of the training conversations.
+    conversations: Sequence[Conversation], task: Task, train: Sequence[Record]
+) -> TrivialTurns | None:
+    """The trivial predictor's turns in these conversations; None where it has nothing to learn from.
 
     Raises:
         MissingExtra: chrF needs a package that is not installed; also where there is nothing to learn from.
@@ -140,10 +169,10 @@ def trivial_turns(
         if is_learnt(turn) and task.parse(turn["content"]) is None
     ]
     if not said:
-        return {}
+        return None
     reply = most_frequent(said)
     answers = [[reply] * len(each.free) for each in conversations]
-    return _scores(conversations, text_statistics(*nearness(conversations, answers)), grouping)
+    return TrivialTurns(*nearness(conversations, answers))
 
 
 def evaluate_conversations(
@@ -151,7 +180,7 @@ def evaluate_conversations(
     task: Task,
     conversations: Sequence[Conversation],
     *,
-    trivial: Mapping[str, Score],
+    trivial: TrivialTurns | None,
     grouping: Grouping,
     answer: Callable[[Sequence[Turn], int], list[list[Said]]],
 ) -> ConversationEvaluation:
@@ -173,22 +202,30 @@ def evaluate_conversations(
     texts = [[each.text for turn in talk for _, each in turn] for talk in answers]
     near, same = nearness(conversations, texts)
     answered: list[AnsweredTurn] = []
-    for talk, losses, replies, shares in zip(conversations, nats, answers, near, strict=True):
-        replied, share = iter(replies), iter(shares)
+    for talk, losses, replies, shares, equal in zip(
+        conversations, nats, answers, near, same, strict=True
+    ):
+        replied, share, exact = iter(replies), iter(shares), iter(equal)
         for turn, loss in zip(talk.turns, losses or [None] * len(talk.turns), strict=True):
             mean_loss = None if loss is None else loss / len(turn.answer_ids)
             if turn.reference is not None:
                 answered.append(AnsweredTurn(turn, mean_loss, None, None, None))
                 continue
             for number, reply in next(replied):
-                exact = reply.text.strip() == turn.text.strip()
                 cut = reply.truncated is not None
-                answered.append(
-                    AnsweredTurn(turn, mean_loss, reply.text, next(share), exact, cut, number)
-                )
+                scored = next(share), next(exact)
+                answered.append(AnsweredTurn(turn, mean_loss, reply.text, *scored, cut, number))
     statistics = {**_loss_statistic(conversations, nats), **text_statistics(near, same)}
-    scores = _scores(conversations, statistics, grouping)
-    return ConversationEvaluation(task.short, scores, trivial, answered, perf_counter() - start)
+    groups = grouping.of([each.row for each in conversations])
+    beside, gains = _beside_trivial(trivial, near, same, groups)
+    return ConversationEvaluation(
+        task=task.short,
+        scores=_scores(statistics, groups),
+        trivial=beside,
+        gains=gains,
+        answers=answered,
+        seconds=perf_counter() - start,
+    )
 
 
 def _nats(source: AnswerSource, conversation: Conversation) -> list[float] | None:
@@ -207,16 +244,28 @@ def _loss_statistic(
     return {LOSS: pooled_mean([sum(each or ()) for each in nats], sizes)}
 
 
-def _scores(
-    conversations: Sequence[Conversation],
-    statistics: Mapping[str, Statistic],
-    grouping: Grouping,
-) -> dict[str, Score]:
-    groups = grouping.of([each.row for each in conversations])
+def _scores(statistics: Mapping[str, Statistic], groups: Sequence[int]) -> dict[str, Score]:
     return {
         name: bootstrap(statistic, len(groups), groups=groups)
         for name, statistic in statistics.items()
     }
+
+
+def _beside_trivial(
+    trivial: TrivialTurns | None,
+    near: Sequence[Sequence[float]],
+    same: Sequence[Sequence[bool]],
+    groups: Sequence[int],
+) -> tuple[dict[str, Score], dict[str, Difference]]:
+    """The trivial predictor's scores, and the model's less these on the same conversations."""
+    if trivial is None:
+        return {}, {}
+    both = text_statistics([*trivial.near, *near], [*trivial.same, *same])
+    gains = {
+        name: difference(each, len(groups), groups=groups, test=False)
+        for name, each in both.items()
+    }
+    return _scores(text_statistics(trivial.near, trivial.same), groups), gains
 
 
 def nearness(
@@ -230,8 +279,12 @@ def nearness(
         times = len(texts) // max(1, len(each.free))
         wanted = [turn.text for turn in each.free for _ in range(times)]
         near.append(chrf(texts, [[text] for text in wanted]))
-        same.append([a.strip() == b.strip() for a, b in zip(texts, wanted, strict=True)])
+        same.append([_tidy(a) == _tidy(b) for a, b in zip(texts, wanted, strict=True)])
     return near, same
+
+
+def _tidy(text: str) -> str:
+    return normalize("NFC", text).strip()
 
 
 def text_statistics(

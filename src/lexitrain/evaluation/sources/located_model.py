@@ -21,7 +21,6 @@ from lexitrain.evaluation.sources.gguf_model import gguf_files
 from lexitrain.evaluation.sources.remote_model import RemoteModel, is_address, remote_model
 from lexitrain.models import (
     CONFIG_FILE,
-    NANO,
     WEIGHTS_FILE,
     base_identity,
     compute_dtype,
@@ -31,7 +30,7 @@ from lexitrain.models import (
     load_tokenizer,
     restore_adapter,
 )
-from lexitrain.recipe import ModelSection, Recipe
+from lexitrain.recipe import NANO, ModelSection, Recipe
 from lexitrain.runs import Checkpoints, DataSummary, Run, first_day
 from lexitrain.serving import file_facts, require_llama_cpp
 from lexitrain.storage import user_path

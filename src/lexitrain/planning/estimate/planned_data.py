@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lexitrain.errors import DataError, InputError
-from lexitrain.models import NANO, base_identity, characters_learnt_as_bytes
+from lexitrain.models import base_identity, characters_learnt_as_bytes
 from lexitrain.planning.estimate.mixture import MIXTURE_SAMPLES, estimated_ids, profile_samples
 from lexitrain.planning.estimate.planned_steps import PlannedData
+from lexitrain.recipe import NANO
 from lexitrain.records import (
     TRAIN,
     VALIDATION,

@@ -91,6 +91,7 @@ def _contradicting_labels(
     yield from _contradicting(
         *(seen, task, class_fields(task)[place], mine, texts, differing),
         lambda record: shortened(classes[int(codes[record]) - 1], _LONGEST_NAME),
+        lambda members: [0, int((codes[members] != codes[members[0]]).argmax())],
     )
 
 
@@ -111,7 +112,9 @@ def _contradicting_numbers(seen: Seen, number: int, task: Task) -> Iterator[Advi
     tolerated = _SHARE_OF_RANGE * (inner.get("maximum", 0) - inner.get("minimum", 0))
     differing = high - low > max(tolerated, 0.0)
     yield from _contradicting(
-        seen, task, field, mine, texts, differing, lambda record: f"{values[record]:.6g}"
+        *(seen, task, field, mine, texts, differing),
+        lambda record: f"{values[record]:.6g}",
+        lambda members: [int(values[members].argmin()), int(values[members].argmax())],
     )
 
 
@@ -123,16 +126,17 @@ def _contradicting(
     texts: NDArray[np.int64],
     differing: NDArray[np.bool_],
     label: Callable[[int], str],
+    apart: Callable[[NDArray[np.int64]], list[int]],
 ) -> Iterator[Advice]:
+    """Args: apart: the places of two of the records of one text that contradict each other."""
     found = np.flatnonzero(differing[texts])
     if not len(found):
         return
     examples: list[str] = []
     for text in dict.fromkeys(texts[found[:200]].tolist()):
         members = mine[found[texts[found] == text]]
-        first = members[0]
-        other = next((each for each in members if label(each) != label(first)), members[-1])
-        examples.append(", ".join(f"{seen.place(each)} ({label(each)})" for each in (first, other)))
+        pair = members[sorted(apart(members))].tolist()
+        examples.append(", ".join(f"{seen.place(each)} ({label(each)})" for each in pair))
         if len(examples) == _EXAMPLES:
             break
     scores, inputs = scores_about(task, field), int(np.count_nonzero(differing))

@@ -6,6 +6,7 @@ with quadratic weights, the confusion matrix. Each is a `Statistic`, exact in ev
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,14 +23,19 @@ def pearson(predicted: ArrayLike, actual: ArrayLike, counted: ArrayLike | None =
     Where the actual values are all the same, or there are fewer than two, nothing can correlate with them: not defined.
     A constant predictor of values that differ correlates with nothing: 0.
     """
-    x = np.asarray(predicted, dtype=np.float64)
-    y = np.asarray(actual, dtype=np.float64)
-    used = np.ones(len(x), dtype=np.bool_) if counted is None else np.asarray(counted, np.bool_)
-    weight = used.astype(np.float64)
-    if used.any():
-        x, y = x - x[used].mean(), y - y[used].mean()  # sums of centred values keep their digits
-    x, y = np.where(used, x, 0.0), np.where(used, y, 0.0)
-    columns = np.stack([weight, x, y, x * x, y * y, x * y], axis=-1)
+    return _correlation(predicted, actual, counted)[0]
+
+
+def _correlation(
+    predicted: ArrayLike, actual: ArrayLike, counted: ArrayLike | None
+) -> tuple[Sums, float]:
+    """Pearson's r, its sums being of values as `_centred` gives them; and how many times larger the unit of the actual
+    ones is there than that of the predicted ones."""
+    given = np.asarray(predicted, dtype=np.float64)
+    used = np.ones(len(given), dtype=np.bool_) if counted is None else np.asarray(counted, np.bool_)
+    x, unit_x = _centred(given, used)
+    y, unit_y = _centred(np.asarray(actual, dtype=np.float64), used)
+    columns = np.stack([used.astype(np.float64), x, y, x * x, y * y, x * y], axis=-1)
 
     def combine(sums: Array) -> Array:
         n, sx, sy, sxx, syy, sxy = sums.T
@@ -39,7 +45,20 @@ def pearson(predicted: ArrayLike, actual: ArrayLike, counted: ArrayLike | None =
         r = np.clip(ratio(n * sxy - sx * sy, np.sqrt(product)), -1.0, 1.0)
         return np.where(constant_y, np.nan, np.where(constant_x, 0.0, r))
 
-    return Sums(columns, combine, None if counted is None else used)
+    return Sums(columns, combine, None if counted is None else used), unit_y / unit_x
+
+
+def _centred(values: Array, used: NDArray[np.bool_]) -> tuple[Array, float]:
+    """The values less their mean, in a unit in which the largest is 0.5 to 1, so that what varies is told from rounding
+    whatever its scale; 0 where not used or all the same. And the unit: a power of two, which costs no digits."""
+    if not used.any():
+        return np.zeros_like(values), 1.0
+    centred = np.where(used, values - values[used].mean(), 0.0)
+    largest = float(np.abs(centred).max())
+    if largest <= 1e-12 * float(np.abs(values[used]).max()):
+        return np.zeros_like(values), 1.0
+    unit = math.ldexp(1.0, math.frexp(largest)[1])
+    return centred / unit, unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +121,12 @@ def calibration_slope(
 ) -> Sums:
     """The slope of the true values on the answered ones (least squares): 1 where answers are calibrated, below 1 where
     they are too extreme, above 1 where they are too timid. Not defined where all answers are the same."""
-    r = pearson(predicted, actual, counted)
+    r, unit = _correlation(predicted, actual, counted)
 
     def combine(sums: Array) -> Array:
         n, sx, sy, sxx, _, sxy = sums.T
         variance = n * sxx - sx**2
-        return ratio(n * sxy - sx * sy, np.where(variance <= 1e-12 * n * n, 0.0, variance))
+        return unit * ratio(n * sxy - sx * sy, np.where(variance <= 1e-12 * n * n, 0.0, variance))
 
     return Sums(r.columns, combine, r.about)
 

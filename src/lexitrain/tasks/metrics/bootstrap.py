@@ -27,6 +27,7 @@ _CHUNK = 100  # resamples weighed at once: keeps the weights of 100,000 records 
 _NORMAL_FROM = 2000  # degrees of freedom above which A&S 26.7.8 is exact to five digits
 _FEW_GROUPS = 10
 _MOST_UNDEFINED = 0.05  # share of resamples without a value above which the others say too little
+_ROUNDING = 1e-12  # share of a score by which equal ones may differ, as sums in another order do
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ def bootstrap(
     values = np.concatenate([statistic(w) for w in resamples(used, groups, seed=seed)])
     if getattr(statistic, "proportion", False):
         interval = _of_proportion(values, value, records, count)
-    elif np.ptp(values[np.isfinite(values)]) == 0:
+    elif are_alike(values, value):
         interval = None
     else:
         interval = interval_of(values, value, count, centred=getattr(statistic, "centred", False))
@@ -127,13 +128,20 @@ def _of_proportion(
 ) -> tuple[float, float] | None:
     if groups < 2:
         return None
-    variance = float(values.var()) * groups / (groups - 1)
-    alike = value * (1 - value) / variance if variance > 0 else groups
-    n = min(alike, records)
+    n = float(groups)
+    if not are_alike(values, value):
+        variance = float(values.var()) * groups / (groups - 1)
+        n = min(value * (1 - value) / variance, records)
     t = t_quantile(0.975, groups - 1)
     centre = (value + t * t / (2 * n)) / (1 + t * t / n)
     half = t * math.sqrt(value * (1 - value) / n + t * t / (4 * n * n)) / (1 + t * t / n)
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def are_alike(values: Array, scale: float) -> bool:
+    """Whether resampled values, those that are defined, differ by rounding alone; `scale`: how large the score is."""
+    defined = values[np.isfinite(values)]
+    return not len(defined) or float(np.ptp(defined)) <= _ROUNDING * abs(scale)
 
 
 def interval_of(

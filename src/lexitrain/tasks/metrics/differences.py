@@ -27,6 +27,7 @@ from lexitrain.tasks.metrics.bootstrap import (
     Array,
     Statistic,
     about,
+    are_alike,
     group_count,
     interval_of,
     resamples,
@@ -64,8 +65,8 @@ class Difference:
     error: float | None
 
     def no_worse(self, margin: float, *, lower_is_better: bool = False) -> NoWorse:
-        """Whether the other model is no worse than the first by `margin`: by the 95 % interval, so it says so wrongly
-        in 2.5 % of cases at most."""
+        """Whether the other model is no worse than the first by `margin`: by the 95 % interval, so that it is meant to
+        be said wrongly in 2.5 % of cases."""
         if self.low is None or self.high is None:
             return "not enough evidence"
         worst, best = (-self.high, -self.low) if lower_is_better else (self.low, self.high)
@@ -116,7 +117,8 @@ def difference(
     said = about(statistic, 2 * n)
     used = said[:n] | said[n:]
     first, other = _pair(np.ones((1, n)), np.zeros((1, n)))
-    value = float(statistic(other)[0] - statistic(first)[0])
+    before, after = float(statistic(first)[0]), float(statistic(other)[0])
+    value = after - before
     records, count = int(used.sum()), group_count(used, groups)
     if not count or not math.isfinite(value):
         return Difference(None, None, None, None, records, count, None)
@@ -131,7 +133,8 @@ def difference(
         return Difference(value, None, None, None, records, count, None)
     error = float(values[np.isfinite(values)].std(ddof=1)) * math.sqrt(count / (count - 1))
     least = math.sqrt(2) / (count + 2)
-    if error < least and (error == 0 or getattr(statistic, "proportion", False)):
+    alike = are_alike(values, max(abs(before), abs(after)))
+    if alike or (error < least and getattr(statistic, "proportion", False)):
         error, half = least, t_quantile(0.975, count - 1) * least
         interval = value - half, value + half
     p = _exchange(statistic, value, used, groups, seed) if test else None
@@ -169,6 +172,11 @@ def _exchange(
     if defined < 0.95 * EXCHANGES:
         return None
     return (as_large + 1) / (defined + 1)
+
+
+def records_in_words(count: int) -> str:
+    """A number of records that it would take, no more exactly than it is known."""
+    return "over a million" if count > 1_000_000 else f"about {count:,}"
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -105,16 +106,22 @@ def distinct(answers: Sequence[Sequence[str]], order: int) -> Distinct:
 def chrf(answers: Sequence[str | None], references: Sequence[Sequence[str]]) -> list[float]:
     """chrF (Popović 2015; character 6-grams, beta 2) of each answer, 0 to 1, against the best of its references.
 
-    The mean over records is the score; an invalid answer (None) has 0.
+    The mean over records is the score; an invalid answer (None) has 0. An accent of its own counts as its letter's.
 
     Raises:
         MissingExtra: sacrebleu is not installed.
     """
     metric = _chrf_metric()
     return [
-        0.0 if answer is None else float(metric.sentence_score(answer, list(texts)).score) / 100
+        0.0
+        if answer is None
+        else float(metric.sentence_score(_composed(answer), [*map(_composed, texts)]).score) / 100
         for answer, texts in zip(answers, references, strict=True)
     ]
+
+
+def _composed(text: str) -> str:
+    return normalize("NFC", text)
 
 
 @lru_cache(maxsize=1)

@@ -52,14 +52,15 @@ def judged(losses: Sequence[tuple[int, float]]) -> LearningCurve:
     best_step, best = curve[place]
     last = curve[-1][1]
     if len(curve) - 1 - place >= _AFTER_THE_BEST and last > best * (1 + RISE):
+        by = f"by {last / best - 1:.0%}" if best else "from 0"
         return LearningCurve(
             "overfitting",
-            f"Overfitting: the validation loss rose by {last / best - 1:.0%} since step {best_step}, whose adapter is "
+            f"Overfitting: the validation loss rose {by} since step {best_step}, whose adapter is "
             "kept. Fewer epochs or schedule.early_stopping would do.",
         )
     three = [loss for _, loss in curve[-_LEAST:]]
-    fall = 1 - three[-1] / three[0]
-    if max(three) < min(three) * (1 + LEVEL):
+    fall = 1 - three[-1] / three[0] if three[0] else 0.0
+    if max(three) <= min(three) * (1 + LEVEL):
         return LearningCurve(
             "plateau",
             f"Plateau: the last {_LEAST} validation losses lie within {LEVEL:.0%}. Fewer epochs would do.",

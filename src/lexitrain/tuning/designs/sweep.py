@@ -39,11 +39,13 @@ class Sweep:
         axes: field -> its values, in the order given.
         seeds: of the runs of each combination.
         scale: alpha / rank that a swept rank keeps; None: alpha is the recipe's, or swept.
+        own: the recipe's values of the axes, in their order, whether or not they are swept.
     """
 
     axes: Mapping[str, Sequence[Any]]
     seeds: Sequence[int]
     scale: float | None = None
+    own: Sequence[Any] = ()
 
     @property
     def space(self) -> dict[str, Any]:
@@ -59,6 +61,11 @@ class Sweep:
     def points(self) -> list[Changes]:
         """The combinations, in order."""
         return [self._point(values) for values in product(*self.axes.values())]
+
+    @property
+    def own_point(self) -> Changes:
+        """The combination that is the recipe itself."""
+        return self._point(self.own)
 
     @property
     def stages(self) -> list[Stage]:
@@ -103,7 +110,8 @@ def sweep_of(recipe: Recipe, options: Sequence[str], seeds: int) -> Sweep:
         axes[field] = values
     follows = RANK in axes and ALPHA not in axes and SCALING not in axes
     scale = recipe.lora.scale if follows and recipe.lora.scaling == "standard" else None
-    sweep = Sweep(axes, [recipe.seed + number for number in range(seeds)], scale)
+    own = [_plain(field_value(recipe, field)) for field in axes]
+    sweep = Sweep(axes, [recipe.seed + number for number in range(seeds)], scale, own)
     for point in sweep.points:
         changed(recipe, point)
     return sweep
@@ -151,11 +159,15 @@ def _axis(recipe: Recipe, option: str) -> tuple[str, list[Any]]:
                 where=f"--sweep {option}",
                 fix="Name a field in it.",
             )
-        plain = list(value) if isinstance(value, tuple) else value
+        plain = _plain(value)
         if plain in found:
             raise InputError(f"The value {each} is given twice.", where=f"--sweep {option}")
         found.append(plain)
     return field, found
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
 
 
 def _overridden(recipe: Recipe, overrides: Sequence[str]) -> Recipe:

@@ -11,8 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from lexitrain.recipe import field_text
+
 Changes = Mapping[str, Any]
 """Fields of a recipe by their dotted names, with the values that they get."""
+
+
+def in_words(changes: Changes) -> str:
+    """Changes as `field=value`, or that there are none."""
+    said = [f"{name}={field_text(value)}" for name, value in changes.items()]
+    return ", ".join(said) or "the recipe itself"
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,11 @@ class Unit:
         """Identifies the unit within its study."""
         content = {"changes": dict(self.changes), "share": round(self.share, 6), "seed": self.seed}
         return json.dumps(content, sort_keys=True)
+
+    @property
+    def changed(self) -> str:
+        """The changes as `field=value`, or that it is the recipe itself."""
+        return in_words(self.changes)
 
     @property
     def run_key(self) -> str:

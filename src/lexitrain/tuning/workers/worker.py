@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from lexitrain.errors import Stopped
-from lexitrain.recipe import field_text
 from lexitrain.training import Progress, Silent
 from lexitrain.tuning.workers.job import Job
 from lexitrain.tuning.workers.trial import run_trial
@@ -142,7 +141,5 @@ def _run(job: Job, study: Study, taken: Taken, observer: TuningObserver) -> None
 def described(taken: Taken) -> str:
     """A trial as a person reads it."""
     unit = taken.unit
-    what = [f"{field}={field_text(value)}" for field, value in unit.changes.items()]
-    said = ", ".join(what) or "the recipe itself"
     share = "" if unit.share >= 1 else f", {unit.share:.0%} of the samples"
-    return f"trial {taken.run} ({said}{share}, seed {unit.seed})"
+    return f"trial {taken.run} ({unit.changed}{share}, seed {unit.seed})"
