@@ -6,6 +6,7 @@ Scores go to `evaluation/<name>.json`, answers to `evaluation/<name>.answers.jso
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,7 +25,7 @@ from lexitrain.evaluation.sources.remote_model import RemoteAnswerSource
 from lexitrain.models import WEIGHTS_FILE, base_identity
 from lexitrain.runs import Run
 from lexitrain.samples import Renderer, file_sha256
-from lexitrain.storage import json_text, write_file, write_json
+from lexitrain.storage import json_text, user_path, write_file, write_json
 from lexitrain.tasks import Targets, Task
 
 Progress = Callable[[str, int, int], None]
@@ -72,7 +73,8 @@ class EvaluationReport:
     def save(self, run: str | Path | None = None, *, name: str | None = None) -> Path | None:
         """Write scores and answers; returns the scores' path.
 
-        A file of the same name with other records keeps its evaluation: the new one's name ends in the file's hash.
+        A file of the same name keeps its evaluation where that is of other records or, outside the run's own folder,
+        of another model: the new one's name then ends in a hash of what differs.
 
         Args:
             run: folder of a run, into whose `evaluation/` they go; by default `folder`. Where there is neither,
@@ -96,8 +98,8 @@ class EvaluationReport:
             for task in part.values()
             for answered in task.answers
         ]
-        if _of_other_records(folder / f"{name}.json", content):
-            name += f"-{content['data']['sha256'][:8]}"
+        own = self.model.run is not None and folder == self.model.run.evaluation
+        name = "-".join([name, *_differing(folder / f"{name}.json", content, any_model=own)])
         try:
             write_file(folder / f"{name}.answers.jsonl", "".join(lines).encode())
             write_json(folder / f"{name}.json", content)
@@ -173,7 +175,7 @@ def evaluate(
     located.require(sorted({record.task for _, record in held_out.records}))
     targets = _targets(located, tasks)
     folder = located.run.evaluation if located.run is not None else None
-    folder = folder if out is None else Path(out)
+    folder = folder if out is None else user_path(out)
     journal = None
     if resumable and folder is not None:
         journal = AnswerJournal(
@@ -258,9 +260,14 @@ def _targets(located: LocatedModel, tasks: Mapping[str, Task]) -> dict[str, Targ
     return found
 
 
-def _of_other_records(path: Path, content: Mapping[str, Any]) -> bool:
+def _differing(path: Path, content: Mapping[str, Any], *, any_model: bool) -> list[str]:
+    """Short hashes of the records and of the model, each where the evaluation that is kept at `path` is of another."""
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
-        return saved["data"]["sha256"] != content["data"]["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return False  # there is none, or none that could be compared
+        records, model = saved["data"]["sha256"], saved["model"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return []  # there is none, or none that could be compared
+    found = [content["data"]["sha256"][:8]] if records != content["data"]["sha256"] else []
+    if not any_model and model != content["model"]:
+        found.append(hashlib.sha256(str(content["model"]).encode()).hexdigest()[:8])
+    return found
