@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lexitrain.errors import InputError, RecipeError
+from lexitrain.errors import InputError
 from lexitrain.evaluation.answer_journal import AnswerJournal
 from lexitrain.evaluation.answering import not_loaded, tasks_of, wanted_task
 from lexitrain.evaluation.generation import Decoding, require_llguidance
@@ -26,7 +26,7 @@ from lexitrain.models import WEIGHTS_FILE, base_identity
 from lexitrain.runs import Run
 from lexitrain.samples import Renderer, file_sha256
 from lexitrain.storage import json_text, user_path, write_file, write_json
-from lexitrain.tasks import Targets, Task
+from lexitrain.tasks import Task, own_targets
 
 Progress = Callable[[str, int, int], None]
 
@@ -173,7 +173,8 @@ def evaluate(
     if not held_out.records:
         raise not_loaded(next(iter(held_out.unknown)), located, hint)
     located.require(sorted({record.task for _, record in held_out.records}))
-    targets = _targets(located, tasks)
+    where = located.name if located.run is None else located.run.recipe_file
+    targets = own_targets(located.targets, tasks, where=where, skip_unknown=bool(hint))
     folder = located.run.evaluation if located.run is not None else None
     folder = folder if out is None else user_path(out)
     journal = None
@@ -230,34 +231,6 @@ def identity(located: LocatedModel) -> dict[str, Any]:
             for task, folder in located.adapters.items()
         },
     }
-
-
-def _targets(located: LocatedModel, tasks: Mapping[str, Task]) -> dict[str, Targets]:
-    """The recipe's own targets by task, with the side on which a score is to lie.
-
-    Raises:
-        RecipeError: a target is of no task, or the task has no better or worse in this score.
-    """
-    found: dict[str, Targets] = {}
-    for name, bounds in located.targets.items():
-        if name not in tasks:
-            raise RecipeError(
-                f"evaluation.targets names the task {name!r}, which there is not.",
-                where=located.name,
-                fix=f"Tasks: {', '.join(tasks)}.",
-            )
-        task = tasks[name]
-        if vain := sorted(set(bounds) & task.neither_is_better):
-            raise RecipeError(
-                f"evaluation.targets.{name}.{vain[0]}: this score is no better higher or lower.",
-                where=located.name,
-                fix="Leave it out.",
-            )
-        found[name] = {
-            score: ("<" if score in task.lower_is_better else ">", bound)
-            for score, bound in bounds.items()
-        }
-    return found
 
 
 def _differing(path: Path, content: Mapping[str, Any], *, any_model: bool) -> list[str]:
