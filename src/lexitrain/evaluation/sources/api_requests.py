@@ -59,8 +59,9 @@ def request(address: str, path: str, body: dict[str, Any] | None) -> dict[str, A
         try:
             return _once(prepared, _LISTING_SECONDS if body is None else _ANSWER_SECONDS)
         except urllib.error.HTTPError as error:
-            if error.code not in _BUSY or wait is None:
-                raise _refused(error, where) from None
+            with error:  # it holds the connection
+                if error.code not in _BUSY or wait is None:
+                    raise _refused(error, where) from None
             time.sleep(_asked_wait(error) or wait)
         except (OSError, http.client.HTTPException) as error:
             if body is None or wait is None:
