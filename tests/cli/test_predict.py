@@ -183,6 +183,12 @@ def test_conversations_of_a_file_are_answered(
         ("a.json", '[{"role": "assistant", "content": "Hi"}]', "a.json: The last turn is that of"),
         ("a.json", "[]", "There is no conversation"),
         ("a.jsonl", "\n", "There is no conversation"),
+        (
+            "a.json",
+            '[\n{"role": "user", "content": "a",\n"content": "b"}]',
+            "the key 'content' stands twice",
+        ),
+        ("a.jsonl", '[{"role": "system", "content": "a", "role": "user"}]', "'role' stands twice"),
     ],
 )
 def test_what_is_wrong_with_a_file_of_conversations_is_said(

@@ -126,8 +126,10 @@ def test_page_and_document_hold_everything_and_run_nothing(bases: Path, tmp_path
     assert answers == ["1-untaught", "2-taught"]
 
 
-@pytest.mark.parametrize("margin", [0.0, -1.0, float("nan"), float("inf")])
-def test_a_margin_is_a_number_above_0(bases: Path, data: Path, margin: float) -> None:
+@pytest.mark.parametrize("margin", [0.0, -1.0, float("nan"), float("inf"), 1.0, 5.0])
+def test_a_margin_is_a_number_above_0_that_does_not_allow_everything(
+    bases: Path, data: Path, margin: float
+) -> None:
     with pytest.raises(InputError, match="margin"):
         compare([bases / "taught", bases / "untaught"], data, margin=margin)
 

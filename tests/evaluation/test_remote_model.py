@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,6 +19,7 @@ import torch
 
 from lexitrain.errors import LexiTrainError, ModelError
 from lexitrain.evaluation import Answerer, Decoding, evaluate
+from lexitrain.evaluation.sources import api_requests
 from tests.taught import RECORDS, save_records, taught_model
 from tests.tiny import tiny_tokenizer
 
@@ -30,6 +36,11 @@ class Server(ThreadingHTTPServer):
         self.busy = 0
         self.seen: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
+        self.raw: bytes | None = None
+        self.location: str | None = None
+        self.hangs = threading.Event()
+        self.hangs.set()
+        self.hangs_seen = 0
 
     @property
     def address(self) -> str:
@@ -43,11 +54,22 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
+        self.server.keys.append(self.headers.get("Authorization"))
         self._send(
             200, json.dumps({"data": [{"id": name} for name in self.server.models]}).encode()
         )
 
     def do_POST(self) -> None:
+        self.server.hangs_seen += 1
+        self.server.hangs.wait()
+        if self.server.raw is not None:
+            self.wfile.write(self.server.raw)
+            return
+        if self.server.location is not None:
+            self.send_response(302)
+            self.send_header("Location", self.server.location)
+            self.end_headers()
+            return
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.keys.append(self.headers.get("Authorization"))
         with LOCK:
@@ -166,6 +188,13 @@ def test_the_key_comes_from_the_environment_and_goes_nowhere_else(
         ((200, b"[]"), "does not answer"),
         ((200, b"{}"), "no answer"),
         ((200, b'{"choices": []}'), "no answer"),
+        ((200, b"[" * 200_000), "nested too deeply"),
+        ((200, b'{"choices": [{"message": {"content": 3}}]}'), "no answer"),
+        (
+            (200, b'{"choices": [{"message": {"content": ""}, "finish_reason": "error"}]}'),
+            "no answer",
+        ),
+        ((200, b'"' + b"x" * 4_100_000 + b'"'), "longer than"),
     ],
 )
 def test_what_is_no_answer_is_told(
@@ -190,3 +219,85 @@ def test_a_server_that_is_not_there_is_told(data: Path) -> None:
 def test_one_text_is_not_asked_over_an_address(server: Server) -> None:
     with pytest.raises(ModelError, match="cannot be loaded"):
         Answerer(server.address, "grammar")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"garbage\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", b""],
+)
+def test_what_is_no_http_is_told(
+    server: Server, data: Path, raw: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api_requests, "_WAITS", (0.0,))
+    server.raw = raw
+    with pytest.raises(ModelError, match="does not answer"):
+        evaluate(server.address, data)
+
+
+def test_a_redirect_is_not_followed_and_the_key_stays(
+    server: Server, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEXITRAIN_API_KEY", "secret")
+    with Server() as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        server.location = f"{other.address}/chat/completions?token=hidden"
+        with pytest.raises(ModelError, match="redirects to") as raised:
+            evaluate(server.address, data)
+        other.shutdown()
+    assert other.keys == []
+    assert other.address in str(raised.value)
+    assert "hidden" not in str(raised.value)
+
+
+def test_a_key_that_no_header_can_hold_is_refused_and_not_shown(
+    server: Server, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEXITRAIN_API_KEY", "sk-first\r\nsk-second")
+    with pytest.raises(ModelError, match="LEXITRAIN_API_KEY") as raised:
+        evaluate(server.address, data)
+    assert "sk-" not in str(raised.value)
+    monkeypatch.setenv(
+        "LEXITRAIN_API_KEY", "sk-first\r\n"
+    )  # as a file with Windows' line ends gives it
+    evaluate(server.address, data, limit=1)
+    assert set(server.keys) == {"Bearer sk-first"}
+
+
+def test_name_and_password_of_the_address_are_sent_and_a_query_stays_behind_the_path(
+    server: Server, data: Path
+) -> None:
+    address = server.address.replace("//", "//some%40body:pass:word@")
+    report = evaluate(f"{address}?version=1&code=hidden", data, limit=1)
+    basic = base64.b64encode(b"some@body:pass:word").decode()
+    assert set(server.keys) == {f"Basic {basic}"}
+    assert report.model.name == f"{server.address}#taught"
+    assert report.evaluation.validity == 1.0
+
+
+@pytest.mark.parametrize(
+    "address", ["http://", "http://host:port/v1", "http://me:secret@[::1/v1", "http://a b/v1"]
+)
+def test_what_is_no_address_is_told(data: Path, address: str) -> None:
+    with pytest.raises(ModelError, match="no address") as raised:
+        evaluate(address, data)
+    assert "secret" not in str(raised.value)
+
+
+def test_an_answer_in_parts_is_one_text(server: Server, data: Path) -> None:
+    parts = [{"type": "text", "text": text} for text in ('{"level":"A1",', '"key_words":[]}')]
+    server.reply = 200, json.dumps({"choices": [{"message": {"content": parts}}]}).encode()
+    assert evaluate(server.address, data, task="vocabulary").evaluation.validity == 1.0
+
+
+def test_a_server_that_hangs_does_not_hold_a_stopped_command(server: Server, data: Path) -> None:
+    server.hangs.clear()
+    command = [sys.executable, "-m", "lexitrain", "evaluate", server.address, "--data", str(data)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        while server.hangs_seen == 0:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        try:
+            assert process.wait(timeout=20) != 0
+        finally:
+            process.kill()
+            server.hangs.set()

@@ -122,3 +122,33 @@ def test_where_answers_cannot_be_kept_the_evaluation_goes_on_and_says_so(
     assert "Not a directory" in str(report.journal.problem)
     with pytest.raises(InputError, match="cannot be saved"):
         report.save()
+
+
+def test_a_journal_with_numbers_that_are_none_or_too_few_answers_is_asked_again(
+    data: Path, asked: list[int], tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        evaluated(data, tmp_path / "out", stop_after=3)
+    partial = tmp_path / "out" / "test.partial.jsonl"
+    head, first, second, *_ = partial.read_text().splitlines()
+    endless = {**json.loads(first), "said": [["x", float("inf")]]}
+    nothing = {**json.loads(second), "said": []}
+    lines = (head, json.dumps(endless), json.dumps(nothing), "[" * 100_000)
+    partial.write_text("".join(line + "\n" for line in lines))
+    asked.clear()
+    report = evaluated(data, tmp_path / "out")
+    assert len(asked) == len(RECORDS)
+    assert report.evaluation.validity == 1.0
+    assert report.evaluation.n == len(RECORDS)
+
+
+def test_another_models_evaluation_in_the_same_folder_is_kept(data: Path, tmp_path: Path) -> None:
+    save_base(tmp_path / "other", taught_model())
+    out = tmp_path / "out"
+    saved = [evaluate(tmp_path / name, data, out=out).save() for name in ("base", "other", "base")]
+    assert saved[0] is not None
+    assert saved[1] is not None
+    assert saved[0] == saved[2] == out / "test.json"
+    told = {json.loads(path.read_text())["model"] for path in (saved[0], saved[1])}
+    assert told == {str(tmp_path / "base"), str(tmp_path / "other")}
+    assert len(list(out.glob("*.answers.jsonl"))) == 2

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from lexitrain.errors import TaskError
+from lexitrain.errors import RecipeError, TaskError
 from lexitrain.records.record import Record
-from lexitrain.tasks import aliases, find_task, registry, unknown_task
+from lexitrain.tasks import aliases, find_task, own_targets, registry, unknown_task
 
 PARAPHRASE = """
 from lexitrain.tasks import Task, mean
@@ -139,3 +139,41 @@ def test_a_task_file_that_exits_is_told_of(tmp_path: Path):
     (tmp_path / "leaving.py").write_text("raise SystemExit(3)\n")
     with pytest.raises(TaskError, match="SystemExit"):
         registry([str(tmp_path / "leaving.py")])
+
+
+@pytest.mark.parametrize(
+    ("targets", "told"),
+    [
+        ({"vocabulary": {"acuracy": 0.8}}, "Did you mean accuracy"),
+        ({"vocabulary": {"accuracy": 90}}, "Did you mean 0.9"),
+        ({"vocabulry": {"accuracy": 0.9}}, "vocabulry"),
+        ({"fluency": {"bias": 0.1}}, "no better higher or lower"),
+    ],
+)
+def test_a_target_that_no_score_can_have_is_refused(
+    targets: dict[str, dict[str, float]], told: str
+) -> None:
+    with pytest.raises(RecipeError) as raised:
+        own_targets(targets, registry(), where="the recipe")
+    assert told in str(raised.value)
+
+
+def test_a_target_has_its_scores_side_and_other_tasks_may_be_left_out() -> None:
+    found = own_targets(
+        {"grammar": {"f0.5": 0.5, "over_correction": 0.1}, "mine": {"x": 7}},
+        registry(),
+        where="the recipe",
+        skip_unknown=True,
+    )
+    assert found == {"grammar": {"f0.5": (">", 0.5), "over_correction": ("<", 0.1)}}
+
+
+def test_the_built_in_tasks_name_the_scores_that_they_give() -> None:
+    types = {"metadata": {"error_type": "agreement"}}
+    row = {"grammar": {"corrected": "a"}, "fluency": {"fluency_score": 1.0}}
+    row |= {"vocabulary": {"level": "A1"}, "explanation": {"explanation": "a"}}
+    row |= {"dialogue": {"response": "a", "strategy": "b"}}
+    for name, task in registry().items():
+        record = Record(name, "a", row[name], **types)
+        assert task.statistics([record], [None]).keys() == task.score_names
+        assert task.score_names >= task.targets.keys() | task.lower_is_better

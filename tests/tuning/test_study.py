@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from threading import Barrier, Thread
 
 import pytest
 
-from lexitrain.errors import LexiTrainError, MissingExtra, RunChanged, Stopped
+from lexitrain.errors import LexiTrainError, MissingExtra, RunChanged, RunError, Stopped
 from lexitrain.training import NotANumber
 from lexitrain.tuning.designs.unit import Outcome, Unit
 from lexitrain.tuning.study.address import address_of
@@ -156,3 +157,33 @@ def test_what_a_worker_says_of_its_error_is_that_error(error: LexiTrainError) ->
 
 def test_an_error_of_a_rooms_own_kind_is_told_as_the_public_kind() -> None:
     assert type(error_of(told_of(NotANumber("nan")))) is Stopped
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("unit", "no json"),
+        ("unit", '{"changes": {}}'),
+        ("unit", json.dumps("[1]")),
+        ("unit", json.dumps('{"changes": 3, "share": 1.0, "seed": 42}')),
+        ("unit", json.dumps('{"changes": {}, "share": "x", "seed": 42}')),
+        ("outcome", "[" * 100_000),
+        ("outcome", '{"loss": 0.1}'),
+        ("outcome", '{"state": "finished", "loss": "0.1"}'),
+        ("outcome", '{"state": "finished", "loss": NaN}'),
+        ("outcome", '{"state": "finished", "evil": 1}'),
+        ("outcome", '{"state": "odd", "loss": 0.1}'),
+    ],
+)
+def test_a_study_that_something_else_has_written_to_is_told(
+    study: Study, tmp_path: Path, column: str, value: str
+) -> None:
+    study.add(UNITS)
+    taken = taken_from(study)
+    study.finish(taken, finished(taken, 0.25))
+    with sqlite3.connect(tmp_path / "study.db") as database:
+        change = "update trial_user_attributes set value_json = ? where key = ?"
+        assert database.execute(change, (value, column)).rowcount
+    database.close()
+    with pytest.raises(RunError, match="did not write"):
+        another(study).progress()

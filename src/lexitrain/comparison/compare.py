@@ -135,12 +135,20 @@ def compare(
         progress: called with what is being done, how much of it is done, and how much there is.
 
     Raises:
-        InputError: fewer than two models, a margin that is not above 0, or whatever `evaluate` raises.
+        InputError: fewer than two models, a margin that is not above 0 or allows everything, or whatever `evaluate`
+            raises.
     """
     if len(models) < 2:
         raise InputError("A comparison takes two models or more.", where="MODEL")
     if not margin > 0 or margin == float("inf"):
         raise InputError("A margin is more than 0.", where="--margin")
+    if margin >= 1 and not (custom_tasks or trust_tasks):  # whose scores may be of any scale
+        raise InputError(
+            f"A margin of {margin:g} is as large as the scores themselves, which lie between 0 and 1: any model would "
+            "be no worse by it.",
+            where="--margin",
+            fix=f"Five points of a hundred are 0.05. Did you mean {margin / 100:g}?",
+        )
     names = told_apart([str(model) for model in models])
     for model in models:
         require_model(model)  # the second one's mistake should not cost the first one's minutes

@@ -100,5 +100,5 @@ class AnswerJournal:
                     Said(str(text), None if limit is None else int(limit))
                     for text, limit in entry["said"]
                 ]
-            except (ValueError, KeyError, TypeError):
-                continue
+            except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+                continue  # it is asked again

@@ -6,6 +6,7 @@ Scores go to `evaluation/<name>.json`, answers to `evaluation/<name>.answers.jso
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lexitrain.errors import InputError, RecipeError
+from lexitrain.errors import InputError
 from lexitrain.evaluation.answer_journal import AnswerJournal
 from lexitrain.evaluation.answering import not_loaded, tasks_of, wanted_task
 from lexitrain.evaluation.generation import Decoding, require_llguidance
@@ -26,8 +27,8 @@ from lexitrain.evaluation.sources.remote_model import RemoteAnswerSource
 from lexitrain.models import WEIGHTS_FILE, base_identity
 from lexitrain.runs import Run
 from lexitrain.samples import Renderer, file_sha256
-from lexitrain.storage import json_text, write_file, write_json
-from lexitrain.tasks import Targets, Task
+from lexitrain.storage import json_text, user_path, write_file, write_json
+from lexitrain.tasks import Task, own_targets
 
 Progress = Callable[[str, int, int], None]
 
@@ -73,7 +74,8 @@ class EvaluationReport:
     def save(self, run: str | Path | None = None, *, name: str | None = None) -> Path | None:
         """Write scores and answers; returns the scores' path.
 
-        A file of the same name with other records keeps its evaluation: the new one's name ends in the file's hash.
+        A file of the same name keeps its evaluation where that is of other records or, outside the run's own folder,
+        of another model: the new one's name then ends in a hash of what differs.
 
         Args:
             run: folder of a run, into whose `evaluation/` they go; by default `folder`. Where there is neither,
@@ -97,8 +99,8 @@ class EvaluationReport:
             for task in part.values()
             for answered in task.answers
         ]
-        if _of_other_records(folder / f"{name}.json", content):
-            name += f"-{content['data']['sha256'][:8]}"
+        own = self.model.run is not None and folder == self.model.run.evaluation
+        name = "-".join([name, *_differing(folder / f"{name}.json", content, any_model=own)])
         try:
             write_file(folder / f"{name}.answers.jsonl", "".join(lines).encode())
             write_json(folder / f"{name}.json", content)
@@ -173,9 +175,10 @@ def evaluate(
     if not held_out.records:
         raise not_loaded(next(iter(held_out.unknown)), located, hint)
     located.require(sorted({record.task for _, record in held_out.records}))
-    targets = _targets(located, tasks)
+    where = located.name if located.run is None else located.run.recipe_file
+    targets = own_targets(located.targets, tasks, where=where, skip_unknown=bool(hint))
     folder = located.run.evaluation if located.run is not None else None
-    folder = folder if out is None else Path(out)
+    folder = folder if out is None else user_path(out)
     journal = None
     if resumable and folder is not None:
         journal = AnswerJournal(
@@ -247,37 +250,14 @@ def identity(located: LocatedModel) -> dict[str, Any]:
     }
 
 
-def _targets(located: LocatedModel, tasks: Mapping[str, Task]) -> dict[str, Targets]:
-    """The recipe's own targets by task, with the side on which a score is to lie.
-
-    Raises:
-        RecipeError: a target is of no task, or the task has no better or worse in this score.
-    """
-    found: dict[str, Targets] = {}
-    for name, bounds in located.targets.items():
-        if name not in tasks:
-            raise RecipeError(
-                f"evaluation.targets names the task {name!r}, which there is not.",
-                where=located.name,
-                fix=f"Tasks: {', '.join(tasks)}.",
-            )
-        task = tasks[name]
-        if vain := sorted(set(bounds) & task.neither_is_better):
-            raise RecipeError(
-                f"evaluation.targets.{name}.{vain[0]}: this score is no better higher or lower.",
-                where=located.name,
-                fix="Leave it out.",
-            )
-        found[name] = {
-            score: ("<" if score in task.lower_is_better else ">", bound)
-            for score, bound in bounds.items()
-        }
-    return found
-
-
-def _of_other_records(path: Path, content: Mapping[str, Any]) -> bool:
+def _differing(path: Path, content: Mapping[str, Any], *, any_model: bool) -> list[str]:
+    """Short hashes of the records and of the model, each where the evaluation that is kept at `path` is of another."""
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
-        return saved["data"]["sha256"] != content["data"]["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return False  # there is none, or none that could be compared
+        records, model = saved["data"]["sha256"], saved["model"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return []  # there is none, or none that could be compared
+    found = [content["data"]["sha256"][:8]] if records != content["data"]["sha256"] else []
+    if not any_model and model != content["model"]:
+        found.append(hashlib.sha256(str(content["model"]).encode()).hexdigest()[:8])
+    return found

@@ -271,7 +271,7 @@ def answers_of(
     """
     keys = [(task.short, each.row, _turn(each), _shown(task, each)) for each in questions]
     known = {} if journal is None else dict(journal.known)
-    left = [place for place, key in enumerate(keys) if key not in known]
+    left = [place for place, key in enumerate(keys) if len(known.get(key, ())) != decoding.samples]
     # Prompts of one length make batches without padding.
     left.sort(key=lambda place: len(questions[place].prompt))
     if progress and len(left) < len(keys):

@@ -23,7 +23,7 @@ from lexitrain.samples.data_files import file_facts
 from lexitrain.samples.fingerprint import hash_of, samples_key, tokenizer_fingerprint
 from lexitrain.samples.rendering import Renderer
 from lexitrain.samples.store import Samples, collect, read_saved
-from lexitrain.tasks import OWN_TASK, unknown_task
+from lexitrain.tasks import OWN_TASK, own_targets, unknown_task
 
 if TYPE_CHECKING:
     from lexitrain.recipe import Recipe
@@ -120,7 +120,12 @@ def _saved(run: Run, split: str) -> Path:
 
 
 def require_known_tasks(recipe: Recipe, registry: Mapping[str, Task]) -> None:
-    """Check the tasks that the recipe names. Raises TaskError naming the nearest one."""
+    """Check the tasks and the scores that the recipe names.
+
+    Raises:
+        TaskError: there is no such task; names the nearest one.
+        RecipeError: a target is of no score, or none can reach it.
+    """
     for field, names in (
         ("data.tasks", recipe.data.tasks),
         ("data.task_weights", recipe.data.task_weights),
@@ -128,6 +133,7 @@ def require_known_tasks(recipe: Recipe, registry: Mapping[str, Task]) -> None:
         for name in names:
             if name not in registry:
                 raise unknown_task(name, registry, where=field, fix=OWN_TASK)
+    own_targets(recipe.evaluation.targets, registry, where="the recipe")
 
 
 def _rendered(

@@ -22,7 +22,14 @@ from lexitrain.tasks.metrics.scores import (
     texts,
 )
 from lexitrain.tasks.own_tasks import own_tasks
-from lexitrain.tasks.registry import OWN_TASK, aliases, find_task, registry, unknown_task
+from lexitrain.tasks.registry import (
+    OWN_TASK,
+    aliases,
+    find_task,
+    own_targets,
+    registry,
+    unknown_task,
+)
 from lexitrain.tasks.schema import Schema, loads_strict
 from lexitrain.tasks.task import Answer, Message, Predictor, Targets, Task
 
@@ -52,6 +59,7 @@ __all__ = [
     "may_be_english",
     "mean",
     "most_frequent",
+    "own_targets",
     "own_tasks",
     "pearson",
     "pooled_mean",

@@ -35,6 +35,7 @@ class Dialogue(Task):
     name = "dialogue_response"
     short = "dialogue"
     maximum_answer_tokens = 256
+    score_names = frozenset({"strategy_accuracy", "chrf", "distinct_1", "distinct_2"})
     primary = "chrf"
     scores_of_some = frozenset({"strategy_accuracy"})
     scored_by: ClassVar = {"response": ("chrf",), "strategy": ("strategy_accuracy",)}

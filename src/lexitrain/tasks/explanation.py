@@ -67,6 +67,7 @@ class Explanation(Task):
     name = "explanation"
     short = "explanation"
     maximum_answer_tokens = 320
+    score_names = frozenset({"chrf", "vietnamese", "error_type_mention"})
     schema: ClassVar[Schema] = {
         "type": "object",
         "properties": {"explanation": {"type": "string", "minLength": 1}},

@@ -38,6 +38,7 @@ class Fluency(Task):
     name = "fluency_scoring"
     short = "fluency"
     maximum_answer_tokens = 128
+    score_names = frozenset({"mae", "rmse", "pearson", "spearman", "bias", "calibration_slope"})
     schema: ClassVar[Schema] = {
         "type": "object",
         "properties": {

@@ -36,6 +36,9 @@ class Grammar(Task):
     name = "grammar_correction"
     short = "grammar"
     maximum_answer_tokens = 256
+    score_names = frozenset(
+        {"precision", "recall", "f0.5", "gleu", "exact_match", "over_correction"}
+    )
     schema: ClassVar[Schema] = {
         "type": "object",
         "properties": {

@@ -18,14 +18,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import cast
 
-from lexitrain.errors import TaskError, nearest
+from lexitrain.errors import RecipeError, TaskError, nearest
 from lexitrain.storage import user_path
 from lexitrain.tasks.dialogue import Dialogue
 from lexitrain.tasks.explanation import Explanation
 from lexitrain.tasks.fluency import Fluency
 from lexitrain.tasks.grammar import Grammar
 from lexitrain.tasks.schema import schema_problem
-from lexitrain.tasks.task import Task
+from lexitrain.tasks.task import Targets, Task
 from lexitrain.tasks.vocabulary import Vocabulary
 
 GROUP = "lexitrain.tasks"
@@ -98,6 +98,66 @@ def unknown_task(
     # The short name is accepted everywhere, the name in the prompt is not.
     hint = f"Did you mean {names[meant]}?" if meant else f"Tasks: {', '.join(tasks)}."
     return TaskError(f"There is no task {name!r}.", where=where, fix=f"{hint} {fix}".rstrip())
+
+
+def own_targets(
+    bounds: Mapping[str, Mapping[str, float]],
+    tasks: Mapping[str, Task],
+    *,
+    where: object,
+    skip_unknown: bool = False,
+) -> dict[str, Targets]:
+    """A recipe's own targets by task, with the side on which a score is to lie.
+
+    Args:
+        bounds: `evaluation.targets`.
+        tasks: by short name.
+        where: what errors name.
+        skip_unknown: leave out tasks that there are not, as a run's own ones were not loaded.
+
+    Raises:
+        RecipeError: a target is of no task or no score, no score can reach it, or there is no better or worse in it.
+    """
+    found: dict[str, Targets] = {}
+    for name, by_score in bounds.items():
+        if name not in tasks and skip_unknown:
+            continue
+        if name not in tasks:
+            raise RecipeError(
+                f"evaluation.targets names the task {name!r}, which there is not.",
+                where=where,
+                fix=f"Tasks: {', '.join(tasks)}.",
+            )
+        for score, bound in by_score.items():
+            _require_target(tasks[name], score, bound, where)
+        lower = tasks[name].lower_is_better
+        found[name] = {s: ("<" if s in lower else ">", bound) for s, bound in by_score.items()}
+    return found
+
+
+def _require_target(task: Task, score: str, bound: float, where: object) -> None:
+    named = f"evaluation.targets.{task.short}.{score}"
+    built_in = type(task) in BUILT_IN
+    # One that is derived from another task has that one's names, and scores of its own beside.
+    known: frozenset[str] = vars(type(task)).get("score_names", frozenset())
+    if known and score not in known:
+        close = nearest(score, known)
+        hint = f"Did you mean {close}? " if close else ""
+        raise RecipeError(
+            f"{named}: the task has no such score.",
+            where=where,
+            fix=f"{hint}Scores: {', '.join(sorted(known))}.",
+        )
+    if score in task.neither_is_better:
+        raise RecipeError(
+            f"{named}: this score is no better higher or lower.", where=where, fix="Leave it out."
+        )
+    if built_in and not -1 <= bound <= 1:
+        raise RecipeError(
+            f"{named} is {bound:g}, which no score reaches: the highest is 1.",
+            where=where,
+            fix=f"Ninety of a hundred are 0.9. Did you mean {bound / 100:g}?",
+        )
 
 
 def _all_tasks(custom: Sequence[str]) -> Iterator[tuple[Task, str]]:

@@ -84,6 +84,8 @@ class Task(ABC):
     """Whether learners' texts are to be English; advice on data counts those that are not."""
     answer_language: ClassVar[Mapping[str, Callable[[str], bool]]] = {}
     """Field of the answer to what tells whether it is in the language that it should be in."""
+    score_names: ClassVar[frozenset[str]] = frozenset()
+    """All that `statistics` can give; empty: not known before records are scored."""
     lower_is_better: ClassVar[frozenset[str]] = frozenset()
     """Names of the scores where less is better."""
     neither_is_better: ClassVar[frozenset[str]] = frozenset()

@@ -29,6 +29,7 @@ class Vocabulary(Task):
     name = "vocabulary_classification"
     short = "vocabulary"
     maximum_answer_tokens = 128
+    score_names = frozenset({"accuracy", "macro_f1", "within_one_level", "quadratic_kappa"})
     schema: ClassVar[Schema] = {
         "type": "object",
         "properties": {

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from lexitrain.errors import DataError
 from lexitrain.storage import user_path
+from lexitrain.tasks import loads_strict
 
 Turns = list[dict[str, Any]]
 _KEYS = ("messages", "conversations")
@@ -45,7 +46,7 @@ def read_conversations(source: str | Path) -> AskedConversations:
     """
     name = "standard input" if str(source) == "-" else str(user_path(source))
     text = _text(source, name)
-    whole = None if name.endswith(".jsonl") else _loaded(text)
+    whole = None if name.endswith(".jsonl") else _loaded(text, name)
     single = isinstance(whole, dict) or (
         isinstance(whole, list) and _is_turn(next(iter(whole), {}))
     )
@@ -77,17 +78,20 @@ def _text(source: str | Path, name: str) -> str:
         raise DataError(f"The file cannot be read: {error.strerror}.", where=name) from error
 
 
-def _loaded(text: str) -> object:
+def _loaded(text: str, where: str) -> object:
+    """The document that the text is; None where it is no single one."""
     try:
-        return json.loads(text)
+        json.loads(text)
     except (ValueError, RecursionError):
         return None
+    return _line(text, where)
 
 
 def _line(text: str, where: str) -> object:
+    """By the rules of data: of a key that stands twice nobody can say which one is meant."""
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
+        return loads_strict(text)
+    except ValueError as error:
         raise DataError(
             f"This is no JSON ({error}).",
             where=where,

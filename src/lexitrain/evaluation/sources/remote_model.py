@@ -1,24 +1,19 @@
 """A model behind an OpenAI-compatible address, such as vLLM, the server of llama.cpp, or Ollama.
 
 It is asked by messages: the server knows its own template, tokenizer and limits, so what it is shown is not the token
-ids that training used, and it gives no loss. Questions go out eight at a time. The key for a server that wants one is
-read from the environment (`LEXITRAIN_API_KEY`, else `OPENAI_API_KEY`) and never written anywhere.
+ids that training used, and it gives no loss. Questions go out eight at a time.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlsplit
 
 from lexitrain.errors import ModelError
 from lexitrain.evaluation.generation import Decoding, Said, answer_gbnf, schema_of
+from lexitrain.evaluation.sources.api_requests import request, shown_address
+from lexitrain.evaluation.sources.side_by_side import side_by_side
 
 if TYPE_CHECKING:
     from lexitrain.evaluation.conversations.turns import Turn
@@ -27,10 +22,7 @@ if TYPE_CHECKING:
     from lexitrain.tasks import Task
 
 _AT_ONCE = 8
-_TIMEOUT_SECONDS = 600.0
-_TRIES = 3
 _FREE_TEXT_TOKENS = 512
-_LARGEST_REPLY = 4_000_000  # bytes
 
 
 def is_address(name: str) -> bool:
@@ -58,35 +50,34 @@ class RemoteModel:
 
     @property
     def name(self) -> str:
-        """Address and model, without what a user may have written before an @."""
-        parts = urlsplit(self.address)
-        host = parts.hostname or ""
-        port = f":{parts.port}" if parts.port else ""
-        return f"{parts.scheme}://{host}{port}{parts.path}#{self.model}"
+        """Address and model, without what may be secret in the address."""
+        return f"{shown_address(self.address)}#{self.model}"
 
 
 def remote_model(name: str) -> RemoteModel:
     """The model at an address; `address#model` where the server has several.
 
     Raises:
-        ModelError: the server does not answer, or has several models and none was named.
+        ModelError: the address is none, the server does not answer, or has several models and none was named.
     """
     address, _, model = name.partition("#")
     address = address.rstrip("/")
+    where = shown_address(address)
     if model:
         return RemoteModel(address, model)
-    reply = _request(f"{address}/models", None)
+    reply = request(address, "/models", None)
     data: object = reply.get("data")
-    known = [
-        str(cast("dict[str, Any]", each)["id"])
+    ids = [
+        cast("dict[str, Any]", each).get("id")
         for each in cast("list[object]", data if isinstance(data, list) else [])
-        if isinstance(each, dict) and "id" in each
+        if isinstance(each, dict)
     ]
+    known = [each for each in ids if isinstance(each, str) and each]
     if len(known) != 1:
         listed = ", ".join(known) or "none"
         raise ModelError(
             f"The server has these models: {listed}.",
-            where=RemoteModel(address, "").name.rstrip("#"),
+            where=where,
             fix="Name one after a #, such as http://localhost:8000/v1#model.",
         )
     return RemoteModel(address, known[0])
@@ -124,8 +115,7 @@ class RemoteAnswerSource:
                     progress(1)
             return said
 
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            return list(pool.map(one, questions))
+        return side_by_side(one, questions, at_once=_AT_ONCE)
 
     def losses(self, sample: Sample) -> list[float] | None:  # noqa: ARG002
         return None
@@ -142,8 +132,9 @@ class RemoteAnswerSource:
             {"role": turn["role"], "content": self._remote.plain(turn["content"])}
             for turn in task.prompt_messages(question.record)
         ]
-        reply = _request(
-            f"{self._remote.address}/chat/completions",
+        reply = request(
+            self._remote.address,
+            "/chat/completions",
             {
                 "model": self._remote.model,
                 "messages": shown,
@@ -155,14 +146,7 @@ class RemoteAnswerSource:
             },
             self._remote.key,
         )
-        try:
-            choice = reply["choices"][0]
-            content, cut = choice["message"]["content"], choice.get("finish_reason") == "length"
-        except (KeyError, IndexError, TypeError, AttributeError):
-            raise ModelError(
-                f"The server's reply holds no answer: {str(reply)[:200]}.", where=self._remote.name
-            ) from None
-        text = content if isinstance(content, str) else ""
+        text, cut = self._said(reply)
         return Said(text, maximum_tokens if cut else None)
 
     def _held_to(self, task: Task) -> dict[str, Any]:
@@ -171,55 +155,44 @@ class RemoteAnswerSource:
             return {"grammar": answer_gbnf(task)}
         return {"response_format": _response_format(task)}
 
+    def _said(self, reply: dict[str, Any]) -> tuple[str, bool]:
+        """What the model said, and whether it was cut off.
+
+        Raises:
+            ModelError: the reply holds no answer of the model: to score it as a wrong one would blame the model.
+        """
+        try:
+            choice = reply["choices"][0]
+            content, ended = choice["message"]["content"], choice.get("finish_reason")
+        except (KeyError, IndexError, TypeError, AttributeError):
+            content, ended = False, None
+        text = _text(content)
+        if text is None or ended == "error":
+            raise ModelError(
+                f"The server's reply holds no answer: {str(reply)[:200]}.", where=self._remote.name
+            )
+        return text, ended == "length"
+
+
+def _text(content: object) -> str | None:
+    """The text of a message's content: text, parts of text, or null where a model said nothing; else None."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    if not isinstance(content, list):
+        return None
+    parts = [
+        cast("dict[str, Any]", part)
+        for part in cast("list[object]", content)
+        if isinstance(part, dict)
+    ]
+    texts = [part.get("text") for part in parts if part.get("type") == "text"]
+    if not texts or not all(isinstance(text, str) for text in texts):
+        return None
+    return "".join(map(str, texts))
+
 
 def _response_format(task: Task) -> dict[str, Any]:
     """The task's schema as such servers take it; one that does not know it says so or answers freely, and then answers
     are judged as all others are."""
     schema = {"name": task.short, "strict": True, "schema": schema_of(task, bounded=False)}
     return {"type": "json_schema", "json_schema": schema}
-
-
-def _request(address: str, body: dict[str, Any] | None, key: str = "") -> dict[str, Any]:
-    """The JSON object that the server replies with; tried again where the connection breaks or the server is busy.
-
-    Raises:
-        ModelError: it does not answer, refuses, or replies with something else.
-    """
-    where = RemoteModel(address, "").name.rstrip("#")
-    for tried in range(1, _TRIES + 1):
-        try:
-            return _once(address, body, key)
-        except urllib.error.HTTPError as error:
-            if error.code in (429, 502, 503) and tried < _TRIES:
-                continue
-            said = error.read(500).decode(errors="replace").strip()
-            raise ModelError(
-                f"The server refuses with {error.code}: {said or error.reason}.",
-                where=where,
-                fix="A key is read from LEXITRAIN_API_KEY." if error.code in (401, 403) else "",
-            ) from None
-        except (OSError, ValueError) as error:
-            if isinstance(error, OSError) and tried < _TRIES and body is not None:
-                continue
-            reason = getattr(error, "reason", error)
-            raise ModelError(
-                f"The server does not answer as an OpenAI-compatible one ({reason}).",
-                where=where,
-                fix="Give the address up to /v1, such as http://localhost:8000/v1, and start the server.",
-            ) from None
-    raise AssertionError
-
-
-def _once(address: str, body: dict[str, Any] | None, key: str) -> dict[str, Any]:
-    headers = {"Content-Type": "application/json"}
-    found = key or os.environ.get("LEXITRAIN_API_KEY") or os.environ.get("OPENAI_API_KEY")
-    if found:
-        headers["Authorization"] = f"Bearer {found}"
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(address, data=data, headers=headers)
-    with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as reply:
-        content = reply.read(_LARGEST_REPLY)
-    found: object = json.loads(content)
-    if not isinstance(found, dict):
-        raise ValueError("no JSON object")
-    return cast("dict[str, Any]", found)

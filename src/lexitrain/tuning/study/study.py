@@ -24,6 +24,7 @@ from lexitrain.tuning.designs.unit import Outcome, Unit
 from lexitrain.tuning.study.address import Address
 from lexitrain.tuning.study.heartbeat import beating
 from lexitrain.tuning.study.sqlite_locks import write_at_once
+from lexitrain.tuning.study.stored import stored_outcome, stored_unit, told_of_the_study
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -124,7 +125,8 @@ class Study:
     @property
     def facts(self) -> dict[str, Any]:
         """What is written about the study as a whole."""
-        return self._study.user_attrs
+        with told_of_the_study(self.name, self.address.shown):
+            return self._study.user_attrs
 
     def write_fact(self, name: str, value: Any) -> None:
         """Write something about the study as a whole."""
@@ -132,7 +134,8 @@ class Study:
 
     def has_trials(self) -> bool:
         """Whether it holds any, by whomever."""
-        return bool(self._study.get_trials(deepcopy=False))
+        with told_of_the_study(self.name, self.address.shown):
+            return bool(self._study.get_trials(deepcopy=False))
 
     def progress(self) -> Progress:
         """How far it is."""
@@ -196,7 +199,7 @@ class Study:
             self._storage.record_heartbeat(trial)
             try:
                 if self._storage.set_trial_state_values(trial, optuna.trial.TrialState.RUNNING):
-                    return Taken(trial, _unit(key), first[_unit(key).run_key])
+                    return Taken(trial, stored_unit(key), first[stored_unit(key).run_key])
             except optuna.exceptions.UpdateFinishedTrialError:
                 continue
         return None
@@ -230,8 +233,16 @@ class Study:
             self._storage.engine.dispose()
 
     def _trials(self) -> list[FrozenTrial]:
-        trials = self._study.get_trials(deepcopy=False)
-        return [each for each in trials if UNIT in each.user_attrs]  # others are somebody else's
+        with told_of_the_study(self.name, self.address.shown):
+            trials = self._study.get_trials(deepcopy=False)
+            ours = [
+                each for each in trials if UNIT in each.user_attrs
+            ]  # others are somebody else's
+            for each in ours:
+                unit = stored_unit(each.user_attrs[UNIT])
+                if OUTCOME in each.user_attrs:
+                    stored_outcome(unit, "", each.user_attrs[OUTCOME])
+        return ours
 
     def _id(self, number: int) -> int:
         study = self._storage.get_study_id_from_name(self.name)
@@ -293,18 +304,14 @@ def _first_trials(trials: Sequence[FrozenTrial]) -> dict[str, str]:
     """Run -> the name of its folder: the number of its first trial, so that all its attempts and shares are one run."""
     first: dict[str, int] = {}
     for each in trials:
-        key = _unit(each.user_attrs[UNIT]).run_key
+        key = stored_unit(each.user_attrs[UNIT]).run_key
         first[key] = min(first.get(key, each.number), each.number)
     return {key: f"{number:03d}" for key, number in first.items()}
 
 
-def _unit(key: str) -> Unit:
-    return Unit(**json.loads(key))
-
-
 def _outcome(attributes: Mapping[str, Any], first: Mapping[str, str]) -> Outcome:
-    unit = _unit(attributes[UNIT])
-    return Outcome(unit, first[unit.run_key], **attributes[OUTCOME])
+    unit = stored_unit(attributes[UNIT])
+    return stored_outcome(unit, first[unit.run_key], attributes[OUTCOME])
 
 
 def _plain(value: Any) -> Any:
