@@ -1,7 +1,8 @@
 """`lexitrain demo`: the product from end to end on a CPU, without a network.
 
-Generates tutor records, prepares them, trains the recipe `demo` on the embedded nano base, and scores the same held-out
-records before and after. Everything is real and stays in one folder; every part is the command of the same name.
+Generates tutor records, prepares them, trains the recipe `demo` on the embedded nano base, scores held-out records
+before and after, exports a file for phones, and lets that answer the same records. Everything is real and stays in one
+folder; every part is the command of the same name.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from lexitrain.cli.terminal.progress import shown_progress
 from lexitrain.errors import InputError, Stopped
 
 if TYPE_CHECKING:
-    from lexitrain import EvaluationReport, Recipe, TrainingResult
+    from lexitrain import EvaluationReport, ExportReport, Recipe, TrainingResult
 
 RECORDS = 10_000
-SCORED = 300
+SCORED = 1000
+SCORED_BEFORE = 300  # a base that was never trained answers at length
+QUANTIZATION = "Q4_K_M"
 BEFORE = "before"  # name of the evaluation of the untrained base in the run folder
 
 
@@ -35,7 +38,10 @@ def demo(
     scored: Annotated[
         int,
         typer.Option(
-            "--scored", metavar="N", min=10, help="Held-out records to score, before and after."
+            "--scored",
+            metavar="N",
+            min=10,
+            help=f"Held-out records to score and to verify with; before training {SCORED_BEFORE} at most.",
         ),
     ] = SCORED,
     overrides: Annotated[
@@ -48,7 +54,8 @@ def demo(
 ) -> None:
     """Show it all at work, on a CPU, in minutes.
 
-    Generates tutor records, prepares them, trains the embedded nano base, and scores it before and after.
+    Generates tutor records, prepares them, trains the embedded nano base, scores it before and after, and exports it
+    for phones.
     """
     from lexitrain import generate_file, load_recipe, prepare
 
@@ -57,25 +64,31 @@ def demo(
     recipe = load_recipe("demo", overrides or ())
     seconds: dict[str, float] = {}
     source, data, run = folder / "records.jsonl", folder / "data", folder / "run"
-    with _timed(seconds, "generate", f"1/5 generate {records:,} tutor records"):
+    with _timed(seconds, "generate", f"1/6 generate {records:,} tutor records"):
         generate_file(source, records, recipe.seed)
-    with _timed(seconds, "prepare", "2/5 clean and split them"):
+    with _timed(seconds, "prepare", "2/6 clean and split them"):
         prepare([str(source)], data, seed=recipe.seed, workers=0)
-    with _timed(seconds, "before", "3/5 score the untrained base"):
-        before = _evaluate(recipe.model.base, data, scored)
-    with _timed(seconds, "train", "4/5 train the adapter"):
+    with _timed(seconds, "before", "3/6 score the untrained base"):
+        before = _evaluate(recipe.model.base, data, min(scored, SCORED_BEFORE))
+    with _timed(seconds, "train", "4/6 train the adapter"):
         result = _train(recipe, data, run)
-    with _timed(seconds, "after", "5/5 score the trained adapter"):
+    with _timed(seconds, "after", "5/6 score the trained adapter"):
         after = _evaluate(run, data, scored)
     before.save(run, name=BEFORE)
     after.save()
+    with _timed(
+        seconds, "export", "6/6 export a file for phones, and let it answer the same records"
+    ):
+        exported = _export(run, data, scored, after)
     if as_json:
-        print_json(_document(folder, result, before, after, seconds))
+        print_json(_document(folder, result, before, after, exported, seconds))
         return
     from lexitrain.cli.views.demo import print_file_locations, print_scores
+    from lexitrain.cli.views.exported import print_exported_file
 
     print_scores(before, after)
-    print_file_locations(folder, after, result, sum(seconds.values()))
+    print_exported_file(exported)
+    print_file_locations(folder, after, exported, result, sum(seconds.values()))
 
 
 @contextmanager
@@ -110,11 +123,26 @@ def _evaluate(model: str | Path, data: Path, limit: int) -> EvaluationReport:
         return evaluate(model, data, limit=limit, progress=progress)
 
 
+def _export(run: Path, data: Path, limit: int, reference: EvaluationReport) -> ExportReport:
+    from lexitrain import export
+
+    with shown_progress() as progress:
+        return export(
+            run,
+            quantize=[QUANTIZATION],
+            verify=data,
+            limit=limit,
+            reference=reference,
+            progress=progress,
+        )
+
+
 def _document(
     folder: Path,
     result: TrainingResult,
     before: EvaluationReport,
     after: EvaluationReport,
+    exported: ExportReport,
     seconds: dict[str, float],
 ) -> dict[str, Any]:
     return {
@@ -126,4 +154,5 @@ def _document(
         "seconds": seconds,
         "before": before.evaluation.to_json(),
         "after": after.evaluation.to_json(),
+        "export": exported.to_json(),
     }

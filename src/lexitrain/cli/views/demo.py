@@ -9,7 +9,7 @@ from lexitrain.cli.terminal.console import console
 from lexitrain.cli.views.evaluation import number, value_and_interval
 
 if TYPE_CHECKING:
-    from lexitrain import EvaluationReport, Score, TrainingResult
+    from lexitrain import EvaluationReport, ExportReport, Score, TrainingResult
 
 
 def print_scores(before_report: EvaluationReport, after_report: EvaluationReport) -> None:
@@ -40,8 +40,8 @@ def print_scores(before_report: EvaluationReport, after_report: EvaluationReport
     out.print(table)
     out.print(
         f"\nSchema validity over all tasks: {number(before.validity)} before, {number(after.validity)} after. Scored "
-        "on records that training never saw. –: not defined. Trivial: most frequent level, mean score, unchanged "
-        "sentence, most frequent reply."
+        f"on {after.n:,} records that training never saw, before on {before.n:,} of them. –: not "
+        "defined. Trivial: most frequent level, mean score, unchanged sentence, most frequent reply."
     )
 
 
@@ -51,7 +51,11 @@ def _values(before: Score, after: Score) -> tuple[str, str, str]:
 
 
 def print_file_locations(
-    folder: Path, after: EvaluationReport, result: TrainingResult, seconds: float
+    folder: Path,
+    after: EvaluationReport,
+    exported: ExportReport,
+    result: TrainingResult,
+    seconds: float,
 ) -> None:
     """Where everything lies, and what to try next."""
     out = console()
@@ -68,6 +72,10 @@ def print_file_locations(
         (run, "recipe, metrics, events, checkpoints"),
         (result.adapter, "the adapter, in PEFT form with tokenizer and model card"),
         (run / "evaluation", "scores and every answer, before and after"),
+        (
+            exported.folder,
+            "the file for phones, a grammar of each task's answers, what was verified",
+        ),
     ):
         out.print(f"  {place}  {what}", markup=False, soft_wrap=True)
     out.print("\nTry it:")
@@ -76,3 +84,4 @@ def print_file_locations(
         markup=False,
         soft_wrap=True,
     )
+    out.print(f"  lexitrain serve {exported.files[0].path}", markup=False, soft_wrap=True)

@@ -54,6 +54,31 @@ def print_export(out: Console, report: ExportReport) -> None:
         out.print("[green]verified[/]: nothing was lost that the margin does not allow.")
 
 
+def print_exported_file(report: ExportReport) -> None:
+    """One verified file in a few lines."""
+    from rich.markup import escape
+
+    from lexitrain.cli.terminal.console import console
+
+    out, file = console(), report.files[0]
+    found = file.verification
+    if found is None:
+        return
+    far = found.distances.to_json()
+    out.print(
+        f"\n[bold]{escape(file.path.name)}[/], {file.bytes / 1e6:.1f} MB, answered the same records through llama.cpp: "
+        f"{found.equal_answers:.0%} of its answers are the adapter's letter by letter, the same first choice at "
+        f"{far['top_1']:.1%} of {far['positions']:,} tokens (KL {far['mean_kl']:.1e}).",
+        soft_wrap=True,
+    )
+    if not report.missed:
+        out.print(
+            f"[green]No worse than the adapter by {found.margin:g}[/] is shown in every task."
+        )
+    for sentence in report.missed:
+        out.print(f"[yellow]missed[/]: {escape(sentence)}", soft_wrap=True)
+
+
 def _table(*headings: str, left: int = 1) -> Table:
     from rich.table import Table
 

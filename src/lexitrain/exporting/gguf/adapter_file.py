@@ -15,7 +15,7 @@ import torch
 from lexitrain.errors import ModelError
 from lexitrain.exporting.gguf.families import family_of
 from lexitrain.exporting.gguf.tensors import gguf_tensors, interleaved
-from lexitrain.exporting.gguf.writing import write_head, write_numbers
+from lexitrain.exporting.gguf.writing import align, write_head, write_numbers
 from lexitrain.exporting.merging.adapter_deltas import adapter_deltas
 from lexitrain.exporting.merging.merged_weights import MergedWeights
 from lexitrain.storage import file_at_once
@@ -65,5 +65,6 @@ def write_gguf_adapter(path: Path, base: MergedWeights, adapter: Path, name: str
     with file_at_once(path) as file:
         write_head(writer, file)
         for numbers in written:
+            align(file)
             write_numbers(file, numbers)
         return file.tell()

@@ -44,6 +44,11 @@ class Delta:
         """Of the weight."""
         return self.b.shape[0], self.a.shape[1]
 
+    def of_rows(self, rows: slice) -> Delta:
+        """What is added to some rows of the weight."""
+        magnitude = None if self.magnitude is None else self.magnitude[rows]
+        return Delta(self.a, self.b[rows], self.scale, magnitude)
+
     def added_to(self, weight: Tensor) -> Tensor:
         """The merged weight, fp32 [outputs, inputs]."""
         merged = weight.float() + self.scale * (self.b @ self.a)

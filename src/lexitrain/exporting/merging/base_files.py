@@ -105,14 +105,14 @@ class BaseFiles:
         )
         return self.stored(matrix).dtype
 
-    def stored(self, name: str) -> Tensor:
-        """A weight as it is stored.
+    def stored(self, name: str, rows: slice = slice(None)) -> Tensor:
+        """A weight, or some of its rows, as it is stored.
 
         Raises:
-            ModelError: it cannot be read, or holds no numbers.
+            ModelError: it cannot be read.
         """
         try:
-            return self._files[name].get_tensor(name)
+            return self._files[name].get_slice(name)[rows]
         except Exception as error:  # SafetensorError is no child of anything more special
             raise ModelError(
                 f"The weight {name} cannot be read: {error}.", where=self.folder

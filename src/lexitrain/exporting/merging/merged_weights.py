@@ -7,7 +7,7 @@ where they are read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _PACKED_BLOCK = 64
 """Weights that share a scale in bitsandbytes' NF4."""
+_PART = 1 << 24
+"""Numbers of a part of a weight: 64 MB in fp32."""
 
 
 class MergedWeights:
@@ -93,11 +95,28 @@ class MergedWeights:
         Raises:
             ModelError: it cannot be read, or is not a number everywhere.
         """
-        weight = self._base.stored(name)
+        return self._merged(name, slice(None))
+
+    def in_rows(self, name: str) -> Iterator[Tensor]:
+        """The same in parts of whole rows, so that a large embedding is never in memory whole.
+
+        Raises:
+            ModelError: as `tensor`.
+        """
+        shape = self.shapes[name]
+        if len(shape) < 2 or name in self._four_bits:  # 4 bits share scales across rows
+            yield self.tensor(name)
+            return
+        each = max(1, _PART // shape[-1])
+        for start in range(0, shape[0], each):
+            yield self._merged(name, slice(start, min(start + each, shape[0])))
+
+    def _merged(self, name: str, rows: slice) -> Tensor:
+        weight = self._base.stored(name, rows)
         if name in self._four_bits:
             weight = _rounded_to_4_bits(weight)
         delta = self._deltas.get(name)
-        merged = weight.float() if delta is None else delta.added_to(weight)
+        merged = weight.float() if delta is None else delta.of_rows(rows).added_to(weight)
         if not torch.isfinite(merged).all():
             raise ModelError(
                 f"The weight {name} is not a number everywhere.",
