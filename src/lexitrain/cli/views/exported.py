@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def print_export(out: Console, report: ExportReport) -> None:
     if verified:
         out.print("\n[bold]Held against the adapter on the same records[/]")
         out.print(_distances(verified))
-        out.print(_scores(verified))
+        out.print()
+        out.print(_scores(report.files))
         out.print(
             "KL: of the next token's distribution, over all tokens of reference answers, in nats. No worse: by the "
             "whole 95 % interval of the difference. Grammar: finished answers under it that are valid. Speed: here, "
@@ -146,11 +148,11 @@ def _per_second(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f} tok/s"
 
 
-def _scores(files: list[ExportedFile]) -> Table:
+def _scores(files: Sequence[ExportedFile]) -> Table:
     table = _table("", "task", "score", "difference", "95 % interval", "no worse", left=3)
     for file in files:
         name = file.path.name
-        for task in file.verification.tasks if file.verification is not None else ():
+        for task in file.merge_tasks if file.verification is None else file.verification.tasks:
             each = task.decisive
             known = each.low is not None and each.high is not None
             table.add_row(
