@@ -170,17 +170,14 @@ class FormWriter:
             written = perf_counter()
             path = self._folder / f"{self._model.name}-adapter.gguf"
             size = write_gguf_adapter(path, weights, adapter, self._model.name)
+        seconds = perf_counter() - written
         self._files.append(
             ExportedFile(base, "gguf", name, base.stat().st_size, written - start, tensors)
         )
         found = None
         if self.verifier is not None:
             found = self.verifier.verify(base, name, self._progress, adapter=path)
-        self._files.append(
-            ExportedFile(
-                path, "gguf-lora", None, size, perf_counter() - written, verification=found
-            )
-        )
+        self._files.append(ExportedFile(path, "gguf-lora", None, size, seconds, verification=found))
         if modelfile:
             self._write_modelfile(base, path)
 

@@ -36,6 +36,8 @@ def print_export(out: Console, report: ExportReport) -> None:
         out.print("\n[bold]Held against the adapter on the same records[/]")
         out.print(_distances(verified))
         out.print()
+        out.print(_speeds(verified))
+        out.print()
         out.print(_scores(report.files))
         out.print(
             "KL: of the next token's distribution, over all tokens of reference answers, in nats. No worse: by the "
@@ -119,15 +121,12 @@ def _on_a_phone(budget: PhoneBudget) -> str:
 
 def _distances(files: list[ExportedFile]) -> Table:
     table = _table(
-        *("", "tokens", "KL", "same first choice", "perplexity", "equal answers", "grammar"),
-        *("load", "reads", "writes", "memory"),
+        *("", "tokens", "KL", "same first choice", "perplexity", "equal answers", "grammar")
     )
     for file in files:
         if file.verification is None:
             continue
-        found, speed = file.verification.to_json(), file.verification.speed
-        held = file.verification.held
-        far = found["distances"]
+        held, far = file.verification.held, file.verification.distances.to_json()
         table.add_row(
             file.path.name,
             f"{far['positions']:,}",
@@ -136,6 +135,18 @@ def _distances(files: list[ExportedFile]) -> Table:
             f"{far['perplexity']['adapter']:.3f} → {far['perplexity']['file']:.3f}",
             f"{file.verification.equal_answers:.1%}",
             f"{held.finished - held.invalid} of {held.finished}",
+        )
+    return table
+
+
+def _speeds(files: list[ExportedFile]) -> Table:
+    table = _table("", "loads in", "reads", "writes", "memory")
+    for file in files:
+        if file.verification is None:
+            continue
+        speed = file.verification.speed
+        table.add_row(
+            file.path.name,
             f"{speed.load_seconds:.1f} s",
             _per_second(speed.prompt_tokens_per_second),
             _per_second(speed.tokens_per_second),
@@ -145,7 +156,7 @@ def _distances(files: list[ExportedFile]) -> Table:
 
 
 def _per_second(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.0f} tok/s"
+    return "–" if value is None else f"{value:,.0f} tokens/s"
 
 
 def _scores(files: Sequence[ExportedFile]) -> Table:
