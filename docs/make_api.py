@@ -31,6 +31,7 @@ SECTIONS = {
     "evaluation": "Evaluation and answers",
     "comparison": "Comparison",
     "exporting": "Export",
+    "building": "The whole way",
     "tasks": "Scores",
     "reporting": "Pictures",
     "errors": "Errors",

@@ -1,5 +1,23 @@
 """The library: everything that the commands call. docs/api.md describes each name."""
 
+from .building import (
+    BuildObserver as BuildObserver,
+)
+from .building import (
+    BuildOutlook as BuildOutlook,
+)
+from .building import (
+    BuildResult as BuildResult,
+)
+from .building import (
+    Choices as Choices,
+)
+from .building import (
+    build as build,
+)
+from .building import (
+    outlook as outlook,
+)
 from .comparison import (
     ModelComparison as ModelComparison,
 )

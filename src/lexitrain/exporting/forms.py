@@ -172,7 +172,7 @@ class FormWriter:
             size = write_gguf_adapter(path, weights, adapter, self._model.name)
         seconds = perf_counter() - written
         self._files.append(
-            ExportedFile(base, "gguf", name, base.stat().st_size, written - start, tensors)
+            ExportedFile(base, "base", name, base.stat().st_size, written - start, tensors)
         )
         found = None
         if self.verifier is not None:
