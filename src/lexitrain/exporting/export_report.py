@@ -9,9 +9,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lexitrain.exporting.verification.verification import scores_missed
 from lexitrain.storage import write_json
 
 if TYPE_CHECKING:
+    from lexitrain.comparison import PairedTask
     from lexitrain.exporting.beside.phones import PhoneBudget
     from lexitrain.exporting.gguf.writing import WrittenTensor
     from lexitrain.exporting.verification.distributions import Distances
@@ -32,6 +34,7 @@ class ExportedFile:
         seconds: that writing took.
         tensors: with the type that each really has; empty where the form has no such types.
         merge: distance of a merged folder to base and adapter; None where nothing was computed.
+        merge_tasks: differences in scores of a merged folder that was verified, its own less the adapter's.
         verification: None where it was not verified.
         phone: what it asks of a phone; None where it is for none.
     """
@@ -43,6 +46,7 @@ class ExportedFile:
     seconds: float
     tensors: Sequence[WrittenTensor] = ()
     merge: Distances | None = None
+    merge_tasks: Sequence[PairedTask] = ()
     verification: Verification | None = None
     phone: PhoneBudget | None = None
 
@@ -55,6 +59,14 @@ class ExportedFile:
     def biases(self) -> int:
         """Tensors that are added and not multiplied with."""
         return sum(each.name.endswith(".bias") for each in self.tensors)
+
+    @property
+    def missed(self) -> list[str]:
+        """Why it does not pass, a sentence each; none where it does, or was not verified."""
+        if self.verification is not None:
+            return self.verification.missed
+        margins = {task.margin for task in self.merge_tasks}
+        return scores_missed(self.merge_tasks, max(margins, default=0.0))
 
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
@@ -77,6 +89,7 @@ class ExportedFile:
             ],
             "phone": None if self.phone is None else self.phone.to_json(),
             "merge": None if self.merge is None else self.merge.to_json(),
+            "merge_tasks": {task.task: task.to_json() for task in self.merge_tasks},
             "verification": None if self.verification is None else self.verification.to_json(),
         }
 
@@ -110,12 +123,7 @@ class ExportReport:
                 if self.chosen
                 else ["No file within the limit is shown to be no worse than the adapter."]
             )
-        return [
-            f"{each.path.name}: {reason}"
-            for each in self.files
-            if each.verification is not None
-            for reason in each.verification.missed
-        ]
+        return [f"{each.path.name}: {reason}" for each in self.files for reason in each.missed]
 
     def to_json(self) -> dict[str, Any]:
         """As JSON."""

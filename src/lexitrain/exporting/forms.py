@@ -114,11 +114,14 @@ class FormWriter:
         else:
             self._notes.append("The merge error is not measured: no records are at hand.")
         size = sum(each.stat().st_size for each in path.iterdir() if each.is_file())
-        self._files.append(ExportedFile(path, "merged", None, size, seconds, merge=error))
+        tasks = () if self.verifier is None else self.verifier.scores(path, self._progress)
+        self._files.append(
+            ExportedFile(path, "merged", None, size, seconds, merge=error, merge_tasks=tasks)
+        )
 
     def _merge_samples(self) -> list[Sample]:
         if self.verifier is not None:
-            return list(self.verifier.samples[:_MERGE_RECORDS])
+            return list(self.verifier.samples)
         return self._model.held_out_samples(_MERGE_RECORDS)
 
     def _gguf(self, name: str, *, verified: bool = True) -> ExportedFile:
@@ -167,17 +170,14 @@ class FormWriter:
             written = perf_counter()
             path = self._folder / f"{self._model.name}-adapter.gguf"
             size = write_gguf_adapter(path, weights, adapter, self._model.name)
+        seconds = perf_counter() - written
         self._files.append(
             ExportedFile(base, "gguf", name, base.stat().st_size, written - start, tensors)
         )
         found = None
         if self.verifier is not None:
             found = self.verifier.verify(base, name, self._progress, adapter=path)
-        self._files.append(
-            ExportedFile(
-                path, "gguf-lora", None, size, perf_counter() - written, verification=found
-            )
-        )
+        self._files.append(ExportedFile(path, "gguf-lora", None, size, seconds, verification=found))
         if modelfile:
             self._write_modelfile(base, path)
 

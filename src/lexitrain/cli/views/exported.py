@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,7 +35,10 @@ def print_export(out: Console, report: ExportReport) -> None:
     if verified:
         out.print("\n[bold]Held against the adapter on the same records[/]")
         out.print(_distances(verified))
-        out.print(_scores(verified))
+        out.print()
+        out.print(_speeds(verified))
+        out.print()
+        out.print(_scores(report.files))
         out.print(
             "KL: of the next token's distribution, over all tokens of reference answers, in nats. No worse: by the "
             "whole 95 % interval of the difference. Grammar: finished answers under it that are valid. Speed: here, "
@@ -117,15 +121,12 @@ def _on_a_phone(budget: PhoneBudget) -> str:
 
 def _distances(files: list[ExportedFile]) -> Table:
     table = _table(
-        *("", "tokens", "KL", "same first choice", "perplexity", "equal answers", "grammar"),
-        *("load", "reads", "writes", "memory"),
+        *("", "tokens", "KL", "same first choice", "perplexity", "equal answers", "grammar")
     )
     for file in files:
         if file.verification is None:
             continue
-        found, speed = file.verification.to_json(), file.verification.speed
-        held = file.verification.held
-        far = found["distances"]
+        held, far = file.verification.held, file.verification.distances.to_json()
         table.add_row(
             file.path.name,
             f"{far['positions']:,}",
@@ -134,6 +135,18 @@ def _distances(files: list[ExportedFile]) -> Table:
             f"{far['perplexity']['adapter']:.3f} → {far['perplexity']['file']:.3f}",
             f"{file.verification.equal_answers:.1%}",
             f"{held.finished - held.invalid} of {held.finished}",
+        )
+    return table
+
+
+def _speeds(files: list[ExportedFile]) -> Table:
+    table = _table("", "loads in", "reads", "writes", "memory")
+    for file in files:
+        if file.verification is None:
+            continue
+        speed = file.verification.speed
+        table.add_row(
+            file.path.name,
             f"{speed.load_seconds:.1f} s",
             _per_second(speed.prompt_tokens_per_second),
             _per_second(speed.tokens_per_second),
@@ -143,14 +156,14 @@ def _distances(files: list[ExportedFile]) -> Table:
 
 
 def _per_second(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.0f} tok/s"
+    return "–" if value is None else f"{value:,.0f} tokens/s"
 
 
-def _scores(files: list[ExportedFile]) -> Table:
+def _scores(files: Sequence[ExportedFile]) -> Table:
     table = _table("", "task", "score", "difference", "95 % interval", "no worse", left=3)
     for file in files:
         name = file.path.name
-        for task in file.verification.tasks if file.verification is not None else ():
+        for task in file.merge_tasks if file.verification is None else file.verification.tasks:
             each = task.decisive
             known = each.low is not None and each.high is not None
             table.add_row(

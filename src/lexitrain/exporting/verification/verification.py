@@ -97,7 +97,7 @@ class Verification:
         mean = self.distances.kl / max(self.distances.positions, 1)
         if self.most_kl is not None and mean > self.most_kl:
             found.append(f"The mean KL divergence is {mean:.2g}, above {self.most_kl:g}.")
-        found += [_missed(task, self.margin) for task in self.tasks if task.no_worse != "shown"]
+        found += scores_missed(self.tasks, self.margin)
         if self.held.invalid:
             found.append(f"{self.held.invalid} finished answers under a grammar are not valid.")
         return found
@@ -121,6 +121,11 @@ class Verification:
             },
             "speed": self.speed.to_json(),
         }
+
+
+def scores_missed(tasks: Sequence[PairedTask], margin: float) -> list[str]:
+    """A sentence for each task in which it is not shown to be no worse."""
+    return [_missed(task, margin) for task in tasks if task.no_worse != "shown"]
 
 
 def _missed(task: PairedTask, margin: float) -> str:
@@ -215,6 +220,17 @@ class Verifier:
             MOST_KL.get(quantization or ""),
             self.margin,
         )
+
+    def scores(self, folder: Path, progress: Progress | None = None) -> list[PairedTask]:
+        """Differences in scores of a merged folder, its own less the adapter's."""
+        report = evaluate(
+            folder,
+            self.data,
+            task=self.task,
+            limit=self.limit,
+            progress=None if progress is None else _named(progress, folder.name),
+        )
+        return paired_tasks(self.reference, report, self.margin)
 
     @property
     def _tasks(self) -> list[Task]:
