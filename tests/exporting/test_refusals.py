@@ -71,11 +71,16 @@ def without_file(name: str) -> Edit:
     return lambda folder: (folder / name).unlink()
 
 
+def without(held: dict[str, torch.Tensor], part: str) -> None:
+    for name in [each for each in held if part in each]:
+        del held[name]
+
+
 K_BIAS = "model.layers.1.self_attn.k_proj.bias"
 UP = "model.layers.0.mlp.up_proj.weight"
 
 BASES: dict[str, tuple[Edit, str]] = {
-    "a lost bias": (weights(lambda held: held.pop(K_BIAS) and None), f"lack.*{K_BIAS}"),
+    "a lost bias": (weights(lambda held: without(held, K_BIAS)), f"lack.*{K_BIAS}"),
     "a weight more": (weights(lambda held: held.update(extra=torch.ones(2))), "hold.*extra"),
     "another shape": (weights(lambda held: held.update({UP: torch.ones(96, 60)})), r"\[96, 60\]"),
     "a head trained apart": (
@@ -84,8 +89,9 @@ BASES: dict[str, tuple[Edit, str]] = {
     ),
     "cut off": (cut_off, "cut off or damaged"),
     "no weights": (without_file("model.safetensors"), "no model.safetensors"),
-    "another model's configuration": (config(num_hidden_layers=3), r"lack.*layers\.2"),
-    "fewer layers": (config(num_hidden_layers=1), r"hold.*layers\.1"),
+    "a configuration that contradicts itself": (config(num_hidden_layers=3), "num_hidden_layers"),
+    "more layers": (config(num_hidden_layers=3, layer_types=None), r"lack.*layers\.2"),
+    "fewer layers": (config(num_hidden_layers=1, layer_types=None), r"hold.*layers\.1"),
     "another family": (config(model_type="llama", architectures=["LlamaForCausalLM"]), "hold.*bias"),
     "more rows": (config(vocab_size=600), r"\[503, 64\].*\[600, 64\]"),
     "quantized": (
@@ -95,7 +101,7 @@ BASES: dict[str, tuple[Edit, str]] = {
     "not a number": (set_to(UP, float("nan")), f"{UP} is not a number"),
     "infinite": (set_to("model.norm.weight", float("inf")), "model.norm.weight is not a number"),
     "no configuration": (without_file("config.json"), "config.json"),
-    "no tokenizer": (without_file("tokenizer.json"), "tokenizer"),
+    "no tokenizer": (without_file("tokenizer.json"), "does not write what it has read"),
 }
 
 
@@ -112,13 +118,11 @@ def test_a_base_whose_files_are_not_one_model(fault: str, form: str, tmp_path: P
 ADAPTERS: dict[str, tuple[Edit, str]] = {
     "cut off": (cut_off, "cannot be read"),
     "half lost": (
-        weights(lambda held: held.pop(next(n for n in held if "lora_B" in n)) and None),
+        weights(lambda held: without(held, "layers.0.mlp.up_proj.lora_B")),
         "lacks half",
     ),
     "a layer lost": (
-        weights(
-            lambda held: [held.pop(n) for n in [*held] if "layers.1.self_attn.v_proj" in n] and None
-        ),
+        weights(lambda held: without(held, "layers.1.self_attn.v_proj")),
         "lacks .*layers.1.self_attn.v_proj.*settings",
     ),
     "another rank": (settings("adapter_config.json", r=8), r"asks for \[8"),
