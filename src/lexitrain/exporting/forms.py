@@ -100,7 +100,7 @@ class FormWriter:
             write_merged(
                 path,
                 weights,
-                self._model.tokenizer,
+                self._model.renderer.tokenizer,  # which has been shown to write what it reads
                 merged_card(self._model),
                 progress=self._progress,
             )
@@ -151,13 +151,14 @@ class FormWriter:
         )
 
     def _write_adapter_and_base(self, name: str, modelfile: bool) -> None:
-        from lexitrain.exporting.gguf.adapter_file import write_gguf_adapter
+        from lexitrain.exporting.gguf.adapter_file import gguf_deltas, write_gguf_adapter
 
         adapter = self._model.required_adapter()
         base_name = self._model.base_name
         base = self._folder / f"{base_name}-{name}.gguf"
         start = perf_counter()
         with self._model.weights(adapter=False) as weights:
+            gguf_deltas(weights, adapter)  # refused before a base is left behind without it
             tensors = write_gguf(
                 base,
                 weights,

@@ -129,6 +129,7 @@ class LlamaServer:
 
     def __exit__(self, *error: object) -> None:
         self.stop()
+        self._log.close()
 
     def start(self) -> None:
         """Start the process and wait until it listens.
@@ -159,8 +160,10 @@ class LlamaServer:
             self.address = str(json.loads(said)["address"])
         except (OSError, ValueError, KeyError):
             self.stop()
+            said = self._last_words()
+            self._log.close()
             raise ModelError(
-                f"llama.cpp cannot load this file{self._last_words()}.",
+                f"llama.cpp cannot load this file{said}.",
                 where=self.file,
                 fix="Export it anew; where it has adapters, they must be for this base.",
             ) from None
