@@ -51,7 +51,11 @@ def gateway(server: LlamaServer, offer: Offer, tell: Callable[[str], None]) -> S
 
     @asynccontextmanager
     async def life(_: Starlette) -> AsyncGenerator[None]:
-        async with httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, trust_env=False) as client:
+        # A connection to each request: llama.cpp may close one that waits just when it is used again.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+        async with httpx.AsyncClient(
+            timeout=_TIMEOUT_SECONDS, trust_env=False, limits=limits
+        ) as client:
             endpoint.client = client
             watch = asyncio.create_task(endpoint.watch())
             yield

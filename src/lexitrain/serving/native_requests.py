@@ -64,12 +64,14 @@ def completion(
         grammar: in GBNF, that the text must follow.
         adapter: number of the one to use; None: none, the base alone.
     """
-    sampled = {"samplers": ["temperature"], "temperature": temperature, "seed": seed}
     body: dict[str, Any] = {
         "prompt": [int(each) for each in prompt],
         "n_predict": most_tokens,
         "return_tokens": True,
-        **(sampled if temperature else {"temperature": 0, "samplers": []}),
+        # Without the sampler of temperatures llama.cpp draws at temperature 1, whatever it is told.
+        "samplers": ["temperature"],
+        "temperature": temperature,
+        "seed": seed,
         **({"grammar": grammar} if grammar else {}),
         **_chosen(server, adapter),
     }

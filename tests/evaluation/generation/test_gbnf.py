@@ -81,7 +81,9 @@ def test_500_answers_of_a_base_that_knows_nothing_are_valid(server: LlamaServer)
             continue
         ended += 1
         assert task.invalid(text) is None, text
-        if "\ufffd" in text:  # bytes that are no UTF-8: llama.cpp takes a character written too long for it
+        if (
+            "\ufffd" in text
+        ):  # bytes that are no UTF-8: llama.cpp takes a character written too long for it
             continue
         assert fits(json.loads(text), schema_of(task)), text
         assert pattern_of(answer_gbnf(task)).fullmatch(text), text
