@@ -219,6 +219,9 @@ from .reporting import (
 from .reporting import (
     write_comparison_page as write_comparison_page,
 )
+from .reporting import (
+    write_notebook as write_notebook,
+)
 from .runs import (
     Event as Event,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lexitrain.reporting.comparison_page import write_comparison_page
 from lexitrain.reporting.length_plot import draw_lengths
+from lexitrain.reporting.notebook import write_notebook
 from lexitrain.reporting.plan_plot import draw_plan
 from lexitrain.reporting.png import check_picture, check_png
 from lexitrain.reporting.tuning_plot import draw_tuning
@@ -15,4 +16,5 @@ __all__ = [
     "draw_plan",
     "draw_tuning",
     "write_comparison_page",
+    "write_notebook",
 ]
