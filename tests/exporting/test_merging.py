@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.exporting.small_bases import as_peft_calls_it, save_base, save_lora
 from transformers import AutoModelForCausalLM
 
 from lexitrain.errors import ModelError
@@ -19,6 +18,7 @@ from lexitrain.exporting.merging.merged_weights import MergedWeights
 from lexitrain.models import attach_adapter, load_base, load_tokenizer
 from lexitrain.models.adapter import save_adapter
 from lexitrain.recipe import LoraSection, ModelSection
+from tests.exporting.small_bases import as_peft_calls_it, save_base, save_lora
 
 KINDS = ("qwen2", "qwen3", "llama")
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -25,7 +25,9 @@ _PLAIN = {
     "special": False,
 }
 #: What regular expressions of two libraries may see otherwise: blanks, apostrophes, digits, letters of many scripts.
-_BLANKS = "\u0085\u001c\u001f\u000b\u000c\u00a0\u1680\u180e\u2009\u200b\u2028\u202f\u205f\u3000\ufeff"
+_BLANKS = (
+    "\u0085\u001c\u001f\u000b\u000c\u00a0\u1680\u180e\u2009\u200b\u2028\u202f\u205f\u3000\ufeff"
+)
 _RANGES = ((0, 0x250), (0x300, 0x370), (0x1E00, 0x2190), (0x2460, 0x2500), (0xFF00, 0xFFEF))
 _APOSTROPHES = ("'ſ", "'S", "'LL", "'Ve", "’s", "'dd", "'K", "ſ'RE", "İ'm")
 

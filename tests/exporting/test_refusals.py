@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,10 +13,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lexitrain import export
-from lexitrain.errors import InputError, LexiTrainError, MissingExtra, ModelError, Stopped, TaskError
-from tests.disks import mounted
+from lexitrain.errors import (
+    LexiTrainError,
+)
 from tests.exporting.small_bases import save_base, save_lora
-from tests.taught import save_run
 
 FORMS = ("merged", "gguf")
 Edit = Callable[[Path], None]
@@ -92,7 +90,10 @@ BASES: dict[str, tuple[Edit, str]] = {
     "a configuration that contradicts itself": (config(num_hidden_layers=3), "num_hidden_layers"),
     "more layers": (config(num_hidden_layers=3, layer_types=None), r"lack.*layers\.2"),
     "fewer layers": (config(num_hidden_layers=1, layer_types=None), r"hold.*layers\.1"),
-    "another family": (config(model_type="llama", architectures=["LlamaForCausalLM"]), "hold.*bias"),
+    "another family": (
+        config(model_type="llama", architectures=["LlamaForCausalLM"]),
+        "hold.*bias",
+    ),
     "more rows": (config(vocab_size=600), r"\[503, 64\].*\[600, 64\]"),
     "quantized": (
         config(quantization_config={"quant_method": "gptq", "bits": 4, "group_size": 128}),
@@ -135,7 +136,10 @@ ADAPTERS: dict[str, tuple[Edit, str]] = {
         "modules_to_save",
     ),
     "biases": (settings("adapter_config.json", lora_bias=True), "lora_bias"),
-    "pissa as PEFT leaves it": (settings("adapter_config.json", init_lora_weights="pissa"), "pissa"),
+    "pissa as PEFT leaves it": (
+        settings("adapter_config.json", init_lora_weights="pissa"),
+        "pissa",
+    ),
     "activated by a text": (
         settings("adapter_config.json", alora_invocation_tokens=[5, 6]),
         "alora_invocation_tokens",

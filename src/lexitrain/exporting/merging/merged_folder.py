@@ -27,7 +27,7 @@ _READ_WITH_IT = (
     *("adapter_config.json", "generation_config.json", "chat_template.jinja"),
     *("added_tokens.json", "special_tokens_map.json", "vocab.json", "merges.txt"),
 )
-"""What transformers and vLLM take out of a folder unasked, an adapter too: of another model it would change this one."""
+"""What transformers and vLLM take out of a folder unasked: an adapter of another model would change this one."""
 _LARGEST_FILE = 1_000_000_000  # bytes
 
 Progress = Callable[[str, int, int], None]
@@ -92,7 +92,7 @@ def write_merged(
 
 
 def _clear(folder: Path, names: set[str]) -> None:
-    """Remove what another model left in the folder and this one does not replace. Without config.json it is no model."""
+    """Remove what another model left in the folder and this one does not replace; without config.json it is none."""
     (folder / CONFIG).unlink(missing_ok=True)
     for pattern in _READ_WITH_IT:
         for left in folder.glob(pattern):
