@@ -77,7 +77,7 @@ def add_vocabulary(
         end_of_turn: id of the token that ends an answer.
 
     Raises:
-        ModelError: the tokenizer has more tokens than the model, no token that ends a text, or ends texts itself.
+        ModelError: the tokenizer has more tokens than the model.
     """
     tokens, types = _tokens(tokenizer, rows)
     writer.add_tokenizer_model("gpt2")
@@ -91,14 +91,10 @@ def add_vocabulary(
     if tokenizer.bos_token_id is not None:
         writer.add_bos_token_id(tokenizer.bos_token_id)
     writer.add_pad_token_id(tokenizer.pad_token_id)
-    probe = tokenizer("a")["input_ids"]
-    if probe[-1] in {end, end_of_turn}:
-        raise ModelError(
-            "The tokenizer ends every text with a token, so that no prompt could be gone on with.",
-            where=tokenizer.name_or_path,
-            fix="Set add_eos_token to false in its tokenizer_config.json.",
-        )
-    writer.add_add_bos_token(len(probe) > 1 and probe[0] == tokenizer.bos_token_id)
+    # Training adds no token to what the chat template writes. With true here llama.cpp would begin every prompt with one,
+    # where the template writes none too, and other programs with two, where it does.
+    writer.add_add_bos_token(False)
+    writer.add_add_eos_token(False)
     writer.add_add_space_prefix(False)
     writer.add_chat_template(chosen_template(tokenizer))
 
