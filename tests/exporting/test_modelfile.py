@@ -31,7 +31,7 @@ OWN: dict[str, str] = {
     + _DONE
     + "{% if add_generation_prompt %}{{ '{{{assistant{' }}{% endif %}",
     "quotes": _EACH
-    + '{{ \'"\' + m.role + \'" - \' + m.content }}</s> - \n'
+    + "{{ '\"' + m.role + '\" - ' + m.content }}</s> - \n"
     + _DONE
     + "{% if add_generation_prompt %}{{ '\"assistant\" - ' }}{% endif %}",
 }
