@@ -58,7 +58,7 @@ def test_mixtures_with_more_bits_in_some_layers(
 
 
 #: Mixture -> types of attn_v, ffn_down and attn_output by layer of 28, with rows of 1536 and seven queries to a key.
-BY_LAYER: dict[str, tuple[list[str], list[str], list[str]]] = {
+BY_LAYER: dict[str, tuple[list[str], ...]] = {
     "Q2_K": (["Q4_K"] * 28, ["Q3_K"] * 28, ["Q3_K"] * 28),
     "Q3_K_S": (["Q3_K"] * 28,) * 3,
     "Q3_K_M": (

@@ -18,7 +18,8 @@ from lexitrain.errors import (
 )
 from tests.exporting.small_bases import save_base, save_lora
 
-FORMS = ("merged", "gguf")
+SLOW = pytest.mark.slow
+FORMS = ("gguf", pytest.param("merged", marks=SLOW))
 Edit = Callable[[Path], None]
 
 
@@ -155,7 +156,7 @@ ADAPTERS: dict[str, tuple[Edit, str]] = {
 
 
 @pytest.mark.filterwarnings("ignore:Unexpected keyword arguments")  # PEFT's own
-@pytest.mark.parametrize("form", [*FORMS, "gguf-lora"])
+@pytest.mark.parametrize("form", [*FORMS, pytest.param("gguf-lora", marks=SLOW)])
 @pytest.mark.parametrize("fault", ADAPTERS)
 def test_an_adapter_that_is_not_whole_or_not_only_lora(
     fault: str, form: str, tmp_path: Path

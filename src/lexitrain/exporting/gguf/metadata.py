@@ -91,8 +91,8 @@ def add_vocabulary(
     if tokenizer.bos_token_id is not None:
         writer.add_bos_token_id(tokenizer.bos_token_id)
     writer.add_pad_token_id(tokenizer.pad_token_id)
-    # Training adds no token to what the chat template writes. With true here llama.cpp would begin every prompt with one,
-    # where the template writes none too, and other programs with two, where it does.
+    # Training adds no token to what the chat template writes. With true here llama.cpp would begin a prompt with one
+    # also where the template has none, and other programs with two where it has one.
     writer.add_add_bos_token(False)
     writer.add_add_eos_token(False)
     writer.add_add_space_prefix(False)
