@@ -16,7 +16,7 @@ from lexitrain.errors import ModelError
 from lexitrain.exporting.gguf.families import family_of
 from lexitrain.exporting.gguf.writing import in_type
 from lexitrain.exporting.merging.merged_weights import MergedWeights
-from lexitrain.models import load_tokenizer
+from lexitrain.models import load_tokenizer, resolve_base
 from lexitrain.recipe import ModelSection
 from lexitrain.serving import LlamaServer, completion, hidden_states
 from tests.exporting.small_bases import as_peft_calls_it, model_of, save_base, save_lora
@@ -118,6 +118,17 @@ def test_transformers_reads_the_merged_model_back(shape: str, tmp_path: Path) ->
         file.parent, gguf_file=file.name, dtype=torch.float32
     ).state_dict()
     with MergedWeights(ModelSection(base=str(base)), adapter) as weights:
+        assert all(torch.equal(read[name], weights.tensor(name)) for name in weights.names)
+
+
+@pytest.mark.slow
+def test_transformers_reads_nano_and_its_adapter_back(tmp_path: Path) -> None:
+    adapter = save_lora(tmp_path / "adapter", Path(resolve_base("nano")))
+    file = export(adapter, ["gguf"], quantize=["F32"], out=tmp_path / "out").files[0].path
+    read = AutoModelForCausalLM.from_pretrained(
+        file.parent, gguf_file=file.name, dtype=torch.float32
+    ).state_dict()
+    with MergedWeights(ModelSection(base="nano"), adapter) as weights:
         assert all(torch.equal(read[name], weights.tensor(name)) for name in weights.names)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any, Literal
 
@@ -234,3 +235,17 @@ def test_adapters_that_start_from_the_base_are_merged_into_it(
     found = logits(merge(one_base, tmp_path / "adapter", tmp_path / "merged"), IDS)
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
     assert (found - logits(one_base, IDS)).abs().max() > 0.1
+
+
+def test_weights_are_read_from_the_file_that_transformers_reads(
+    one_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder may hold one file and an index of others."""
+    adapter = save_lora(tmp_path / "adapter", one_base)
+    with monkeypatch.context() as patch:
+        patch.setattr(merged_folder, "_LARGEST_FILE", 60_000)
+        folder = merge(one_base, adapter, tmp_path / "both")
+    shutil.copyfile(one_base / "model.safetensors", folder / "model.safetensors")
+    loaded = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).state_dict()
+    with MergedWeights(ModelSection(base=str(folder)), None) as weights:
+        assert all(torch.equal(weights.tensor(name), loaded[name]) for name in weights.names)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lexitrain.errors import ModelError
 from lexitrain.exporting.gguf.families import Family, head_size, rope
 from lexitrain.exporting.gguf.pre_tokenizers import PreTokenizer
+from lexitrain.exporting.merging.vocabulary import require_rows
 from lexitrain.samples import chosen_template
 from lexitrain.serving import MAX_LENGTH, SYSTEM, TASKS
 
@@ -103,12 +103,7 @@ def _tokens(tokenizer: Any, rows: int) -> tuple[list[str], list[int]]:
     from gguf import TokenType
 
     by_id = {number: text for text, number in tokenizer.get_vocab().items()}
-    if max(by_id) >= rows:
-        raise ModelError(
-            f"The tokenizer has a token {max(by_id)} ({by_id[max(by_id)]!r}), and the model {rows} rows for tokens.",
-            where=tokenizer.name_or_path,
-            fix="Give the tokenizer that the base was trained with.",
-        )
+    require_rows(tokenizer, rows)
     added = tokenizer.added_tokens_decoder
     tokens: list[str] = []
     types: list[int] = []
