@@ -27,7 +27,7 @@ LLAMA_SPLIT = (
 )
 RULES = ("qwen2", "llama-bpe", "smollm", "gpt-2")
 
-_SENTENCES = (
+_SENTENCES: tuple[str, ...] = (
     "Hôm qua chị ấy đã đi chợ mua rau, thịt bò và một ít trái cây.",
     "Động từ phải chia theo chủ ngữ ngôi thứ ba số ít, ví dụ: she goes.",
     "Tiếng Việt có sáu thanh điệu: ngang, huyền, sắc, hỏi, ngã, nặng.",
@@ -37,7 +37,7 @@ _SENTENCES = (
     "Nguyễn Thị Phượng sống ở Thủ Đức, đường số 12, nhà 34/5.",
     "for i in range(100):\n    print(f'{i:03d}\t{words[i]}')\r\n",
 )
-_EXTRAS = (
+_EXTRAS: tuple[str, ...] = (
     *("🙂", "👩‍👩‍👧", "a\u200db", "\u200b", "\ufeff", "\r\n", "\r", "\n\n\n", "\t\t", " " * 17),
     *("1234567", "३४५", "½", "x²", "III", "'S", "'ll", "’s", "…", "—", "<|im_end|>", "\u00a0"),
     *(
@@ -65,7 +65,7 @@ def vietnamese(count: int, seed: int = 0) -> list[str]:
 def _text(random: Random) -> str:
     words = random.choice(_SENTENCES).split(" ")
     start = random.randrange(len(words))
-    kept = words[start : start + random.randrange(1, 9)]
+    kept: list[str] = words[start : start + random.randrange(1, 9)]
     for _ in range(random.randrange(4)):
         kept.insert(random.randrange(len(kept) + 1), random.choice(_EXTRAS))
     joined = "".join(word + random.choice((" ", " ", " ", "", "  ", "\n")) for word in kept)
@@ -217,5 +217,5 @@ def save_lora(folder: Path, base: Path, *, seed: int = 3, **settings: Any) -> Pa
             parameter.data.copy_(torch.randn(parameter.shape, generator=generator) / 8)
         elif "magnitude" in name:
             parameter.data.mul_(torch.rand(parameter.shape, generator=generator) + 0.5)
-    adapted.save_pretrained(folder, save_embedding_layers=False)
+    adapted.save_pretrained(str(folder), save_embedding_layers=False)
     return folder

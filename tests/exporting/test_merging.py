@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -42,6 +43,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
 @pytest.fixture(scope="module", params=KINDS)
 def base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_base(tmp_path_factory.mktemp("merging") / request.param, request.param)
+
+
+@pytest.fixture(scope="module")
+def one_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_base(tmp_path_factory.mktemp("merging") / "one", "llama")
 
 
 def by_peft(base: Path, adapter: Path) -> dict[str, torch.Tensor]:
@@ -85,9 +91,10 @@ def peft_logits(base: Path, adapter: Path, ids: torch.Tensor) -> torch.Tensor:
 
 
 def logits(folder: Path, ids: torch.Tensor) -> torch.Tensor:
-    model, found = AutoModelForCausalLM.from_pretrained(
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
         folder, dtype=torch.float32, output_loading_info=True
     )
+    model, found = loaded
     assert not any(found.values())
     with torch.inference_mode():
         return model(input_ids=ids).logits
@@ -105,17 +112,17 @@ IDS = torch.arange(40)[None] * 7
 
 @pytest.mark.parametrize("variant", ["patterns and rslora", "dora and rslora"])
 def test_a_merged_folder_says_what_base_and_adapter_say(
-    base: Path, variant: str, tmp_path: Path
+    one_base: Path, variant: str, tmp_path: Path
 ) -> None:
-    adapter = save_lora(tmp_path / "adapter", base, **VARIANTS[variant])
-    merged = merge(base, adapter, tmp_path / "merged")
-    expected, found = peft_logits(base, adapter, IDS), logits(merged, IDS)
+    adapter = save_lora(tmp_path / "adapter", one_base, **VARIANTS[variant])
+    merged = merge(one_base, adapter, tmp_path / "merged")
+    expected, found = peft_logits(one_base, adapter, IDS), logits(merged, IDS)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
-    assert (found - logits(base, IDS)).abs().max() > 1
+    assert (found - logits(one_base, IDS)).abs().max() > 1
     tokenizer = load_tokenizer(str(merged))
-    assert tokenizer.chat_template == load_tokenizer(str(base)).chat_template
+    assert tokenizer.chat_template == load_tokenizer(str(one_base)).chat_template
     assert (merged / "generation_config.json").read_bytes() == (
-        base / "generation_config.json"
+        one_base / "generation_config.json"
     ).read_bytes()
 
 
@@ -131,12 +138,12 @@ def test_weights_are_stored_in_the_dtype_of_the_base(tmp_path: Path) -> None:
 
 
 def test_large_models_are_stored_in_parts(
-    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    one_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    adapter = save_lora(tmp_path / "adapter", base)
-    whole = merge(base, adapter, tmp_path / "whole")
+    adapter = save_lora(tmp_path / "adapter", one_base)
+    whole = merge(one_base, adapter, tmp_path / "whole")
     monkeypatch.setattr(merged_folder, "_LARGEST_FILE", 60_000)
-    parts = merge(base, adapter, tmp_path / "parts")
+    parts = merge(one_base, adapter, tmp_path / "parts")
     files = sorted(parts.glob("*.safetensors"))
     index = json.loads((parts / "model.safetensors.index.json").read_text())
     assert len(files) > 2
@@ -151,43 +158,43 @@ def test_large_models_are_stored_in_parts(
 
 
 def test_nothing_of_an_older_model_is_left_in_the_folder(
-    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    one_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """transformers adds an adapter that it finds beside a model, and vLLM reads every safetensors file."""
-    adapter = save_lora(tmp_path / "adapter", base)
+    adapter = save_lora(tmp_path / "adapter", one_base)
     folder = tmp_path / "merged"
     with monkeypatch.context() as patch:
         patch.setattr(merged_folder, "_LARGEST_FILE", 60_000)
-        merge(base, None, folder)
-    save_lora(folder, base, seed=8)
+        merge(one_base, None, folder)
+    save_lora(folder, one_base, seed=8)
     (folder / "notes.txt").write_text("mine")
-    merge(base, adapter, folder)
+    merge(one_base, adapter, folder)
     assert [each.name for each in folder.glob("*.safetensors*")] == ["model.safetensors"]
     assert not (folder / "adapter_config.json").exists()
     assert (folder / "notes.txt").read_text() == "mine"
-    assert torch.equal(logits(folder, IDS), logits(merge(base, adapter, tmp_path / "new"), IDS))
+    assert torch.equal(logits(folder, IDS), logits(merge(one_base, adapter, tmp_path / "new"), IDS))
 
 
-def test_a_base_is_not_replaced_by_what_is_made_of_it(base: Path, tmp_path: Path) -> None:
-    adapter = save_lora(tmp_path / "adapter", base)
-    merged = merge(base, adapter, tmp_path / "merged")
+def test_a_base_is_not_replaced_by_what_is_made_of_it(one_base: Path, tmp_path: Path) -> None:
+    adapter = save_lora(tmp_path / "adapter", one_base)
+    merged = merge(one_base, adapter, tmp_path / "merged")
     before = {each.name: each.read_bytes() for each in merged.iterdir()}
     with pytest.raises(ModelError, match="the base's own folder"):
         merge(merged, adapter, tmp_path / "elsewhere" / ".." / "merged")
     assert before == {each.name: each.read_bytes() for each in merged.iterdir()}
 
 
-def test_four_bits_are_merged_as_training_held_them(base: Path, tmp_path: Path) -> None:
+def test_four_bits_are_merged_as_training_held_them(one_base: Path, tmp_path: Path) -> None:
     from bitsandbytes.functional import dequantize_4bit
 
-    settings = ModelSection(base=str(base), quantization="nf4")
+    settings = ModelSection(base=str(one_base), quantization="nf4")
     held: dict[str, torch.Tensor] = {}
     for name, parameter in load_base(
         settings, device="cpu", dtype=torch.float32
     ).named_parameters():
         state = getattr(parameter, "quant_state", None)
         held[name] = parameter if state is None else dequantize_4bit(parameter.data, state)
-    original = load_file(base / "model.safetensors")
+    original = load_file(one_base / "model.safetensors")
     with MergedWeights(settings, None) as weights:
         for name in weights.names:
             assert torch.equal(weights.tensor(name), held[name].reshape(weights.shapes[name]))
@@ -195,14 +202,14 @@ def test_four_bits_are_merged_as_training_held_them(base: Path, tmp_path: Path) 
     assert len(rounded) == 14
 
 
-def test_an_adapter_beside_four_bits_is_added_to_them(base: Path, tmp_path: Path) -> None:
-    settings = ModelSection(base=str(base), quantization="nf4")
-    adapter = save_lora(tmp_path / "adapter", base)
+def test_an_adapter_beside_four_bits_is_added_to_them(one_base: Path, tmp_path: Path) -> None:
+    settings = ModelSection(base=str(one_base), quantization="nf4")
+    adapter = save_lora(tmp_path / "adapter", one_base)
     with (
         MergedWeights(settings, None) as plain,
         MergedWeights(settings, adapter) as weights,
-        MergedWeights(ModelSection(base=str(base)), adapter) as exact,
-        MergedWeights(ModelSection(base=str(base)), None) as original,
+        MergedWeights(ModelSection(base=str(one_base)), adapter) as exact,
+        MergedWeights(ModelSection(base=str(one_base)), None) as original,
     ):
         for name in weights.adapted:
             added = exact.tensor(name) - original.tensor(name)
@@ -213,18 +220,32 @@ def test_an_adapter_beside_four_bits_is_added_to_them(base: Path, tmp_path: Path
 
 @pytest.mark.parametrize("init", ["pissa", "olora"])
 def test_adapters_that_start_from_the_base_are_merged_into_it(
-    init: str, base: Path, tmp_path: Path
+    init: Literal["pissa", "olora"], one_base: Path, tmp_path: Path
 ) -> None:
     """LexiTrain saves them for the base as it was; the merged model says what the model in training says."""
     lora = LoraSection(rank=4, init=init, targets=("q_proj", "v_proj", "down_proj"))
-    settings = ModelSection(base=str(base))
+    settings = ModelSection(base=str(one_base))
     model = attach_adapter(load_base(settings, device="cpu", dtype=torch.float32), lora, seed=1)
     for name, parameter in model.named_parameters():
         if "lora_" in name:
             parameter.data.add_(torch.full_like(parameter, 0.02))
     with torch.inference_mode():
         expected = model.eval()(input_ids=IDS).logits
-    save_adapter(model, tmp_path / "adapter", str(base))
-    found = logits(merge(base, tmp_path / "adapter", tmp_path / "merged"), IDS)
+    save_adapter(model, tmp_path / "adapter", str(one_base))
+    found = logits(merge(one_base, tmp_path / "adapter", tmp_path / "merged"), IDS)
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
-    assert (found - logits(base, IDS)).abs().max() > 0.1
+    assert (found - logits(one_base, IDS)).abs().max() > 0.1
+
+
+def test_weights_are_read_from_the_file_that_transformers_reads(
+    one_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder may hold one file and an index of others."""
+    adapter = save_lora(tmp_path / "adapter", one_base)
+    with monkeypatch.context() as patch:
+        patch.setattr(merged_folder, "_LARGEST_FILE", 60_000)
+        folder = merge(one_base, adapter, tmp_path / "both")
+    shutil.copyfile(one_base / "model.safetensors", folder / "model.safetensors")
+    loaded = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).state_dict()
+    with MergedWeights(ModelSection(base=str(folder)), None) as weights:
+        assert all(torch.equal(weights.tensor(name), loaded[name]) for name in weights.names)

@@ -16,9 +16,10 @@ from lexitrain import export
 from lexitrain.errors import (
     LexiTrainError,
 )
-from tests.exporting.small_bases import save_base, save_lora
+from tests.exporting.small_bases import model_of, save_base, save_lora
 
-FORMS = ("merged", "gguf")
+SLOW = pytest.mark.slow
+FORMS = ("gguf", pytest.param("merged", marks=SLOW))
 Edit = Callable[[Path], None]
 
 
@@ -74,6 +75,10 @@ def without(held: dict[str, torch.Tensor], part: str) -> None:
         del held[name]
 
 
+def _save_smaller(folder: Path) -> None:
+    model_of("qwen2", 400).save_pretrained(folder)
+
+
 K_BIAS = "model.layers.1.self_attn.k_proj.bias"
 UP = "model.layers.0.mlp.up_proj.weight"
 
@@ -101,6 +106,10 @@ BASES: dict[str, tuple[Edit, str]] = {
     ),
     "not a number": (set_to(UP, float("nan")), f"{UP} is not a number"),
     "infinite": (set_to("model.norm.weight", float("inf")), "model.norm.weight is not a number"),
+    "fewer rows than tokens": (
+        _save_smaller,
+        r"token 502 .*400 rows",
+    ),
     "no configuration": (without_file("config.json"), "config.json"),
     "no tokenizer": (without_file("tokenizer.json"), "does not write what it has read"),
 }
@@ -155,7 +164,7 @@ ADAPTERS: dict[str, tuple[Edit, str]] = {
 
 
 @pytest.mark.filterwarnings("ignore:Unexpected keyword arguments")  # PEFT's own
-@pytest.mark.parametrize("form", [*FORMS, "gguf-lora"])
+@pytest.mark.parametrize("form", [*FORMS, pytest.param("gguf-lora", marks=SLOW)])
 @pytest.mark.parametrize("fault", ADAPTERS)
 def test_an_adapter_that_is_not_whole_or_not_only_lora(
     fault: str, form: str, tmp_path: Path

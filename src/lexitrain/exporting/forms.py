@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lexitrain.exporting.beside.card import merged_card
 from lexitrain.exporting.beside.grammars import write_grammars
-from lexitrain.exporting.beside.modelfile import write_modelfile
+from lexitrain.exporting.beside.modelfile import require_modelfile, write_modelfile
 from lexitrain.exporting.beside.phones import phone_budget
 from lexitrain.exporting.export_report import ExportedFile, ExportReport
 from lexitrain.exporting.gguf.importance import importance_of
@@ -70,6 +70,7 @@ class FormWriter:
             max_mb: largest file that `best` takes.
         """
         chosen: Path | None = None
+        self._require(forms)
         if "merged" in forms or "onnx" in forms:
             self._write_merged()
         if "gguf" in forms or "ollama" in forms:
@@ -93,6 +94,22 @@ class FormWriter:
             tuple(self._beside),
             tuple(self._notes),
         )
+
+    def _require(self, forms: Sequence[str]) -> None:
+        """Nothing, where each form can be had of this model: none is written where another one is refused."""
+        if "gguf-lora" in forms:
+            from lexitrain.exporting.gguf.adapter_file import gguf_deltas
+
+            adapter = self._model.required_adapter()
+            with self._model.weights(adapter=False) as weights:
+                gguf_deltas(weights, adapter)
+        if "ollama" in forms:
+            require_modelfile(self._model.renderer, self._system)
+
+    @property
+    def _system(self) -> str:
+        """The system turn of the tasks."""
+        return next(iter(self._model.tasks.values())).system
 
     def _write_merged(self) -> None:
         start, path = perf_counter(), self._folder / "merged"
@@ -151,14 +168,15 @@ class FormWriter:
         )
 
     def _write_adapter_and_base(self, name: str, modelfile: bool) -> None:
-        from lexitrain.exporting.gguf.adapter_file import gguf_deltas, write_gguf_adapter
+        from lexitrain.exporting.gguf.adapter_file import write_gguf_adapter
 
         adapter = self._model.required_adapter()
         base_name = self._model.base_name
+        if base_name == self._model.name:  # the merged model's file has that name
+            base_name += "-base"
         base = self._folder / f"{base_name}-{name}.gguf"
         start = perf_counter()
         with self._model.weights(adapter=False) as weights:
-            gguf_deltas(weights, adapter)  # refused before a base is left behind without it
             tensors = write_gguf(
                 base,
                 weights,
@@ -188,7 +206,7 @@ class FormWriter:
         write_modelfile(
             path,
             model.renderer,
-            next(iter(model.tasks.values())).system,
+            self._system,
             model=file.name,
             adapter=None if adapter is None else adapter.name,
             context=model.located.max_length + _ANSWER_TOKENS,

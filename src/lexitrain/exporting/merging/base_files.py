@@ -126,10 +126,10 @@ class BaseFiles:
         from safetensors import safe_open
 
         index = self.folder / _INDEX
-        if index.is_file():
-            files = sorted(set(_weight_map(index).values()))
-        elif (self.folder / _WHOLE).is_file():
+        if (self.folder / _WHOLE).is_file():  # transformers takes it first too
             files = [_WHOLE]
+        elif index.is_file():
+            files = sorted(set(_weight_map(index).values()))
         else:
             raise ModelError(
                 "The base has no model.safetensors.",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lexitrain.errors import ModelError
+from lexitrain.exporting.merging.vocabulary import require_rows
 from lexitrain.storage import folder_at_once
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ def write_merged(
         progress: called with the folder's name, weights written and weights in all.
 
     Raises:
-        ModelError: a weight cannot be read, or is too large for the base's dtype; or the folder is the base's own.
+        ModelError: a weight cannot be read, or is too large for the base's dtype; the folder is the base's own, or the
+            tokenizer another model's.
         Stopped: the disk is full; nothing is left.
         InputError: the folder cannot be written.
     """
@@ -63,6 +65,7 @@ def write_merged(
             where=folder,
             fix="Name another folder with --out.",
         )
+    require_rows(tokenizer, weights.config.vocab_size)
     files = list(_in_files(weights))
     names = [
         "model.safetensors"
