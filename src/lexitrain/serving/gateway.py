@@ -231,7 +231,7 @@ async def _gone(request: Request) -> None:
 
 
 def _streamed(reply: Any, name: str, release: Callable[[], None]) -> Response:
-    """The events of an answer as they come. `release` is called when they end, also where the client has gone before."""
+    """The events of an answer as they come; `release` is called at their end, also where the client has gone before."""
     from starlette.responses import StreamingResponse
 
     class Streamed(StreamingResponse):
