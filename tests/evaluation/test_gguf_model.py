@@ -162,6 +162,7 @@ def test_an_adapter_alone_is_no_model(adapter: Path, tmp_path: Path) -> None:
         evaluate(beside, data)
 
 
+@pytest.mark.slow
 def test_two_models_are_no_model_with_its_adapter(nano_file: Path, tmp_path: Path) -> None:
     data = data_of(tmp_path, 2)
     with pytest.raises(LexiTrainError, match="cannot load"):

@@ -15,6 +15,8 @@ from lexitrain.serving import LlamaServer, applied_template, completion, tokeniz
 from tests.exported import random_adapter, write_adapter, write_nano
 from tests.serving.served import Served, nano_offer
 
+pytestmark = pytest.mark.slow
+
 KINDS: dict[str, dict[str, Any]] = {
     "plain": {"r": 4, "lora_alpha": 8},
     "rslora": {"r": 8, "lora_alpha": 16, "use_rslora": True},
@@ -111,7 +113,6 @@ def test_adapters_in_turn_answer_as_their_merged_models(served: Served, forms: F
     assert alternated(served, forms, 40) == []
 
 
-@pytest.mark.slow
 def test_400_requests_in_turn_are_answered_as_by_merged_models(
     served: Served, forms: Forms
 ) -> None:

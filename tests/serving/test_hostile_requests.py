@@ -96,6 +96,7 @@ def test_2000_malformed_requests(served: Served) -> None:
     still_answers(served)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_each_setting_takes_no_value_of_another_kind(served: Served, name: str) -> None:
     for value in VALUES:
@@ -150,6 +151,7 @@ def test_what_is_nested_deeply_is_refused(served: Served, depth: int, where: str
     still_answers(served)
 
 
+@pytest.mark.slow
 def test_a_body_of_10_mb_is_refused(served: Served) -> None:
     body = json.dumps({"messages": [{"role": "user", "content": "a" * 10_000_000}]})
     try:
@@ -171,6 +173,7 @@ def test_other_ways_to_ask_are_refused(served: Served, method: str) -> None:
     still_answers(served)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path",
     [
@@ -200,6 +203,7 @@ def test_the_content_says_what_it_is(served: Served, kind: str) -> None:
 HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer the-key\r\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content",
     [
@@ -227,6 +231,7 @@ def test_what_is_no_http_harms_nothing(served: Served, content: bytes) -> None:
     still_answers(served)
 
 
+@pytest.mark.slow
 def test_connections_that_say_nothing_keep_nobody_out(served: Served) -> None:
     waiting = [socket.create_connection(("127.0.0.1", served.port)) for _ in range(100)]
     for number, client in enumerate(waiting):

@@ -55,6 +55,7 @@ def test_it_answers_and_ends(nano_file: Path) -> None:
     assert not is_there(again)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["a file.gguf", "tệp đúng.gguf", "100%s %20#?.gguf", "-f.gguf", "q\"'.gguf"]
 )
@@ -64,6 +65,7 @@ def test_files_of_any_name_load(nano_file: Path, tmp_path: Path, name: str) -> N
         assert answers(server)
 
 
+@pytest.mark.slow
 def test_a_name_in_this_folder_loads(
     nano_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,6 +94,7 @@ def damaged(nano_file: Path, how: str, path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how",
     ["cut in its tensors", "cut in its head", "magic alone", "version", "count of tensors", "head"],
@@ -129,6 +132,7 @@ def test_an_adapter_that_is_none_is_named(nano_file: Path, tmp_path: Path) -> No
         started(nano_file, adapters=[nano_file]).start()
 
 
+@pytest.mark.slow
 def test_a_port_that_is_taken_is_an_error(nano_file: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -139,6 +143,7 @@ def test_a_port_that_is_taken_is_an_error(nano_file: Path) -> None:
         assert not server.is_running
 
 
+@pytest.mark.slow
 def test_a_context_beyond_all_memory_is_an_error(nano_file: Path) -> None:
     server = LlamaServer(nano_file, slots=64, context=2**30, threads=1)
     with pytest.raises(ModelError):
@@ -146,6 +151,7 @@ def test_a_context_beyond_all_memory_is_an_error(nano_file: Path) -> None:
     assert not server.is_running
 
 
+@pytest.mark.slow
 def test_two_run_at_once(nano_file: Path) -> None:
     with started(nano_file) as one, started(nano_file) as other:
         assert one.address != other.address
@@ -156,6 +162,7 @@ def test_two_run_at_once(nano_file: Path) -> None:
         assert answers(other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
 def test_a_proxy_of_the_environment_is_not_asked(
     nano_file: Path, monkeypatch: pytest.MonkeyPatch, name: str
@@ -180,6 +187,7 @@ def test_the_key_is_needed(nano_file: Path) -> None:
         assert server.key not in " ".join(command)
 
 
+@pytest.mark.slow
 @linux
 def test_it_listens_on_this_machine_alone(nano_file: Path) -> None:
     with started(nano_file) as server:
@@ -209,6 +217,7 @@ def long_answer(server: LlamaServer) -> list[BaseException | str]:
     return found
 
 
+@pytest.mark.slow
 def test_one_that_is_killed_says_so(nano_file: Path) -> None:
     with LlamaServer(nano_file, slots=1, context=2048, threads=1) as server:
         (found,) = long_answer(server)
@@ -234,6 +243,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.parametrize("how", ["idle", "busy", "fails"])
 def test_it_ends_with_the_process_that_started_it(nano_file: Path, how: str) -> None:
@@ -252,6 +262,7 @@ def test_it_ends_with_the_process_that_started_it(nano_file: Path, how: str) -> 
     wait_until(lambda: not is_there(child), 10)
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_it_loads_leaves_nothing(
     nano_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,6 +280,7 @@ def test_ctrl_c_while_it_loads_leaves_nothing(
     assert not is_there(pids[0])
 
 
+@pytest.mark.slow
 def test_facts_of_a_file(nano_file: Path, tmp_path: Path) -> None:
     facts = file_facts(nano_file)
     assert {"<|im_end|>", "<|im_start|>", "<|endoftext|>"} <= set(facts.specials)

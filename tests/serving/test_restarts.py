@@ -14,6 +14,8 @@ import pytest
 from lexitrain.serving import LlamaServer
 from tests.serving.served import Served, is_there, nano_offer, wait_until
 
+pytestmark = pytest.mark.slow
+
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string", "minLength": 900}}}
 LONG = {
     "response_format": {"type": "json_schema", "json_schema": {"schema": SCHEMA}},
@@ -42,7 +44,6 @@ def back(served: Served, before: int) -> None:
     assert served.raw("", method="GET", path="/health")[0] == 200
 
 
-@pytest.mark.slow
 def test_killed_between_requests(served: Served) -> None:
     before = served.answer(max_tokens=30)
     for _ in range(3):
@@ -79,7 +80,6 @@ def test_killed_in_the_middle_of_an_answer(served: Served) -> None:
     back(served, pid)
 
 
-@pytest.mark.slow
 def test_a_file_that_is_gone_is_told_until_it_is_there_again(
     nano_file: Path, tmp_path: Path
 ) -> None:
