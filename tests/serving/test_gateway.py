@@ -206,6 +206,7 @@ def test_without_a_key_this_machine_alone_is_answered(open_to_all: Served) -> No
         assert open_to_all.raw(json.dumps({"messages": ASKED}), Host=host)[0] == 403
 
 
+@pytest.mark.slow
 def test_temperature_draws_from_all_tokens(served: Served) -> None:
     """llama.cpp's own default leaves forty at most, of which few are tried."""
     schema = {"type": "string", "enum": [f"{n:03}" for n in range(0, 1000, 9)]}

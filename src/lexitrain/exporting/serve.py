@@ -111,7 +111,7 @@ def serve(
             key=key,
         )
         tell(f"{file.name} answers at http://{host}:{port}/v1")
-        uvicorn.run(
+        config = uvicorn.Config(
             gateway(server, offer, tell),
             host=host,
             port=port,
@@ -119,6 +119,10 @@ def serve(
             timeout_graceful_shutdown=5,
             server_header=False,
         )
+        try:
+            uvicorn.Server(config).run()  # `uvicorn.run` would keep Ctrl-C to itself
+        except SystemExit:
+            raise _taken(host, port, "it was taken meanwhile") from None
 
 
 def _systems(tasks: Mapping[str, Task], recipe: str | None) -> dict[str, str]:
@@ -134,8 +138,14 @@ def _file(model: str | Path, quantize: str, tell: Callable[[str], None]) -> Path
     if is_gguf_file(model):
         return user_path(model)
     path = user_path(model)
-    if path.is_file():
+    if path.suffix == ".gguf" or path.is_file():
         require_gguf_file(path)
+    if not Run(path).exists():
+        raise InputError(
+            "This is neither a GGUF file nor a run.",
+            where=path,
+            fix="Write a file with `lexitrain export MODEL --out DIR` and serve that.",
+        )
     # By its name: the folder may hold the base alone too, for an adapter beside it.
     exported = path / "export" / f"{path.resolve().name}-{quantize.upper()}.gguf"
     if not is_gguf_file(exported):
@@ -168,8 +178,13 @@ def _require_free(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except (OSError, OverflowError) as error:
-            raise InputError(
-                f"It cannot listen at {host}:{port} ({getattr(error, 'strerror', None) or error}).",
-                where="--port",
-                fix="Choose another port, or end the program that uses it.",
-            ) from None
+            reason = getattr(error, "strerror", None) or error
+            raise _taken(host, port, str(reason)) from None
+
+
+def _taken(host: str, port: int, reason: str) -> InputError:
+    return InputError(
+        f"It cannot listen at {host}:{port} ({reason}).",
+        where="--port",
+        fix="Choose another port, or end the program that uses it.",
+    )

@@ -95,6 +95,8 @@ class _Endpoint:
         self._server = server
         self._offer = offer
         self._tell = tell
+        # Who waits does so here, where a client that goes away is noticed at once.
+        self._places = asyncio.Semaphore(server.slots)
 
     async def watch(self) -> None:
         """Start llama.cpp again whenever it has ended."""
@@ -139,11 +141,23 @@ class _Endpoint:
             return JSONResponse(_error(str(error), "invalid_request_error"), 400)
         if not self._server.is_ready:
             return _loading()
-        return await _unless_gone(request, self._forwarded(body))
+        return await _unless_gone(request, self._answered(body))
+
+    async def _answered(self, body: dict[str, Any]) -> Response:
+        """The reply, where a place at llama.cpp is free; a stream gives it back when it ends."""
+        await self._places.acquire()
+        kept = False
+        try:
+            found = await self._forwarded(body)
+            kept = hasattr(found, "body_iterator")
+            return found
+        finally:
+            if not kept:
+                self._places.release()
 
     async def _forwarded(self, body: dict[str, Any]) -> Response:
         import httpx
-        from starlette.responses import JSONResponse, StreamingResponse
+        from starlette.responses import JSONResponse
 
         name = body.pop("model")
         sent = self.client.build_request(
@@ -157,7 +171,7 @@ class _Endpoint:
         except httpx.TransportError:
             return _loading()
         if body["stream"] and reply.status_code == 200:
-            return StreamingResponse(_passed_on(reply, name), media_type="text/event-stream")
+            return _streamed(reply, name, self._places.release)
         try:
             content: object = json.loads(await reply.aread())
         except (httpx.TransportError, ValueError):
@@ -216,6 +230,21 @@ async def _gone(request: Request) -> None:
         pass
 
 
+def _streamed(reply: Any, name: str, release: Callable[[], None]) -> Response:
+    """The events of an answer as they come; `release` is called at their end, also where the client has gone before."""
+    from starlette.responses import StreamingResponse
+
+    class Streamed(StreamingResponse):
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            try:
+                await super().__call__(scope, receive, send)
+            finally:
+                release()
+                await reply.aclose()
+
+    return Streamed(_passed_on(reply, name), media_type="text/event-stream")
+
+
 async def _passed_on(reply: Any, name: str) -> AsyncGenerator[bytes]:
     """The events of an answer as they come; one of an error where llama.cpp ends in the middle."""
     import httpx
@@ -228,10 +257,8 @@ async def _passed_on(reply: Any, name: str) -> AsyncGenerator[bytes]:
                 yield _named(line, name) + b"\n"
         if rest:
             yield rest
-    except httpx.TransportError:
+    except (httpx.TransportError, httpx.StreamError):
         yield f"data: {json.dumps(_error('llama.cpp has ended.', 'server_error'))}\n\n".encode()
-    finally:
-        await reply.aclose()
 
 
 def _named(line: bytes, name: str) -> bytes:

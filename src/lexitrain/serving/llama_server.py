@@ -169,7 +169,8 @@ class LlamaServer:
         self.stop()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "lexitrain.serving.child"],
+            # -P: no module is taken from the folder where the user happens to be.
+            [sys.executable, "-P", "-m", "lexitrain.serving.child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -261,7 +262,7 @@ class LlamaServer:
         self._log.seek(0)
         lines = self._log.read()[-4000:].decode(errors="replace").strip().splitlines()
         said = next((line for line in reversed(lines) if line.strip()), "")
-        return f": {said.strip()[:300]}" if said else ""
+        return f": {said.strip()[:300].rstrip('.')}" if said else ""
 
 
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -98,6 +98,7 @@ def test_an_answer_to_any_task_is_one_to_its_own(server: LlamaServer) -> None:
             assert [name for name, task in TASKS.items() if task.invalid(text) is None], text
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(schemas, st.integers(0, 2**31))
 def test_what_ends_satisfies_any_schema_of_any_user(
@@ -116,6 +117,7 @@ def test_what_ends_satisfies_any_schema_of_any_user(
     assert pattern_of(grammar).fullmatch(text)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(schemas, st.randoms(use_true_random=False))
 def test_an_answer_as_it_is_trained_is_in_the_grammar(schema: Any, at_random: Any) -> None:
@@ -169,6 +171,7 @@ def test_every_gold_answer_of_a_length_that_is_asked_for_is_in_its_grammar() -> 
         assert short or len(answer) > 2 * task.maximum_answer_tokens, answer
 
 
+@pytest.mark.slow
 def test_gold_answers_can_be_written_by_llama_cpp_under_the_grammar(server: LlamaServer) -> None:
     """Each answer is the only choice of a task's, beside its own grammar: llama.cpp writes it out."""
     for record in records()[:40]:
@@ -198,6 +201,7 @@ def test_a_text_is_as_long_as_it_may_be(least: int, tokens: int) -> None:
         assert not pattern.fullmatch(task.format({"a": " " * most}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("least", [1999, 2000, 3500])
 def test_llama_cpp_writes_long_texts(server: LlamaServer, least: int) -> None:
     task = one_text(minLength=least)
