@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Literal
 
 from lexitrain.errors import RunError, Stopped
@@ -55,6 +56,8 @@ if TYPE_CHECKING:
     from lexitrain.recipe import Recipe
     from lexitrain.training.event_log import Observer
 
+_WORTH_TELLING = 0.5
+"""Seconds of waiting for the mirror at the end of a call that are written down."""
 _OTHER_FOLDER = "Give another --run folder; one that does not exist yet is made."
 
 
@@ -237,7 +240,10 @@ def _build_and_train(
             return None
         finished = ending in {"finished", "early_stopping"}
         result = _finish(built, ending) if finished else _stop(built, interrupt, ending)
+        start = perf_counter()
         training.log.write_outcomes(checkpoints.flush_mirror(training.limits.mirror_patience()))
+        if (waited := perf_counter() - start) >= _WORTH_TELLING:
+            training.log.write("mirror_wait", seconds=round(waited, 3))
         return result
 
 
@@ -272,13 +278,15 @@ def _announce(built: BuiltRun, interrupt: Interrupt) -> None:
     if started:
         training.log.write("resumed", checkpoint=built.resumed, total_steps=total)
         return
-    before = None
+    before, took = None, None
     # Later its journal must have been lost, and what the loss was before training is unknown.
     if training.state.step == 0:
         training.log.observer.stage("measuring the validation loss before training")
+        start = perf_counter()
         measured = validation_loss(training, interrupt)
         if interrupt.agreed:
             return  # the next call starts the run
+        took = None if measured is None else round(perf_counter() - start, 3)
         before = None if measured is None else measured.loss
     training.log.write(
         "started",
@@ -286,6 +294,7 @@ def _announce(built: BuiltRun, interrupt: Interrupt) -> None:
         steps_per_epoch=training.order.steps_per_epoch,
         samples_per_epoch=training.order.samples_per_epoch,
         validation_loss=before if before is None or math.isfinite(before) else None,
+        validation_seconds=took,
         trainable_parameters=sum(each.numel() for each in training.step.parameters),
         data=built.data.folder,
         skipped=built.data.skipped,
