@@ -31,6 +31,7 @@ SECTIONS = {
     "evaluation": "Evaluation and answers",
     "comparison": "Comparison",
     "exporting": "Export",
+    "diagnosis": "Diagnosis",
     "tasks": "Scores",
     "reporting": "Pictures",
     "errors": "Errors",

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 from lexitrain.batching import SampleOrder
 from lexitrain.errors import ModelError, RecipeError
 from lexitrain.models import (
-    attach_adapter,
     base_identity,
     characters_learnt_as_bytes,
     compute_dtype,
     hold_back,
-    load_base,
     load_tokenizer,
     most_tokens,
     principal_factors,
@@ -28,13 +26,12 @@ from lexitrain.samples import load_samples, unlearnt_bytes
 from lexitrain.step import (
     TrainingStep,
     bitsandbytes_uses,
-    build_optimizer,
-    keep_freed_memory,
     require_bitsandbytes,
     require_layout_of,
     require_plain_loss,
 )
 from lexitrain.tasks import registry
+from lexitrain.training.before.built_step import built_step
 from lexitrain.training.before.disk_room import DiskRoom, require_disk_room
 from lexitrain.training.before.real_samples import two_samples
 from lexitrain.training.environment import changes, environment, no_longer_exact
@@ -263,22 +260,9 @@ def _build_step(
         processes: those that train together.
         pad_id: token put on padding.
     """
-    device = processes.device()
-    if device.type == "cpu":
-        keep_freed_memory()
-    dtype = compute_dtype(recipe.model.precision, device)
-    base = load_base(base_on_rung(plan.recipe.model, state.rung), device=device, dtype=dtype)
-    model = attach_adapter(base, recipe.lora, recipe.seed, start, begin=False)
-    step = TrainingStep(
-        model,
-        build_optimizer(model.named_parameters(), recipe.optimizer),
-        plan.recipe.step,
-        max_length=recipe.data.max_length,
-        pad_id=pad_id,
-        clip=recipe.optimizer.clip,
-        processes=processes,
-    )
-    return step, AdapterFiles(model, recipe.model.base, recipe.model.revision)
+    base = base_on_rung(plan.recipe.model, state.rung)
+    step = built_step(plan.recipe, base, pad_id, start=start, processes=processes)
+    return step, AdapterFiles(step.model, recipe.model.base, recipe.model.revision)
 
 
 def _begin(model: Any, recipe: Recipe, processes: Processes) -> None:

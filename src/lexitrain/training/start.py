@@ -16,13 +16,14 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Literal
 
-from lexitrain.errors import RunError, Stopped
+from lexitrain.errors import Stopped
 from lexitrain.recipe import with_whole_paths
 from lexitrain.runs import ReadOnlyRun, Run, first_day, storage_errors, task_sources
 from lexitrain.samples import file_facts, require_known_tasks
 from lexitrain.step import joined_processes, release_memory
 from lexitrain.storage import remove_folder, user_path
 from lexitrain.tasks import registry
+from lexitrain.training.before.run_folder import require_no_file, require_run_folder
 from lexitrain.training.build import BuiltRun, Call, build_run
 from lexitrain.training.event_log import Silent
 from lexitrain.training.final_adapter import CardFacts, shipped_adapter, write_adapter
@@ -58,7 +59,6 @@ if TYPE_CHECKING:
 
 _WORTH_TELLING = 0.5
 """Seconds of waiting for the mirror at the end of a call that are written down."""
-_OTHER_FOLDER = "Give another --run folder; one that does not exist yet is made."
 
 
 def train(
@@ -129,10 +129,7 @@ def _settle(run: Run, asked: _Asked, observer: Observer) -> tuple[Recipe, Path, 
     Returns:
         The recipe, with the mirror that is to be used; the data folder; where the user's own tasks are read from.
     """
-    if run.path.exists() and not run.path.is_dir():
-        raise RunError(
-            "This is a file, not the folder of a run.", where=run.path, fix=_OTHER_FOLDER
-        )
+    require_no_file(run)
     recipe = asked.recipe
     data, sources = _inputs(run, asked, observer)
     require_known_tasks(recipe, registry(sources))
@@ -208,10 +205,7 @@ def _train_one(recipe: Recipe, run: Run, call: Call) -> TrainingResult:
 def _restore_and_check(recipe: Recipe, run: Run, call: Call) -> TrainingResult | None:
     """Refuse what cannot be trained before anything new is written; the result of a run that has ended before."""
     bring_back(run, recipe, call.observer)
-    if not run.exists() and not run.is_empty():
-        raise RunError(
-            "This folder holds something else than a run.", where=run.path, fix=_OTHER_FOLDER
-        )
+    require_run_folder(run)
     file_facts(call.data_dir)
     if not run.exists() or recipe_changes(run, recipe, accept=call.accept):
         return None
