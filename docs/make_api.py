@@ -32,6 +32,7 @@ SECTIONS = {
     "comparison": "Comparison",
     "exporting": "Export",
     "building": "The whole way",
+    "diagnosis": "Diagnosis",
     "tasks": "Scores",
     "reporting": "Pictures",
     "errors": "Errors",

@@ -24,6 +24,27 @@ from .comparison import (
 from .comparison import (
     compare as compare,
 )
+from .diagnosis import (
+    Cause as Cause,
+)
+from .diagnosis import (
+    Check as Check,
+)
+from .diagnosis import (
+    MachineFacts as MachineFacts,
+)
+from .diagnosis import (
+    Preflight as Preflight,
+)
+from .diagnosis import (
+    SlowRun as SlowRun,
+)
+from .diagnosis import (
+    preflight as preflight,
+)
+from .diagnosis import (
+    slow_run as slow_run,
+)
 from .errors import (
     DataError as DataError,
 )
