@@ -201,6 +201,12 @@ from .reporting import (
 from .reporting import (
     write_comparison_page as write_comparison_page,
 )
+from .reporting import (
+    write_run_page as write_run_page,
+)
+from .reporting import (
+    write_runs_page as write_runs_page,
+)
 from .runs import (
     Event as Event,
 )
