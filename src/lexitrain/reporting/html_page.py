@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lexitrain.errors import InputError
 from lexitrain.storage import user_path, write_file
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 _GENERATOR = b'<meta name="generator" content="LexiTrain">'
 _HEAD = 2000  # bytes in which a page says who made it
@@ -43,7 +46,7 @@ def write_page(
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters |= dict(filters or {})
+    environment.filters |= {"coded": _coded, **(filters or {})}
     page = environment.get_template(template).render(values)
     path = user_path(path)
     try:
@@ -51,6 +54,19 @@ def write_page(
     except OSError as error:
         raise InputError(f"The page cannot be written: {error.strerror}.", where=path) from error
     return path
+
+
+def _coded(text: str) -> Markup:
+    """What stands between `backticks` as code; all of it is escaped."""
+    from markupsafe import Markup, escape
+
+    parts = text.split("`")
+    if len(parts) % 2 == 0:  # one without its partner
+        return escape(text)
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if place % 2 else escape(part)
+        for place, part in enumerate(parts)
+    )
 
 
 def check_page(path: str | Path) -> Path:

@@ -117,11 +117,16 @@ class RunContent:
         return self.summary.step, whole(self.summary.total_steps)
 
     @property
+    def wall_seconds(self) -> float | None:
+        """From the first to the last thing of each session, validations and checkpoints included."""
+        return training_seconds(self.events) or None
+
+    @property
     def seconds(self) -> float | None:
         """In training steps, as the run said at its end; before that from the first to the last thing of each
         session."""
         own = number(self.finished.get("seconds"))
-        return own if own is not None else training_seconds(self.events) or None
+        return own if own is not None else self.wall_seconds
 
     @property
     def memory_gb(self) -> float | None:
@@ -146,18 +151,35 @@ def _content(run: Run) -> RunContent:
     if not run.path.is_dir():
         raise RunError("There is no such folder.", where=run.path, fix="Give the folder of a run.")
     content = _read(run, run.path.resolve().name)
-    parts = [
-        _read(Run(folder), folder.name)
-        for folder in _entries(run.tasks, lambda each: each.is_dir())[:_MOST_PARTS]
-        if _has_something(Run(folder))
+    if _has_something(run):
+        return content
+    parts = _parts(run)
+    of_parts = [
+        replace(saved, name=f"{part.name}/{saved.name}")
+        for part in parts
+        for saved in part.evaluations
     ]
-    if not parts and not _has_something(run):
+    return replace(content, parts=parts, evaluations=(*content.evaluations, *of_parts))
+
+
+def _parts(run: Run) -> tuple[RunContent, ...]:
+    """The runs of a folder with one run a task: each is named by the task that it trains."""
+    folders = _entries(run.path, lambda each: each.is_dir() and _has_something(Run(each)))
+    found = [_read(Run(folder), folder.name) for folder in folders[:_MOST_PARTS]]
+    named = [each for each in found if each.recipe and each.recipe.data.tasks == (each.name,)]
+    if named:
+        return tuple(each for each in found if each in named or each.recipe is None)
+    if found:
         raise RunError(
-            "This is not the folder of a run: it holds neither a recipe nor metrics.",
+            "This folder holds runs and is none itself.",
             where=run.path,
-            fix="`lexitrain runs DIR` lists the runs of a folder.",
+            fix=f"Give one of them, or several to put side by side: {', '.join(each.name for each in found[:5])}.",
         )
-    return replace(content, parts=tuple(parts))
+    raise RunError(
+        "This is not the folder of a run: it holds neither a recipe nor metrics.",
+        where=run.path,
+        fix="`lexitrain runs DIR` lists the runs of a folder.",
+    )
 
 
 def _has_something(run: Run) -> bool:

@@ -99,7 +99,7 @@ def _overview(content: RunContent) -> Section:
     blocks: list[Block] = [Facts(_facts(content)), Said(said)]
     for part in content.trained_parts:
         if part.summary.state in {"stopped", "interrupted"}:
-            blocks.append(Sentence(f"It goes on with: {part.summary.next}"))
+            blocks.append(Sentence(f"It goes on with: `{part.summary.next}`"))
     blocks += [
         Sentence(f"{part.name}/{file} cannot be used: {reason}", "wrong")
         for part in {id(each): each for each in (content, *content.parts)}.values()

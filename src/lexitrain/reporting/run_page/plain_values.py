@@ -10,17 +10,22 @@ import math
 from typing import Any
 
 _LONGEST = 400  # characters
+_LARGEST, _SMALLEST = 1e18, 1e-30
+"""Of a number that can be drawn: nothing that is measured here lies beyond."""
 
 
 def number(value: object) -> float | None:
-    """A finite number; None for anything else, truth values too."""
+    """A finite number; None for anything else, truth values too, and for what no measurement gives. Next to nothing
+    is 0."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
         found = float(value)
     except OverflowError:
         return None
-    return found if math.isfinite(found) else None
+    if not math.isfinite(found) or abs(found) > _LARGEST:
+        return None
+    return found if abs(found) >= _SMALLEST else 0.0
 
 
 def whole(value: object) -> int | None:

@@ -16,6 +16,7 @@ Point = tuple[float, float]
 MOST_POINTS = 400
 """Points of a line that are drawn: a chart is no wider."""
 _DOTTED = 40  # a line of as many points shows each
+_LEAST_OF_A_LOG = 1e-9
 _LOG = 8.0  # the largest over the smallest, from which a scale is logarithmic
 
 
@@ -72,7 +73,7 @@ def line_chart(
         may_be_log: it is logarithmic where the values lie far apart.
     """
     values = [value for line in lines for _, value in line.points]
-    log = may_be_log and min(values) > 0 and max(values) > _LOG * min(values)
+    log = may_be_log and min(values) > _LEAST_OF_A_LOG and max(values) > _LOG * min(values)
 
     def paint(axes: Any) -> None:
         for line in lines:

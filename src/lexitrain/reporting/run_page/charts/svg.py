@@ -112,8 +112,8 @@ def _style() -> Generator[None]:
     new_figure(1, 1)  # says which extra is missing
     matplotlib: Any = import_module("matplotlib")
     with warnings.catch_warnings(), matplotlib.rc_context(_STYLE):
-        # The reader's fonts draw the letters, not matplotlib's; and a chart without room is drawn all the same.
-        warnings.simplefilter("ignore", UserWarning)
+        # The reader's fonts draw the letters, not matplotlib's; and odd numbers are drawn all the same.
+        warnings.simplefilter("ignore")
         yield
 
 

@@ -69,6 +69,7 @@ def _beside(content: RunContent, of: str) -> Table:
     }
     training = number(mapping(plan.get("hours_by_part")).get("training"))
     peak = number(mapping(plan.get("memory_gb")).get("peak"))
+    ended = bool(content.finished)
     rows = [
         _row(
             "training steps, all together",
@@ -80,12 +81,12 @@ def _beside(content: RunContent, of: str) -> Table:
         [
             "the whole run, from start to end",
             _range(hours),
-            said_time(content.seconds) if not content.finished else "–",
-            "–",
+            said_time(content.wall_seconds),
+            _ratio(_seconds(hours.get("expected")), content.wall_seconds if ended else None),
         ],
         _memory_row(peak, measured["peak_gb"]),
     ]
-    when = "" if content.finished else " (not finished: what was measured so far)"
+    when = "" if ended else " (not finished: what was measured so far)"
     return Table(
         f"{of}Predicted and measured{when}",
         ["", "predicted", "measured", "measured / predicted"],
@@ -103,6 +104,11 @@ def _row(name: str, predicted: float | None, measured: float | None, seconds: in
 def _memory_row(predicted: float | None, measured: float | None) -> list[str]:
     said = [said_number(each, "{:.2f} GB") for each in (predicted, measured)]
     return ["peak memory of the device", *said, _ratio(predicted, measured)]
+
+
+def _seconds(hours: object) -> float | None:
+    found = number(hours)
+    return None if found is None else 3600 * found
 
 
 def _ratio(predicted: float | None, measured: float | None) -> str:

@@ -81,7 +81,7 @@ def _train(part: RunContent, content: RunContent) -> str:
     data = text(part.data.get("folder"), 1000) or "DATA"
     if not content.parts:
         return _command("train", "--recipe", "recipe.yaml", "--data", data, "--run", "again")
-    recipe, run = f"{part.name}.yaml", f"again/tasks/{part.name}"
+    recipe, run = f"{part.name}.yaml", f"again/{part.name}"
     return _command("train", "--recipe", recipe, "--data", data, "--run", run)
 
 

@@ -116,7 +116,7 @@ def said_step(step: object) -> str:
 
 def _details(event: Event) -> str:
     told = [
-        f"{name.replace('_', ' ')} {value}"
+        f"{name.replace('_', ' ').replace('.', ' ')} {value}"
         for name, value in flat(dict(event.details), _MOST_DETAILS)
         if value
     ]
