@@ -243,6 +243,12 @@ from .reporting import (
 from .reporting import (
     write_notebook as write_notebook,
 )
+from .reporting import (
+    write_run_page as write_run_page,
+)
+from .reporting import (
+    write_runs_page as write_runs_page,
+)
 from .runs import (
     Event as Event,
 )

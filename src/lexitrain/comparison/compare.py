@@ -11,7 +11,7 @@ from lexitrain.comparison.costs import Costs, cost_rows, costs_of
 from lexitrain.comparison.paired import PairedTask, adjusted, paired_tasks
 from lexitrain.errors import DataError, InputError
 from lexitrain.evaluation import EvaluationReport, evaluate, require_model
-from lexitrain.storage import write_json
+from lexitrain.storage import told_apart, write_json
 from lexitrain.tasks import holm
 
 Progress = Callable[[str, int, int], None]
@@ -195,21 +195,6 @@ def compared(reports: Sequence[EvaluationReport], margin: float = MARGIN) -> Mod
         pairs=tuple(tuple(adjusted(each, next(p_values)) for each in tasks) for tasks in pairs),
         margin=margin,
     )
-
-
-def told_apart(models: Sequence[str]) -> list[str]:
-    """A short name for each model: the last parts of its path, as many as it takes to tell them apart."""
-    for parts in range(1, 10):
-        names = [_last_parts(model, parts) for model in models]
-        if len(set(names)) == len(names):
-            return names
-    return [f"{model} ({number})" for number, model in enumerate(models, start=1)]
-
-
-def _last_parts(model: str, count: int) -> str:
-    if "://" in model:
-        return model
-    return "/".join(model.rstrip("/").split("/")[-count:])
 
 
 def _folder_name(name: str) -> str:

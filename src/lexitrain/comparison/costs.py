@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lexitrain.runs import training_seconds
+
 if TYPE_CHECKING:
     from lexitrain.evaluation import EvaluationReport
-    from lexitrain.runs import Event, Run
+    from lexitrain.runs import Run
 
 _MB = 1e6
 
@@ -88,21 +89,6 @@ def costs_of(report: EvaluationReport) -> Costs:
         checkpoints_mb=sum(_checkpoints(run) for run in runs) / _MB or None,
         answer_tokens_per_second=report.evaluation.answer_tokens_per_second,
     )
-
-
-def training_seconds(events: Sequence[Event]) -> float:
-    """Wall-clock seconds from the start of each session to the last thing that was noted in it."""
-    total, begun, last = 0.0, None, None
-    for event in events:
-        try:
-            now = datetime.fromisoformat(event.time).timestamp()
-        except ValueError:  # written by something else
-            continue
-        if event.event in {"started", "resumed"}:
-            total += last - begun if begun is not None and last is not None else 0.0
-            begun = now
-        last = now
-    return total + (last - begun if begun is not None and last is not None else 0.0)
 
 
 def _weights(folder: Path) -> int:

@@ -1,4 +1,5 @@
-"""Pictures of plans, lengths and studies, pages of comparisons: with `cli`, the only place that shows anything."""
+"""Pictures of plans, lengths and studies, pages of comparisons and runs: with `cli`, the only place that shows
+anything."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from lexitrain.reporting.length_plot import draw_lengths
 from lexitrain.reporting.notebook import write_notebook
 from lexitrain.reporting.plan_plot import draw_plan
 from lexitrain.reporting.png import check_picture, check_png
+from lexitrain.reporting.run_page import write_run_page, write_runs_page
 from lexitrain.reporting.tuning_plot import draw_tuning
 
 __all__ = [
@@ -17,4 +19,6 @@ __all__ = [
     "draw_tuning",
     "write_comparison_page",
     "write_notebook",
+    "write_run_page",
+    "write_runs_page",
 ]

@@ -1,16 +1,11 @@
-"""The page of a comparison: one HTML file that needs no network and runs no script.
-
-What models and records say is text and never markup: everything is escaped, and the page's own policy forbids scripts
-and anything from elsewhere.
-"""
+"""The page of a comparison: scores, differences, costs and the worst regressions."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lexitrain.errors import InputError
-from lexitrain.storage import write_file
+from lexitrain.reporting.html_page import write_page
 
 if TYPE_CHECKING:
     from lexitrain.comparison import ModelComparison
@@ -22,38 +17,27 @@ def write_comparison_page(comparison: ModelComparison, path: str | Path) -> Path
     Raises:
         InputError: it cannot be written.
     """
-    from jinja2 import Environment, PackageLoader
-
-    environment = Environment(
-        loader=PackageLoader("lexitrain.reporting"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    return write_page(
+        "comparison.html.jinja",
+        path,
+        {
+            "names": comparison.names,
+            "first": comparison.reports[0],
+            "evaluations": [report.evaluation for report in comparison.reports],
+            "tasks": _rows(comparison),
+            "pairs": [
+                {
+                    "name": comparison.names[number],
+                    "verdict": comparison.verdict(number),
+                    "tasks": [_pair(task) for task in tasks],
+                }
+                for number, tasks in enumerate(comparison.pairs, start=1)
+            ],
+            "costs": comparison.cost_rows,
+            "margin": comparison.margin,
+        },
+        {"number": _number, "interval": _interval},
     )
-    environment.filters["number"] = _number
-    environment.filters["interval"] = _interval
-    page = environment.get_template("comparison.html.jinja").render(
-        names=comparison.names,
-        first=comparison.reports[0],
-        evaluations=[report.evaluation for report in comparison.reports],
-        tasks=_rows(comparison),
-        pairs=[
-            {
-                "name": comparison.names[number],
-                "verdict": comparison.verdict(number),
-                "tasks": [_pair(task) for task in tasks],
-            }
-            for number, tasks in enumerate(comparison.pairs, start=1)
-        ],
-        costs=comparison.cost_rows,
-        margin=comparison.margin,
-    )
-    path = Path(path)
-    try:
-        write_file(path, page.encode("utf-8", "replace"))
-    except OSError as error:
-        raise InputError(f"The page cannot be written: {error.strerror}.", where=path) from error
-    return path
 
 
 def _rows(comparison: ModelComparison) -> list[dict[str, Any]]:

@@ -17,8 +17,8 @@ from lexitrain.runs.comparable import forgets_best, validation_losses
 from lexitrain.runs.disk_errors import storage_errors
 from lexitrain.runs.first_day import first_day
 from lexitrain.runs.folder import DataSummary, Run
-from lexitrain.runs.journals import Event, Metrics
-from lexitrain.runs.listing import RunSummary, list_runs
+from lexitrain.runs.journals import Event, Metrics, training_seconds
+from lexitrain.runs.listing import RunSummary, list_runs, summarize
 from lexitrain.runs.mirror_places import DataFacts, has_place, kept_folder, lies_in_mirror
 from lexitrain.runs.read_only import ReadOnlyRun
 from lexitrain.runs.task_copies import keep_tasks, task_sources
@@ -50,7 +50,9 @@ __all__ = [
     "read_checkpoint",
     "step_of",
     "storage_errors",
+    "summarize",
     "task_sources",
+    "training_seconds",
     "validation_losses",
     "verify_run",
 ]

@@ -246,7 +246,7 @@ class Run:
     def _read_object(self, path: Path) -> dict[str, Any]:
         try:
             content = json.loads(self._read(path))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RunError(f"This is not valid JSON: {error}.", where=path) from error
         if not isinstance(content, dict):
             raise RunError("A JSON object was expected.", where=path)

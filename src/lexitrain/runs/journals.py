@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -115,7 +115,10 @@ def _number(key: str, value: Any) -> Any:
         return {
             task: loss for task, loss in losses.items() if isinstance(loss, int | float)
         } or None
-    known = isinstance(value, int | float) and math.isfinite(value)
+    try:
+        known = isinstance(value, int | float) and math.isfinite(value)
+    except OverflowError:  # digits without end, by something else than this package
+        known = False
     return value if known else None if key in _OPTIONAL else math.nan
 
 
@@ -163,6 +166,21 @@ def append_event(path: Path, event: Event) -> None:
     append_to_journal(path, _encode(line))
 
 
+def training_seconds(events: Sequence[Event]) -> float:
+    """Wall-clock seconds from the start of each session to the last thing that was noted in it."""
+    total, begun, last = 0.0, None, None
+    for event in events:
+        try:
+            now = datetime.fromisoformat(event.time).timestamp()
+        except ValueError:  # written by something else
+            continue
+        if event.event in {"started", "resumed"}:
+            total += last - begun if begun is not None and last is not None else 0.0
+            begun = now
+        last = now
+    return total + (last - begun if begun is not None and last is not None else 0.0)
+
+
 def _encode(line: Mapping[str, Any]) -> bytes:
     return (json_text(line) + "\n").encode()
 
@@ -173,7 +191,7 @@ def _read_lines(path: Path, required: _Required) -> list[dict[str, Any]]:
     for number, raw in enumerate(whole_lines(path), start=1):
         try:
             line = json.loads(raw, parse_constant=lambda _: None)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RunError(f"Not valid JSON: {error}.", where=f"{path}:{number}") from error
         if not isinstance(line, dict) or not all(
             key in line and isinstance(line[key], kinds) for key, kinds in required.items()

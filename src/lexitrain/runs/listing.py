@@ -157,7 +157,7 @@ def _scores(run: Run) -> dict[str, str]:
                 name: f"{task['primary']} {task['scores'][task['primary']]['value']:.2f}"
                 for name, task in content["tasks"].items()
             }
-        except (InputError, KeyError, TypeError, ValueError):
+        except (InputError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
             continue  # written by 0.1.0, or by something else
     return {}
 

@@ -23,7 +23,7 @@ from lexitrain.storage.json_text import json_text
 from lexitrain.storage.lock import Lock, is_held
 from lexitrain.storage.process_identity import boot_id
 from lexitrain.storage.processor_time import ProcessorTime
-from lexitrain.storage.user_paths import cache_folder, configuration_folder, user_path
+from lexitrain.storage.user_paths import cache_folder, configuration_folder, told_apart, user_path
 
 __all__ = [
     "AWAY",
@@ -46,6 +46,7 @@ __all__ = [
     "json_text",
     "make_folder",
     "remove_folder",
+    "told_apart",
     "user_path",
     "whole_lines",
     "write_file",

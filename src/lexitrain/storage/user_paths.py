@@ -1,7 +1,8 @@
-"""Paths of the user: as they are written, and the folders that the system keeps for them."""
+"""Paths of the user: as they are written, short names for them, and the folders that the system keeps for users."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from platformdirs import user_cache_path, user_config_path
@@ -42,3 +43,18 @@ def configuration_folder(what: str) -> Path:
     """
     # Roaming: on Windows the settings of a user, which follow to other machines of the domain.
     return user_config_path(_NAME, appauthor=False, roaming=True) / what
+
+
+def told_apart(paths: Sequence[str]) -> list[str]:
+    """A short name for each path or address: its last parts, as many as it takes to tell them apart."""
+    for parts in range(1, 10):
+        names = [_last_parts(path, parts) for path in paths]
+        if len(set(names)) == len(names):
+            return names
+    return [f"{path} ({number})" for number, path in enumerate(paths, start=1)]
+
+
+def _last_parts(path: str, count: int) -> str:
+    if "://" in path:
+        return path
+    return "/".join(path.rstrip("/").split("/")[-count:])
