@@ -16,7 +16,7 @@ from lexitrain.building.choices import Choices, own_recipe
 from lexitrain.building.observer import BuildObserver, Unwatched
 from lexitrain.building.recipe_choice import chosen
 from lexitrain.building.stage_journal import StageJournal, key_of
-from lexitrain.errors import InputError, RunChanged, Stopped
+from lexitrain.errors import InputError, MissingExtra, RunChanged, Stopped
 from lexitrain.recipe import Recipe, load_recipe
 from lexitrain.samples import file_sha256
 from lexitrain.storage import user_path, write_file
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lexitrain.exporting import ExportReport
     from lexitrain.training import TrainingResult
 
-STAGES = ("prepare", "plan", "train", "evaluate", "export")
+STAGES = ("prepare", "plan", "preflight", "train", "evaluate", "export", "report")
 BASE_RECORDS = 300
 """Records that the untrained base is scored on at most: it answers at length, and is not what is shipped."""
 BEFORE = "before"
@@ -116,6 +116,7 @@ class _Build:
             lambda: self._plan(own),
             [choices.chosen_recipe],
         )
+        self._stage("preflight", [], self._preflight, [])
         self._stage("train", [], self._train, [choices.run / "adapter"])
         self._stage(
             "evaluate",
@@ -129,6 +130,7 @@ class _Build:
             self._export,
             [choices.run / "export" / "export.json"],
         )
+        self._stage("report", [], self._write_report, [])
         return self._result
 
     def _stage(
@@ -185,6 +187,23 @@ class _Build:
             "memory_gb": plan.memory.device_total / 1e9,
             "fits": plan.fits,
         }
+
+    def _preflight(self) -> Mapping[str, Any]:
+        from lexitrain.diagnosis import preflight
+
+        found = preflight(
+            load_recipe(str(self._choices.chosen_recipe)),
+            self._choices.data,
+            self._choices.run,
+            mirror=self._choices.mirror,
+            observer=self._observer.training(),
+        )
+        for check in found.checks:
+            if check.verdict != "ok":
+                self._observer.says(f"{check.name}: {check.found} {check.fix}".strip())
+        for check in found.refused:
+            raise InputError(check.found, where=self._choices.run, fix=check.fix)
+        return {"warned": [check.name for check in found.checks if check.verdict != "ok"]}
 
     def _train(self) -> Mapping[str, Any]:
         recipe = load_recipe(str(self._choices.chosen_recipe))
@@ -262,6 +281,15 @@ class _Build:
             },
             "against_the_base": comparison.verdict(1),
         }
+
+    def _write_report(self) -> Mapping[str, Any]:
+        from lexitrain.reporting import write_run_page
+
+        try:
+            return {"page": write_run_page(self._choices.run).name}
+        except MissingExtra as missing:  # all that matters is there without it
+            self._observer.says(f"No report is written. {missing}")
+            return {"page": None}
 
     def _export(self) -> Mapping[str, Any]:
         from lexitrain.exporting import export
