@@ -32,7 +32,7 @@ SECTIONS = {
     "comparison": "Comparison",
     "exporting": "Export",
     "tasks": "Scores",
-    "reporting": "Pictures",
+    "reporting": "Pictures and pages",
     "errors": "Errors",
 }
 

@@ -139,6 +139,13 @@ def _settings(names: Sequence[str], contents: Sequence[RunContent]) -> list[Bloc
         for name, recipe in zip(names, recipes, strict=True)
         if recipe is None
     ]
+    blocks += [
+        Sentence(
+            f"{name} is one run a task: what stands here are the settings of the first.", "lacking"
+        )
+        for name, content in zip(names, contents, strict=True)
+        if content.parts
+    ]
     rows: list[list[str | Cell]] = []
     for dotted, info in recipe_fields():
         values = [None if recipe is None else field_value(recipe, dotted) for recipe in recipes]
