@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,15 @@ def test_runs_stand_side_by_side(run: Path, tiny_base: Path, tmp_path: Path):
         write_runs_page([run, tmp_path / "second"], tmp_path / "again.html").read_bytes()
         == page.read_bytes()
     )
+
+
+def test_a_page_needs_no_torch(run: Path):
+    """Some of the time of a command is importing; a page has no use for torch."""
+    code = "import sys; from lexitrain.cli.main import run; print(run(sys.argv[1:]), 'torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "report", str(run)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "0 False"
 
 
 def test_other_records_do_not_compare(run: Path, tmp_path: Path):

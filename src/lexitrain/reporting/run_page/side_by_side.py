@@ -57,7 +57,9 @@ def write_runs_page(runs: Sequence[str | Path], path: str | Path) -> Path:
             f"A page puts 2 to {_MOST_RUNS} runs side by side; {len(runs)} were given.", where="RUN"
         )
     contents = [read_content(run) for run in runs]
-    names = [text(name, 60) for name in told_apart([str(run) for run in runs])]
+    names = [
+        text(name, 60) for name in told_apart([str(each.run.path.resolve()) for each in contents])
+    ]
     path = check_page(path)
     charts = Charts()
     sections = [
