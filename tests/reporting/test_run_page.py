@@ -276,6 +276,27 @@ def test_a_run_that_goes_on_and_has_no_validation_says_so(
     assert "so nothing is said of overfitting" in words
 
 
+def test_free_text_is_near_or_far_and_not_wrong(run: Path):
+    answers = run / "evaluation/test-1000.answers.jsonl"
+    explained = ("Viết 'is'.", "Viết 'is' nhé.", "Sai rồi.", "không")
+    lines = [
+        {
+            **{"row": row, "task": "explanation", "input": f"question {row}", "valid": True},
+            "reference": {"explanation": "Viết 'is'."},
+            "text": json.dumps({"explanation": said}),
+        }
+        for row, said in enumerate(explained)
+    ]
+    lines.append({**lines[0], "row": 9, "task": "vocabulary", "reference": {"level": "A1"}})
+    lines[-1]["text"] = json.dumps({"level": "B1"})
+    answers.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    words = said(run)
+    assert "explanation: 1 of 4 answers have the reference's explanation Nearest to the" in words
+    near, far = words.index("Nearest to the reference"), words.index("Farthest from it")
+    assert near < words.index("row 0") < words.index("row 1") < far < words.index("row 3")
+    assert "vocabulary: 0 of 1 answers have the reference's level Right None. Wrong row 9" in words
+
+
 def test_a_run_that_trains_at_the_moment_is_told_as_such(run: Path):
     with Run(run).lock():
         assert "still training" in said(run)
