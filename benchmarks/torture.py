@@ -39,6 +39,7 @@ from lexitrain.recipe.schema import Recipe
 from lexitrain.recipe.yaml_file import load_recipe
 from lexitrain.runs.checkpoints import Checkpoints
 from lexitrain.runs.folder import Run
+from lexitrain.runs.journals import MEASURED
 from lexitrain.synthetic import generate
 from lexitrain.training import train
 
@@ -158,9 +159,8 @@ def wait_until(what: Callable[[], bool], process: int) -> None:
 
 def course(run: Run) -> list[dict[str, Any]]:
     """The metrics without what depends on the clock."""
-    timed = {"samples_per_second", "tokens_per_second", "data_wait_seconds", "memory_gb"}
     return [
-        {name: getattr(line, name) for name in line.__slots__ if name not in timed}
+        {name: getattr(line, name) for name in line.__slots__ if name not in MEASURED}
         for line in run.metrics()
     ]
 

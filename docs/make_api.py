@@ -31,6 +31,8 @@ SECTIONS = {
     "evaluation": "Evaluation and answers",
     "comparison": "Comparison",
     "exporting": "Export",
+    "building": "The whole way",
+    "diagnosis": "Diagnosis",
     "tasks": "Scores",
     "reporting": "Pictures and pages",
     "errors": "Errors",

@@ -1,10 +1,49 @@
 """The library: everything that the commands call. docs/api.md describes each name."""
 
+from .building import (
+    BuildObserver as BuildObserver,
+)
+from .building import (
+    BuildOutlook as BuildOutlook,
+)
+from .building import (
+    BuildResult as BuildResult,
+)
+from .building import (
+    Choices as Choices,
+)
+from .building import (
+    build as build,
+)
+from .building import (
+    outlook as outlook,
+)
 from .comparison import (
     ModelComparison as ModelComparison,
 )
 from .comparison import (
     compare as compare,
+)
+from .diagnosis import (
+    Cause as Cause,
+)
+from .diagnosis import (
+    Check as Check,
+)
+from .diagnosis import (
+    MachineFacts as MachineFacts,
+)
+from .diagnosis import (
+    Preflight as Preflight,
+)
+from .diagnosis import (
+    SlowRun as SlowRun,
+)
+from .diagnosis import (
+    preflight as preflight,
+)
+from .diagnosis import (
+    slow_run as slow_run,
 )
 from .errors import (
     DataError as DataError,
@@ -200,6 +239,9 @@ from .reporting import (
 )
 from .reporting import (
     write_comparison_page as write_comparison_page,
+)
+from .reporting import (
+    write_notebook as write_notebook,
 )
 from .reporting import (
     write_run_page as write_run_page,

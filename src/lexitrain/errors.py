@@ -82,6 +82,12 @@ class Stopped(LexiTrainError):
     exit_code = 4
 
 
+class LimitNotMet(LexiTrainError):
+    """A limit that was given cannot be kept, and so nothing was begun. Exit code 3."""
+
+    exit_code = LIMIT_NOT_MET
+
+
 class MissingExtra(InputError):
     """An optional dependency is not installed. Exit code 2.
 

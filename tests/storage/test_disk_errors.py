@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lexitrain.errors import InputError, Stopped
+from lexitrain.errors import InputError, ModelError, Stopped
 from lexitrain.storage.disk_errors import disk_errors
 
 
@@ -41,3 +41,17 @@ def test_other_errors_of_the_system_pass(tmp_path: Path, number: int) -> None:
     with pytest.raises(OSError, match=os.strerror(number)) as caught:
         raised(number, tmp_path)
     assert caught.value.errno == number
+
+
+def test_what_packages_tell_in_words_counts_too(tmp_path: Path) -> None:
+    """safetensors and tokenizers have errors of their own, with the system's number in the text."""
+    from safetensors import SafetensorError
+
+    with pytest.raises(Stopped, match="disk is full"), disk_errors(tmp_path):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+    with pytest.raises(InputError, match=os.strerror(errno.EROFS)), disk_errors(tmp_path):
+        raise Exception("Read-only file system (os error 30)")
+    with pytest.raises(SafetensorError), disk_errors(tmp_path):
+        raise SafetensorError("header too small")
+    with pytest.raises(ModelError, match="cannot be read"), disk_errors(tmp_path):
+        raise ModelError("It cannot be read: no space (os error 28).")

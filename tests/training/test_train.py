@@ -19,7 +19,7 @@ from lexitrain.errors import InputError
 from lexitrain.models import load_adapter
 from lexitrain.recipe.schema import Recipe
 from lexitrain.runs.folder import Run
-from lexitrain.runs.journals import Metrics
+from lexitrain.runs.journals import MEASURED, Metrics
 from lexitrain.training import Silent, TrainingResult, loop, train
 from lexitrain.training.validation import ValidationLoss
 from tests.small_runs import write_data
@@ -35,9 +35,8 @@ def adapter_bytes(run: Path) -> bytes:
 
 def course(run: Path) -> list[dict[str, Any]]:
     """The metrics without what depends on the clock and the machine."""
-    timed = {"samples_per_second", "tokens_per_second", "data_wait_seconds", "memory_gb"}
     return [
-        {name: getattr(line, name) for name in Metrics.__slots__ if name not in timed}
+        {name: getattr(line, name) for name in Metrics.__slots__ if name not in MEASURED}
         for line in Run(run).metrics()
     ]
 

@@ -1,31 +1,23 @@
 """`lexitrain demo`: the product from end to end on a CPU, without a network.
 
-Generates tutor records, prepares them, trains the recipe `demo` on the embedded nano base, scores held-out records
-before and after, exports a file for phones, and lets that answer the same records. Everything is real and stays in one
-folder; every part is the command of the same name.
+Generates tutor records and gives them to `build`: prepares them, trains the recipe `demo` on the embedded nano base,
+scores held-out records before and after, exports a file for phones, and lets that answer the same records. Everything
+is real and stays in one folder; every part is the command of the same name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from lexitrain.cli.terminal.console import errors_console, print_json
-from lexitrain.cli.terminal.progress import shown_progress
-from lexitrain.errors import InputError, Stopped
-
-if TYPE_CHECKING:
-    from lexitrain import EvaluationReport, ExportReport, Recipe, TrainingResult
+from lexitrain.cli.build import shown_build
+from lexitrain.cli.terminal.console import console, errors_console, print_json
+from lexitrain.errors import InputError
 
 RECORDS = 10_000
 SCORED = 1000
-SCORED_BEFORE = 300  # a base that was never trained answers at length
-QUANTIZATION = "Q4_K_M"
-BEFORE = "before"  # name of the evaluation of the untrained base in the run folder
 
 
 def demo(
@@ -41,7 +33,7 @@ def demo(
             "--scored",
             metavar="N",
             min=10,
-            help=f"Held-out records to score and to verify with; before training {SCORED_BEFORE} at most.",
+            help="Held-out records to score and to verify with; before training 300 at most.",
         ),
     ] = SCORED,
     overrides: Annotated[
@@ -57,102 +49,37 @@ def demo(
     Generates tutor records, prepares them, trains the embedded nano base, scores it before and after, and exports it
     for phones.
     """
-    from lexitrain import generate_file, load_recipe, prepare
+    from time import perf_counter
+
+    from lexitrain import Choices, generate_file, load_recipe
+    from lexitrain import build as build_all
 
     if folder.exists() and not folder.is_dir():
         raise InputError("This is a file, not a folder.", where=folder)
-    recipe = load_recipe("demo", overrides or ())
-    seconds: dict[str, float] = {}
-    source, data, run = folder / "records.jsonl", folder / "data", folder / "run"
-    with _timed(seconds, "generate", f"1/6 generate {records:,} tutor records"):
-        generate_file(source, records, recipe.seed)
-    with _timed(seconds, "prepare", "2/6 clean and split them"):
-        prepare([str(source)], data, seed=recipe.seed, workers=0)
-    with _timed(seconds, "before", "3/6 score the untrained base"):
-        before = _evaluate(recipe.model.base, data, min(scored, SCORED_BEFORE))
-    with _timed(seconds, "train", "4/6 train the adapter"):
-        result = _train(recipe, data, run)
-    with _timed(seconds, "after", "5/6 score the trained adapter"):
-        after = _evaluate(run, data, scored)
-    before.save(run, name=BEFORE)
-    after.save()
-    with _timed(
-        seconds, "export", "6/6 export a file for phones, and let it answer the same records"
-    ):
-        exported = _export(run, data, scored, after)
+    start = perf_counter()
+    seed = load_recipe("demo", overrides or ()).seed
+    source = folder / "records.jsonl"
+    errors_console().print(f"[bold]generate {records:,} tutor records[/]")
+    generate_file(source, records, seed)
+    choices = Choices(
+        records=(str(source),),
+        folder=folder,
+        recipe="demo",
+        overrides=tuple(overrides or ()),
+        limit=scored,
+    )
+    with shown_build() as observer:
+        result = build_all(choices, observer)
     if as_json:
-        print_json(_document(folder, result, before, after, exported, seconds))
+        print_json(result.to_json())
         return
+    from lexitrain.cli.views.build import print_build
     from lexitrain.cli.views.demo import print_file_locations, print_scores
     from lexitrain.cli.views.exported import print_exported_file
 
-    print_scores(before, after)
-    print_exported_file(exported)
-    print_file_locations(folder, after, exported, result, sum(seconds.values()))
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], part: str, title: str) -> Generator[None]:
-    from time import perf_counter
-
-    errors_console().print(f"[bold]{title}[/]")
-    start = perf_counter()
-    yield
-    seconds[part] = round(perf_counter() - start, 1)
-
-
-def _train(recipe: Recipe, data: Path, run: Path) -> TrainingResult:
-    from lexitrain import train
-    from lexitrain.cli.views.training import TrainingProgress
-
-    with TrainingProgress() as progress:
-        result = train(recipe, data, run, observer=progress)
-    if result.state == "stopped":
-        raise Stopped(
-            f"Stopped by {result.reason}, saved at step {result.step} of {result.total_steps}.",
-            where=run,
-            fix="To go on: run the same command again.",
-        )
-    return result
-
-
-def _evaluate(model: str | Path, data: Path, limit: int) -> EvaluationReport:
-    from lexitrain import evaluate
-
-    with shown_progress() as progress:
-        return evaluate(model, data, limit=limit, progress=progress)
-
-
-def _export(run: Path, data: Path, limit: int, reference: EvaluationReport) -> ExportReport:
-    from lexitrain import export
-
-    with shown_progress() as progress:
-        return export(
-            run,
-            quantize=[QUANTIZATION],
-            verify=data,
-            limit=limit,
-            reference=reference,
-            progress=progress,
-        )
-
-
-def _document(
-    folder: Path,
-    result: TrainingResult,
-    before: EvaluationReport,
-    after: EvaluationReport,
-    exported: ExportReport,
-    seconds: dict[str, float],
-) -> dict[str, Any]:
-    return {
-        "dir": str(folder),
-        "run": str(result.run),
-        "adapter": str(result.adapter),
-        "steps": result.step,
-        "validation_loss": {"before": result.first_loss, "best": result.best_loss},
-        "seconds": seconds,
-        "before": before.evaluation.to_json(),
-        "after": after.evaluation.to_json(),
-        "export": exported.to_json(),
-    }
+    if result.comparison is None or result.exported is None:
+        print_build(console(), result)  # done before
+    else:
+        print_scores(*result.comparison.reports)
+        print_exported_file(result.exported)
+    print_file_locations(result, perf_counter() - start)

@@ -5,7 +5,7 @@ Costs one evaluation a model; the statistics take seconds.
 
 from __future__ import annotations
 
-from lexitrain.comparison.compare import MARGIN, ModelComparison, compare
+from lexitrain.comparison.compare import MARGIN, ModelComparison, compare, compared
 from lexitrain.comparison.paired import PairedTask, paired_tasks
 
-__all__ = ["MARGIN", "ModelComparison", "PairedTask", "compare", "paired_tasks"]
+__all__ = ["MARGIN", "ModelComparison", "PairedTask", "compare", "compared", "paired_tasks"]

@@ -170,11 +170,21 @@ def compare(
         if out is not None:
             report.save()
         reports.append(report)
+    return compared(reports, margin)
+
+
+def compared(reports: Sequence[EvaluationReport], margin: float = MARGIN) -> ModelComparison:
+    """How evaluated models differ from the first one, on the records that both have answered.
+
+    Raises:
+        DataError: two of them have none in common.
+    """
+    names = told_apart([report.model.name for report in reports])
     pairs = [paired_tasks(reports[0], other, margin) for other in reports[1:]]
     if not any(pairs):
         raise DataError(
             "The models have answered no record of one task in common.",
-            where=data,
+            where=reports[0].data.file,
             fix="Give records of tasks that all models have adapters for, or --task.",
         )
     p_values = iter(holm([each.decisive.p for tasks in pairs for each in tasks]))

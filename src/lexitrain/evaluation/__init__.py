@@ -11,7 +11,13 @@ from lexitrain.evaluation.conversations.asked_conversations import (
     read_conversations,
 )
 from lexitrain.evaluation.conversations.conversation_scores import ConversationEvaluation
-from lexitrain.evaluation.generation import Decoding, answer_gbnf, chosen_gbnf, schema_of
+from lexitrain.evaluation.generation import (
+    Decoding,
+    answer_gbnf,
+    asked_gbnf,
+    chosen_gbnf,
+    schema_of,
+)
 from lexitrain.evaluation.held_out import HeldOut
 from lexitrain.evaluation.report import EvaluationReport, evaluate
 from lexitrain.evaluation.scoring import Evaluation
@@ -40,6 +46,7 @@ __all__ = [
     "answer",
     "answer_context",
     "answer_gbnf",
+    "asked_gbnf",
     "chosen_gbnf",
     "evaluate",
     "load_model",

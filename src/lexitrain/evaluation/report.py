@@ -71,7 +71,13 @@ class EvaluationReport:
             **self.evaluation.to_json(),
         }
 
-    def save(self, run: str | Path | None = None, *, name: str | None = None) -> Path | None:
+    def save(
+        self,
+        run: str | Path | None = None,
+        *,
+        name: str | None = None,
+        keep_answers: bool = False,
+    ) -> Path | None:
         """Write scores and answers; returns the scores' path.
 
         A file of the same name keeps its evaluation where that is of other records or, outside the run's own folder,
@@ -80,6 +86,7 @@ class EvaluationReport:
         Args:
             run: folder of a run, into whose `evaluation/` they go; by default `folder`. Where there is neither,
                 nothing is written.
+            keep_answers: leave the journal of answers as they came, for another evaluation that asks the same.
             name: of the files; by default that of the data, with what differs from the default decoding.
 
         Raises:
@@ -104,7 +111,7 @@ class EvaluationReport:
         try:
             write_file(folder / f"{name}.answers.jsonl", "".join(lines).encode())
             write_json(folder / f"{name}.json", content)
-            if self.journal is not None:
+            if self.journal is not None and not keep_answers:
                 self.journal.remove()
         except OSError as error:
             raise InputError(

@@ -6,6 +6,7 @@ model and lets it and each file answer the records.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -67,8 +68,8 @@ def export(
         Stopped: the disk is full; what was written before is whole.
     """
     forms = _known(to)
-    for name in quantize:
-        mixture(name)
+    mixtures = _mixtures(quantize)
+    _require_sizes(importance, max_mb, margin)
     found = ExportedModel.found(model, task, custom_tasks, trust_tasks)
     folder = _folder(found, out)
     if {"gguf", "gguf-lora", "ollama", "best"} & set(forms):
@@ -88,7 +89,7 @@ def export(
         writer = FormWriter(found, folder, progress, importance)
         if data is not None:
             writer.verifier = _verifier(found, Path(data), limit, task, margin, reference, progress)
-        report = writer.write(forms, [name.upper() for name in quantize], max_mb)
+        report = writer.write(forms, mixtures, max_mb)
         report.save()
     return report
 
@@ -106,6 +107,27 @@ def _known(to: Sequence[str]) -> tuple[str, ...]:
     if not to:
         raise InputError("No form is named.", where="--to", fix=f"There are: {', '.join(FORMS)}.")
     return tuple(dict.fromkeys(to))
+
+
+def _mixtures(quantize: Sequence[str]) -> list[str]:
+    names = list(dict.fromkeys(name.upper() for name in quantize))
+    for name in names:
+        mixture(name)
+    if not names:
+        raise InputError(
+            "No quantization is named.", where="--quantize", fix="Take F16, Q8_0 or Q4_K_M."
+        )
+    return names
+
+
+def _require_sizes(importance: int, max_mb: float | None, margin: float) -> None:
+    for option, value, least in (
+        ("--importance", importance, 0),
+        ("--max-mb", 1 if max_mb is None else max_mb, 0),
+        ("--margin", margin, 0),
+    ):
+        if not least <= value < math.inf:
+            raise InputError(f"This is {value}.", where=option, fix="Give a number from 0 on.")
 
 
 def _folder(found: ExportedModel, out: str | Path | None) -> Path:

@@ -28,7 +28,7 @@ class ExportedFile:
 
     Attributes:
         path: of it.
-        form: `merged`, `gguf`, `gguf-lora`, `onnx`, `ollama`.
+        form: `merged`, `gguf`, `gguf-lora` (the adapter), `base` (that it goes beside), `onnx`.
         quantization: name of the mixture; None where it has none.
         bytes: of it.
         seconds: that writing took.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lexitrain.exporting.beside.card import merged_card
 from lexitrain.exporting.beside.grammars import write_grammars
-from lexitrain.exporting.beside.modelfile import write_modelfile
+from lexitrain.exporting.beside.modelfile import require_modelfile, write_modelfile
 from lexitrain.exporting.beside.phones import phone_budget
 from lexitrain.exporting.export_report import ExportedFile, ExportReport
 from lexitrain.exporting.gguf.importance import importance_of
@@ -70,6 +70,7 @@ class FormWriter:
             max_mb: largest file that `best` takes.
         """
         chosen: Path | None = None
+        self._require(forms)
         if "merged" in forms or "onnx" in forms:
             self._write_merged()
         if "gguf" in forms or "ollama" in forms:
@@ -94,13 +95,29 @@ class FormWriter:
             tuple(self._notes),
         )
 
+    def _require(self, forms: Sequence[str]) -> None:
+        """Nothing, where each form can be had of this model: none is written where another one is refused."""
+        if "gguf-lora" in forms:
+            from lexitrain.exporting.gguf.adapter_file import gguf_deltas
+
+            adapter = self._model.required_adapter()
+            with self._model.weights(adapter=False) as weights:
+                gguf_deltas(weights, adapter)
+        if "ollama" in forms:
+            require_modelfile(self._model.renderer, self._system)
+
+    @property
+    def _system(self) -> str:
+        """The system turn of the tasks."""
+        return next(iter(self._model.tasks.values())).system
+
     def _write_merged(self) -> None:
         start, path = perf_counter(), self._folder / "merged"
         with self._model.weights() as weights:
             write_merged(
                 path,
                 weights,
-                self._model.tokenizer,
+                self._model.renderer.tokenizer,  # which has been shown to write what it reads
                 merged_card(self._model),
                 progress=self._progress,
             )
@@ -155,6 +172,8 @@ class FormWriter:
 
         adapter = self._model.required_adapter()
         base_name = self._model.base_name
+        if base_name == self._model.name:  # the merged model's file has that name
+            base_name += "-base"
         base = self._folder / f"{base_name}-{name}.gguf"
         start = perf_counter()
         with self._model.weights(adapter=False) as weights:
@@ -172,7 +191,7 @@ class FormWriter:
             size = write_gguf_adapter(path, weights, adapter, self._model.name)
         seconds = perf_counter() - written
         self._files.append(
-            ExportedFile(base, "gguf", name, base.stat().st_size, written - start, tensors)
+            ExportedFile(base, "base", name, base.stat().st_size, written - start, tensors)
         )
         found = None
         if self.verifier is not None:
@@ -187,7 +206,7 @@ class FormWriter:
         write_modelfile(
             path,
             model.renderer,
-            next(iter(model.tasks.values())).system,
+            self._system,
             model=file.name,
             adapter=None if adapter is None else adapter.name,
             context=model.located.max_length + _ANSWER_TOKENS,

@@ -8,11 +8,21 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from lexitrain.errors import InputError, MissingExtra
-from lexitrain.evaluation import answer_context, answer_gbnf, plain_text
+from lexitrain.evaluation import answer_context, answer_gbnf, asked_gbnf, plain_text
 from lexitrain.exporting.export import export
-from lexitrain.serving import LlamaServer, Offer, file_facts, gateway, is_gguf_file
+from lexitrain.models import WEIGHTS_FILE
+from lexitrain.recipe import NO_SYSTEM
+from lexitrain.runs import Run
+from lexitrain.serving import (
+    LlamaServer,
+    Offer,
+    file_facts,
+    gateway,
+    is_gguf_file,
+    require_gguf_file,
+)
 from lexitrain.storage import user_path
-from lexitrain.tasks import own_tasks, registry
+from lexitrain.tasks import Task, own_tasks, registry
 
 LOOPBACK = "127.0.0.1"
 
@@ -33,11 +43,11 @@ def serve(
     """Answer requests until the process is told to end.
 
     Args:
-        model: a GGUF file, or a run: its newest export is taken, and one made where there is none.
+        model: a GGUF file, or a run: its export is taken, and one made where there is none as new as its adapter.
         adapters: name for clients -> GGUF adapter; a request names one as its model.
         host, port: where it listens.
         key: that clients need; beyond this machine there must be one.
-        quantize: of the export that is made.
+        quantize: of the run's export.
         slots: requests answered at once.
         threads: that compute; by default one a core.
         custom_tasks: `path.py` or `module:attribute` of tasks of your own. Their code is executed.
@@ -54,6 +64,12 @@ def serve(
         import uvicorn
     except ImportError as error:
         raise MissingExtra(error.name or "starlette", "export") from None
+    if not all(33 <= ord(letter) < 127 for letter in key):
+        raise InputError(
+            "The key holds characters that no key can have (spaces, line ends, accents).",
+            where="LEXITRAIN_API_KEY",
+            fix="Set another one.",
+        )
     if not key and not _is_loopback(host):
         raise InputError(
             f"Others can reach {host}, and no key is set.",
@@ -61,11 +77,23 @@ def serve(
             fix="Set a key in the environment: LEXITRAIN_API_KEY=… lexitrain serve …",
         )
     _require_free(host, port)
+    named = {name: user_path(path) for name, path in (adapters or {}).items()}
+    for path in named.values():
+        require_gguf_file(path)
     file = _file(model, quantize, tell)
+    if file.stem in named or "" in named:
+        raise InputError(
+            f"An adapter cannot be called {file.stem!r}, as the file is."
+            if file.stem in named
+            else "An adapter has no name.",
+            where="--adapter",
+            fix="Name it: --adapter NAME=FILE.",
+        )
     facts = file_facts(file)
     known = registry(own_tasks(custom_tasks, (), given=custom_tasks, trust=False).sources, None)
     tasks = {name: task for name, task in known.items() if not facts.tasks or name in facts.tasks}
-    named = {name: user_path(path) for name, path in (adapters or {}).items()}
+    if not tasks and facts.tasks:
+        tell(f"The file's tasks are not known here: {', '.join(facts.tasks)}.")
     with LlamaServer(
         file,
         adapters=list(named.values()),
@@ -77,11 +105,13 @@ def serve(
             model=file.stem,
             adapters=tuple(named),
             grammars={name: answer_gbnf(task) for name, task in tasks.items()},
+            systems=_systems(tasks, facts.system),
+            held_to=asked_gbnf,
             plain=plain_text(facts.specials),
             key=key,
         )
         tell(f"{file.name} answers at http://{host}:{port}/v1")
-        uvicorn.run(
+        config = uvicorn.Config(
             gateway(server, offer, tell),
             host=host,
             port=port,
@@ -89,20 +119,47 @@ def serve(
             timeout_graceful_shutdown=5,
             server_header=False,
         )
+        try:
+            uvicorn.Server(config).run()  # `uvicorn.run` would keep Ctrl-C to itself
+        except SystemExit:
+            raise _taken(host, port, "it was taken meanwhile") from None
+
+
+def _systems(tasks: Mapping[str, Task], recipe: str | None) -> dict[str, str]:
+    """The system turns of training: of each task's prompts, and of conversations that have none."""
+    found = {name: task.system for name, task in tasks.items()}
+    own = set(found.values())
+    system = recipe if recipe is not None else own.pop() if len(own) == 1 else NO_SYSTEM
+    return found if system == NO_SYSTEM else {**found, "": system}
 
 
 def _file(model: str | Path, quantize: str, tell: Callable[[str], None]) -> Path:
-    """The GGUF file; of a run its newest one, which is made where there is none."""
+    """The GGUF file; of a run its export, which is made where there is none, or an older one than its adapter."""
     if is_gguf_file(model):
         return user_path(model)
-    exported = sorted(
-        (user_path(model) / "export").glob(f"*-{quantize.upper()}.gguf"),
-        key=lambda path: path.stat().st_mtime,
-    )
-    if exported:
-        return exported[-1]
-    tell(f"There is no export of this run in {quantize} yet; it is made.")
+    path = user_path(model)
+    if path.suffix == ".gguf" or path.is_file():
+        require_gguf_file(path)
+    if not Run(path).exists():
+        raise InputError(
+            "This is neither a GGUF file nor a run.",
+            where=path,
+            fix="Write a file with `lexitrain export MODEL --out DIR` and serve that.",
+        )
+    # By its name: the folder may hold the base alone too, for an adapter beside it.
+    exported = path / "export" / f"{path.resolve().name}-{quantize.upper()}.gguf"
+    if not is_gguf_file(exported):
+        tell(f"There is no export of this run in {quantize} yet; it is made.")
+    elif _written(exported) < _written(Run(path).adapter / WEIGHTS_FILE):
+        tell(f"The export of this run in {quantize} is older than its adapter; it is made anew.")
+    else:
+        return exported
     return export(model, ["gguf"], quantize=[quantize]).files[0].path
+
+
+def _written(path: Path) -> float:
+    """When; 0 where there is no such file."""
+    return path.stat().st_mtime if path.exists() else 0.0
 
 
 def _is_loopback(host: str) -> bool:
@@ -121,8 +178,13 @@ def _require_free(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except (OSError, OverflowError) as error:
-            raise InputError(
-                f"It cannot listen at {host}:{port} ({getattr(error, 'strerror', None) or error}).",
-                where="--port",
-                fix="Choose another port, or end the program that uses it.",
-            ) from None
+            reason = getattr(error, "strerror", None) or error
+            raise _taken(host, port, str(reason)) from None
+
+
+def _taken(host: str, port: int, reason: str) -> InputError:
+    return InputError(
+        f"It cannot listen at {host}:{port} ({reason}).",
+        where="--port",
+        fix="Choose another port, or end the program that uses it.",
+    )

@@ -63,6 +63,9 @@ from .base_checks import (
 from .base_checks import (
     require_plain_base as require_plain_base,
 )
+from .base_checks import (
+    require_usable_packages as require_usable_packages,
+)
 from .base_identity import (
     base_identity as base_identity,
 )

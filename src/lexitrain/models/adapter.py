@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from lexitrain.errors import ModelError
+from lexitrain.models.base_checks import require_usable_packages
 from lexitrain.models.lora_targets import require_chosen_layers, require_targets
 from lexitrain.models.principal_start import (
     for_the_whole_base,
@@ -279,6 +280,7 @@ def _wrapping(model: PreTrainedModel) -> Iterator[None]:
 
     It draws a start of its own from the global generator and asks transformers for a property that has a new name.
     """
+    require_usable_packages()
     devices = [model.device] if model.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)

@@ -70,8 +70,9 @@ class Architecture:
         """The configuration that transformers builds the model from, `layers` deep instead of its own depth.
 
         Raises:
-            ModelError: transformers does not know this kind of model.
+            ModelError: transformers does not know this kind of model, or its fields contradict each other.
         """
+        from huggingface_hub.errors import StrictDataclassError
         from transformers import AutoConfig
 
         content = {key: value for key, value in self.config.items() if key != "torch_dtype"}
@@ -85,6 +86,10 @@ class Architecture:
         except ValueError as error:
             raise ModelError(
                 f"The kind of model '{kind}' is not known.", where=self.name
+            ) from error
+        except StrictDataclassError as error:  # fields that contradict each other
+            raise ModelError(
+                f"This configuration is none: {' '.join(str(error).split())}", where=self.name
             ) from error
 
 

@@ -1,4 +1,5 @@
-"""What a base must be, before and after it is loaded, so that training it means what its name says."""
+"""What a base must be, before and after it is loaded, so that training it means what its name says; and the packages
+that put an adapter on it."""
 
 from __future__ import annotations
 
@@ -6,13 +7,34 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from lexitrain.errors import ModelError
+from lexitrain.errors import InputError, ModelError
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
 _MOSTLY = 0.9
 """Share of the decoder's weights that have to take 4 bits in a base that is said to."""
+
+
+def require_usable_packages() -> None:
+    """Nothing, where PEFT can put an adapter on a base beside the packages that are installed here.
+
+    It asks for torchao wherever that is installed, although nothing here uses it, and refuses an older one: the state
+    in which notebook machines come.
+
+    Raises:
+        InputError: PEFT refuses one of them.
+    """
+    from peft.import_utils import is_torchao_available
+
+    try:
+        is_torchao_available()
+    except ImportError as error:
+        raise InputError(
+            f"PEFT cannot be used beside the installed torchao. {error}",
+            where="torchao",
+            fix="Remove it (pip uninstall -y torchao), which nothing here uses, or renew it: pip install -U torchao",
+        ) from error
 
 
 def require_plain_base(config: PretrainedConfig, base: str) -> None:

@@ -157,8 +157,16 @@ def _where_to_look(source: str) -> dict[str, Any]:
 @contextmanager
 def _had_from(base: str) -> Iterator[None]:
     """Say in one sentence what transformers and the Hub say in many when a base cannot be had."""
+    from huggingface_hub.errors import StrictDataclassError
+
     try:
         yield
+    except StrictDataclassError as error:
+        raise ModelError(
+            f"The configuration of the base model {base} contradicts itself: {' '.join(str(error).split())}",
+            where="model.base",
+            fix="config.json and the safetensors files must be of one model, as transformers saves it.",
+        ) from error
     except (OSError, ValueError, ImportError) as error:  # the Hub's errors are OSErrors
         reason = str(error).strip().partition("\n")[0]
         raise ModelError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from lexitrain.reporting.comparison_page import write_comparison_page
 from lexitrain.reporting.length_plot import draw_lengths
+from lexitrain.reporting.notebook import write_notebook
 from lexitrain.reporting.plan_plot import draw_plan
 from lexitrain.reporting.png import check_picture, check_png
 from lexitrain.reporting.run_page import write_run_page, write_runs_page
@@ -17,6 +18,7 @@ __all__ = [
     "draw_plan",
     "draw_tuning",
     "write_comparison_page",
+    "write_notebook",
     "write_run_page",
     "write_runs_page",
 ]

@@ -36,6 +36,13 @@ class Metrics:
         validation_loss: mean loss of a supervised token of the validation samples, where measured at this step. One
             that is not a number (NaN) is null in the file, and None where the file is read.
         validation_losses: the same of each task, by short name; None where it was not measured.
+        slowest_step_seconds: the longest of the line's steps.
+        cpu_seconds: processor time, within the steps, of the thread that trains.
+        cpu_wait_seconds: how long that thread could have gone on and no processor was free for it; None where the
+            system does not tell (other than Linux).
+        validation_seconds: that the validation at this step took.
+
+    The last four are None in what older versions wrote.
     """
 
     step: int
@@ -51,6 +58,10 @@ class Metrics:
     memory_gb: float
     validation_loss: float | None = None
     validation_losses: Mapping[str, float] | None = None
+    slowest_step_seconds: float | None = None
+    cpu_seconds: float | None = None
+    cpu_wait_seconds: float | None = None
+    validation_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +69,8 @@ class Event:
     """One line of events.jsonl.
 
     Attributes:
-        event: planned, started, resumed, rescued, checkpoint, rung, signal, stopped, mirror, warning, environment, nan,
-            validation_nan, broken, accepted or finished.
+        event: planned, started, resumed, rescued, checkpoint, rung, signal, stopped, mirror, mirror_wait, warning,
+            environment, nan, validation_nan, broken, accepted or finished.
         step: optimizer steps done when it happened.
         time: UTC, ISO 8601.
         details: whatever tells the reader more.
@@ -79,7 +90,10 @@ _METRICS: _Required = {
     each.name: (int, float) if each.name in _COUNTS else (int, float, type(None))
     for each in fields(Metrics)
 }
-_OPTIONAL = {"validation_loss", "validation_losses"}
+_TIMES = ("slowest_step_seconds", "cpu_seconds", "cpu_wait_seconds", "validation_seconds")
+_OPTIONAL = {"validation_loss", "validation_losses", *_TIMES}
+MEASURED = {"samples_per_second", "tokens_per_second", "data_wait_seconds", "memory_gb", *_TIMES}
+"""What differs between the lines of two runs that are alike: times, and the memory of the process."""
 _REQUIRED_METRICS: _Required = {k: v for k, v in _METRICS.items() if k not in _OPTIONAL}
 _REQUIRED_EVENT: _Required = {"event": (str,), "step": (int,), "time": (str,)}
 
@@ -105,7 +119,7 @@ def _number(key: str, value: Any) -> Any:
         known = isinstance(value, int | float) and math.isfinite(value)
     except OverflowError:  # digits without end, by something else than this package
         known = False
-    return value if known else None if key == "validation_loss" else math.nan
+    return value if known else None if key in _OPTIONAL else math.nan
 
 
 def append_metrics(path: Path, metrics: Metrics) -> None:

@@ -9,6 +9,7 @@ from lexitrain.samples.lengths import MULTIPLE, LengthReport, length_report
 from lexitrain.samples.loading import RunSamples, load_samples, require_known_tasks
 from lexitrain.samples.rendering import Renderer
 from lexitrain.samples.sample import Ids, Sample
+from lexitrain.samples.stop_tokens import rows_without_stop
 from lexitrain.samples.store import Samples, collect, read_saved
 from lexitrain.samples.template_date import with_date
 from lexitrain.samples.unlearnt_bytes import unlearnt_bytes
@@ -32,6 +33,7 @@ __all__ = [
     "load_samples",
     "read_saved",
     "require_known_tasks",
+    "rows_without_stop",
     "samples_key",
     "unlearnt_bytes",
     "with_date",

@@ -22,6 +22,7 @@ from lexitrain.runs import DataSummary, Run, first_day
 from lexitrain.samples.data_files import file_facts
 from lexitrain.samples.fingerprint import hash_of, samples_key, tokenizer_fingerprint
 from lexitrain.samples.rendering import Renderer
+from lexitrain.samples.stop_tokens import require_stop_tokens
 from lexitrain.samples.store import Samples, collect, read_saved
 from lexitrain.tasks import OWN_TASK, own_targets, unknown_task
 
@@ -79,7 +80,7 @@ def load_samples(
     Raises:
         DataError: a file is missing or unreadable, or no sample is left.
         TaskError: a task is unknown.
-        ModelError: the tokenizer cannot be used.
+        ModelError: the tokenizer cannot be used, or samples do not end with a learnt end of turn.
     """
     require_known_tasks(recipe, registry)
     files = file_facts(folder)
@@ -100,6 +101,7 @@ def load_samples(
         saved = read_saved(_saved(run, split), key)
         if saved is None:
             splits[split] = collect(_rendered(path, renderer, recipe.data.tasks, unfit))
+            require_stop_tokens(splits[split], renderer.stop_ids, path)
             new[split] = key
         else:
             splits[split] = saved.samples

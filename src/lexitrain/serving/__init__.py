@@ -8,7 +8,12 @@ from __future__ import annotations
 
 from lexitrain.serving.file_facts import MAX_LENGTH, SYSTEM, TASKS, FileFacts, file_facts
 from lexitrain.serving.gateway import gateway
-from lexitrain.serving.llama_server import LlamaServer, is_gguf_file, require_llama_cpp
+from lexitrain.serving.llama_server import (
+    LlamaServer,
+    is_gguf_file,
+    require_gguf_file,
+    require_llama_cpp,
+)
 from lexitrain.serving.native_requests import (
     Completion,
     applied_template,
@@ -32,6 +37,7 @@ __all__ = [
     "gateway",
     "hidden_states",
     "is_gguf_file",
+    "require_gguf_file",
     "require_llama_cpp",
     "tokenized",
 ]

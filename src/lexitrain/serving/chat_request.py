@@ -7,9 +7,10 @@ a word.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
+
+from lexitrain.errors import TaskError
 
 if TYPE_CHECKING:
     from lexitrain.serving.offer import Offer
@@ -24,10 +25,11 @@ class BadRequest(ValueError):
 
 
 def chat_request(content: bytes, offer: Offer) -> dict[str, Any]:
-    """What llama.cpp is asked.
+    """What llama.cpp is asked; `model` is the name by which the answer calls the model.
 
     Args:
         content: the client's JSON. `task` names a task: its grammar then holds the answer.
+            A conversation without a system turn gets that of training.
         offer: what it may ask for.
 
     Raises:
@@ -42,19 +44,27 @@ def chat_request(content: bytes, offer: Offer) -> dict[str, Any]:
     body = cast("dict[str, Any]", read)
     for name in body:
         if name not in _KNOWN and name not in _WITHOUT_EFFECT and body[name] is not None:
-            raise BadRequest(f"{str(name)[:80]!r} is not understood here.")
+            raise BadRequest(f"{_shown(name)} is not understood here.")
+    held = _format(body, offer)
     found: dict[str, Any] = {
-        "messages": _messages(body.get("messages"), offer),
+        "messages": _with_system(_messages(body.get("messages"), offer), body.get("task"), offer),
         "temperature": 0,
         "stream": False,
         "max_tokens": 512,
+        **_FROM_ALL_TOKENS,
     }
-    if isinstance(options := body.get("stream_options"), dict):
-        found["stream_options"] = {"include_usage": options.get("include_usage") is True}  # pyright: ignore
     for name, check in _CHECKS.items():
         if body.get(name) is not None:
             found[_RENAMED.get(name, name)] = check(name, body[name])
-    return {**found, **_format(body, offer), **_adapter(body.get("model"), offer)}
+    return {**found, **held, **_adapter(body.get("model"), offer)}
+
+
+def _with_system(turns: list[dict[str, str]], task: object, offer: Offer) -> list[dict[str, str]]:
+    """The turns behind the system turn of training, where they have none of their own."""
+    system = offer.systems.get(task if isinstance(task, str) else "")
+    if system is None or turns[0]["role"] == "system":
+        return turns
+    return [{"role": "system", "content": system}, *turns]
 
 
 def _messages(given: object, offer: Offer) -> list[dict[str, str]]:
@@ -67,10 +77,13 @@ def _messages(given: object, offer: Offer) -> list[dict[str, str]]:
     for number, turn in enumerate(turns):
         fields = cast("dict[str, Any]", turn) if isinstance(turn, dict) else {}
         role, text = fields.get("role"), _text(fields.get("content"))
-        if role not in _ROLES or text is None:
+        if not isinstance(role, str) or role not in _ROLES or text is None:
             raise BadRequest(
                 f"messages[{number}] needs a role ({', '.join(_ROLES)}) and a text as content."
             )
+        for name, value in fields.items():
+            if name not in {"role", "content"} and value not in (None, [], ""):
+                raise BadRequest(f"messages[{number}]: {_shown(name)} is not understood here.")
         found.append({"role": str(role), "content": offer.plain(text)})
     if found[-1]["role"] == "assistant":
         raise BadRequest("The last turn is the assistant's: there is nothing to answer.")
@@ -85,20 +98,28 @@ def _text(content: object) -> str | None:
             for part in cast("list[Any]", content)
         ]
         content = "".join(texts) if all(isinstance(each, str) for each in texts) else None
-    if not isinstance(content, str):
-        return None
+    return content if isinstance(content, str) and _is_unicode(content) else None
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether it is text: JSON can spell half of a surrogate pair."""
     try:
-        content.encode()
+        text.encode()
     except UnicodeEncodeError:
-        return None  # half of a surrogate pair
-    return content
+        return False
+    return True
+
+
+def _shown(name: str) -> str:
+    """A client's word in a message: one line, not too long, and text."""
+    return ascii(name[:80])
 
 
 def _number(low: float, high: float) -> Callable[[str, object], float]:
     def check(name: str, value: object) -> float:
         known = isinstance(value, int | float) and not isinstance(value, bool)
         number = cast("float", value)
-        if not known or not math.isfinite(number) or not low <= number <= high:
+        if not known or not low <= number <= high:  # neither holds of NaN
             raise BadRequest(f"{name} must be a number from {low:g} to {high:g}.")
         return number
 
@@ -125,10 +146,17 @@ def _stop(name: str, value: object) -> list[str]:
     if (
         not isinstance(texts, list)
         or len(texts) > 4
-        or not all(isinstance(t, str) and t for t in texts)
+        or not all(isinstance(t, str) and t and _is_unicode(t) for t in texts)
     ):
         raise BadRequest(f"{name} must be a text, or four at most.")
     return cast("list[str]", texts)
+
+
+def _stream_options(name: str, value: object) -> dict[str, bool]:
+    options = cast("dict[str, Any]", value) if isinstance(value, dict) else {"": None}
+    if not options.keys() <= {"include_usage"}:
+        raise BadRequest(f"{name} is an object with include_usage alone.")
+    return {"include_usage": _truth(f"{name}.include_usage", options.get("include_usage", False))}
 
 
 def _format(body: dict[str, Any], offer: Offer) -> dict[str, Any]:
@@ -142,32 +170,42 @@ def _format(body: dict[str, Any], offer: Offer) -> dict[str, Any]:
         return {"grammar": offer.grammars[task]}
     if wanted is None:
         return {}
-    kind: object = wanted.get("type") if isinstance(wanted, dict) else None  # pyright: ignore
+    asked = cast("dict[str, Any]", wanted) if isinstance(wanted, dict) else {}
+    kind: object = asked.get("type")
     if kind == "text":
         return {}
-    if kind not in {"json_object", "json_schema"}:
-        raise BadRequest("response_format is of the type text, json_object or json_schema.")
-    return {"response_format": wanted}
+    if kind == "json_object":
+        return {"response_format": {"type": "json_object"}}
+    schema: object = asked.get("json_schema") if kind == "json_schema" else None
+    if not isinstance(schema, dict) or "schema" not in schema:
+        raise BadRequest(
+            "response_format is of the type text, json_object or json_schema, with a schema in json_schema.schema."
+        )
+    try:
+        # llama.cpp's own grammar of a schema knows no bounds of numbers, and drops what it does not know.
+        return {"grammar": offer.held_to(cast("dict[str, Any]", schema)["schema"])}
+    except TaskError as error:
+        raise BadRequest(f"response_format: {error}") from None
 
 
 def _adapter(model: object, offer: Offer) -> dict[str, Any]:
-    """Which adapter answers. What one has computed of a prompt is not what another one computes: nothing is kept."""
-    if not offer.adapters:
-        if model is not None and model != offer.model:
-            raise BadRequest(f"There is no model of this name; there is {offer.model}.")
-        return {}
-    if model in {None, offer.model}:
+    """Which adapter answers, and how the answer calls it. What one has computed of a prompt is not what another one
+    computes: nothing is kept."""
+    if model is None or model == offer.model:
         chosen = None
     elif isinstance(model, str) and model in offer.adapters:
         chosen = offer.adapters.index(model)
     else:
         names = ", ".join([offer.model, *offer.adapters])
         raise BadRequest(f"There is no model of this name; there are {names}.")
+    name = offer.model if chosen is None else offer.adapters[chosen]
+    if not offer.adapters:
+        return {"model": name}
     scales = [
         {"id": number, "scale": 1.0 if number == chosen else 0.0}
         for number in range(len(offer.adapters))
     ]
-    return {"lora": scales, "cache_prompt": False}
+    return {"model": name, "lora": scales, "cache_prompt": False}
 
 
 _CHECKS: dict[str, Callable[[str, object], Any]] = {
@@ -180,9 +218,12 @@ _CHECKS: dict[str, Callable[[str, object], Any]] = {
     "seed": _whole(0, 2**32 - 1),
     "stream": _truth,
     "stop": _stop,
+    "stream_options": _stream_options,
     "n": _whole(1, 1),
 }
+_FROM_ALL_TOKENS = {"top_p": 1.0, "top_k": 0, "min_p": 0.0}
+"""llama.cpp draws from the likeliest tokens alone where it is not told otherwise."""
 _RENAMED = {"max_completion_tokens": "max_tokens"}
-_KNOWN = {*_CHECKS, "messages", "model", "task", "response_format", "stream_options"}
+_KNOWN = {*_CHECKS, "messages", "model", "task", "response_format"}
 _WITHOUT_EFFECT = {"user", "store", "metadata"}
 """Understood by OpenAI, and without an effect on an answer."""

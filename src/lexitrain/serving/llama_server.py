@@ -11,9 +11,10 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Self, cast
+from typing import IO, Any, Self, cast
 
 from lexitrain.errors import MissingExtra, ModelError
 from lexitrain.storage import user_path
@@ -30,6 +31,17 @@ def is_gguf_file(path: str | Path) -> bool:
             return file.read(len(_MAGIC)) == _MAGIC
     except OSError:
         return False
+
+
+def require_gguf_file(path: Path) -> None:
+    """Nothing, where this is a file that begins as GGUF does.
+
+    Raises:
+        ModelError: it is not.
+    """
+    if not is_gguf_file(path):
+        there = "This is no GGUF file." if path.is_file() else "There is no such file."
+        raise ModelError(there, where=path, fix="Write one with `lexitrain export RUN --to gguf`.")
 
 
 def require_llama_cpp() -> None:
@@ -88,6 +100,8 @@ class LlamaServer:
         self.address = ""
         self.seconds_to_load = 0.0
         self._process: subprocess.Popen[str] | None = None
+        self._log: IO[bytes] | None = None
+        self._words = ""
         self._settings: dict[str, Any] = {
             "file": str(self.file),
             "adapters": [str(each) for each in adapters],
@@ -114,6 +128,11 @@ class LlamaServer:
         return int(self._settings["context"])
 
     @property
+    def adapters(self) -> int:
+        """How many there are."""
+        return len(self._settings["adapters"])
+
+    @property
     def pid(self) -> int:
         """Of the process; 0 outside the block."""
         return 0 if self._process is None else self._process.pid
@@ -121,7 +140,13 @@ class LlamaServer:
     @property
     def is_running(self) -> bool:
         """Whether the process is there."""
-        return self._process is not None and self._process.poll() is None
+        process = self._process  # another thread may start it again
+        return process is not None and process.poll() is None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it listens."""
+        return bool(self.address) and self.is_running
 
     def __enter__(self) -> Self:
         self.start()
@@ -138,12 +163,14 @@ class LlamaServer:
             ModelError: there is no such file, or llama.cpp cannot load it.
         """
         require_llama_cpp()
-        if not is_gguf_file(self.file):
-            raise ModelError("This is no GGUF file.", where=self.file)
+        for file in (self.file, *map(Path, self._settings["adapters"])):
+            require_gguf_file(file)
         start = perf_counter()
+        self.stop()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "lexitrain.serving.child"],
+            # -P: no module is taken from the folder where the user happens to be.
+            [sys.executable, "-P", "-m", "lexitrain.serving.child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -158,27 +185,40 @@ class LlamaServer:
             said = self._process.stdout.readline()
             self.address = str(json.loads(said)["address"])
         except (OSError, ValueError, KeyError):
-            self.stop()
+            self._end()
             raise ModelError(
                 f"llama.cpp cannot load this file{self._last_words()}.",
                 where=self.file,
                 fix="Export it anew; where it has adapters, they must be for this base.",
             ) from None
+        except BaseException:  # Ctrl-C while it loads
+            self._end()
+            raise
         self.seconds_to_load = perf_counter() - start
 
     def stop(self) -> None:
-        """End the process."""
+        """End the process, if there is one."""
+        self._end()
+        self._process = None
+
+    def _end(self) -> None:
         process = self._process
         if process is None:
             return
+        self.address = ""  # the next process that has the port is another one
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
-                pipe.close()
+                with suppress(OSError):  # what it has not read any more
+                    pipe.close()
         try:
             process.wait(timeout=5)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        self._words = self._last_words()
+        if self._log is not None:
+            self._log.close()
+            self._log = None
 
     def memory_bytes(self) -> int:
         """What the process has in memory, the pages of the file that it has read included."""
@@ -217,10 +257,12 @@ class LlamaServer:
 
     def _last_words(self) -> str:
         """What the process said last on its standard error."""
+        if self._log is None:
+            return self._words
         self._log.seek(0)
         lines = self._log.read()[-4000:].decode(errors="replace").strip().splitlines()
         said = next((line for line in reversed(lines) if line.strip()), "")
-        return f": {said.strip()[:300]}" if said else ""
+        return f": {said.strip()[:300].rstrip('.')}" if said else ""
 
 
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))

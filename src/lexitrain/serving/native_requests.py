@@ -64,19 +64,16 @@ def completion(
         grammar: in GBNF, that the text must follow.
         adapter: number of the one to use; None: none, the base alone.
     """
-    sampled = {"samplers": ["temperature"], "temperature": temperature, "seed": seed}
     body: dict[str, Any] = {
         "prompt": [int(each) for each in prompt],
         "n_predict": most_tokens,
         "return_tokens": True,
-        **(sampled if temperature else {"temperature": 0, "samplers": []}),
+        # Without the sampler of temperatures llama.cpp draws at temperature 1, whatever it is told.
+        "samplers": ["temperature"],
+        "temperature": temperature,
+        "seed": seed,
         **({"grammar": grammar} if grammar else {}),
-        # What an adapter computed of a prompt is not what another one computes.
-        **(
-            {"lora": [{"id": adapter, "scale": 1.0}], "cache_prompt": False}
-            if adapter is not None
-            else {}
-        ),
+        **_chosen(server, adapter),
     }
     reply = server.ask("/completion", body)
     timings = reply["timings"]
@@ -88,6 +85,20 @@ def completion(
         prompt_seconds=float(timings["prompt_ms"]) / 1e3,
         seconds=float(timings["predicted_ms"]) / 1e3,
     )
+
+
+def _chosen(server: LlamaServer, adapter: int | None) -> dict[str, Any]:
+    """What a request says of adapters.
+
+    An empty list would not switch them off. What one has computed of a prompt is not what another one computes, so
+    nothing is kept.
+    """
+    if not server.adapters:
+        return {}
+    scales = [
+        {"id": number, "scale": float(number == adapter)} for number in range(server.adapters)
+    ]
+    return {"lora": scales, "cache_prompt": False}
 
 
 def hidden_states(server: LlamaServer, tokens: Sequence[int]) -> np.ndarray:

@@ -7,7 +7,9 @@ configurations; this asks the very model that is about to be trained. It costs s
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,27 +26,115 @@ _TOLERANCE = {torch.float32: 1e-4, torch.float16: 5e-3, torch.bfloat16: 1e-2}
 """How far two ways of computing a loss may be apart, relative: many times what rounding makes of it."""
 
 
+@dataclass(frozen=True, slots=True)
+class LayoutLoss:
+    """The loss of the same samples, computed in two ways.
+
+    Attributes:
+        found: in the step's layout, nats a supervised token.
+        alone: each sample for itself, by the base's own forward pass, nats a supervised token.
+        tolerance: how far they may be apart, relative.
+    """
+
+    found: float
+    alone: float
+    tolerance: float
+
+    @property
+    def difference(self) -> float:
+        """How far they are apart, relative; NaN where the base's own loss is not a number."""
+        return abs(self.found - self.alone) / abs(self.alone) if self.alone else abs(self.found)
+
+    @property
+    def same(self) -> bool:
+        """Whether the layout changes nothing but roundings. A base whose own loss is no number proves nothing: the
+        guard against such losses says so."""
+        return not math.isfinite(self.alone) or self.difference <= self.tolerance
+
+
+def layout_loss(step: TrainingStep, samples: Sequence[Sample]) -> LayoutLoss | None:
+    """The loss of samples in the step's layout and of each alone. The step is left as it was.
+
+    Returns:
+        None: memory ran out, which is a matter of the ladder.
+
+    Raises:
+        ModelError: the base's own code fails.
+    """
+    with _for_comparison(step):
+        total, count = step.loss(samples)
+        with torch.no_grad():
+            alone = sum(float(_scored(step, each).sum()) for each in samples)
+        return LayoutLoss(total / count, alone / count, _tolerance(step))
+    return None
+
+
 def require_plain_loss(step: TrainingStep) -> None:
     """Nothing, when the step can be computed and its layout gives the loss that the base gives sample by sample.
 
     Raises:
         ModelError: it does not, so that training would be wrong without a word; or the base's own code fails.
     """
-    head = step.model.get_base_model().get_output_embeddings().weight
-    samples = _samples(len(head))
+    samples = _samples(len(_head(step)))
+    compared = layout_loss(step, samples)
+    if compared is None:
+        return
+    whole, begun = [], []
+    with _for_comparison(step), torch.no_grad():
+        whole = [_plain_losses(step, sample) for sample in samples]
+        begun = [_plain_losses(step, _without_last(sample)) for sample in samples]
+    with _for_comparison(step):
+        scored = sum(int(each.supervised.sum()) for each in samples)
+        step.accumulate(step.step_layout.lay_out(samples), scored)
+    if not math.isfinite(compared.alone):
+        return
+    for losses, beginning in zip(whole, begun, strict=False):
+        before = float(losses[:-1].sum())
+        if not abs(float(beginning.sum()) - before) <= compared.tolerance * abs(before):
+            raise ModelError(
+                "This base sees tokens that come later: the loss of a text's beginning changes with how it goes on.",
+                where="model.base",
+                fix="Use a base that writes from left to right, such as Qwen2.5, Llama or SmolLM2.",
+            )
+    _require_same(step, compared, "made-up samples")
+
+
+def require_layout_of(step: TrainingStep, samples: Sequence[Sample]) -> None:
+    """Nothing, when the step's layout gives these samples the loss that the base gives each alone. Raises as
+    `require_plain_loss`."""
+    compared = layout_loss(step, samples)
+    if compared is not None:
+        _require_same(step, compared, f"{len(samples)} samples of the data")
+
+
+def _require_same(step: TrainingStep, compared: LayoutLoss, what: str) -> None:
+    if compared.same:
+        return
+    layout = step.step_layout.layout
+    other = "another base" if layout == "padded" else "step.layout=padded, or another base"
+    raise ModelError(
+        f"In the layout {layout} this base has a loss of {compared.found:.4f} on {what}, and one of "
+        f"{compared.alone:.4f} when each is computed alone: training would be wrong.",
+        where="step.layout",
+        fix=f"Use {other}.",
+    )
+
+
+@contextmanager
+def _for_comparison(step: TrainingStep) -> Generator[None]:
+    """Score completions, and say what the base's own code raises; memory that runs out ends the block without a word.
+
+    FlexAttention computes by the same rule as `dense`, and would be compiled for these lengths alone.
+    """
     kind, layout = step.attention, step.step_layout
     step.step_layout = replace(layout, loss="completion")
-    if kind == "flex":  # computes by the same rule, and would be compiled for these lengths alone
+    if kind == "flex":
         step.attention = "dense"
     try:
-        with torch.no_grad():
-            total, count = step.loss(samples)
-            alone = [_plain_losses(step, sample) for sample in samples]
-            begun = [_plain_losses(step, _without_last(sample)) for sample in samples]
-        step.accumulate(step.step_layout.lay_out(samples), count)
+        yield
     except (RuntimeError, TypeError, ValueError, AttributeError, LookupError, MemoryError) as error:
         if is_out_of_memory(error):
-            return  # a matter of the ladder
+            return
         reason = str(error).strip().partition("\n")[0]
         raise ModelError(
             f"The base's own code fails in a step of training: {type(error).__name__}: {reason}",
@@ -55,27 +145,20 @@ def require_plain_loss(step: TrainingStep) -> None:
     finally:
         step.attention, step.step_layout = kind, layout
         step.optimizer.zero_grad(set_to_none=True)
-    tolerance = _TOLERANCE[head.dtype]
-    found, wanted = total / count, sum(float(each.sum()) for each in alone) / count
-    if not math.isfinite(wanted):
-        return  # the base itself is broken; the guard against losses that are no numbers says so
-    for whole, beginning in zip(alone, begun, strict=True):
-        before = float(whole[:-1].sum())
-        if not abs(float(beginning.sum()) - before) <= tolerance * abs(before):
-            raise ModelError(
-                "This base sees tokens that come later: the loss of a text's beginning changes with how it goes on.",
-                where="model.base",
-                fix="Use a base that writes from left to right, such as Qwen2.5, Llama or SmolLM2.",
-            )
-    if math.isfinite(found) and abs(found - wanted) <= tolerance * abs(wanted):
-        return
-    other = "another base" if layout.layout == "padded" else "step.layout=padded, or another base"
-    raise ModelError(
-        f"In the layout {layout.layout} this base has a loss of {found:.4f} on made-up samples, and one of "
-        f"{wanted:.4f} when each is computed alone: training would be wrong.",
-        where="step.layout",
-        fix=f"Use {other}.",
-    )
+
+
+def _head(step: TrainingStep) -> torch.Tensor:
+    return step.model.get_base_model().get_output_embeddings().weight
+
+
+def _tolerance(step: TrainingStep) -> float:
+    return _TOLERANCE[_head(step).dtype]
+
+
+def _scored(step: TrainingStep, sample: Sample) -> torch.Tensor:
+    """Losses of a sample's supervised tokens, alone."""
+    losses = _plain_losses(step, sample)
+    return losses[torch.from_numpy(sample.supervised.copy()).to(losses.device)]
 
 
 def _plain_losses(step: TrainingStep, sample: Sample) -> torch.Tensor:

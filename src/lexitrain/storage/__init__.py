@@ -22,6 +22,7 @@ from lexitrain.storage.journal import append_to_journal, whole_lines
 from lexitrain.storage.json_text import json_text
 from lexitrain.storage.lock import Lock, is_held
 from lexitrain.storage.process_identity import boot_id
+from lexitrain.storage.processor_time import ProcessorTime
 from lexitrain.storage.user_paths import cache_folder, configuration_folder, told_apart, user_path
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "NO_SUCH_PLACE",
     "UNFINISHED",
     "Lock",
+    "ProcessorTime",
     "append_to_journal",
     "boot_id",
     "cache_folder",

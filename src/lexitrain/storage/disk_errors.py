@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lexitrain.errors import InputError, Stopped
+from lexitrain.errors import InputError, LexiTrainError, Stopped
 
 
 def _numbers(*names: str) -> frozenset[int]:
@@ -36,6 +37,8 @@ AWAY = _numbers(
     *("ECONNABORTED", "EHOSTDOWN", "EREMOTEIO"),
 )
 
+_IN_WORDS = re.compile(r"\(os error (\d+)\)")
+
 
 @contextmanager
 def disk_errors(where: Path) -> Generator[None]:
@@ -47,7 +50,10 @@ def disk_errors(where: Path) -> Generator[None]:
     """
     try:
         yield
-    except OSError as error:
+    except Exception as raised:
+        error = raised if isinstance(raised, OSError) else _in_words(raised)
+        if error is None:
+            raise
         if error.errno in FULL:
             raise Stopped(
                 "The disk is full; nothing was left behind.",
@@ -62,3 +68,12 @@ def disk_errors(where: Path) -> Generator[None]:
                 fix="Check the name and its permissions, or choose another place.",
             ) from None
         raise
+
+
+def _in_words(raised: Exception) -> OSError | None:
+    """The system's error that a package written in Rust (safetensors, tokenizers) tells by words alone."""
+    found = _IN_WORDS.search(str(raised))
+    if found is None or os.name != "posix" or isinstance(raised, LexiTrainError):
+        return None
+    number = int(found[1])
+    return OSError(number, os.strerror(number))

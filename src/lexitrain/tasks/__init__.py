@@ -30,7 +30,7 @@ from lexitrain.tasks.registry import (
     registry,
     unknown_task,
 )
-from lexitrain.tasks.schema import Schema, loads_strict
+from lexitrain.tasks.schema import Schema, loads_strict, schema_problem
 from lexitrain.tasks.task import Answer, Message, Predictor, Targets, Task
 
 __all__ = [
@@ -65,6 +65,7 @@ __all__ = [
     "pooled_mean",
     "records_in_words",
     "registry",
+    "schema_problem",
     "t_quantile",
     "texts",
     "unknown_task",

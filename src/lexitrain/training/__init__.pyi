@@ -1,5 +1,20 @@
 """What other rooms use of this one; `__init__.py` fetches it when it is asked for."""
 
+from .before.built_step import (
+    built_step as built_step,
+)
+from .before.disk_room import (
+    DiskRoom as DiskRoom,
+)
+from .before.disk_room import (
+    require_disk_room as require_disk_room,
+)
+from .before.real_samples import (
+    two_samples as two_samples,
+)
+from .before.run_folder import (
+    require_run_folder as require_run_folder,
+)
 from .event_log import (
     Observer as Observer,
 )
@@ -24,8 +39,20 @@ from .per_task import (
 from .recovery.memory_ladder import (
     OutOfRungs as OutOfRungs,
 )
+from .recovery.mirror_restore import (
+    require_place as require_place,
+)
 from .recovery.non_finite import (
     NotANumber as NotANumber,
+)
+from .recovery.notebook_machine import (
+    NotebookMachine as NotebookMachine,
+)
+from .recovery.notebook_machine import (
+    this_machine as this_machine,
+)
+from .recovery.notebook_machine import (
+    with_mirror as with_mirror,
 )
 from .start import (
     train as train,

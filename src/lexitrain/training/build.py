@@ -10,27 +10,30 @@ from typing import TYPE_CHECKING, Any
 from lexitrain.batching import SampleOrder
 from lexitrain.errors import ModelError, RecipeError
 from lexitrain.models import (
-    attach_adapter,
     base_identity,
     characters_learnt_as_bytes,
     compute_dtype,
     hold_back,
-    load_base,
     load_tokenizer,
     most_tokens,
     principal_factors,
     require_known_tokens,
+    require_usable_packages,
 )
 from lexitrain.records import TRAIN, VALIDATION, file_name, split_file
 from lexitrain.runs import Checkpoint, Checkpoints, keep_tasks, read_checkpoint, step_of
 from lexitrain.samples import load_samples, unlearnt_bytes
 from lexitrain.step import (
     TrainingStep,
-    build_optimizer,
-    keep_freed_memory,
+    bitsandbytes_uses,
+    require_bitsandbytes,
+    require_layout_of,
     require_plain_loss,
 )
 from lexitrain.tasks import registry
+from lexitrain.training.before.built_step import built_step
+from lexitrain.training.before.disk_room import DiskRoom, require_disk_room
+from lexitrain.training.before.real_samples import two_samples
 from lexitrain.training.environment import changes, environment, no_longer_exact
 from lexitrain.training.event_log import EventLog
 from lexitrain.training.loop import Training
@@ -109,6 +112,7 @@ def build_run(recipe: Recipe, run: Run, call: Call, marker: CrashMarker) -> Buil
         RunChanged: the run was started with other data, or on other weights.
     """
     processes, observer = call.processes, call.observer
+    require_usable_packages()
     settle_base(run, recipe, observer, accept=call.accept, write=processes.first)
     observer.stage("reading the data")
     tokenizer: Any = load_tokenizer(recipe.model.base, recipe.model.revision)
@@ -136,6 +140,9 @@ def build_run(recipe: Recipe, run: Run, call: Call, marker: CrashMarker) -> Buil
             run, recipe, samples, device, processes=processes.count, goes_on=newest is not None
         )
     )
+    if newest is None:
+        processes.from_first(lambda: require_disk_room(_disk_room(run, plan)))
+        require_bitsandbytes(bitsandbytes_uses(plan.recipe.model, recipe.optimizer), device)
     observer.stage("loading the model")
     # A checkpoint holds all weights of the adapter: the one to start from is needed no more.
     start = recipe.model.adapter if newest is None else None
@@ -144,7 +151,9 @@ def build_run(recipe: Recipe, run: Run, call: Call, marker: CrashMarker) -> Buil
     if newest is None:
         _begin(step.model, recipe, processes)
     require_plain_loss(step)
-    if newest is not None:
+    if newest is None:
+        require_layout_of(step, two_samples(samples.train))
+    else:
         restore(newest, step.model, step.optimizer, step.loss_scale)
     writer = _writer(run, recipe, checkpoints, call)
     source = StepSource(samples.train, order, step)
@@ -203,6 +212,12 @@ def _require_room(step: TrainingStep, samples: RunSamples) -> None:
         )
 
 
+def _disk_room(run: Run, plan: RunPlan) -> DiskRoom:
+    planned: dict[str, float] = plan.document.get("checkpoint_mb", {})
+    each, kept = (1e6 * planned.get(name, 0.0) for name in ("each", "kept"))
+    return DiskRoom.of(run.path, each, each + kept)
+
+
 def _newest(
     run: Run, checkpoints: Checkpoints, observer: Observer, processes: Processes
 ) -> Checkpoint | None:
@@ -245,22 +260,9 @@ def _build_step(
         processes: those that train together.
         pad_id: token put on padding.
     """
-    device = processes.device()
-    if device.type == "cpu":
-        keep_freed_memory()
-    dtype = compute_dtype(recipe.model.precision, device)
-    base = load_base(base_on_rung(plan.recipe.model, state.rung), device=device, dtype=dtype)
-    model = attach_adapter(base, recipe.lora, recipe.seed, start, begin=False)
-    step = TrainingStep(
-        model,
-        build_optimizer(model.named_parameters(), recipe.optimizer),
-        plan.recipe.step,
-        max_length=recipe.data.max_length,
-        pad_id=pad_id,
-        clip=recipe.optimizer.clip,
-        processes=processes,
-    )
-    return step, AdapterFiles(model, recipe.model.base, recipe.model.revision)
+    base = base_on_rung(plan.recipe.model, state.rung)
+    step = built_step(plan.recipe, base, pad_id, start=start, processes=processes)
+    return step, AdapterFiles(step.model, recipe.model.base, recipe.model.revision)
 
 
 def _begin(model: Any, recipe: Recipe, processes: Processes) -> None:

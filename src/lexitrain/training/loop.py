@@ -15,8 +15,9 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Literal, cast
 
 from lexitrain.step import attempt, learning_rate_at
+from lexitrain.storage import ProcessorTime
 from lexitrain.training.event_log import Progress
-from lexitrain.training.metrics import Speed, Window
+from lexitrain.training.metrics import Speed, StepTimes, Window
 from lexitrain.training.recovery.checkpoint_content import AdapterFiles, checkpoint_files
 from lexitrain.training.recovery.memory_ladder import NeedsFourBitBase, OutOfRungs
 from lexitrain.training.recovery.state import ReturnToCheckpoint
@@ -61,6 +62,7 @@ class Training:
         marker: says on disk which step this process is in.
         limits: where this call stops before the end.
         speed: what steps, validations and checkpoints took.
+        times: of the steps since the last line of metrics.
         saved_at: step of the newest checkpoint, on the disk or on its way there.
         task_losses: the last validation loss of each task that this call has measured.
     """
@@ -79,6 +81,7 @@ class Training:
     marker: CrashMarker
     limits: Limits = field(default_factory=Limits)
     speed: Speed = field(default_factory=Speed)
+    times: StepTimes = field(default_factory=StepTimes)
     saved_at: int | None = None
     task_losses: Mapping[str, float] = field(default_factory=dict[str, float])
 
@@ -137,7 +140,7 @@ def validation_loss(training: Training, interrupt: Interrupt) -> ValidationLoss 
 
 def _take_step(training: Training, ahead: Prefetch[StepWork]) -> None:
     state, recipe, window = training.state, training.recipe, training.state.window
-    start = perf_counter()
+    start, processor = perf_counter(), ProcessorTime.now()
     training.marker.begin(state.step)
     work = ahead.next()
     waited = perf_counter() - start
@@ -166,6 +169,7 @@ def _take_step(training: Training, ahead: Prefetch[StepWork]) -> None:
     window.layout_tokens += result.layout_tokens
     window.seconds += seconds
     window.data_wait_seconds += waited
+    training.times.add(seconds, *processor.since())
     window.learning_rate = rate
     window.grad_norm = norm
     training.speed.steps.append((seconds, result.layout_tokens))
@@ -203,7 +207,11 @@ def _close_step(training: Training, interrupt: Interrupt) -> None:
         loss = None if not measured else math.nan if loss is None else loss
         epoch = step / training.order.steps_per_epoch
         by_task = training.task_losses if measured else {}
-        training.run.append_metrics(state.window.metrics(step, epoch, loss, by_task))
+        times = training.times.of_line(state.window.steps)
+        if measured and training.speed.validations:
+            times["validation_seconds"] = round(training.speed.validations[-1], 3)
+        training.run.append_metrics(state.window.metrics(step, epoch, loss, by_task, times))
+        training.times = StepTimes()
         state.window, state.logged_at = Window(), step
     if _due(training, training.recipe.checkpoints.every):
         _save_checkpoint(training)
@@ -253,7 +261,9 @@ def _save_checkpoint(training: Training) -> None:
         training.step.loss_scale,
     )
     training.checkpoints.save(state.step, files, validation_loss=state.validation_loss)
-    training.speed.checkpoints.append(perf_counter() - start)
+    seconds = perf_counter() - start
+    training.speed.checkpoints.append(seconds)
+    training.speed.waited[state.step] = seconds
 
 
 def _ended(training: Training) -> bool:
@@ -293,10 +303,13 @@ def collect_outcomes(training: Training, *, wait: bool = False) -> None:
         OSError: a checkpoint could not be written.
     """
     outcomes = training.checkpoints.outcomes(wait=wait)
+    written = [each for each in outcomes if each.event == "checkpoint"]
+    for each in written:
+        each.details["loop_seconds"] = round(training.speed.waited.pop(each.step or 0, 0.0), 4)
+        if mirror := training.checkpoints.mirror_seconds():
+            each.details["mirror_seconds"] = round(mirror, 3)
     training.log.write_outcomes(outcomes)
-    training.speed.writes += [
-        each.details["seconds"] for each in outcomes if each.event == "checkpoint"
-    ]
+    training.speed.writes += [each.details["seconds"] for each in written]
 
 
 def _due(training: Training, every: int) -> bool:

@@ -54,8 +54,15 @@ class Window:
         epoch: float,
         validation_loss: float | None,
         validation_losses: Mapping[str, float],
+        times: Mapping[str, float | None] | None = None,
     ) -> Metrics:
-        """The line that closes the window."""
+        """The line that closes the window.
+
+        Args:
+            step, epoch: where the run stands.
+            validation_loss, validation_losses: of all tasks and of each, where measured.
+            times: the line's times that no checkpoint holds.
+        """
         seconds = max(self.seconds, 1e-9)
         return Metrics(
             step=step,
@@ -71,17 +78,58 @@ class Window:
             memory_gb=round(peak_memory_gb(), 3),
             validation_loss=validation_loss,
             validation_losses=dict(validation_losses) or None,
+            **(times or {}),
         )
 
 
 @dataclass
+class StepTimes:
+    """Times of the steps since the last line that this process has done; no part of a checkpoint.
+
+    Attributes:
+        steps: how many.
+        slowest: seconds of the longest.
+        used, waited: processor time of the thread that trains, and how long it waited for a processor, seconds; the
+            second is None once the system has not told it.
+    """
+
+    steps: int = 0
+    slowest: float = 0.0
+    used: float = 0.0
+    waited: float | None = 0.0
+
+    def add(self, seconds: float, used: float, waited: float | None) -> None:
+        """Take in a step."""
+        self.steps += 1
+        self.slowest = max(self.slowest, seconds)
+        self.used += used
+        known = self.waited is not None and waited is not None
+        self.waited = (self.waited or 0.0) + (waited or 0.0) if known else None
+
+    def of_line(self, steps: int) -> dict[str, float | None]:
+        """What the line of so many steps says; nothing where other processes did some of them."""
+        if steps != self.steps:
+            return {}
+        found = {
+            "slowest_step_seconds": self.slowest,
+            "cpu_seconds": self.used,
+            "cpu_wait_seconds": self.waited,
+        }
+        return {name: each if each is None else round(each, 4) for name, each in found.items()}
+
+
+@dataclass
 class Speed:
-    """Measured costs of this process's steps, validations and checkpoints, and of their writing behind the loop."""
+    """Measured costs of this process's steps, validations and checkpoints, and of their writing behind the loop.
+
+    `waited` is how long the loop stood still for the checkpoint of each step whose event is not written yet.
+    """
 
     steps: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=_RECENT_STEPS))
     validations: list[float] = field(default_factory=list[float])
     checkpoints: list[float] = field(default_factory=list[float])
     writes: list[float] = field(default_factory=list[float])
+    waited: dict[int, float] = field(default_factory=dict[int, float])
 
     @property
     def tokens_per_second(self) -> float:

@@ -13,15 +13,17 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Literal
 
-from lexitrain.errors import RunError, Stopped
+from lexitrain.errors import Stopped
 from lexitrain.recipe import with_whole_paths
 from lexitrain.runs import ReadOnlyRun, Run, first_day, storage_errors, task_sources
 from lexitrain.samples import file_facts, require_known_tasks
 from lexitrain.step import joined_processes, release_memory
 from lexitrain.storage import remove_folder, user_path
 from lexitrain.tasks import registry
+from lexitrain.training.before.run_folder import require_no_file, require_run_folder
 from lexitrain.training.build import BuiltRun, Call, build_run
 from lexitrain.training.event_log import Silent
 from lexitrain.training.final_adapter import CardFacts, shipped_adapter, write_adapter
@@ -55,7 +57,8 @@ if TYPE_CHECKING:
     from lexitrain.recipe import Recipe
     from lexitrain.training.event_log import Observer
 
-_OTHER_FOLDER = "Give another --run folder; one that does not exist yet is made."
+_WORTH_TELLING = 0.5
+"""Seconds of waiting for the mirror at the end of a call that are written down."""
 
 
 def train(
@@ -126,10 +129,7 @@ def _settle(run: Run, asked: _Asked, observer: Observer) -> tuple[Recipe, Path, 
     Returns:
         The recipe, with the mirror that is to be used; the data folder; where the user's own tasks are read from.
     """
-    if run.path.exists() and not run.path.is_dir():
-        raise RunError(
-            "This is a file, not the folder of a run.", where=run.path, fix=_OTHER_FOLDER
-        )
+    require_no_file(run)
     recipe = asked.recipe
     data, sources = _inputs(run, asked, observer)
     require_known_tasks(recipe, registry(sources))
@@ -205,10 +205,7 @@ def _train_one(recipe: Recipe, run: Run, call: Call) -> TrainingResult:
 def _restore_and_check(recipe: Recipe, run: Run, call: Call) -> TrainingResult | None:
     """Refuse what cannot be trained before anything new is written; the result of a run that has ended before."""
     bring_back(run, recipe, call.observer)
-    if not run.exists() and not run.is_empty():
-        raise RunError(
-            "This folder holds something else than a run.", where=run.path, fix=_OTHER_FOLDER
-        )
+    require_run_folder(run)
     file_facts(call.data_dir)
     if not run.exists() or recipe_changes(run, recipe, accept=call.accept):
         return None
@@ -237,7 +234,10 @@ def _build_and_train(
             return None
         finished = ending in {"finished", "early_stopping"}
         result = _finish(built, ending) if finished else _stop(built, interrupt, ending)
+        start = perf_counter()
         training.log.write_outcomes(checkpoints.flush_mirror(training.limits.mirror_patience()))
+        if (waited := perf_counter() - start) >= _WORTH_TELLING:
+            training.log.write("mirror_wait", seconds=round(waited, 3))
         return result
 
 
@@ -272,13 +272,15 @@ def _announce(built: BuiltRun, interrupt: Interrupt) -> None:
     if started:
         training.log.write("resumed", checkpoint=built.resumed, total_steps=total)
         return
-    before = None
+    before, took = None, None
     # Later its journal must have been lost, and what the loss was before training is unknown.
     if training.state.step == 0:
         training.log.observer.stage("measuring the validation loss before training")
+        start = perf_counter()
         measured = validation_loss(training, interrupt)
         if interrupt.agreed:
             return  # the next call starts the run
+        took = None if measured is None else round(perf_counter() - start, 3)
         before = None if measured is None else measured.loss
     training.log.write(
         "started",
@@ -286,6 +288,7 @@ def _announce(built: BuiltRun, interrupt: Interrupt) -> None:
         steps_per_epoch=training.order.steps_per_epoch,
         samples_per_epoch=training.order.samples_per_epoch,
         validation_loss=before if before is None or math.isfinite(before) else None,
+        validation_seconds=took,
         trainable_parameters=sum(each.numel() for each in training.step.parameters),
         data=built.data.folder,
         skipped=built.data.skipped,

@@ -11,17 +11,17 @@ from lexitrain.recipe.schema import Recipe
 from lexitrain.runs.folder import Run
 from lexitrain.training import train
 from lexitrain.training.recovery import notebook_machine as machine_module
-from lexitrain.training.recovery.notebook_machine import Machine, this_machine, with_mirror
+from lexitrain.training.recovery.notebook_machine import NotebookMachine, this_machine, with_mirror
 
 
 def test_machines_are_known_by_their_environment() -> None:
     assert this_machine({}) is None
-    assert this_machine({"COLAB_RELEASE_TAG": "release-colab"}) == Machine("Colab")
-    assert this_machine({"KAGGLE_KERNEL_RUN_TYPE": "Interactive"}) == Machine("Kaggle")
+    assert this_machine({"COLAB_RELEASE_TAG": "release-colab"}) == NotebookMachine("Colab")
+    assert this_machine({"KAGGLE_KERNEL_RUN_TYPE": "Interactive"}) == NotebookMachine("Kaggle")
 
 
 def test_the_drive_is_the_mirror_of_a_run_outside_of_it(tmp_path: Path) -> None:
-    colab = Machine("Colab", tmp_path)
+    colab = NotebookMachine("Colab", tmp_path)
     run = tmp_path / "content" / "runs" / "fast"
     assert colab.found_mirror(run) is None
     told = colab.warning(run, None)
@@ -38,7 +38,7 @@ def test_the_drive_is_the_mirror_of_a_run_outside_of_it(tmp_path: Path) -> None:
 
 
 def test_kaggle_keeps_its_working_folder(tmp_path: Path) -> None:
-    kaggle = Machine("Kaggle", tmp_path)
+    kaggle = NotebookMachine("Kaggle", tmp_path)
     assert kaggle.warning(tmp_path / "kaggle" / "working" / "runs" / "fast", None) is None
     told = kaggle.warning(tmp_path / "tmp" / "fast", None)
     assert told is not None
@@ -51,7 +51,7 @@ def test_a_training_run_finds_the_drive_and_none_turns_it_off(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    colab = Machine("Colab", tmp_path)
+    colab = NotebookMachine("Colab", tmp_path)
     monkeypatch.setattr(machine_module, "this_machine", lambda: colab)
     run = tmp_path / "content" / "run"
     train(recipe_of(), data_dir, run, stop_after_step=1)

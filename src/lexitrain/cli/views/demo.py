@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lexitrain.cli.terminal.console import console
 from lexitrain.cli.views.evaluation import number, value_and_interval
 
 if TYPE_CHECKING:
-    from lexitrain import EvaluationReport, ExportReport, Score, TrainingResult
+    from lexitrain import BuildResult, EvaluationReport, Score
 
 
 def print_scores(before_report: EvaluationReport, after_report: EvaluationReport) -> None:
@@ -50,38 +49,28 @@ def _values(before: Score, after: Score) -> tuple[str, str, str]:
     return number(before.value), f"[bold]{value}[/]", interval
 
 
-def print_file_locations(
-    folder: Path,
-    after: EvaluationReport,
-    exported: ExportReport,
-    result: TrainingResult,
-    seconds: float,
-) -> None:
+def print_file_locations(result: BuildResult, seconds: float) -> None:
     """Where everything lies, and what to try next."""
     out = console()
-    run = result.run
-    out.print(
-        f"\nIn {seconds:.0f} s, {result.step} steps. Everything lies in {folder}:", markup=False
-    )
+    folder, run = result.folder, result.folder / "run"
+    steps = result.made["train"]["steps"]
+    out.print(f"\nIn {seconds:.0f} s, {steps} steps. Everything lies in {folder}:", markup=False)
     for place, what in (
         (folder / "records.jsonl", "the generated records"),
-        (
-            after.data.file.parent,
-            "train, validation and test files, and a report on how they were made",
-        ),
+        (folder / "data", "train, validation and test files, and a report on how they were made"),
         (run, "recipe, metrics, events, checkpoints"),
-        (result.adapter, "the adapter, in PEFT form with tokenizer and model card"),
+        (run / "adapter", "the adapter, in PEFT form with tokenizer and model card"),
         (run / "evaluation", "scores and every answer, before and after"),
+        (folder / "comparison", "the adapter held against the base"),
         (
-            exported.folder,
+            run / "export",
             "the file for phones, a grammar of each task's answers, what was verified",
         ),
     ):
         out.print(f"  {place}  {what}", markup=False, soft_wrap=True)
     out.print("\nTry it:")
-    out.print(
-        f'  lexitrain predict {run} --task grammar "She go to school every day."',
-        markup=False,
-        soft_wrap=True,
-    )
-    out.print(f"  lexitrain serve {exported.files[0].path}", markup=False, soft_wrap=True)
+    for line in (
+        f'lexitrain predict {run} --task grammar "She go to school every day."',
+        f"lexitrain serve {run}",
+    ):
+        out.print(f"  {line}", markup=False, soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lexitrain.evaluation.generation.asked_schema import asked_gbnf
 from lexitrain.evaluation.generation.asking import Said, ask, numbered
 from lexitrain.evaluation.generation.continuations import Continuation, generate
 from lexitrain.evaluation.generation.decoding import Decoding
@@ -15,6 +16,7 @@ __all__ = [
     "SchemaMasks",
     "answer_gbnf",
     "ask",
+    "asked_gbnf",
     "chosen_gbnf",
     "generate",
     "numbered",

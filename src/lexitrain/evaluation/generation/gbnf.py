@@ -3,6 +3,9 @@ r"""A task's schema as a grammar for llama.cpp (GBNF): what a phone is given, so
 The answers are those of `answer_grammar.py`: one line of JSON, keys in the schema's order, numbers between their
 bounds. But here texts and lists have an end, as nobody watches over a phone: a text has as many characters as the
 task's answers have tokens, twice, and a list sixteen items. An answer that babbles is cut there and closed.
+
+llama.cpp does not notice a character beyond ASCII that is written in more bytes than UTF-8 allows, which a model does
+that knows nothing: read as UTF-8 it becomes U+FFFD, in a text or in place of a choice beyond ASCII.
 """
 
 from __future__ import annotations
@@ -20,8 +23,12 @@ from lexitrain.tasks import Schema, Task
 
 _ITEMS = 16
 _SPACES_BEFORE = 4
-_UNWRITTEN = r"\x00-\x1f\uD800-\uDFFF\U00110000-\U001FFFFF"
-"""Not in a text as they are: controls, halves of surrogates, what is no Unicode."""
+_MOST_REPEATED = 1000
+"""llama.cpp refuses to repeat a rule some 2,000 times, or takes it for without end: longer texts are put together."""
+_LONGEST = 100_000  # characters of a text
+_UNWRITTEN = r"\x00-\x1f\uD800-\uDFFF\U00110000-\U003FFFFF"
+"""Not in a text as they are: controls, halves of surrogates, what is no Unicode (llama.cpp reads four bits of a byte
+that begins a character of four bytes, so up to 3FFFFF)."""
 _WIDE = r"\x85\u00A0\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000"
 _RULES = {
     "char": rf'[^"\\{_UNWRITTEN}] | [\\] (["\\bfnrt] | "u00" [0-1] [0-9a-f])',
@@ -47,21 +54,36 @@ def chosen_gbnf(tasks: Mapping[str, Task]) -> str:
     Raises:
         TaskError: as `answer_gbnf`.
     """
-    names = {f"answer-{_rule_name(name)}": task for name, task in tasks.items()}
+    names: dict[str, Task] = {}
+    for name, task in tasks.items():
+        rule = f"answer-{_rule_name(name)}"
+        while rule in names:
+            rule += "-x"
+        names[rule] = task
     return grammar_text({name: task.schema for name, task in names.items()}, names)
 
 
-def grammar_text(schemas: Mapping[str, Schema], tasks: Mapping[str, Task]) -> str:
+def grammar_text(
+    schemas: Mapping[str, Schema],
+    tasks: Mapping[str, Task] | None = None,
+    *,
+    most_tokens: int = 0,
+) -> str:
     """The grammar whose rules of these names are the schemas; `root` is any of them.
 
     Args:
         schemas: rule -> schema.
-        tasks: rule -> the task that it is of.
+        tasks: rule -> the task that it is of; None: they are of none.
+        most_tokens: of an answer that is of no task.
+
+    Raises:
+        TaskError: no answer can satisfy a schema.
     """
-    builder = _Builder()
+    builder = _Builder(rules=dict.fromkeys(schemas, ""))  # their names are taken
     for name, schema in schemas.items():
-        builder.most_characters = 2 * tasks[name].maximum_answer_tokens
-        builder.task = tasks[name].short
+        task = None if tasks is None else tasks[name]
+        builder.most_characters = 2 * (most_tokens if task is None else task.maximum_answer_tokens)
+        builder.task = "" if task is None else f" to the task {task.short}"
         builder.rules[name] = builder.expression(schema, name)
     if "root" not in schemas:
         builder.rules["root"] = " | ".join(schemas)
@@ -108,12 +130,31 @@ class _Builder:
                 raise self._impossible(f"no choice of {name} is long enough")
             return " | ".join(_literal(json.dumps(each, ensure_ascii=False)) for each in allowed)
         most = max(self.most_characters, least)
+        if most > _LONGEST:
+            raise TaskError(
+                f"A text of {most:,} characters is longer than a grammar of llama.cpp's can hold.",
+                where=name,
+                fix=f"Let `minLength` and twice `maximum_answer_tokens` be at most {_LONGEST:,}.",
+            )
         if least == 0:
-            return f'"\\"" char{{0,{most}}} "\\""'
+            return f'"\\"" {self._characters(0, most)} "\\""'
         start = f'"\\"" space{{0,{_SPACES_BEFORE}}} letter'
         if least == 1:
-            return f'{start} char{{0,{most - 1}}} "\\""'
-        return f'{start} char{{{least - 2},{most - 2}}} letter "\\""'
+            return f'{start} {self._characters(0, most - 1)} "\\""'
+        return f'{start} {self._characters(least - 2, most - 2)} letter "\\""'
+
+    def _characters(self, least: int, most: int) -> str:
+        """A rule of from `least` to `most` characters: thousands and a rest, so that a text is read in one way."""
+        name = f"characters-{least}-{most}"
+        if most >= _MOST_REPEATED:
+            self.rules["thousand"] = f"char{{{_MOST_REPEATED}}}"
+        ways: list[str] = []
+        for thousands in range(least // _MOST_REPEATED, most // _MOST_REPEATED + 1):
+            before = thousands * _MOST_REPEATED
+            low, high = max(0, least - before), min(most - before, _MOST_REPEATED - 1)
+            ways.append(" ".join(["thousand"] * thousands + [f"char{{{low},{high}}}"]))
+        self.rules[name] = " | ".join(ways)
+        return name
 
     def _number(self, schema: Schema, name: str) -> str:
         pattern = number_pattern(schema.get("minimum", -inf), schema.get("maximum", inf))
@@ -123,8 +164,7 @@ class _Builder:
 
     def _impossible(self, reason: str) -> TaskError:
         return TaskError(
-            f"No answer to the task {self.task} can satisfy its schema: {reason}.",
-            fix="Mend the task's `schema`.",
+            f"No answer{self.task} can satisfy its schema: {reason}.", fix="Mend the `schema`."
         )
 
 
@@ -178,5 +218,6 @@ def _closed(schema: Schema, most: int | None) -> dict[str, Any]:
         if most is not None:
             found["maxItems"] = _ITEMS
     elif schema["type"] == "string" and "enum" not in schema and most is not None:
-        found["maxLength"] = max(most, int(schema.get("minLength", 0)))
+        least = int(schema.get("minLength", 0))
+        found["maxLength"] = max(most, least) + (_SPACES_BEFORE if least else 0)
     return found

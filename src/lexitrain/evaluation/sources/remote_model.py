@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 8
 _FREE_TEXT_TOKENS = 512
+_FROM_ALL_TOKENS = {"top_p": 1.0, "top_k": 0, "min_p": 0.0}
+"""llama.cpp draws from the likeliest tokens alone where it is not told otherwise, and a model here from all."""
 
 
 def is_address(name: str) -> bool:
@@ -140,6 +142,7 @@ class RemoteAnswerSource:
                 "messages": shown,
                 "temperature": decoding.temperature,
                 **({"seed": decoding.seed + sample} if decoding.sampled else {}),
+                **(_FROM_ALL_TOKENS if self._remote.llama_cpp else {}),
                 **(self._held_to(task) if decoding.json_schema else {}),
                 "max_tokens": maximum_tokens,
                 "stream": False,

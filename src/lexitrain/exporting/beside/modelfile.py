@@ -36,19 +36,17 @@ _PROBES = (
 @dataclass(frozen=True, slots=True)
 class TurnTexts:
     """Attributes:
-    start: before the first turn.
     around: role -> texts before and behind a turn.
     answer: before the answer.
     """
 
-    start: str
     around: Mapping[str, tuple[str, str]]
     answer: str
 
     def prompt(self, turns: Sequence[tuple[str, str]]) -> str:
         """Of turns, as (role, content)."""
         written = (self.around[role][0] + content + self.around[role][1] for role, content in turns)
-        return self.start + "".join(written) + self.answer
+        return "".join(written) + self.answer
 
 
 def turn_texts(renderer: Renderer) -> TurnTexts:
@@ -89,15 +87,13 @@ def _split_at(
     if not between_su.endswith(user) or not user:
         return None
     end_system = between_su[: len(between_su) - len(user)]
-    # Behind a question stand its end and the answer's beginning; `rest` is the same behind the last question.
-    if not rest.startswith(end) or between_ua != rest:
+    # Behind a question stand its end and the answer's beginning; an empty thought may stand before the last answer.
+    if not rest.startswith(end) or not between_ua.startswith(end):
         return None
-    answer = rest[len(end) :]
-    start, system = ("", first)
+    answered = between_ua[len(end) :]
     return TurnTexts(
-        start,
-        {"system": (system, end_system), "user": (user, end), "assistant": (answer, end)},
-        answer,
+        {"system": (first, end_system), "user": (user, end), "assistant": (answered, end)},
+        rest[len(end) :],
     )
 
 
@@ -111,6 +107,23 @@ def _too_much(renderer: Renderer) -> ModelError:
         where=renderer.tokenizer.name_or_path,
         fix="Use the GGUF file with llama.cpp, or behind `lexitrain serve`: they run the template itself.",
     )
+
+
+def require_modelfile(renderer: Renderer, system: str) -> TurnTexts:
+    """The texts around each turn, where a Modelfile can be written with them.
+
+    Raises:
+        ModelError: it cannot.
+    """
+    texts = turn_texts(renderer)
+    held = (system, texts.answer, *(text for pair in texts.around.values() for text in pair))
+    if any('"""' in text for text in held):
+        raise ModelError(
+            'The chat template or the system text holds """, which ends a text in a Modelfile.',
+            where=renderer.tokenizer.name_or_path,
+            fix="Use the GGUF file with llama.cpp, or behind `lexitrain serve`.",
+        )
+    return texts
 
 
 def write_modelfile(
@@ -133,13 +146,13 @@ def write_modelfile(
         ModelError: the chat template has no form in it.
         OSError: as of the disk.
     """
-    texts = turn_texts(renderer)
+    texts = require_modelfile(renderer, system)
     branches = "".join(
         f'{{{{ {"if" if number == 0 else "else if"} eq .Role "{role}" }}}}'
         f"{_go(before)}{{{{ .Content }}}}{_go(behind)}"
         for number, (role, (before, behind)) in enumerate(texts.around.items())
     )
-    template = f"{_go(texts.start)}{{{{ range .Messages }}}}{branches}{{{{ end }}}}{{{{ end }}}}{_go(texts.answer)}"
+    template = f"{{{{ range .Messages }}}}{branches}{{{{ end }}}}{{{{ end }}}}{_go(texts.answer)}"
     lines = [
         f"FROM ./{model}",
         *([f"ADAPTER ./{adapter}"] if adapter else []),
@@ -151,14 +164,9 @@ def write_modelfile(
         "PARAMETER repeat_penalty 1",
         f"PARAMETER num_ctx {context}",
     ]
-    for text in (template, system):
-        if '"""' in text:
-            raise ModelError(
-                'The chat template or the system text holds """, which ends a text in a Modelfile.'
-            )
     write_file(path, ("\n".join(lines) + "\n").encode())
 
 
 def _go(text: str) -> str:
-    """A text in a Go template."""
-    return text.replace("{{", '{{ "{{" }}')
+    """A text in a Go template. No brace is left that could become a part of what begins an action behind it."""
+    return text.replace("{", '{{ "{" }}')

@@ -16,9 +16,34 @@ from lexitrain.errors import ModelError
 from lexitrain.exporting.gguf.families import family_of
 from lexitrain.exporting.gguf.tensors import gguf_tensors, interleaved
 from lexitrain.exporting.gguf.writing import align, write_head, write_numbers
-from lexitrain.exporting.merging.adapter_deltas import adapter_deltas
+from lexitrain.exporting.merging.adapter_deltas import Delta, adapter_deltas
 from lexitrain.exporting.merging.merged_weights import MergedWeights
 from lexitrain.storage import file_at_once
+
+
+def gguf_deltas(base: MergedWeights, adapter: Path) -> dict[str, Delta]:
+    """Weight of the base -> what an adapter adds to it, where GGUF has a place for that. Nothing is written.
+
+    Raises:
+        ModelError: as `write_gguf_adapter`.
+    """
+    family_of(base.config)
+    deltas = adapter_deltas(adapter)
+    base.require_fitting(deltas, adapter)
+    for name, each in deltas.items():
+        if each.magnitude is not None:
+            raise ModelError(
+                "A DoRA adapter has no form in GGUF.",
+                where=adapter,
+                fix="Export with `--to gguf`, merged.",
+            )
+        if not (torch.isfinite(each.a).all() and torch.isfinite(each.b).all()):
+            raise ModelError(
+                f"What the adapter adds to {name} is not a number everywhere.",
+                where=adapter,
+                fix="Train again from a checkpoint before the loss became NaN; `lexitrain runs` shows them.",
+            )
+    return deltas
 
 
 def write_gguf_adapter(path: Path, base: MergedWeights, adapter: Path, name: str) -> int:
@@ -34,16 +59,9 @@ def write_gguf_adapter(path: Path, base: MergedWeights, adapter: Path, name: str
         ModelError: the adapter is of another kind or another base, or changes what the format has no place for.
         Stopped: the disk is full; nothing is left.
     """
+    deltas = gguf_deltas(base, adapter)
     config = base.config
     family = family_of(config)
-    deltas = adapter_deltas(adapter)
-    base.require_fitting(deltas, adapter)
-    if any(each.magnitude is not None for each in deltas.values()):
-        raise ModelError(
-            "A DoRA adapter has no form in GGUF.",
-            where=adapter,
-            fix="Export with `--to gguf`, merged.",
-        )
     rank = next(iter(deltas.values())).a.shape[0]
     writer = gguf.GGUFWriter(path=None, arch=family.name)
     writer.add_type("adapter")

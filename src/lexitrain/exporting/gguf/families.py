@@ -84,6 +84,12 @@ def _scaled_otherwise(config: PretrainedConfig) -> bool:
     return rope(config)["rope_type"] not in known
 
 
+def _has_other_heads(config: PretrainedConfig) -> bool:
+    """Of Qwen2; the others' heads may have any size."""
+    heads = config.num_attention_heads * head_size(config)
+    return config.model_type == "qwen2" and heads != config.hidden_size
+
+
 _REFUSED: tuple[tuple[Callable[[Any], bool], str], ...] = (
     (_slides, "attention over a sliding window"),
     (_scaled_otherwise, "rotary positions that are scaled in a way of their own (rope_parameters)"),
@@ -93,5 +99,10 @@ _REFUSED: tuple[tuple[Callable[[Any], bool], str], ...] = (
     ),
     (lambda config: config.hidden_act not in {"silu", "swish"}, "another activation than SiLU"),
     (lambda config: getattr(config, "pretraining_tp", 1) > 1, "matrices in parts (pretraining_tp)"),
+    (_has_other_heads, "heads of another size than hidden_size / num_attention_heads (head_dim)"),
+    (
+        lambda config: config.model_type == "qwen3" and config.attention_bias,
+        "biases of queries, keys and values (attention_bias)",
+    ),
 )
 """Settings of a configuration under which the computation is another, and how they are called."""

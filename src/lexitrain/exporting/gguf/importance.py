@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from lexitrain.exporting.merging.merged_weights import MergedWeights
     from lexitrain.samples import Sample
 
+_LEAST = 1e-6
+"""Of the mean over a matrix's inputs: what an input matters at least."""
+
 
 def importance_of(
     weights: MergedWeights, samples: Sequence[Sample], progress: Callable[[int], None] | None = None
@@ -54,4 +57,9 @@ def importance_of(
             count += ids.shape[1]
             if progress:
                 progress(1)
-    return {name: (each / count).numpy() for name, each in sums.items()}
+    return {name: _floored(each / count).numpy() for name, each in sums.items() if each.any()}
+
+
+def _floored(squares: torch.Tensor) -> torch.Tensor:
+    """An input that was never seen still counts a little: the encoder writes zeros where nothing of a block counts."""
+    return squares.clamp_min(_LEAST * float(squares.mean()))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lexitrain.errors import ModelError
 from lexitrain.exporting.gguf.families import Family, head_size, rope
 from lexitrain.exporting.gguf.pre_tokenizers import PreTokenizer
+from lexitrain.exporting.merging.vocabulary import require_rows
 from lexitrain.samples import chosen_template
 from lexitrain.serving import MAX_LENGTH, SYSTEM, TASKS
 
@@ -77,7 +77,7 @@ def add_vocabulary(
         end_of_turn: id of the token that ends an answer.
 
     Raises:
-        ModelError: the tokenizer has more tokens than the model, no token that ends a text, or ends texts itself.
+        ModelError: the tokenizer has more tokens than the model.
     """
     tokens, types = _tokens(tokenizer, rows)
     writer.add_tokenizer_model("gpt2")
@@ -91,14 +91,10 @@ def add_vocabulary(
     if tokenizer.bos_token_id is not None:
         writer.add_bos_token_id(tokenizer.bos_token_id)
     writer.add_pad_token_id(tokenizer.pad_token_id)
-    probe = tokenizer("a")["input_ids"]
-    if probe[-1] in {end, end_of_turn}:
-        raise ModelError(
-            "The tokenizer ends every text with a token, so that no prompt could be gone on with.",
-            where=tokenizer.name_or_path,
-            fix="Set add_eos_token to false in its tokenizer_config.json.",
-        )
-    writer.add_add_bos_token(len(probe) > 1 and probe[0] == tokenizer.bos_token_id)
+    # Training adds no token to what the chat template writes. With true here llama.cpp would begin a prompt with one
+    # also where the template has none, and other programs with two where it has one.
+    writer.add_add_bos_token(False)
+    writer.add_add_eos_token(False)
     writer.add_add_space_prefix(False)
     writer.add_chat_template(chosen_template(tokenizer))
 
@@ -107,12 +103,7 @@ def _tokens(tokenizer: Any, rows: int) -> tuple[list[str], list[int]]:
     from gguf import TokenType
 
     by_id = {number: text for text, number in tokenizer.get_vocab().items()}
-    if max(by_id) >= rows:
-        raise ModelError(
-            f"The tokenizer has a token {max(by_id)} ({by_id[max(by_id)]!r}), and the model {rows} rows for tokens.",
-            where=tokenizer.name_or_path,
-            fix="Give the tokenizer that the base was trained with.",
-        )
+    require_rows(tokenizer, rows)
     added = tokenizer.added_tokens_decoder
     tokens: list[str] = []
     types: list[int] = []

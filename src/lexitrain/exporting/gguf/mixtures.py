@@ -35,11 +35,13 @@ class Mixture:
         type: of most matrices.
         file_type: its name among GGUF's file types.
         rules: kind of matrix -> its type by layer, number of layers and query heads per key head; None: `type`.
+        measured: the same where it was measured which inputs matter; they come first.
     """
 
     type: str
     file_type: str
     rules: dict[str, _Rule] = field(default_factory=dict[str, _Rule])
+    measured: dict[str, _Rule] = field(default_factory=dict[str, _Rule])
 
 
 def _larger_where(kind: str, larger: str, rule: Callable[[int, int], bool]) -> dict[str, _Rule]:
@@ -95,7 +97,11 @@ MIXTURES: dict[str, Mixture] = {
             "attn_output": lambda *_: "Q3_K",
         },
     ),
-    "Q4_0": Mixture("Q4_0", "MOSTLY_Q4_0"),
+    "Q4_0": Mixture(
+        "Q4_0",
+        "MOSTLY_Q4_0",
+        measured=_larger_where("ffn_down", "Q4_1", lambda layer, layers: layer < layers // 8),
+    ),
 }
 """Name on the command line -> mixture, from the largest file to the smallest."""
 
@@ -123,7 +129,14 @@ def mixture(name: str) -> Mixture:
 
 
 def tensor_type(
-    chosen: Mixture, name: str, row: int, *, layers: int, queries_per_key: int, tied: bool
+    chosen: Mixture,
+    name: str,
+    row: int,
+    *,
+    layers: int,
+    queries_per_key: int,
+    tied: bool,
+    measured: bool = False,
 ) -> GGMLQuantizationType:
     """The type of a matrix.
 
@@ -133,6 +146,7 @@ def tensor_type(
         layers: of the model.
         queries_per_key: query heads that share a key head.
         tied: whether the embedding is the head.
+        measured: whether it was measured which inputs matter.
     """
     from gguf import GGMLQuantizationType
 
@@ -146,7 +160,8 @@ def tensor_type(
             wanted = "Q6_K"
     elif name.startswith("blk."):
         _, layer, kind, _ = name.split(".")
-        if rule := chosen.rules.get(kind):
+        rules = {**chosen.rules, **(chosen.measured if measured else {})}
+        if rule := rules.get(kind):
             wanted = rule(int(layer), layers, queries_per_key) or wanted
     return GGMLQuantizationType[_fitting(wanted, row)]
 

@@ -8,8 +8,11 @@ leaves to who asks: it composes no characters (NFC), so text must be composed be
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any
+from unicodedata import is_normalized
 
 from lexitrain.errors import ModelError
 
@@ -71,6 +74,8 @@ def pre_tokenizer_of(tokenizer: Any) -> PreTokenizer:
     name = tokenizer.name_or_path or type(tokenizer).__name__
     if model["type"] != "BPE" or model.get("byte_fallback") or model.get("dropout"):
         raise _unknown(name, f"it is of the kind {model['type']} and not byte-level BPE")
+    if model.get("continuing_subword_prefix") or model.get("end_of_word_suffix"):
+        raise _unknown(name, "it marks pieces within a word, or a word's end")
     if normalizer not in (None, {"type": "NFC"}):
         raise _unknown(name, f"it rewrites text ({normalizer['type']}) before it splits it")
     steps = tuple(_steps(written["pre_tokenizer"]))
@@ -84,11 +89,32 @@ def pre_tokenizer_of(tokenizer: Any) -> PreTokenizer:
     )
     if found is None:
         raise _unknown(name, f"its rule is none of {', '.join(_KNOWN)}")
-    for token in written["added_tokens"]:
-        if token["single_word"] or token["lstrip"] or token["rstrip"]:
-            raise _unknown(name, f"its token {token['content']} takes spaces beside it")
+    _require_plain_tokens(written["added_tokens"], name)
     merges = (each if isinstance(each, str) else " ".join(each) for each in model["merges"])
     return PreTokenizer(found, normalizer is not None, tuple(merges))
+
+
+def _require_plain_tokens(tokens: Sequence[Mapping[str, Any]], name: str) -> None:
+    """Nothing, where tokens that are found in a text before it is split are found by llama.cpp too.
+
+    It looks for the longest ones first; tokenizers takes the one that begins first, and those that are looked for in
+    the composed text last.
+
+    Raises:
+        ModelError: they are not.
+    """
+    for token in tokens:
+        text = token["content"]
+        if token["single_word"] or token["lstrip"] or token["rstrip"]:
+            raise _unknown(name, f"its token {text} takes spaces beside it")
+        if token["normalized"] and not is_normalized("NFC", text):
+            raise _unknown(name, f"its token {text!r} is not composed")
+    for token, other in permutations(tokens, 2):
+        first, second = token["content"], other["content"]
+        shared = any(second.startswith(first[at:]) for at in range(1, len(first)))
+        later = token["normalized"] and not other["normalized"] and second in first
+        if later or (shared and not first.endswith(second)):
+            raise _unknown(name, f"its tokens {first!r} and {second!r} may share letters")
 
 
 def _steps(written: Any) -> list[dict[str, Any]]:

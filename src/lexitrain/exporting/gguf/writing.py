@@ -97,7 +97,7 @@ def write_gguf(
     family = family_of(config)
     rule = pre_tokenizer_of(tokenizer)
     tensors = gguf_tensors(config, family, weights.names)
-    types = types_of(weights, tensors, chosen)
+    types = types_of(weights, tensors, chosen, measured=bool(importance))
     factors = rope_factors(config)
     writer = gguf.GGUFWriter(path=None, arch=family.name)
     with file_at_once(path) as file:
@@ -130,9 +130,17 @@ def write_gguf(
 
 
 def types_of(
-    weights: MergedWeights, tensors: Sequence[GgufTensor], chosen: Mixture
+    weights: MergedWeights,
+    tensors: Sequence[GgufTensor],
+    chosen: Mixture,
+    *,
+    measured: bool = False,
 ) -> dict[str, GGMLQuantizationType]:
-    """Name in GGUF -> type that a mixture gives the tensor."""
+    """Name in GGUF -> type that a mixture gives the tensor.
+
+    Args:
+        measured: whether it was measured which inputs matter.
+    """
     import gguf
 
     config: Any = weights.config
@@ -150,6 +158,7 @@ def types_of(
                 layers=config.num_hidden_layers,
                 queries_per_key=config.num_attention_heads // config.num_key_value_heads,
                 tied=tied,
+                measured=measured,
             )
         )
     return types

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from lexitrain.errors import ModelError
-from lexitrain.models import CONFIG_FILE, KEEPS_THE_BASE, WEIGHTS_FILE, read_adapter_config
+from lexitrain.exporting.merging.adapter_fit import require_plain_adapter
+from lexitrain.models import CONFIG_FILE, WEIGHTS_FILE
 
 _PREFIX = "base_model.model."
 _A, _B, _MAGNITUDE = ".lora_A.weight", ".lora_B.weight", ".lora_magnitude_vector"
@@ -44,6 +45,18 @@ class Delta:
         """Of the weight."""
         return self.b.shape[0], self.a.shape[1]
 
+    def stored_shapes(self, weight: str) -> dict[str, tuple[int, ...]]:
+        """Name in the adapter's file -> shape of each of its parts.
+
+        Args:
+            weight: of the base, that it is added to.
+        """
+        module = _PREFIX + weight.removesuffix(".weight")
+        parts = {_A: self.a, _B: self.b, _MAGNITUDE: self.magnitude}
+        return {
+            module + kind: tuple(part.shape) for kind, part in parts.items() if part is not None
+        }
+
     def of_rows(self, rows: slice) -> Delta:
         """What is added to some rows of the weight."""
         magnitude = None if self.magnitude is None else self.magnitude[rows]
@@ -67,13 +80,14 @@ def adapter_deltas(folder: Path) -> dict[str, Delta]:
     from peft.utils.other import get_pattern_key
     from safetensors.torch import load_file
 
-    config: Any = read_adapter_config(folder)
-    _require_plain(config, folder)
+    config: Any = require_plain_adapter(folder)
     try:
         stored = load_file(str(folder / WEIGHTS_FILE))
     except Exception as error:  # SafetensorError is no child of anything more special
         raise ModelError(
-            f"The adapter's weights cannot be read: {error}.", where=folder / WEIGHTS_FILE
+            f"The adapter's weights cannot be read: {error}.",
+            where=folder / WEIGHTS_FILE,
+            fix="The file is cut off or damaged: get it anew, or train on from the run's last checkpoint.",
         ) from error
     parts: dict[str, dict[str, Tensor]] = {}
     for name, weight in stored.items():
@@ -103,31 +117,3 @@ def adapter_deltas(folder: Path) -> dict[str, Delta]:
             where=folder,
         )
     return deltas
-
-
-def _require_plain(config: Any, folder: Path) -> None:
-    start = getattr(config, "init_lora_weights", True)
-    if isinstance(start, str) and start.lower() not in KEEPS_THE_BASE:
-        raise ModelError(
-            f"The adapter was begun by {start}, which changes the base's own weights, and is saved for that base.",
-            where=folder,
-            fix="Save it for the base as it was: PEFT's save_pretrained with path_initial_model_for_weight_conversion.",
-        )
-    for field in (
-        "modules_to_save",
-        "layer_replication",
-        "trainable_token_indices",
-        "target_parameters",
-    ):
-        if getattr(config, field, None):
-            raise ModelError(
-                f"The adapter has {field}, which is not merged here.",
-                where=folder / CONFIG_FILE,
-                fix="Train without it, or serve base and adapter with PEFT.",
-            )
-    if getattr(config, "fan_in_fan_out", False):
-        raise ModelError(
-            "The adapter is for layers that store their weights transposed (fan_in_fan_out).",
-            where=folder / CONFIG_FILE,
-            fix="Serve base and adapter with PEFT.",
-        )

@@ -69,6 +69,7 @@ class BaseFiles:
     """
 
     def __init__(self, folder: Path) -> None:
+        from huggingface_hub.errors import StrictDataclassError
         from transformers import AutoConfig
 
         self.folder = folder
@@ -76,10 +77,12 @@ class BaseFiles:
             self.config: PretrainedConfig = AutoConfig.from_pretrained(
                 folder, trust_remote_code=False
             )
-        except (OSError, ValueError) as error:
-            reason = str(error).strip().partition("\n")[0]
+        except (OSError, ValueError, StrictDataclassError) as error:
+            reason = " ".join(str(error).split())
             raise ModelError(
-                f"The base's config.json cannot be read: {reason}", where=folder
+                f"The base's config.json cannot be read: {reason}",
+                where=folder,
+                fix="Get the base's files anew: config.json must be of the model in the safetensors files.",
             ) from error
         require_plain_base(self.config, str(folder))
         self._open = ExitStack()
@@ -123,10 +126,10 @@ class BaseFiles:
         from safetensors import safe_open
 
         index = self.folder / _INDEX
-        if index.is_file():
-            files = sorted(set(_weight_map(index).values()))
-        elif (self.folder / _WHOLE).is_file():
+        if (self.folder / _WHOLE).is_file():  # transformers takes it first too
             files = [_WHOLE]
+        elif index.is_file():
+            files = sorted(set(_weight_map(index).values()))
         else:
             raise ModelError(
                 "The base has no model.safetensors.",

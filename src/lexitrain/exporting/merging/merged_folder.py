@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lexitrain.errors import ModelError
+from lexitrain.exporting.merging.vocabulary import require_rows
 from lexitrain.storage import folder_at_once
 
 if TYPE_CHECKING:
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 
 CONFIG = "config.json"
 _COPIED = ("generation_config.json",)
+_READ_WITH_IT = (
+    *("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json"),
+    *("adapter_config.json", "generation_config.json", "chat_template.jinja"),
+    *("added_tokens.json", "special_tokens_map.json", "vocab.json", "merges.txt"),
+)
+"""What transformers and vLLM take out of a folder unasked, an adapter too: another model's would change this one."""
 _LARGEST_FILE = 1_000_000_000  # bytes
 
 Progress = Callable[[str, int, int], None]
@@ -38,19 +45,27 @@ def write_merged(
     """Write the folder; config.json appears last.
 
     Args:
-        folder: receives the files; others in it stay.
+        folder: receives the files; those of a model that it held before go, others stay.
         weights: base and adapter.
         tokenizer: with its chat template.
         card: README.md.
         progress: called with the folder's name, weights written and weights in all.
 
     Raises:
-        ModelError: a weight cannot be read, or is too large for the base's dtype.
+        ModelError: a weight cannot be read, or is too large for the base's dtype; the folder is the base's own, or the
+            tokenizer another model's.
         Stopped: the disk is full; nothing is left.
         InputError: the folder cannot be written.
     """
     from safetensors.torch import save_file
 
+    if folder.resolve() == weights.folder.resolve():
+        raise ModelError(
+            "This is the base's own folder: the merged model would replace it.",
+            where=folder,
+            fix="Name another folder with --out.",
+        )
+    require_rows(tokenizer, weights.config.vocab_size)
     files = list(_in_files(weights))
     names = [
         "model.safetensors"
@@ -76,6 +91,16 @@ def write_merged(
                 shutil.copyfile(weights.folder / name, partial / name)
         (partial / "README.md").write_text(card, encoding="utf-8")
         shutil.copyfile(weights.folder / CONFIG, partial / CONFIG)
+        _clear(folder, {each.name for each in partial.iterdir()})
+
+
+def _clear(folder: Path, names: set[str]) -> None:
+    """Remove what another model left in the folder and this one does not replace; without config.json it is none."""
+    (folder / CONFIG).unlink(missing_ok=True)
+    for pattern in _READ_WITH_IT:
+        for left in folder.glob(pattern):
+            if left.name not in names:
+                left.unlink()
 
 
 def _in_files(weights: MergedWeights) -> Iterator[list[str]]:

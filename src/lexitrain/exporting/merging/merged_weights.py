@@ -17,6 +17,7 @@ from torch import Tensor
 
 from lexitrain.errors import MissingExtra, ModelError
 from lexitrain.exporting.merging.adapter_deltas import Delta, adapter_deltas
+from lexitrain.exporting.merging.adapter_fit import require_whole
 from lexitrain.exporting.merging.base_files import BaseFiles, base_folder
 
 if TYPE_CHECKING:
@@ -63,20 +64,17 @@ class MergedWeights:
             self.require_fitting(self._deltas, adapter)
 
     def require_fitting(self, deltas: Mapping[str, Delta], adapter: Path) -> None:
-        """Nothing, where each weight that an adapter changes is there and of its shape.
+        """Nothing, where an adapter is whole and for this base.
 
         Raises:
-            ModelError: the adapter is for another base.
+            ModelError: it is not.
         """
-        for name, delta in deltas.items():
-            if self.shapes.get(name) != delta.shape:
-                has = self.shapes.get(name)
-                raise ModelError(
-                    f"The adapter changes {name} of the shape {list(delta.shape)}, and the base has "
-                    f"{'none of that name' if has is None else list(has)}.",
-                    where=adapter,
-                    fix="Give the base that the adapter was trained on.",
-                )
+        stored = {
+            name: shape
+            for weight, delta in deltas.items()
+            for name, shape in delta.stored_shapes(weight).items()
+        }
+        require_whole(self.config, adapter, stored)
 
     def __enter__(self) -> Self:
         return self

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class NotebookMachine:
     """A notebook machine.
 
     Attributes:
@@ -72,12 +72,14 @@ class Machine:
         return path.resolve().is_relative_to(self.kept)
 
 
-def this_machine(environ: Mapping[str, str] = os.environ, root: Path = Path("/")) -> Machine | None:
+def this_machine(
+    environ: Mapping[str, str] = os.environ, root: Path = Path("/")
+) -> NotebookMachine | None:
     """The notebook machine that this process runs on; None on any other machine."""
     if "KAGGLE_KERNEL_RUN_TYPE" in environ:
-        return Machine("Kaggle", root)
+        return NotebookMachine("Kaggle", root)
     if "COLAB_RELEASE_TAG" in environ:
-        return Machine("Colab", root)
+        return NotebookMachine("Colab", root)
     return None
 
 

@@ -1,0 +1,78 @@
+"""What is built: records, recipe, limits, and where everything goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lexitrain.comparison import MARGIN
+from lexitrain.recipe import Recipe, load_recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What is built.
+
+    Attributes:
+        records: files or folders.
+        folder: that everything goes to.
+        recipe: name or YAML file.
+        overrides: `field=value` each.
+        hours: most hours of training; with it, or with `memory_gb`, a recipe is chosen among the shipped ones and this.
+        memory_gb: most memory, 10^9 bytes.
+        gpu: name of the device that is planned for; None: the one at hand.
+        to: forms of the export.
+        quantize: mixtures of its GGUF files.
+        max_mb: largest file that `best` takes.
+        limit: most held-out records to score and to verify with.
+        margin: how much worse is no worse.
+        stop_after: seconds after which training saves and stops.
+        mirror: folder for copies of the run.
+        custom_tasks: the user's own.
+    """
+
+    records: tuple[str, ...]
+    folder: Path
+    recipe: str = "fast"
+    overrides: tuple[str, ...] = ()
+    hours: float | None = None
+    memory_gb: float | None = None
+    gpu: str | None = None
+    to: tuple[str, ...] = ("gguf",)
+    quantize: tuple[str, ...] = ("Q4_K_M",)
+    max_mb: float | None = None
+    limit: int | None = None
+    margin: float = MARGIN
+    stop_after: float | None = None
+    mirror: Path | None = None
+    custom_tasks: tuple[str, ...] = ()
+
+    @property
+    def data(self) -> Path:
+        """The prepared records."""
+        return self.folder / "data"
+
+    @property
+    def run(self) -> Path:
+        """The run."""
+        return self.folder / "run"
+
+    @property
+    def chosen_recipe(self) -> Path:
+        """The recipe that is trained."""
+        return self.folder / "recipe.yaml"
+
+
+def own_recipe(choices: Choices, settings: Sequence[str] = ()) -> Recipe:
+    """The recipe that was given, with the user's own tasks and further settings.
+
+    Raises:
+        RecipeError: as of `load_recipe`.
+    """
+    recipe = load_recipe(choices.recipe, [*choices.overrides, *settings])
+    if not choices.custom_tasks:
+        return recipe
+    tasks = (*recipe.data.custom_tasks, *choices.custom_tasks)
+    data = recipe.data.model_copy(update={"custom_tasks": tuple(dict.fromkeys(tasks))})
+    return recipe.model_copy(update={"data": data})

@@ -1,0 +1,1 @@
+"""How `lexitrain doctor` shows what it found."""

@@ -1,0 +1,1 @@
+"""Before a run: what would be refused, and what could be better."""

@@ -1,0 +1,85 @@
+"""The notebooks: valid, as written, and executed from top to bottom on nano."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lexitrain import write_notebook
+from tests.paths import ROOT
+
+PLATFORMS = ("colab", "kaggle")
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_those_in_the_repository_are_what_is_written(platform: str, tmp_path: Path) -> None:
+    written = write_notebook(tmp_path / "a.ipynb", platform)  # pyright: ignore[reportArgumentType]
+    assert (ROOT / "notebooks" / f"lexitrain_{platform}.ipynb").read_bytes() == written.read_bytes()
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_they_are_notebooks_without_outputs_whose_code_compiles(
+    platform: str, tmp_path: Path
+) -> None:
+    import nbformat
+
+    path = write_notebook(tmp_path / "a.ipynb", platform, recipe="demo")  # pyright: ignore[reportArgumentType]
+    nbformat.validate(nbformat.read(path, as_version=4))
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            assert cell["outputs"] == []
+            compile("".join(cell["source"]), cell["id"], "exec")
+    assert 'RECIPE = "demo"' in "".join(cells[1]["source"])
+    assert len({cell["id"] for cell in cells}) == len(cells)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_they_run_from_top_to_bottom_and_again(platform: str, tmp_path: Path) -> None:
+    """With what is installed: the cell that installs is left out, as a checkout is no package of an index."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    path = write_notebook(
+        tmp_path / "a.ipynb",
+        platform,
+        recipe="demo",
+        package="",  # pyright: ignore[reportArgumentType]
+    )
+    notebook = nbformat.read(path, as_version=4)
+    settings = '["schedule.epochs=1", "validation.limit=20"]'
+    notebook.cells[1].source = notebook.cells[1].source.replace(
+        "SETTINGS = []", f"SETTINGS = {settings}"
+    )
+    for _ in range(2):
+        NotebookClient(
+            notebook,
+            timeout=600,
+            kernel_name="python3",
+            resources={"metadata": {"path": str(tmp_path)}},
+        ).execute()
+    said = json.dumps(notebook)
+    assert "no restart is needed" in said
+    exported = list((tmp_path / "lexitrain-notebook" / "tutor" / "run" / "export").glob("*.gguf"))
+    assert len(exported) == 1
+
+
+def test_an_unknown_platform_is_refused(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "lexitrain", "notebook", "--platform", "colap", "--out", "a.ipynb"],
+        cwd=tmp_path,
+        env=os.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "Did you mean colab?" in done.stderr
+    assert not list(tmp_path.iterdir())
