@@ -34,7 +34,7 @@ SECTIONS = {
     "building": "The whole way",
     "diagnosis": "Diagnosis",
     "tasks": "Scores",
-    "reporting": "Pictures",
+    "reporting": "Pictures and pages",
     "errors": "Errors",
 }
 

@@ -127,12 +127,12 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Right and wrong answers of one task, side by side; `missing` stands where there are none of a kind."""
+    """Right and wrong answers of one task, side by side."""
 
     caption: str
     right: Sequence[Answer]
     wrong: Sequence[Answer]
-    missing: tuple[str, str] = ("None.", "None.")
+    headings: tuple[str, str] = ("Right", "Wrong")
     kind: ClassVar[str] = "answers"
 
 

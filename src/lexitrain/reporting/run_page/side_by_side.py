@@ -57,7 +57,9 @@ def write_runs_page(runs: Sequence[str | Path], path: str | Path) -> Path:
             f"A page puts 2 to {_MOST_RUNS} runs side by side; {len(runs)} were given.", where="RUN"
         )
     contents = [read_content(run) for run in runs]
-    names = [text(name, 60) for name in told_apart([str(run) for run in runs])]
+    names = [
+        text(name, 60) for name in told_apart([str(each.run.path.resolve()) for each in contents])
+    ]
     path = check_page(path)
     charts = Charts()
     sections = [
@@ -138,6 +140,13 @@ def _settings(names: Sequence[str], contents: Sequence[RunContent]) -> list[Bloc
         Sentence(f"{name} has no recipe that can be read.", "lacking")
         for name, recipe in zip(names, recipes, strict=True)
         if recipe is None
+    ]
+    blocks += [
+        Sentence(
+            f"{name} is one run a task: what stands here are the settings of the first.", "lacking"
+        )
+        for name, content in zip(names, contents, strict=True)
+        if content.parts
     ]
     rows: list[list[str | Cell]] = []
     for dotted, info in recipe_fields():

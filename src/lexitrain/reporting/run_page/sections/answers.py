@@ -2,8 +2,8 @@
 
 The file holds answers and no score of each. An answer counts as right here where its first key, which decides in every
 built-in task (`level`, `corrected`, ...), is the reference's; among the others the farthest from it are shown, invalid
-ones first. Of free text, which is hardly ever the reference's to the letter, the nearest stand on the side of the
-right ones. This chooses examples; scores are the evaluation's.
+ones first. Free text can be right in other words: where few are the reference's to the letter, the nearest to it and
+the farthest are shown as such. This chooses examples; scores are the evaluation's.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _LONGEST_LINE = 200_000  # bytes
 _MOST_TASKS = 12
 _EXAMPLES = 3
 _COMPARED = 400  # letters
-_FREE_TEXT = 0.05
-"""Share of equal answers, below which a task's answers are free text."""
+_FREE_TEXT = 0.5
+"""Share of equal answers, below which texts of several words are not called right and wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,20 +122,19 @@ def _task_answers(task: str, found: list[_Judged]) -> Answers:
     name, key = text(task, 60), text(found[0].key, 60) or "answer"
     same = [each for each in found if each.nearness == 1]
     others = sorted((each for each in found if each.nearness < 1), key=lambda each: each.nearness)
-    free = len(same) < _FREE_TEXT * len(found)
-    if free:
-        nearest = sorted(found, key=lambda each: -each.nearness)[: max(1, len(found) // 2)]
-        return Answers(
-            f"{name}: nearest to the reference, and farthest from it ({key})",
-            _shown([each for each in nearest if each.nearness >= 0]),
-            _shown(others[: max(0, len(found) - len(nearest))]),
-        )
-    return Answers(
-        f"{name}: {len(same):,} of {len(found):,} answers have the reference's {key}",
-        _shown(same),
-        _shown(others),
-        ("None is the reference's.", "None differs."),
-    )
+    caption = f"{name}: {len(same):,} of {len(found):,} answers have the reference's {key}"
+    if len(same) < _FREE_TEXT * len(found) and _is_free_text(found):
+        nearest = [each for each in reversed(others) if each.nearness >= 0][: len(others) // 2]
+        headings = ("Nearest to the reference", "Farthest from it")
+        farthest = others[: len(others) - len(nearest)]
+        return Answers(caption, _shown([*same, *nearest]), _shown(farthest), headings)
+    return Answers(caption, _shown(same), _shown(others))
+
+
+def _is_free_text(found: list[_Judged]) -> bool:
+    """Whether the references are texts of several words, most of them."""
+    references = [mapping(each.line.get("reference")).get(each.key) for each in found]
+    return sum(" " in text(each, _COMPARED).strip() for each in references) > len(found) / 2
 
 
 def _shown(found: list[_Judged]) -> list[Answer]:

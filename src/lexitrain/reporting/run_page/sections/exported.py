@@ -172,14 +172,14 @@ def _tasks(files: list[dict[str, Any]]) -> Table:
         tasks = mapping(found.get("tasks")) or mapping(file.get("merge_tasks"))
         margin = number(found.get("margin"))
         margins |= {} if margin is None else {f"{margin:g}": None}
-        for name, raw in list(tasks.items())[:_MOST_TASKS]:
+        for place, (name, raw) in enumerate(list(tasks.items())[:_MOST_TASKS]):
             task = mapping(raw)
             primary = text(task.get("primary"), 60)
             difference = mapping(mapping(task.get("differences")).get(primary))
             shown = text(task.get("no_worse_by_margin"), 40)
             rows.append(
                 [
-                    _name(file),
+                    "" if place else _name(file),
                     text(name, 60),
                     primary.replace("_", " "),
                     said_number(number(difference.get("value")), "{:+.3f}"),

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 _MOST_TASKS = 20
 _MOST_SCORES = 20
 _MOST_LABELS = 26
+_LEARNT = {"learnt", "not shown", "worse than trivial"}
+_REACHED = {"met", "missed", "not shown"}
 _MOST_SHOWN = 6
 """Evaluations that are shown; further ones are named."""
 
@@ -65,10 +67,11 @@ def in_short(saved: SavedEvaluation) -> list[str]:
     reached: dict[str, list[str]] = {}
     for name, raw in list(mapping(saved.content.get("tasks")).items())[:_MOST_TASKS]:
         task, short = mapping(raw), text(name, 40)
-        learnt.setdefault(text(task.get("learnt"), 40) or "unknown", []).append(short)
+        found = text(task.get("learnt"), 40)
+        learnt.setdefault(found if found in _LEARNT else "unknown", []).append(short)
         for label, score in list(mapping(task.get("scores")).items())[:_MOST_SCORES]:
             found = text(mapping(score).get("target_verdict"), 20)
-            if found:
+            if found in _REACHED:
                 told = f"{short} {text(label, 40).replace('_', ' ')}"
                 reached.setdefault(found, []).append(told)
     said: list[str] = []

@@ -1,0 +1,136 @@
+"""The page of a run in Debian's Chromium: phone and desktop, light and dark, printed; axe-core looks for barriers.
+
+Chromium is `/usr/bin/chromium` or what LEXITRAIN_CHROMIUM names; axe-core lies in the folder that LEXITRAIN_AXE names,
+or in a `node_modules` here. Where one of them, or playwright, is not there, the tests are skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lexitrain import train, write_run_page, write_runs_page
+from tests.paths import ROOT
+from tests.reporting.run_folders import run, small_recipe, trained
+from tests.small_runs import write_data
+
+__all__ = ["run", "trained"]
+
+pytestmark = pytest.mark.browser
+
+PHONE, NARROW, DESKTOP = (390, 844), (360, 740), (1280, 900)
+SERIOUS = {"serious", "critical"}
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Generator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    program = os.environ.get("LEXITRAIN_CHROMIUM") or shutil.which("chromium")
+    if program is None:
+        pytest.skip("there is no Chromium: apt-get install chromium")
+    with playwright.sync_playwright() as started:
+        # Root may not use Chromium's own sandbox; the pages are files of these tests.
+        browser = started.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """The script of axe-core."""
+    places = [os.environ.get("LEXITRAIN_AXE"), ROOT / "node_modules" / "axe-core"]
+    for place in places:
+        if place and (Path(place) / "axe.min.js").is_file():
+            return (Path(place) / "axe.min.js").read_text(encoding="utf-8")
+    pytest.skip("there is no axe-core: npm install axe-core, and its folder in LEXITRAIN_AXE")
+
+
+@pytest.fixture
+def pages(run: Path, trained: Path) -> list[Path]:
+    """Of a run that has all, of one that has only been trained, and of both side by side."""
+    bare = shutil.copytree(trained, run.parent / "second")
+    both = write_runs_page([run, bare], run.parent / "both.html")
+    return [write_run_page(run), write_run_page(bare), both]
+
+
+def opened(chromium: Any, path: Path, size: tuple[int, int], scheme: str) -> tuple[Any, list[str]]:
+    """The page, and what it has asked for and complained of."""
+    context = chromium.new_context(
+        viewport={"width": size[0], "height": size[1]}, color_scheme=scheme
+    )
+    page, told = context.new_page(), []
+    page.on("request", lambda request: told.append(request.url))
+    page.on("console", lambda message: told.append(message.text))
+    page.on("pageerror", lambda error: told.append(str(error)))
+    page.goto(path.as_uri())
+    return page, told
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [PHONE, NARROW, DESKTOP], ids=["phone", "narrow", "desktop"])
+def test_a_page_fits_asks_for_nothing_and_has_no_barrier(
+    chromium: Any, axe: str, pages: list[Path], size: tuple[int, int], scheme: str
+):
+    for path in pages:
+        page, told = opened(chromium, path, size, scheme)
+        assert told == [path.as_uri()]
+        assert page.evaluate("document.documentElement.scrollWidth") == size[0]
+        page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+        assert page.evaluate("document.documentElement.scrollWidth") == size[0]
+        page.evaluate(axe)
+        found = page.evaluate("axe.run()")["violations"]
+        assert [each["id"] for each in found if each["impact"] in SERIOUS] == []
+        page.context.close()
+
+
+def test_ink_follows_the_mode(chromium: Any, pages: list[Path]):
+    """Text in charts and the page's own text have one colour, which differs between the modes."""
+    colours = []
+    for scheme in ("light", "dark"):
+        page, _ = opened(chromium, pages[0], PHONE, scheme)
+        text, ink, paper = page.evaluate(
+            "[['p', 'color'], ['svg.chart text', 'fill'], ['body', 'backgroundColor']].map("
+            "([where, what]) => getComputedStyle(document.querySelector(where))[what])"
+        )
+        assert text == ink != paper
+        colours.append((ink, paper))
+        page.context.close()
+    assert len(set(colours)) == 2
+    assert colours[0] != colours[1]
+
+
+def test_a_letter_of_a_chart_can_be_read_on_a_phone(chromium: Any, pages: list[Path]):
+    page, _ = opened(chromium, pages[0], NARROW, "light")
+    heights = page.evaluate(
+        "[...document.querySelectorAll('svg.chart text')].map(each => each.getBoundingClientRect().height)"
+    )
+    assert len(heights) > 50
+    assert sorted(heights)[len(heights) // 2] >= 9  # pixels
+
+
+def test_a_printed_page_is_light_and_shows_what_is_folded(
+    chromium: Any, pages: list[Path], tmp_path: Path
+):
+    page, _ = opened(chromium, pages[0], DESKTOP, "dark")
+    page.emulate_media(media="print", color_scheme="light")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    folded = page.locator("details table").first
+    assert folded.bounding_box()["height"] > 20
+    page.pdf(path=str(tmp_path / "page.pdf"), format="A4")
+    assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_hostile_text_runs_nothing_in_a_browser(chromium: Any, tiny_base: Path, tmp_path: Path):
+    markup = "<img src=x onerror=document.title='taken'><script>document.title='taken'</script>"
+    recipe = small_recipe(tiny_base).model_copy(update={"name": markup, "description": markup})
+    train(recipe, write_data(tmp_path / "data"), tmp_path / "run")
+    page, told = opened(chromium, write_run_page(tmp_path / "run"), PHONE, "light")
+    assert told == [(tmp_path / "run" / "report.html").as_uri()]
+    assert page.title() == "run"
+    assert page.locator("img, script").count() == 0
+    assert markup[:50] in page.locator("dl.facts").inner_text()
