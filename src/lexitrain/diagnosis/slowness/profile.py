@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from lexitrain.training import Observer
 
 _SECONDS = 20.0
-"""About how long all steps of a profile may take."""
+"""How long all steps of a profile may take; the one at hand is ended."""
 _FEWEST, _MOST = 3, 12
 _TINY_RATE = 1e-12
 
@@ -155,9 +155,11 @@ def _compared(
     """Take all steps in all ways, twice each; of the two the faster one counts."""
     for way in (as_it_was, *changed.values()):
         way.take(work[0])  # the first one allocates, and a GPU chooses its kernels
-    seconds = computed = 0.0
+    seconds, computed, begin = 0.0, 0, perf_counter()
     ratios: dict[str, list[float]] = {name: [] for name in changed}
     for samples in work:
+        if computed and perf_counter() - begin > _SECONDS:
+            break  # beside other work all of it may take many times as long
         taken = {name: [way.take(samples)] for name, way in {"": as_it_was, **changed}.items()}
         for name, way in {**changed, "": as_it_was}.items():
             taken[name].append(way.take(samples))
