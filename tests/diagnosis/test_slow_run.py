@@ -24,7 +24,7 @@ from lexitrain.training import train
 RecipeOf = Callable[..., Recipe]
 QUIET = Load(0.0, 0.0)
 STEPS = 600
-CPU = {"device": "cpu", "threads": 2, "cores": 2, "compute_dtype": "float32"}
+CPU = {"device": "cpu", "threads": 2, "cores": 2, "dtype": "float32"}
 
 
 def a_run(*settings: str, **changes: Any) -> Recorded:
@@ -39,8 +39,9 @@ def a_run(*settings: str, **changes: Any) -> Recorded:
         saved=[Saved(0.01, 0.05, 0.0)] * 4,
         validations=[],
         mirror_waits=[],
-        environment=dict(CPU),
-        plan={},
+        **CPU,  # pyright: ignore[reportArgumentType]
+        planned_step=None,
+        kinds={},
         complete=True,
     )
     return replace(made, **changes)
@@ -124,11 +125,11 @@ def test_steps_that_grow_without_waiting_are_a_device_that_slows_down():
     [
         ("layout", ["step.layout=padded"], CPU),
         ("threads", [], {**CPU, "threads": 1}),
-        ("precision", ["model.precision=bf16"], {**CPU, "compute_dtype": "bfloat16"}),
+        ("precision", ["model.precision=bf16"], {**CPU, "dtype": "bfloat16"}),
     ],
 )
 def test_a_setting_is_told_by_its_profile(name: str, settings: list[str], environment: Any):
-    made = a_run(*settings, environment=environment)
+    made = a_run(*settings, **environment)
     (found,) = causes(made, profile=Profile(0.5, {name: 0.4})).values()
     assert (found.name, found.basis) == (name, "profiled")
     assert found.gain_minutes == pytest.approx(0.5 * 0.6 * STEPS / 60)
@@ -140,8 +141,7 @@ def test_a_setting_is_told_by_its_profile(name: str, settings: list[str], enviro
 def test_a_gpu_that_is_not_used_and_launches_are_told():
     facts = MachineFacts(driver_gpus=("Tesla T4",), cores=2, threads=2)
     assert list(causes(a_run(), facts=facts)) == ["device"]
-    planned = {"step_seconds_by_kind": {"matmul": 0.2, "launches": 0.3}}
-    on_gpu = a_run(environment={**CPU, "device": "Tesla T4, 15.8 GB"}, plan=planned)
+    on_gpu = a_run(device="Tesla T4, 15.8 GB", kinds={"matmul": 0.2, "launches": 0.3})
     assert causes(on_gpu)["launches"].gain_minutes == pytest.approx(0.1 * STEPS / 60)
 
 
@@ -214,3 +214,22 @@ def test_a_run_of_an_older_version_is_read():
     found = slow_run(ROOT / "tests" / "fixtures" / "written_by_0.1.0" / "finished")
     assert found.steps == 24
     assert any("did not time" in each for each in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("plan.json", '{"step_seconds_by_kind": [1], "choices": {}}'),
+        ("plan.json", '{"choices": {"nothing": 3}}'),
+        ("environment.json", '{"threads": "many"}'),
+        ("events.jsonl", '{"event": "checkpoint", "step": 2, "time": "", "loop_seconds": [1]}\n'),
+    ],
+)
+def test_files_that_something_else_has_written_are_told(
+    trained: Path, tmp_path: Path, file: str, content: str
+):
+    import shutil
+
+    shutil.copytree(trained, tmp_path / "run")
+    (tmp_path / "run" / file).write_text(content)
+    assert command(["doctor", str(tmp_path / "run"), "--no-profile"]) == 2
