@@ -33,8 +33,10 @@ RESULT = Path(__file__).parent / "results" / "doctor.json"
 SAMPLES = 12
 WITHIN = 0.25
 """How far a told gain may be from the measured one, of the latter."""
-_LOADER_SLEEP, _MIRROR_SLEEP = 0.3, 8.0
-_NOT_PASSED_ON = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "KMP_BLOCKTIME", "OMP_NUM_THREADS")
+_SLEEPS = {"loader": 0.3, "mirror": 8.0}
+"""Seconds of each step's loader, and of each copy."""
+_WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+"""Variables that say how threads wait; the result keeps them, because a busy machine's cost depends on them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class Plant:
 
 
 PLANTS = {
-    "loader with a sleep": Plant("data", ("data.workers=1",), patch="loader"),
+    "loader with a sleep": Plant("data", ("data.workers=0",), patch="loader"),
     "padded rows": Plant("layout", ("step.layout=padded",)),
     "checkpoint at every step": Plant("checkpoints", ("checkpoints.every=1",)),
     "one thread": Plant("threads", one_thread=True),
@@ -68,27 +70,27 @@ PLANTS = {
 }
 
 
-def slow_loader() -> None:
-    """Each step's samples take long to make."""
+def slow_loader(seconds: float) -> None:
+    """Each step's samples take so long to make."""
     from lexitrain.training.step_work import StepSource
 
     work: Callable[[StepSource, int], Any] = StepSource.work
 
     def slow(source: StepSource, step: int) -> Any:
-        time.sleep(_LOADER_SLEEP)
+        time.sleep(seconds)
         return work(source, step)
 
     StepSource.work = slow
 
 
-def slow_mirror() -> None:
-    """Each copy to the mirror takes long."""
+def slow_mirror(seconds: float) -> None:
+    """Each copy to the mirror takes so long."""
     from lexitrain.training.recovery.mirror import Mirror
 
     copy: Callable[[Mirror], None] = Mirror.copy
 
     def slow(mirror: Mirror) -> None:
-        time.sleep(_MIRROR_SLEEP)
+        time.sleep(seconds)
         copy(mirror)
 
     Mirror.copy = slow
@@ -125,7 +127,7 @@ def worker(arguments: list[str]) -> None:
     from lexitrain import load_recipe, train
 
     if asked["patch"]:
-        PATCHES[asked["patch"]]()
+        PATCHES[asked["patch"]](asked["sleep"])
     settings = [
         f"step.effective_batch={SAMPLES}",
         "checkpoints.every=10000",
@@ -145,11 +147,10 @@ def worker(arguments: list[str]) -> None:
 
 def in_process(asked: dict[str, Any], threads: int) -> dict[str, Any]:
     """What `worker` says in a new process."""
-    environment = {name: text for name, text in os.environ.items() if name not in _NOT_PASSED_ON}
     code = "import sys; from benchmarks.doctor import worker; worker(sys.argv)"
     done = subprocess.run(
         [sys.executable, "-c", code, json.dumps(asked)],
-        env={**environment, "OMP_NUM_THREADS": str(threads)},
+        env={**os.environ, "OMP_NUM_THREADS": str(threads)},
         check=True,
         stdout=subprocess.PIPE,
         text=True,
@@ -157,7 +158,9 @@ def in_process(asked: dict[str, Any], threads: int) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-def once(plant: Plant, data: Path, folder: Path, threads: int, loops: int) -> dict[str, Any]:
+def once(
+    plant: Plant, data: Path, folder: Path, *, threads: int, loops: int, factor: float
+) -> dict[str, Any]:
     """The run with the plant and without, and what the doctor says of the first."""
     used = 1 if plant.one_thread else threads
     asked = {
@@ -167,6 +170,7 @@ def once(plant: Plant, data: Path, folder: Path, threads: int, loops: int) -> di
         "settings": plant.settings,
         "mirror": str(folder / "drive") if plant.mirror else None,
         "patch": plant.patch,
+        "sleep": factor * _SLEEPS.get(plant.patch, 0.0),
     }
     with busy_loops(loops) if plant.loops else nullcontext():
         planted = in_process(asked, used)
@@ -217,6 +221,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=list(PLANTS))
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--loops", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--sleeps", type=float, default=1.0, help="times as long as usual")
     parser.add_argument("--out", type=Path, default=RESULT)
     given = parser.parse_args()
     load = os.getloadavg()[0]
@@ -234,7 +239,16 @@ def main() -> None:
             for turn in range(given.rounds):
                 folder = Path(name) / f"{plant.cause} {turn}"
                 folder.mkdir()
-                rounds.append(once(plant, data, folder, given.threads, given.loops))
+                rounds.append(
+                    once(
+                        plant,
+                        data,
+                        folder,
+                        threads=given.threads,
+                        loops=given.loops,
+                        factor=given.sleeps,
+                    )
+                )
             found[title] = judged(plant, rounds)
             shown = {key: each for key, each in found[title].items() if key != "rounds"}
             print(f"{title}: {json.dumps(shown)}", file=sys.stderr, flush=True)
@@ -245,6 +259,8 @@ def main() -> None:
         "steps": given.steps,
         "threads": given.threads,
         "busy_loops": given.loops,
+        "threads_wait": {name: os.environ.get(name) for name in _WAITING},
+        "sleeps": given.sleeps,
         "within": WITHIN,
         "plants": found,
     }

@@ -63,6 +63,13 @@ def precision_check(recipe: Recipe, facts: MachineFacts) -> Check:
         if gpu is None
         else f"{gpu.name} (compute capability {_version(gpu.capability)})"
     )
+    if gpu is None and taken != "fp32":
+        return warned(
+            "precision",
+            f"model.precision is {taken} on the processor.",
+            "Most processors compute it slower than fp32.",
+            "Set model.precision=auto: it takes fp32 here.",
+        )
     if taken == "bf16" and best != "bf16":
         return warned(
             "precision",

@@ -26,7 +26,7 @@ def model_check(recipe: Recipe, train: Samples, tokenizer: Any) -> Check:
         tokenizer: the base's.
     """
     try:
-        step = built_step(recipe, recipe.model, tokenizer.pad_token_id)
+        step = built_step(recipe, recipe.model, tokenizer.pad_token_id, start=recipe.model.adapter)
     except InputError as error:
         return refused("layout", error, "The model cannot be made.")
     found = layout_check(step, train)

@@ -28,15 +28,21 @@ def place_checks(recipe: Recipe, run: Run, notebook: NotebookMachine | None) -> 
         run: its folder.
         notebook: the notebook machine that this is, if it is one.
     """
-    yield folder_check(run)
+    yield folder_check(run, per_task=recipe.data.adapters == "per_task")
     yield persistence_check(recipe, run, notebook)
     yield mirror_check(recipe.checkpoints.mirror_folder)
 
 
-def folder_check(run: Run) -> Check:
-    """Whether the run's folder can be made and written, and holds nothing else."""
+def folder_check(run: Run, *, per_task: bool = False) -> Check:
+    """Whether the run's folder can be made and written, and holds nothing else.
+
+    Args:
+        run: its folder.
+        per_task: whether it holds a run for each task.
+    """
     try:
-        require_run_folder(run)
+        if not (per_task and run.path.is_dir()):  # then each task has a folder of its own in it
+            require_run_folder(run)
     except InputError as error:
         return refused("run folder", error, "`train` writes to a folder of its own.")
     place = _nearest(run.path)

@@ -112,7 +112,8 @@ def _planned(
 ) -> tuple[Plan | None, list[Check]]:
     gpu = device_at_hand(device)
     try:
-        planner = Planner(gpu, data=folder, memory_gb=free_memory(device) / 1e9)
+        memory = recipe.step.memory_limit or free_memory(device) / 1e9
+        planner = Planner(gpu, data=folder, memory_gb=memory)
         plan = planner.plan(recipe)
     except InputError as error:
         why = "Memory and disk are not foreseen."

@@ -252,8 +252,8 @@ def _within_a_step(evidence: Evidence) -> Iterator[Cause]:
     """What a change of a setting does to a step, as profiled."""
     recorded, profile = evidence.recorded, evidence.profile
     base = profile.step_seconds or evidence.compute
-    threads = recorded.environment.get("threads")
-    if not evidence.facts.gpus and isinstance(threads, int) and threads < evidence.facts.cores:
+    threads = recorded.threads
+    if recorded.on_cpu and threads is not None and threads < evidence.facts.cores:
         found = f"It computed with {threads} thread(s) of {evidence.facts.cores} cores."
         fix = f"OMP_NUM_THREADS={evidence.facts.cores}, or leave it unset."
         yield from _changed(evidence, "threads", base, found, fix)
@@ -263,7 +263,7 @@ def _within_a_step(evidence: Evidence) -> Iterator[Cause]:
         fix = "step.layout=tree: equal prompts are computed once, and there is no padding."
         yield from _changed(evidence, "layout", base, found, fix)
     if emulated(recorded, evidence.facts):
-        found = f"It computed in bf16, which {recorded.environment.get('device')} only emulates."
+        found = f"It computed in {recorded.dtype} on {recorded.device}, which has no units for it."
         yield from _changed(evidence, "precision", base, found, "model.precision=auto.")
 
 
@@ -281,17 +281,15 @@ def _changed(evidence: Evidence, name: str, base: float, found: str, fix: str) -
 
 def _device(evidence: Evidence) -> Iterator[Cause]:
     listed = evidence.facts.driver_gpus
-    if evidence.recorded.environment.get("device") == "cpu" and listed:
+    if evidence.recorded.on_cpu and listed:
         found = f"It trained on the processor, and this machine has {', '.join(listed)}."
         fix = "See the check `gpu` of `lexitrain doctor`, then `lexitrain plan --gpu` for the hours there."
         yield Cause("device", None, found, fix, "planned")
 
 
 def _launches(evidence: Evidence) -> Iterator[Cause]:
-    kinds: dict[str, float] = evidence.recorded.plan.get("step_seconds_by_kind", {})
-    launches = kinds.get("launches", 0.0)
-    work = sum(each for kind, each in kinds.items() if kind != "launches")
-    if evidence.recorded.environment.get("device") == "cpu" or launches <= work:
+    launches, work = evidence.recorded.launches, evidence.recorded.arithmetic
+    if evidence.recorded.on_cpu or launches <= work:
         return
     found = f"Starting kernels takes {launches:.2f} s a step, and their work {work:.2f} s."
     fix = "Fewer cuts (a larger step.token_budget), or more samples a step; a faster GPU would gain little."

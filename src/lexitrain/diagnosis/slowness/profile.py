@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from lexitrain.training import Observer
 
 _SECONDS = 20.0
-"""About how long all steps of a profile may take."""
+"""How long all steps of a profile may take; the one at hand is ended."""
 _FEWEST, _MOST = 3, 12
 _TINY_RATE = 1e-12
 
@@ -65,10 +65,10 @@ def profiled(recorded: Recorded, facts: MachineFacts, told: Observer) -> Profile
         facts: of this machine.
         told: what is being done.
     """
-    why_not = _hindrance(recorded, facts)
-    if why_not:
-        return Profile(why_not=why_not)
     try:
+        why_not = _hindrance(recorded, facts)
+        if why_not:
+            return Profile(why_not=why_not)
         told.stage("loading the model for a short profile")
         return _measured(recorded, facts, told)
     except InputError as error:
@@ -78,14 +78,13 @@ def profiled(recorded: Recorded, facts: MachineFacts, told: Observer) -> Profile
 def _hindrance(recorded: Recorded, facts: MachineFacts) -> str:
     if recorded.run.is_locked():
         return "the run trains at present, and would be disturbed"
-    device = str(recorded.environment.get("device", ""))
-    here = facts.gpus[0].name if facts.gpus else "cpu"
+    device, here = recorded.device, facts.gpus[0].name if facts.gpus else "cpu"
     if device.partition(",")[0] != here:
         return (
             f"the run was trained on {device or 'an unknown device'}, and this machine has {here}"
         )
-    if recorded.environment.get("cores") != facts.all_cores:
-        return f"the run was trained with {recorded.environment.get('cores')} cores, and here are {facts.all_cores}"
+    if recorded.cores != facts.all_cores:
+        return f"the run was trained with {recorded.cores} cores, and here are {facts.all_cores}"
     if recorded.recipe.data.custom_tasks:
         return "its recipe names tasks of its own, which are code"
     if not Path(recorded.run.read_data().folder).is_dir():
@@ -114,7 +113,7 @@ def _measured(recorded: Recorded, facts: MachineFacts, told: Observer) -> Profil
         for number in range(count)
     ]
     threads = torch.get_num_threads()
-    as_it_was = _Way(step, int(recorded.environment.get("threads", threads)))
+    as_it_was = _Way(step, recorded.threads or threads)
     told.stage(f"taking {count} steps of the run")
     try:
         return _compared(as_it_was, changed, work, recorded.step_tokens)
@@ -155,9 +154,11 @@ def _compared(
     """Take all steps in all ways, twice each; of the two the faster one counts."""
     for way in (as_it_was, *changed.values()):
         way.take(work[0])  # the first one allocates, and a GPU chooses its kernels
-    seconds = computed = 0.0
+    seconds, computed, begin = 0.0, 0, perf_counter()
     ratios: dict[str, list[float]] = {name: [] for name in changed}
     for samples in work:
+        if computed and perf_counter() - begin > _SECONDS:
+            break  # beside other work all of it may take many times as long
         taken = {name: [way.take(samples)] for name, way in {"": as_it_was, **changed}.items()}
         for name, way in {**changed, "": as_it_was}.items():
             taken[name].append(way.take(samples))
@@ -177,7 +178,7 @@ def _changed(
 ) -> dict[str, _Way]:
     """The settings that may have made the run slow, mended; each change alone."""
     recipe, found = recorded.recipe, dict[str, _Way]()
-    threads = int(recorded.environment.get("threads", torch.get_num_threads()))
+    threads = recorded.threads or torch.get_num_threads()
     if not facts.gpus and threads < facts.cores:
         found["threads"] = _Way(step, facts.cores)
     if recipe.step.layout != "tree" and recipe.step.loss == "completion":
@@ -207,7 +208,15 @@ def _other_precision(recorded: Recorded, facts: MachineFacts) -> Recipe | None:
 
 
 def emulated(recorded: Recorded, facts: MachineFacts) -> bool:
-    """Whether the run computed in bf16 on a device that only emulates it."""
-    if recorded.environment.get("compute_dtype") != "bfloat16":
-        return False
-    return compute_precision("auto", facts.gpus[0].capability if facts.gpus else None) != "bf16"
+    """Whether the run computed in a precision that its device has no units for: bf16 before Ampere, and on most
+    processors bf16 or fp16."""
+    if recorded.on_cpu:
+        return recorded.dtype in {"bfloat16", "float16"}
+    capability = facts.gpus[0].capability if facts.gpus else None
+    return (
+        recorded.dtype == "bfloat16" and capability is not None and not _computes_bf16(capability)
+    )
+
+
+def _computes_bf16(capability: tuple[int, int]) -> bool:
+    return compute_precision("auto", capability) == "bf16"

@@ -7,7 +7,7 @@ is not known.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +72,12 @@ class Recorded:
         saved: checkpoints, oldest first.
         validations: seconds of each validation that is known.
         mirror_waits: seconds of waiting for the mirror at the end of each call.
-        environment, plan: what environment.json and plan.json hold; empty where they are missing.
+        device: name and memory of the GPU, or `cpu`; empty where it is not known.
+        threads: that PyTorch computed with; None where it is not known.
+        cores: of the machine.
+        dtype: in which was computed, as PyTorch calls it.
+        planned_step: seconds of a step as planned.
+        kinds: kind of work -> seconds a step, as planned.
         complete: whether times of checkpoints and validations were recorded.
     """
 
@@ -84,9 +89,28 @@ class Recorded:
     saved: Sequence[Saved]
     validations: Sequence[float]
     mirror_waits: Sequence[float]
-    environment: dict[str, Any]
-    plan: dict[str, Any]
+    device: str
+    threads: int | None
+    cores: int | None
+    dtype: str
+    planned_step: float | None
+    kinds: Mapping[str, float]
     complete: bool
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether it was trained on a processor."""
+        return self.device == "cpu"
+
+    @property
+    def launches(self) -> float:
+        """Seconds a step of starting operations, as planned."""
+        return self.kinds.get("launches", 0.0)
+
+    @property
+    def arithmetic(self) -> float:
+        """Seconds a step of all other work, as planned."""
+        return sum(each for kind, each in self.kinds.items() if kind != "launches")
 
     @property
     def steps(self) -> int:
@@ -170,27 +194,51 @@ def recorded(run: Run) -> Recorded:
             else "`lexitrain runs DIR` lists runs.",
         )
     events, lines = run.events(), run.metrics()
-    stretches = _stretches(lines)
-    if not stretches:
+    if not _stretches(lines):
         raise RunError(
             "No line of metrics is written yet, so that there is no time to explain.",
             where=run.metrics_file,
             fix="Wait for `log_every` steps, or set it to less.",
         )
     plan = run.read_plan() if run.plan_file.is_file() else {}
+    environment = run.read_environment() if run.environment_file.is_file() else {}
+    try:
+        return _put_together(run, lines, events, environment, plan)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"The files of this run are not as this package writes them: {type(error).__name__}: {error}.",
+            where=run.path,
+            fix="Put plan.json, environment.json and events.jsonl back as they were.",
+        ) from error
+
+
+def _put_together(
+    run: Run,
+    lines: Sequence[Metrics],
+    events: Sequence[Event],
+    environment: dict[str, Any],
+    plan: dict[str, Any],
+) -> Recorded:
     saved = {each.step: _saved(each) for each in events if each.event == "checkpoint"}
     (summary,) = list_runs(run.path)
+    kinds: dict[str, Any] = plan.get("step_seconds_by_kind", {})
+    waits = (each.details["seconds"] for each in events if each.event == "mirror_wait")
+    threads = environment.get("threads")
     return Recorded(
         run=run,
         recipe=with_settings(run.read_recipe(), plan.get("choices", {})),
         state=summary.state,
-        total_steps=summary.total_steps or lines[-1].step,
-        stretches=stretches,
+        total_steps=int(summary.total_steps or lines[-1].step),
+        stretches=_stretches(lines),
         saved=[saved[step] for step in sorted(saved)],
         validations=_validations(lines, events),
-        mirror_waits=[each.details["seconds"] for each in events if each.event == "mirror_wait"],
-        environment=run.read_environment() if run.environment_file.is_file() else {},
-        plan=plan,
+        mirror_waits=[float(each) for each in waits],
+        device=str(environment.get("device", "")),
+        threads=None if threads is None else int(threads),
+        cores=environment.get("cores"),
+        dtype=str(environment.get("compute_dtype", "unknown")),
+        planned_step=float(plan["step_seconds"]) if "step_seconds" in plan else None,
+        kinds={kind: float(each) for kind, each in kinds.items()},
         complete=all(each.loop is not None for each in saved.values())
         and lines[-1].cpu_seconds is not None,
     )
@@ -210,14 +258,15 @@ def _stretches(lines: Sequence[Metrics]) -> list[Stretch]:
 
 def _saved(event: Event) -> Saved:
     details = event.details
+    loop = details.get("loop_seconds")
     return Saved(
-        loop=details.get("loop_seconds"),
-        writing=details.get("seconds", 0.0),
-        mirror=details.get("mirror_seconds", 0.0),
+        loop=None if loop is None else float(loop),
+        writing=float(details.get("seconds", 0.0)),
+        mirror=float(details.get("mirror_seconds", 0.0)),
     )
 
 
 def _validations(lines: Sequence[Metrics], events: Sequence[Event]) -> list[float]:
     first = (each.details.get("validation_seconds") for each in events if each.event == "started")
     later = (line.validation_seconds for line in lines)
-    return [each for each in (*first, *later) if each is not None]
+    return [float(each) for each in (*first, *later) if each is not None]

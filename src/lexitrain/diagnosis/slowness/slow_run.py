@@ -106,10 +106,8 @@ def _parts(known: Recorded) -> dict[str, float]:
     """Seconds a step. What the plan foresaw is split off where the step has taken as long."""
     waited = known.cpu_wait or 0.0
     computing = max(0.0, known.step_seconds - known.data_wait - waited)
-    kinds: dict[str, float] = known.plan.get("step_seconds_by_kind", {})
-    launches = kinds.get("launches", 0.0)
-    arithmetic = sum(each for kind, each in kinds.items() if kind != "launches")
-    if known.environment.get("device") != "cpu":  # both at once
+    arithmetic, launches = known.arithmetic, known.launches
+    if not known.on_cpu:  # both at once
         launches = max(0.0, launches - arithmetic)
     if 0 < arithmetic + launches <= computing:
         parts = {
@@ -130,11 +128,10 @@ def _parts(known: Recorded) -> dict[str, float]:
 
 
 def _questions(known: Recorded, machine: MachineFacts) -> Iterator[tuple[str, str]]:
-    environment = known.environment
-    device = str(environment.get("device", "unknown"))
-    if device == "cpu":
+    device = known.device or "unknown"
+    if known.on_cpu:
         here = ", ".join(machine.driver_gpus)
-        used = f"No: {environment.get('threads', '?')} processor thread(s). "
+        used = f"No: {known.threads or '?'} processor thread(s). "
         used += f"This machine has {here}." if here else "This machine has no NVIDIA GPU."
     else:
         used = f"Yes: {device}."
@@ -144,9 +141,9 @@ def _questions(known: Recorded, machine: MachineFacts) -> Iterator[tuple[str, st
     share = known.data_wait / known.step_seconds
     waited = f"data.workers={workers}; steps waited {share:.1%} of their time for data."
     yield "Are there two workers?", f"{enough}: {waited}"
-    dtype = str(environment.get("compute_dtype", "unknown"))
+    dtype = known.dtype
     if emulated(known, machine):
-        said = f"Yes, and {device} only emulates it: model.precision=auto is faster."
+        said = f"Yes, and {device} has no units for it: try model.precision=auto."
     elif dtype in {"float16", "bfloat16"}:
         said = f"Yes: {dtype}."
     else:
@@ -166,5 +163,5 @@ def _notes(known: Recorded, measured: Profile) -> Iterator[str]:
         yield "some of it was recorded by a version that did not time checkpoints, validations and processors."
     if known.cpu_wait is None:
         yield "this system does not tell how long a thread waits for a processor."
-    if "step_seconds" in known.plan:
-        yield f"the plan foresaw {known.plan['step_seconds']:.4g} s a step ({known.plan.get('basis')})."
+    if known.planned_step is not None:
+        yield f"the plan foresaw {known.planned_step:.4g} s a step."
