@@ -95,9 +95,17 @@ class Evidence:
         return None if seconds is None else max(0.0, self.compute - seconds)
 
     @property
-    def writes_much(self) -> bool:
-        """Whether checkpoints were being written for much of the time."""
-        return self.recorded.writing_share > _WRITING
+    def beside_writing(self) -> float:
+        """Seconds by which a step was slower while checkpoints were written behind it.
+
+        The thread that writes takes processors, and the interpreter, from the one that trains: no longer than it
+        writes, and where the loop stood still meanwhile, that is counted already.
+        """
+        recorded = self.recorded
+        if recorded.writing_share <= _WRITING:
+            return 0.0
+        room = max(0.0, recorded.writing_share * recorded.step_seconds - recorded.loop_seconds)
+        return min(room, max(self.excess or 0.0, recorded.cpu_wait or 0.0))
 
 
 def causes_of(evidence: Evidence) -> tuple[Cause, ...]:
@@ -146,10 +154,7 @@ def _checkpoints(evidence: Evidence) -> Iterator[Cause]:
         return
     every = recorded.recipe.checkpoints.every
     stood = recorded.loop_seconds * fewer
-    beside = 0.0
-    if evidence.writes_much:
-        # The thread that writes takes processors, and the interpreter, from the one that trains.
-        beside = fewer * max(evidence.excess or 0.0, recorded.cpu_wait or 0.0)
+    beside = fewer * evidence.beside_writing
     if recorded.recipe.validation.every is None:  # then there is a validation at each of them
         stood += recorded.validation_seconds * fewer
     known = any(each.loop is not None for each in recorded.saved)
@@ -198,10 +203,9 @@ def _mirror(evidence: Evidence) -> Iterator[Cause]:
 
 def _busy(evidence: Evidence) -> Iterator[Cause]:
     """Other work on the machine, by what the thread waited; or, where it is quiet now, by how much faster it is now."""
-    if evidence.writes_much:
-        return
-    recorded, load, excess = evidence.recorded, evidence.load, evidence.excess
-    waited = recorded.cpu_wait or 0.0
+    recorded, load, beside = evidence.recorded, evidence.load, evidence.beside_writing
+    waited = max(0.0, (recorded.cpu_wait or 0.0) - beside)
+    excess = None if evidence.excess is None else max(0.0, evidence.excess - beside)
     others = waited > _WAITED * recorded.step_seconds
     slower = excess is not None and excess > _EXCESS * evidence.compute
     if not others and not (slower and not _grows(recorded)):
@@ -250,8 +254,8 @@ def _growth(evidence: Evidence) -> Iterator[Cause]:
 
 def _within_a_step(evidence: Evidence) -> Iterator[Cause]:
     """What a change of a setting does to a step, as profiled."""
-    recorded, profile = evidence.recorded, evidence.profile
-    base = profile.step_seconds or evidence.compute
+    recorded = evidence.recorded
+    base = evidence.compute  # other work on the machine, if any, makes both ways slower
     threads = recorded.threads
     if recorded.on_cpu and threads is not None and threads < evidence.facts.cores:
         found = f"It computed with {threads} thread(s) of {evidence.facts.cores} cores."
