@@ -1,4 +1,4 @@
-"""The tables of docs/performance.md and docs/tuning.md, made from the saved results: `python -m benchmarks.tables`.
+"""The tables of docs/performance.md, docs/tuning.md and docs/export.md, made from the saved results: `python -m benchmarks.tables`.
 
 In the document a table stands between `<!-- table NAME -->` and `<!-- end -->`. This script writes what is between the
 two; a test compares it with the results, so that no number in a table can differ from the file it was saved in.
@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.workload import RESULTS
 
 _DOCS = Path(__file__).parents[1] / "docs"
-DOCUMENTS = (_DOCS / "performance.md", _DOCS / "tuning.md")
+DOCUMENTS = (_DOCS / "performance.md", _DOCS / "tuning.md", _DOCS / "export.md")
 BLOCK = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -36,12 +36,11 @@ def on_what(found: dict[str, Any]) -> str:
     versions = found["versions"]
     named = ", ".join(
         f"{name} {versions[name]}"
-        for name in ("torch", "transformers", "peft", "trl")
+        for name in ("torch", "transformers", "peft", "trl", "gguf", "libgguf", "xllamacpp")
         if name in versions
     )
-    return (
-        f"Measured on {found['device']}, {found['threads']} threads, {found['date']}; {named}.\n\n"
-    )
+    threads = "" if "thread" in found["device"] else f", {found['threads']} threads"
+    return f"Measured on {found['device']}{threads}, {found['date']}; {named}.\n\n"
 
 
 def compare() -> str:
@@ -224,6 +223,54 @@ def levers() -> str:
     return on_what(found) + table(head, rows)
 
 
+def exported() -> str:
+    """What each type of GGUF file loses on nano, and how fast it answers."""
+    found = result("export")
+    files = [(each, "") for each in found["nano"]["files"]]
+    files += [(each, ", importance") for each in found["nano"]["with_importance"]["files"]]
+    rows: list[list[Any]] = []
+    for file, how in files:
+        far, speed = file["distances"], file["speed"]
+        shown = sum(task["no_worse"] == "shown" for task in file["tasks"].values())
+        rows.append(
+            [
+                f"{file['quantization']}{how}",
+                f"{file['bytes'] / 1e6:.2f} MB",
+                f"{far['mean_kl']:.1e}",
+                f"{far['top_1']:.2%}",
+                f"{file['equal_answers']:.1%}",
+                f"{shown} of {len(file['tasks'])}",
+                f"{speed['tokens_per_second']:,.0f}",
+            ]
+        )
+    head = (
+        "nano",
+        "file",
+        "KL",
+        "same first choice",
+        "equal answers",
+        "no worse by 0.05 in",
+        "tokens/s",
+    )
+    return on_what(found) + table(head, rows)
+
+
+def written() -> str:
+    """What writing files of a half-billion shape takes."""
+    found = result("export")
+    rows = [
+        [
+            file["quantization"],
+            f"{file['bytes'] / 1e6:,.0f} MB",
+            f"{file['seconds']:.1f} s",
+            f"{file['largest_memory_mb']:,} MB",
+            ", ".join(f"{count} × {name}" for name, count in file["types"].items()),
+        ]
+        for file in found["half_billion"]
+    ]
+    return table(("Qwen2.5-0.5B's shape", "file", "written in", "most memory", "tensors"), rows)
+
+
 def gpu() -> str:
     """The GPU's results, or that there are none."""
     found = result("gpu")
@@ -254,6 +301,8 @@ TABLES: dict[str, Callable[[], str]] = {
         busy_machine,
         gpu,
         levers,
+        exported,
+        written,
     )
 }
 

@@ -153,6 +153,7 @@ def windowed_nano(window: int) -> Architecture:
     )
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 10_000), window=WINDOWS, capability=st.sampled_from([None, (7, 5)]))
 @settings(max_examples=12, deadline=None)
 def test_a_window_makes_the_plan_cheaper_not_dearer(

@@ -40,6 +40,7 @@ def test_a_reader_that_goes_makes_training_save_and_stop(tmp_path: Path) -> None
     assert run.checkpoint_steps()[-1:] == [run.events()[-1].step]
 
 
+@pytest.mark.slow
 def test_training_needs_no_standard_streams(tmp_path: Path) -> None:
     arguments = training(tmp_path, "--set", "schedule.epochs=1")
     closed = 'exec "$@" <&- >&- 2>&-'
@@ -79,6 +80,7 @@ def test_a_full_standard_output_is_said(tmp_path: Path) -> None:
     assert b"Standard output cannot be written: No space left" in shown.stderr
 
 
+@pytest.mark.slow
 def test_a_full_standard_error_does_not_end_a_run(tmp_path: Path) -> None:
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
@@ -87,6 +89,7 @@ def test_a_full_standard_error_does_not_end_a_run(tmp_path: Path) -> None:
     assert done.returncode == 0
 
 
+@pytest.mark.slow
 def test_the_reader_of_what_nohup_started_may_go(tmp_path: Path) -> None:
     arguments = ["nohup", *training(tmp_path, "--set", "schedule.epochs=2")]
     with subprocess.Popen(

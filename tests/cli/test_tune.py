@@ -22,6 +22,7 @@ def command(tmp_path: Path, tiny_base: Path, data_dir: Path) -> list[str]:
     return ["tune", "--recipe", str(recipe), "--data", str(data_dir), "--out", str(out)]
 
 
+@pytest.mark.slow
 def test_a_race_is_priced_run_and_told(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -37,6 +38,7 @@ def test_a_race_is_priced_run_and_told(
     assert run(["plan", "--recipe", str(tmp_path / "study" / "best.yaml"), "--gpu", "CPU"]) == 0
 
 
+@pytest.mark.slow
 def test_json_is_one_document_and_a_sweep_is_drawn(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -182,6 +182,7 @@ def test_a_run_records_what_the_doctor_asks_for(trained: Path):
     assert [each.event for each in events].count("checkpoint") == 8
 
 
+@pytest.mark.slow
 def test_a_real_run_is_profiled_and_shown(
     trained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
@@ -208,6 +209,7 @@ def test_what_is_no_run_is_refused(tmp_path: Path, trained: Path):
     assert command(["doctor", "--no-profile"]) == 2
 
 
+@pytest.mark.slow
 def test_a_run_of_an_older_version_is_read():
     from tests.paths import ROOT
 

@@ -162,6 +162,7 @@ def test_schema_and_draws_are_asked_of_the_server_and_cut_off_answers_told(
     assert "limit" in found.invalid[0].reason
 
 
+@pytest.mark.slow
 def test_a_server_that_is_busy_is_asked_again(server: Server, data: Path) -> None:
     server.busy = 2
     assert evaluate(server.address, data, limit=1).evaluation.validity == 1.0

@@ -302,6 +302,7 @@ def test_a_run_that_trains_at_the_moment_is_told_as_such(run: Path):
         assert "still training" in said(run)
 
 
+@pytest.mark.slow
 def test_a_folder_with_one_run_a_task_shows_each(tiny_base: Path, tmp_path: Path):
     data = write_data(tmp_path / "data")
     train(small_recipe(tiny_base, "data.adapters=per_task"), data, tmp_path / "both")
@@ -320,6 +321,7 @@ def test_a_loss_that_is_no_number_is_counted_and_not_drawn(run: Path):
     assert "1 logged losses are not numbers, and not drawn." in said(run)
 
 
+@pytest.mark.slow
 def test_the_page_of_a_very_long_run_stays_small(run: Path):
     line = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
     with (run / "metrics.jsonl").open("w") as file:

@@ -89,6 +89,7 @@ def test_of_a_unit_that_was_added_twice_the_first_trial_counts(study: Study) -> 
     assert [each.state.name for each in study._trials()] == ["RUNNING", "PRUNED"]
 
 
+@pytest.mark.slow
 def test_a_trial_whose_worker_is_dead_is_taken_up_again_in_its_folder(study: Study) -> None:
     study.add(UNITS[:2])
     dead, alive = taken_from(study), taken_from(study)

@@ -41,6 +41,7 @@ def journals(out: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in sorted(out.glob("trials/*/events.jsonl"))}
 
 
+@pytest.mark.slow
 def test_a_race_finds_writes_and_is_not_run_again(
     recipe_file: Path, data_dir: Path, tmp_path: Path
 ) -> None:
@@ -70,6 +71,7 @@ def test_a_race_finds_writes_and_is_not_run_again(
     assert journals(out) == before
 
 
+@pytest.mark.slow
 def test_a_larger_budget_goes_on_from_what_is_done(
     recipe_file: Path, data_dir: Path, tmp_path: Path
 ) -> None:
@@ -83,6 +85,7 @@ def test_a_larger_budget_goes_on_from_what_is_done(
     assert all(after[name] == before[name] for name in before if Path(name).parent.name in whole)
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_the_trial_and_the_same_call_goes_on_from_there(
     recipe_file: Path, data_dir: Path, tmp_path: Path
 ) -> None:
@@ -148,6 +151,7 @@ def test_another_recipe_data_or_space_is_refused_and_named(
     tune(recipe_file, data_dir, out, sweep=["lora.rank=2"], overrides=["log_every=3"])
 
 
+@pytest.mark.slow
 def test_wrong_folders_data_and_numbers_are_refused_before_anything(
     recipe_file: Path, data_dir: Path, tmp_path: Path
 ) -> None:
@@ -188,6 +192,7 @@ def test_a_dry_run_prices_and_writes_nothing(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_trial_that_cannot_be_trained_fails_and_the_others_go_on(
     recipe_file: Path, data_dir: Path, tmp_path: Path
 ) -> None:
@@ -207,6 +212,7 @@ def test_a_trial_that_cannot_be_trained_fails_and_the_others_go_on(
     assert found.state == "complete"
 
 
+@pytest.mark.slow
 def test_a_spent_budget_ends_the_study_and_a_larger_one_goes_on(
     recipe_file: Path, data_dir: Path, tmp_path: Path
 ) -> None:
@@ -219,6 +225,7 @@ def test_a_spent_budget_ends_the_study_and_a_larger_one_goes_on(
     assert (money.state, len(money.outcomes)) == ("complete", 3)
 
 
+@pytest.mark.slow
 def test_one_adapter_a_task_is_raced_too(recipe_file: Path, data_dir: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     overrides = ["data.adapters=per_task", "step.effective_batch=1"]
@@ -245,6 +252,7 @@ def test_more_workers_than_trials_share_what_there_is(
     assert threading.active_count() < 10
 
 
+@pytest.mark.slow
 def test_a_value_that_the_base_refuses_fails_and_data_that_are_gone_stop_the_study(
     recipe_file: Path, data_dir: Path, tmp_path: Path
 ) -> None:
@@ -267,6 +275,7 @@ def test_a_value_that_the_base_refuses_fails_and_data_that_are_gone_stop_the_stu
     assert all(each.loss is not None for each in again.points)
 
 
+@pytest.mark.slow
 def test_losses_over_other_tokens_have_no_best(
     recipe_file: Path, data_dir: Path, tmp_path: Path
 ) -> None:
@@ -297,6 +306,7 @@ def test_losses_over_other_tokens_have_no_best(
     assert alike.best is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ballast_bytes", [2_850_000, 3_000_000], ids=["trial", "database"])
 def test_a_full_disk_stops_the_study_and_room_lets_it_go_on(
     ballast_bytes: int, recipe_file: Path, data_dir: Path, tmp_path: Path

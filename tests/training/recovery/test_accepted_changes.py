@@ -97,6 +97,7 @@ def test_a_finished_run_goes_on_for_more_epochs(
     assert (shorter.reason, shorter.step) == ("finished", 16)
 
 
+@pytest.mark.slow
 def test_numbers_that_are_none_may_be_cured_by_a_change(
     recipe_of: RecipeOf, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

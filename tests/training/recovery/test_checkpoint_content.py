@@ -97,6 +97,7 @@ def test_a_checkpoint_names_parameters_and_holds_no_pickle(tmp_path: Path) -> No
     assert state["standing"]["rung"] == 0
 
 
+@pytest.mark.slow
 def test_a_resumed_run_needs_no_state_of_a_random_generator_even_with_dropout(
     recipe_of: Callable[..., Recipe], data_dir: Path, tmp_path: Path
 ) -> None:

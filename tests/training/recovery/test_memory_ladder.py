@@ -230,6 +230,7 @@ def test_every_rung_is_climbed_in_order_kept_on_resume_and_the_ladder_ends(
     assert_equal_runs(run, copy)
 
 
+@pytest.mark.slow
 def test_what_the_recipe_rules_out_is_not_done(
     recipe_of: RecipeOf, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,6 +244,7 @@ def test_what_the_recipe_rules_out_is_not_done(
     assert train(recipe, data_dir, tmp_path / "run").state == "finished"
 
 
+@pytest.mark.slow
 def test_a_validation_that_does_not_fit_is_done_in_halves(
     recipe_of: RecipeOf, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -262,6 +264,7 @@ def test_a_validation_that_does_not_fit_is_done_in_halves(
             train(recipe_of(), data_dir, tmp_path / "none")
 
 
+@pytest.mark.slow
 def test_memory_that_ends_while_weights_move_takes_the_run_back(
     recipe_of: RecipeOf, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

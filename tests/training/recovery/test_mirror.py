@@ -335,6 +335,7 @@ class SlowDrive:
         patch.setattr(Checkpoints, "save", slow)
 
 
+@pytest.mark.slow
 def test_a_time_limit_counts_the_mirror_and_says_when_it_is_behind(
     recipe_of: RecipeOf, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

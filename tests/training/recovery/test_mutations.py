@@ -31,6 +31,7 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
     return Material.made(tmp_path_factory.mktemp("material"))
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @settings(
     max_examples=300,
