@@ -1,4 +1,4 @@
-"""The tables of docs/performance.md, docs/tuning.md and docs/export.md, made from the saved results: `python -m benchmarks.tables`.
+"""The tables of docs/performance.md, tuning.md and export.md, from the saved results: `python -m benchmarks.tables`.
 
 In the document a table stands between `<!-- table NAME -->` and `<!-- end -->`. This script writes what is between the
 two; a test compares it with the results, so that no number in a table can differ from the file it was saved in.

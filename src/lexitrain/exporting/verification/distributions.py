@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int], None]
 
+_TOGETHER = 64  # samples whose hidden states are asked for before logits are computed
+
 
 @dataclass(slots=True)
 class Distances:
@@ -121,9 +123,12 @@ class FileLogits:
             return hidden_states(self._server, sample.token_ids[:-1].tolist())
 
         with ThreadPoolExecutor(self._server.slots) as pool:
-            for sample, found in zip(samples, pool.map(states, samples), strict=True):
-                places, _ = answer_positions(sample)
-                yield torch.from_numpy(found[places]) @ self._head.T
+            for start in range(0, len(samples), _TOGETHER):
+                part = samples[start : start + _TOGETHER]
+                # On the same cores llama.cpp's threads and torch's hold each other up for minutes: in turns.
+                for sample, found in zip(part, list(pool.map(states, part)), strict=True):
+                    places, _ = answer_positions(sample)
+                    yield torch.from_numpy(found[places]) @ self._head.T
 
 
 def head_matrix(file: Path) -> np.ndarray:
