@@ -24,7 +24,7 @@ from benchmarks.race import demo_data, machine
 from lexitrain import export, load_recipe, train
 
 RESULT = Path(__file__).parent / "results" / "export.json"
-TYPES = ("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q3_K_M", "Q2_K", "Q4_0")
+TYPES = ("F32", "F16", "BF16", "Q8_0", "Q4_K_M", "Q2_K", "Q4_0")
 IMPORTANCE = 256
 
 
@@ -76,7 +76,7 @@ def verified_nano(folder: Path, run: Path | None, data: Path | None) -> dict[str
     weighed = export(
         run,
         ["gguf"],
-        quantize=("Q4_K_M", "Q3_K_M", "Q2_K"),
+        quantize=("Q4_K_M", "Q2_K"),
         out=folder / "weighed",
         verify=data,
         importance=IMPORTANCE,
