@@ -70,9 +70,8 @@ def test_nothing_is_done_twice(records: Path, undisturbed: Path) -> None:
 def test_a_changed_export_does_the_export_alone(records: Path, undisturbed: Path) -> None:
     result = build(choices(records, undisturbed, quantize=("Q8_0", "F16")))
     assert result.skipped == STAGES[:-2]
-    assert {path.suffix for path in (undisturbed / "run" / "export").glob("*-F16.gguf")} == {
-        ".gguf"
-    }
+    (file,) = (undisturbed / "run" / "export").glob("*-F16.gguf")
+    file.unlink()  # what an earlier export wrote stays until somebody deletes it
     build(choices(records, undisturbed))
 
 
