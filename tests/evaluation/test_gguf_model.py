@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from lexitrain.exporting.gguf import writing
 from lexitrain.exporting.gguf.metadata import About
 from lexitrain.exporting.gguf.mixtures import mixture
 from lexitrain.exporting.merging.merged_weights import MergedWeights
+from lexitrain.serving import LlamaServer
 from lexitrain.synthetic import generate
 from tests.exported import NANO, nano_tokenizer, random_adapter, write_adapter, write_nano
 
@@ -61,13 +63,16 @@ def equal(first: EvaluationReport, other: EvaluationReport) -> tuple[int, int]:
 
 
 @pytest.mark.slow
-def test_a_file_answers_as_its_weights_do(nano_file: Path, tmp_path: Path) -> None:
+def test_a_file_answers_as_its_weights_do(
+    nano_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One prompt at a time: which prompts share a batch depends on the moment, and sums in another order break ties.
+    alone = partial(LlamaServer, slots=1)
+    monkeypatch.setattr("lexitrain.evaluation.sources.gguf_model.LlamaServer", alone)
     data = data_of(tmp_path, 100)
     same, answers = equal(evaluate("nano", data), evaluate(nano_file, data))
     assert answers == 100
-    assert (
-        same >= 90
-    )  # sums in another order break ties otherwise, and batches differ on a busy machine
+    assert same >= 97
 
 
 @pytest.mark.slow
