@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from lexitrain.exporting.beside.card import merged_card
 from lexitrain.exporting.beside.grammars import write_grammars
 from lexitrain.exporting.beside.modelfile import require_modelfile, write_modelfile
 from lexitrain.exporting.beside.phones import phone_budget
+from lexitrain.exporting.counted import Progress, counted
 from lexitrain.exporting.export_report import ExportedFile, ExportReport
 from lexitrain.exporting.gguf.importance import importance_of
 from lexitrain.exporting.gguf.mixtures import mixture
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from lexitrain.exporting.exported_model import ExportedModel
     from lexitrain.exporting.verification.verification import Verifier
     from lexitrain.samples import Sample
-
-Progress = Callable[[str, int, int], None]
 
 FORMS = ("merged", "gguf", "gguf-lora", "ollama", "onnx", "best")
 _MERGE_RECORDS = 16
@@ -126,7 +125,10 @@ class FormWriter:
         error = None
         if samples:
             error = merge_error(
-                self._model.loaded, path, samples, self._counter("merged: logits", len(samples))
+                self._model.loaded,
+                path,
+                samples,
+                counted("merged: logits", len(samples), self._progress),
             )
         else:
             self._notes.append("The merge error is not measured: no records are at hand.")
@@ -245,17 +247,6 @@ class FormWriter:
             samples = self._model.training_samples(self._importance_samples)
             with self._model.weights() as weights:
                 self._importance = importance_of(
-                    weights, samples, self._counter("importance", len(samples))
+                    weights, samples, counted("importance", len(samples), self._progress)
                 )
         return self._importance
-
-    def _counter(self, name: str, total: int) -> Callable[[int], None]:
-        done = 0
-
-        def count(more: int) -> None:
-            nonlocal done
-            done += more
-            if self._progress:
-                self._progress(name, done, total)
-
-        return count

@@ -8,7 +8,7 @@ as what it is, with the number that it would take.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from lexitrain.evaluation import (
     plain_text,
     with_adapter,
 )
+from lexitrain.exporting.counted import Progress, counted
 from lexitrain.exporting.verification.distributions import (
     Distances,
     FileLogits,
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
     from lexitrain.comparison import PairedTask
     from lexitrain.samples import Renderer, Sample
     from lexitrain.tasks import Task
-
-Progress = Callable[[str, int, int], None]
 
 MOST_KL: Mapping[str, float] = {"F32": 1e-4, "F16": 1e-4, "BF16": 1e-3, "Q8_0": 1e-3}
 """Quantization -> mean KL that a file of it may have, nats; what is smaller is judged by its scores alone."""
@@ -187,7 +186,7 @@ class Verifier:
             embeddings=True,
             cache_prompt=False,
         ) as server:
-            counter = _Counter(f"{file.name}: distributions", len(self.samples), progress)
+            counter = counted(f"{file.name}: distributions", len(self.samples), progress)
             found = distances(
                 self._logits, FileLogits(server).of(self.samples), self.samples, counter
             )
@@ -244,7 +243,7 @@ class Verifier:
     def _held(self, server: LlamaServer, file: Path, progress: Progress | None) -> Held:
         """Drawn at a high temperature, so that the grammar is what holds the answers."""
         answers = finished = invalid = 0
-        counter = _Counter(f"{file.name}: grammars", _HELD * len(self._tasks), progress)
+        counter = counted(f"{file.name}: grammars", _HELD * len(self._tasks), progress)
         for task in self._tasks:
             grammar = answer_gbnf(task)
             samples = _spread([each for each in self.samples if each.task == task.short], _HELD)
@@ -283,16 +282,6 @@ def _spread(items: Sequence[Any], most: int) -> list[Any]:
     if len(items) <= most:
         return list(items)
     return [items[place * len(items) // most] for place in range(most)]
-
-
-class _Counter:
-    def __init__(self, name: str, total: int, tell: Progress | None) -> None:
-        self._name, self._total, self._tell, self._done = name, total, tell, 0
-
-    def __call__(self, count: int) -> None:
-        self._done += count
-        if self._tell:
-            self._tell(self._name, self._done, self._total)
 
 
 def _named(progress: Progress, name: str) -> Progress:
