@@ -117,3 +117,6 @@ from .principal_start import (
 from .principal_start import (
     principal_factors as principal_factors,
 )
+from .projection import (
+    is_fused_projection as is_fused_projection,
+)

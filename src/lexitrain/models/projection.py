@@ -25,6 +25,11 @@ def use_fused_projections(model: torch.nn.Module) -> None:
             module.forward = MethodType(_forward, module)  # pyright: ignore[reportAttributeAccessIssue]
 
 
+def is_fused_projection(module: torch.nn.Module) -> bool:
+    """Whether a module's own forward pass is the fused one, and no other."""
+    return getattr(vars(module).get("forward"), "__func__", None) is _forward
+
+
 def _forward(self: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """`base(x) + scale * dropout(x) @ A.T @ B.T` for `x` [..., inputs], in the base's compute dtype."""
     active = self.active_adapters

@@ -19,6 +19,7 @@ not grow along the row.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +103,7 @@ def hidden_states(
     batch: MicroBatch,
     tensors: BatchTensors,
     dtype: torch.dtype,
+    decoder: Callable[[BatchTensors, BatchMasks], Tensor] | None = None,
 ) -> Tensor:
     """The base's last hidden states [B, L, hidden] of a micro-batch.
 
@@ -111,7 +113,10 @@ def hidden_states(
         batch: the micro-batch; `own` takes only rows of one sample each.
         tensors: its arrays on the device.
         dtype: of the queries.
+        decoder: the base's layers in few operators, where they are known; not with `own`.
     """
+    if decoder is not None:
+        return decoder(tensors, BatchMasks(kind, batch, tensors, dtype))
     if kind == "own":
         # A sample's first token reaches as far as the sample does, and padding follows it.
         column = torch.arange(tensors.reach.shape[1], device=tensors.reach.device)

@@ -144,7 +144,7 @@ def _for_comparison(step: TrainingStep) -> Generator[None]:
         ) from error
     finally:
         step.attention, step.step_layout = kind, layout
-        step.optimizer.zero_grad(set_to_none=True)
+        step.drop_gradients()
 
 
 def _head(step: TrainingStep) -> torch.Tensor:

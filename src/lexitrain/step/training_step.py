@@ -22,17 +22,21 @@ from lexitrain.batching import DecoderShape, MicroBatch, StepLayout, deal
 from lexitrain.errors import ModelError
 from lexitrain.models import AttentionKind, attention_kind, sliding_window, use_own_masks
 from lexitrain.step.attention import BatchTensors, hidden_states
+from lexitrain.step.decoder_layer.recognition import KnownLayers
+from lexitrain.step.decoder_layer.recomputation import set_gradient_checkpointing
 from lexitrain.step.loss_scale import FIRST, LossScale
 from lexitrain.step.optimizers import set_learning_rate
 from lexitrain.step.out_of_memory import StepOutOfMemory, attempt
 from lexitrain.step.output_head import LogitChange, sum_of_token_losses
 from lexitrain.step.processes import Processes
+from lexitrain.step.update.flat_adapter import FlatAdapter, adapter_order
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from lexitrain.recipe import StepSection
     from lexitrain.samples import Sample
+    from lexitrain.step.decoder_layer.decoder import Decoder
 
 T = TypeVar("T")
 
@@ -54,6 +58,8 @@ class TrainingStep:
         step_layout: how steps are laid out and cut. It is replaced as a whole, never changed, because background
             workers read it.
         grad_norm: global norm of the gradient that `gradients` left, before clipping.
+        adapter: the trained tensors and their gradients in one buffer each.
+        own_layers: whether known layers too are computed by the base's own code; for comparisons.
         loss_scale: of fp16; part of a run's state.
 
     Args:
@@ -65,6 +71,7 @@ class TrainingStep:
         pad_id: token put on padding.
         clip: largest global norm of the gradient.
         processes: those that train together.
+        device: the kind of device whose kernels are used; that of the weights where not given.
 
     Raises:
         ModelError: the model's output head is not a plain frozen matrix, or the base is no decoder such as Llama's.
@@ -81,6 +88,7 @@ class TrainingStep:
         pad_id: int,
         clip: float,
         processes: Processes | None = None,
+        device: str | None = None,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
@@ -94,11 +102,17 @@ class TrainingStep:
         self._head = head.weight
         self._logit_change = LogitChange.of(head, base.config)
         self.grad_norm = 0.0
+        self.own_layers = False
+        self.adapter = _in_one_buffer(model, self.parameters)
+        self._known = KnownLayers(
+            self._backbone, self.adapter, device or self._head.device.type, self._head.dtype
+        )
+        self._decoder: Decoder | None = None
         self.loss_scale = LossScale(FIRST if self._head.dtype == torch.float16 else 1.0)
-        device = self._head.device
+        placed = self._head.device
         self.attention: AttentionKind = attention_kind(
             settings.attention,
-            torch.cuda.get_device_capability(device) if device.type == "cuda" else None,
+            torch.cuda.get_device_capability(placed) if placed.type == "cuda" else None,
             base.config,
             settings.layout,
         )
@@ -110,7 +124,7 @@ class TrainingStep:
             max_length=max_length,
             pad_id=pad_id,
             attention=self.attention,
-            device=device.type,
+            device=placed.type,
             window=sliding_window(base.config),
         )
         self.quantized: bool = getattr(base, "is_quantized", False)
@@ -175,7 +189,7 @@ class TrainingStep:
         """
         result, problem = attempt(work)
         if self.processes.any(problem is not None):
-            self.optimizer.zero_grad(set_to_none=True)
+            self.drop_gradients()
             raise StepOutOfMemory(problem or "another process ran out of memory")
         return cast(T, result)
 
@@ -195,14 +209,54 @@ class TrainingStep:
         Returns:
             The sum of the token losses, a detached scalar on the device.
         """
-        self._set_mode(training=True)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.begin(training=True)
         total = torch.zeros((), dtype=torch.float32, device=self._head.device)
-        for batch in batches:
-            loss = self._sum_of_losses(batch)
-            (loss * (self.loss_scale.factor / supervised)).backward()
-            total += loss.detach()
+        try:
+            for batch in batches:
+                total += self.add_gradients(batch, supervised)
+        finally:
+            self.end()
+        self.adapter.collect()
         return total
+
+    def begin(self, *, training: bool) -> None:
+        """Before the first micro-batch: no gradients, and the adapter's numbers as the passes take them."""
+        if self.model.training != training:
+            self.model.train(training)
+        if training:
+            self.drop_gradients()
+        self._decoder = self._in_few_operators()
+        if self._decoder is not None:
+            self._decoder.prepare(training=training)
+
+    def end(self) -> None:
+        """After the last micro-batch: let go of what `begin` took."""
+        if self._decoder is not None:
+            self._decoder.release()
+
+    def add_gradients(self, batch: MicroBatch, supervised: int) -> Tensor:
+        """Add a micro-batch's gradients; its sum of token losses, detached. Between `begin` and `end`."""
+        loss = self._sum_of_losses(batch)
+        (loss * (self.loss_scale.factor / supervised)).backward()
+        return loss.detach()
+
+    def drop_gradients(self) -> None:
+        """Let go of all gradients and their memory."""
+        self.adapter.drop()
+
+    @property
+    def decoder(self) -> Any:
+        """What computes the layers, a module with `layers` and a `norm`: those in few operators, or the base itself."""
+        return self._in_few_operators() or self._backbone
+
+    @property
+    def known_layers(self) -> bool:
+        """Whether the base's layers are computed in few operators."""
+        return self._in_few_operators() is not None
+
+    def _in_few_operators(self) -> Decoder | None:
+        own = self.own_layers or self.attention == "own"
+        return None if own else self._known.decoder()
 
     def update(self, learning_rate: float) -> float:
         """Clip the gradient and step the optimizer, waiting for nothing; returns the norm before clipping.
@@ -246,24 +300,31 @@ class TrainingStep:
 
         This process computes all of it.
         """
-        self._set_mode(training=False)
         batches = self.step_layout.lay_out(samples)
+        self.begin(training=False)
         total = torch.zeros((), dtype=torch.float32, device=self._head.device)
-        for batch in batches:
-            total += self._sum_of_losses(batch)
+        try:
+            for batch in batches:
+                total += self._sum_of_losses(batch)
+        finally:
+            self.end()
         return total.item(), sum(batch.supervised_tokens for batch in batches)
 
     def _sum_of_losses(self, batch: MicroBatch) -> Tensor:
         tensors = _on_device(batch, self._head.device)
-        hidden = hidden_states(self._backbone, self.attention, batch, tensors, self._head.dtype)
+        hidden = hidden_states(
+            self._backbone, self.attention, batch, tensors, self._head.dtype, self._decoder
+        )
         scored = hidden.flatten(0, 1).index_select(0, tensors.predict)
         return sum_of_token_losses(
             scored, self._head, tensors.labels, self.settings.head_chunk, self._logit_change
         )
 
-    def _set_mode(self, *, training: bool) -> None:
-        if self.model.training != training:
-            self.model.train(training)
+
+def _in_one_buffer(model: Any, parameters: Sequence[torch.nn.Parameter]) -> FlatAdapter:
+    """The trained tensors in the order of their names."""
+    names = {id(each): name for name, each in model.named_parameters()}
+    return FlatAdapter(sorted(parameters, key=lambda each: adapter_order(names[id(each)])))
 
 
 def _multiply(tensors: list[Tensor], factor: float) -> None:
@@ -279,34 +340,18 @@ def _on_device(batch: MicroBatch, device: torch.device) -> BatchTensors:
         *own,
         *(block.columns for block in batch.window_blocks),
     ]
-    if device.type != "cuda":
+    if device.type == "cpu":
         tensors = [torch.from_numpy(array).to(device) for array in arrays]
     else:
         packed = torch.from_numpy(np.concatenate([array.ravel() for array in arrays]))
         sizes = [array.size for array in arrays]
-        parts = packed.pin_memory().to(device, non_blocking=True).split(sizes)
+        if device.type == "cuda":
+            packed = packed.pin_memory()
+        parts = packed.to(device, non_blocking=True).split(sizes)
         tensors = [part.view(array.shape) for part, array in zip(parts, arrays, strict=True)]
     tokens, positions, reach, predict, labels, *columns = tensors
     seen = tuple(columns[: len(own)]), tuple(columns[len(own) :])
     return BatchTensors(tokens, positions, reach, predict, labels, *seen)
-
-
-def set_gradient_checkpointing(base: Any, on: bool) -> None:
-    """Recompute each decoder layer in the backward pass, or keep its activations. Same gradient either way."""
-    # transformers 5.23 renamed the pair and warns about the old names; 5.17 knows only those.
-    kind = "activation" if hasattr(base, "activation_checkpointing_enable") else "gradient"
-    if on:
-        options = {f"{kind}_checkpointing_kwargs": {"use_reentrant": False}}
-        try:
-            getattr(base, f"{kind}_checkpointing_enable")(**options)
-        except ValueError as error:
-            raise ModelError(
-                f"This base cannot compute its activations again ({str(error).strip()}).",
-                where="step.gradient_checkpointing",
-                fix="Use step.gradient_checkpointing=never, and a smaller step.token_budget where memory is short.",
-            ) from error
-    else:
-        getattr(base, f"{kind}_checkpointing_disable")()
 
 
 def _backbone(base: Any) -> Any:

@@ -41,12 +41,14 @@ class FakeStep:
 
     def record(self, cut: CutShape) -> Recording:
         """What one micro-batch of this shape allocates and computes, from empty gradients."""
-        recorder = Recorder(self.step.model, self.step.parameters, self.target)
+        step = self.step
+        batch = blank_micro_batch(cut, step.step_layout.window)
+        step.begin(training=True)
+        recorder = Recorder(step, self.target)
         with recorder, device_kernels(self.target):
-            self.step.accumulate(
-                [blank_micro_batch(cut, self.step.step_layout.window)], supervised=1
-            )
-        self.step.optimizer.zero_grad(set_to_none=True)
+            step.add_gradients(batch, supervised=1)
+        step.end()
+        step.drop_gradients()
         return recorder.recording()
 
     def recompute(self, on: bool) -> None:
@@ -56,6 +58,14 @@ class FakeStep:
     def adapter_sizes(self) -> list[int]:
         """Numbers in each trained tensor."""
         return [parameter.numel() for parameter in self.step.parameters]
+
+    def copied_bytes(self) -> int:
+        """Bytes of the adapter's numbers in the compute dtype, as long as micro-batches are computed."""
+        self.step.begin(training=True)
+        copies = getattr(self.step.decoder, "copies", ())
+        found = sum(each.untyped_storage().nbytes() for each in _once(copies))
+        self.step.end()
+        return found
 
     def base_bytes(self) -> int:
         """Bytes of the frozen tensors."""
@@ -100,7 +110,13 @@ def build_fake_step(
     attention = "blocks" if target.attention == "blocks" else "dense"
     settings = recipe.step.model_copy(update={"attention": attention})
     step = TrainingStep(
-        model, optimizer, settings, max_length=recipe.data.max_length, pad_id=0, clip=1.0
+        model,
+        optimizer,
+        settings,
+        max_length=recipe.data.max_length,
+        pad_id=0,
+        clip=1.0,
+        device=target.device,
     )
     return FakeStep(step, target, parameters)
 

@@ -31,6 +31,21 @@ _library.define(
 )
 
 
+_library.define("rms_norm(Tensor x, Tensor? weight) -> (Tensor, Tensor)")
+_library.define("rms_norm_backward(Tensor gradient, Tensor x, Tensor inverse) -> Tensor")
+
+
+@library.impl(_library, "rms_norm", "Meta")
+def _rms_norm(x: Tensor, _weight: Tensor | None) -> tuple[Tensor, Tensor]:
+    inverse = torch.empty((*x.shape[:-1], 1), dtype=torch.float32, device=x.device)
+    return torch.empty(x.shape, dtype=x.dtype, device=x.device), inverse
+
+
+@library.impl(_library, "rms_norm_backward", "Meta")
+def _rms_norm_backward(_gradient: Tensor, x: Tensor, _inverse: Tensor) -> Tensor:
+    return torch.empty(x.shape, dtype=x.dtype, device=x.device)
+
+
 @library.impl(_library, "restored_4bit", "Meta")
 def _restored(packed: Tensor, _scales: Tensor, shape: list[int], dtype: torch.dtype) -> Tensor:
     return torch.empty(shape, dtype=dtype, device=packed.device)
@@ -38,22 +53,31 @@ def _restored(packed: Tensor, _scales: Tensor, shape: list[int], dtype: torch.dt
 
 @contextmanager
 def device_kernels(target: Target) -> Iterator[None]:
-    """Send attention and dropout to the target's kernels, in this process, for the time of a rehearsal.
+    """Send attention, dropout and norms to the target's kernels, in this process, for the time of a rehearsal.
 
-    The two functions are exchanged in PyTorch's module, not by a function mode: recomputation in the backward pass runs
+    The functions are exchanged in PyTorch's module, not by a function mode: recomputation in the backward pass runs
     outside of any mode.
     """
     functional: Any = torch.nn.functional
-    attention, dropout = functional.scaled_dot_product_attention, functional.dropout
+    operators: Any = torch.ops.aten
+    exchanged: dict[tuple[Any, str], Any] = {
+        (functional, "scaled_dot_product_attention"): _cpu_attention
+    }
     if target.device == "cuda":
-        functional.scaled_dot_product_attention = _cuda_attention
-        functional.dropout = _cuda_dropout
-    else:
-        functional.scaled_dot_product_attention = _cpu_attention
+        exchanged = {
+            (functional, "scaled_dot_product_attention"): _cuda_attention,
+            (functional, "dropout"): _cuda_dropout,
+            (operators, "_fused_rms_norm"): _cuda_norm,
+            (operators, "_fused_rms_norm_backward"): _cuda_norm_backward,
+        }
+    own = {place: getattr(*place) for place in exchanged}
     try:
+        for place, kernel in exchanged.items():
+            setattr(*place, kernel)
         yield
     finally:
-        functional.scaled_dot_product_attention, functional.dropout = attention, dropout
+        for place, kernel in own.items():
+            setattr(*place, kernel)
 
 
 def _cpu_attention(
@@ -96,6 +120,19 @@ def _cuda_dropout(
     if inplace or not training or p == 0:
         return torch.dropout(input, p, training)
     return torch.native_dropout(input, p, training)[0]
+
+
+def _cuda_norm(
+    x: Tensor, _shape: Any, weight: Tensor | None, _epsilon: float
+) -> tuple[Tensor, Tensor]:
+    """RMSNorm's own kernel, which `meta` does not know: there it falls into seven."""
+    return torch.ops.lexitrain.rms_norm(x, weight)
+
+
+def _cuda_norm_backward(
+    gradient: Tensor, x: Tensor, _shape: Any, inverse: Tensor, _weight: Any, _mask: Any
+) -> tuple[Tensor]:
+    return (torch.ops.lexitrain.rms_norm_backward(gradient, x, inverse),)
 
 
 def _forward_flops(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:

@@ -2,15 +2,15 @@
 
 An allocation is a storage that an operation's result brings; it lasts until the last reference to it dies, which is
 when the allocator would get it back. What it was for is known afterwards: a storage that outlives the forward pass
-was kept for the backward pass, one of the vocabulary's width holds logits, one that becomes a parameter's gradient is
-that, and everything else is workspace. The record has one entry an allocation, in order, so that the records of two
-depths of a model can be laid side by side.
+was kept for the backward pass, one of the vocabulary's width holds logits, one that holds as many numbers as are
+trained, or becomes the gradient of a trained tensor, holds gradients, and everything else is workspace. The record has
+one entry an allocation, in order, so that the records of two depths of a model can be laid side by side.
 """
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from lexitrain.planning.rehearsal.kernels import CPU_ATTENTION_FLOPS
 from lexitrain.planning.rehearsal.operation import Call, flat, storage_key
 from lexitrain.planning.rehearsal.rehearsed_step import ARITHMETIC, Kind, Phase
 from lexitrain.planning.rehearsal.target import Target
+from lexitrain.step import TrainingStep
 
 _CUDA_BLOCK = 512
 """PyTorch's CUDA allocator rounds every request up to this many bytes (c10/cuda/CUDACachingAllocator.cpp)."""
@@ -53,8 +54,9 @@ class _Storage:
     logits: bool
     forward: bool
     dies: int | None = None
+    gradients: bool = False  # of all that is trained
     kept: bool = False  # alive when the forward pass ended
-    gradient_from: int | None = None
+    gradient_from: int | None = None  # of one trained tensor
 
 
 @dataclass(frozen=True)
@@ -90,16 +92,18 @@ class Recorder(TorchDispatchMode):
     """Watches one micro-batch. Use it as a context, once.
 
     Args:
-        model: the adapted model; its storages are not counted.
-        trained: the adapter's parameters.
+        step: the step, begun; the storages of its model and of its adapter's copies are not counted.
         target: CUDA allocations are rounded up to blocks.
     """
 
-    def __init__(self, model: Any, trained: Sequence[Tensor], target: Target) -> None:
+    def __init__(self, step: TrainingStep, target: Target) -> None:
         super().__init__()
+        model, trained, decoder = step.model, step.parameters, step.decoder
         base = model.get_base_model()
         self._block = _CUDA_BLOCK if target.device == "cuda" else 1
-        self._trained = {storage_key(each) for each in trained}
+        self._gradient_size = step.adapter.size
+        copies = getattr(decoder, "copies", ())
+        self._trained = {storage_key(each) for each in (*trained, *copies)}
         self._frozen = {storage_key(each) for each in model.parameters()} - self._trained
         self._known = self._trained | self._frozen | {storage_key(each) for each in model.buffers()}
         self._head = storage_key(base.get_output_embeddings().weight)
@@ -114,7 +118,7 @@ class Recorder(TorchDispatchMode):
         self._segments: dict[str, WorkTable] = {"begin": self._work}
         self._entries: dict[Any, tuple[Kind | None, NDArray[np.float64]]] = {}
         self._hooks = [
-            *self._mark_layers(base.base_model),
+            *self._mark_layers(decoder),
             *(each.register_post_accumulate_grad_hook(self._has_gradient) for each in trained),
         ]
 
@@ -131,17 +135,17 @@ class Recorder(TorchDispatchMode):
         count = len(self._storages)
         parts = np.zeros((count + 1, len(PARTS)))
         for each in self._storages:
-            column = PARTS.index(_part(each))
-            change = each.gradient_from
             end = count if each.dies is None else each.dies
-            if change is None:
-                parts[each.born, column] += each.size
-                parts[end, column] -= each.size
+            if each.gradient_from is None:
+                spans = [(_part(each), each.born, end)]
             else:
-                parts[each.born, PARTS.index("workspace")] += each.size
-                parts[change, PARTS.index("workspace")] -= each.size
-                parts[change, PARTS.index("gradients")] += each.size
-                parts[end, PARTS.index("gradients")] -= each.size
+                spans = [
+                    ("workspace", each.born, each.gradient_from),
+                    ("gradients", each.gradient_from, end),
+                ]
+            for part, start, stop in spans:
+                parts[start, PARTS.index(part)] += each.size
+                parts[stop, PARTS.index(part)] -= each.size
         return Recording(parts.cumsum(axis=0)[:-1], self._marks, self._segments)
 
     def __torch_dispatch__(
@@ -189,6 +193,7 @@ class Recorder(TorchDispatchMode):
         self._work = self._segments.setdefault(name, {})
 
     def _has_gradient(self, parameter: Tensor) -> None:
+        """A layer of the base's own code has given one of the trained tensors a gradient of its own."""
         if parameter.grad is not None:
             number = self._numbers[storage_key(parameter.grad)]
             self._storages[number].gradient_from = len(self._storages)
@@ -203,7 +208,11 @@ class Recorder(TorchDispatchMode):
         number = len(self._storages)
         size = -(-storage.nbytes() // self._block) * self._block
         wide = tensor.ndim > 0 and tensor.shape[-1] == self._vocabulary
-        self._storages.append(_Storage(size, number, wide, self._phase == "forward"))
+        self._storages.append(
+            _Storage(
+                size, number, wide, self._phase == "forward", gradients=self._holds_all(tensor)
+            )
+        )
         self._numbers[key] = number
 
         # The storage's address is its key, and a later storage may get the same one: it is forgotten at once.
@@ -214,6 +223,9 @@ class Recorder(TorchDispatchMode):
             self._references.pop(number, None)
 
         self._references[number] = weakref.ref(storage, freed)
+
+    def _holds_all(self, tensor: Tensor) -> bool:
+        return tensor.ndim == 1 and len(tensor) == self._gradient_size
 
     # Work
 
@@ -259,7 +271,9 @@ class Recorder(TorchDispatchMode):
         if kind is None:
             return None, np.zeros(3)
         if kind in ARITHMETIC and func.overloadpacket in _FLOPS:
-            flops = _FLOPS[func.overloadpacket](*call.args, **call.kwargs, out_val=result)
+            # The counter of batched products does not know those whose result is of another type.
+            arguments = call.args[:2] if func._overloadname == "dtype" else call.args
+            flops = _FLOPS[func.overloadpacket](*arguments, **call.kwargs, out_val=result)
         else:
             flops = max((each.numel() for each in taken), default=0)
         # A lookup reads the rows that it takes, not the table; a scattered sum touches as much as it adds.
@@ -284,6 +298,8 @@ class Recorder(TorchDispatchMode):
         kind: Kind | None = "embedding" if name in _GATHERS else "elementwise"
         if name.startswith(("empty", "new_empty", "lift_fresh")):
             kind = None
+        elif name == "zeros" and self._holds_all(taken[0]):
+            kind = None  # once a step: the update's work has it
         elif "attention" in name:
             kind = "attention"
         elif name == "restored_4bit":
@@ -303,6 +319,8 @@ works `is_view` out anew each time, from the operator's schema."""
 
 
 def _part(storage: _Storage) -> str:
+    if storage.gradients:
+        return "gradients"
     if storage.logits:
         return "logits"
     return "activations" if storage.kept else "workspace"

@@ -45,6 +45,8 @@ class _Fixed:
     weights: int
     sizes: list[int]
     base_parameters: int
+    copies: int  # of the adapter in the compute precision, while micro-batches are computed
+    collected: bool  # gradients are added in one buffer from the start
 
 
 class _AtDepths:
@@ -82,6 +84,8 @@ class _AtDepths:
             self._extended([each.base_bytes() for each in self.steps]),
             sizes,
             self._extended([each.base_parameters for each in self.steps]),
+            self._extended([each.copied_bytes() for each in self.steps]),
+            self.steps[0].step.known_layers,
         )
 
     def record(self, cut: CutShape) -> tuple[NDArray[np.float64], WorkTable]:
@@ -199,7 +203,11 @@ def rehearse(
     gradients = 4 * sum(fixed.sizes)
     moments = [_peak(records[shapes[0]][0], None)]
     moments += [_peak(records[shape][0], gradients) for shape in dict.fromkeys(shapes[1:])]
-    moments.append({"activations": 0, "logits": 0, "gradients": gradients, "workspace": 0})
+    for each in moments:
+        each["activations"] += fixed.copies
+    # Gradients of single tensors move into one buffer after the last micro-batch.
+    moved = 0 if fixed.collected else gradients
+    moments.append({"activations": 0, "logits": 0, "gradients": gradients, "workspace": moved})
     return Rehearsal(
         memory=_memory(max(moments, key=lambda each: sum(each.values())), fixed, recipe, target),
         operations=(

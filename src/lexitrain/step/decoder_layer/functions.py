@@ -1,0 +1,246 @@
+"""The parts of a decoder layer as functions of autograd that keep as little as their backward passes need.
+
+Gradients of the adapter are no results of these backward passes: they are added where they belong. So a function is
+recorded for a tensor alone that asks for gradients; where the input of the first adapted layer does not, an *anchor*
+without content does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from lexitrain.step.decoder_layer.kernels import Kernels
+    from lexitrain.step.decoder_layer.projection_group import ProjectionGroup
+    from lexitrain.step.decoder_layer.rotary import Rotary
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Norm:
+    """A frozen RMSNorm.
+
+    Attributes:
+        weight: [size]; None: all ones.
+        epsilon: added to the mean square.
+        kernels: of the device.
+    """
+
+    weight: Tensor | None
+    epsilon: float
+    kernels: Kernels
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The result, and what the backward pass needs besides x."""
+        return self.kernels.normalized(x, self.weight, self.epsilon)
+
+    def backward(self, gradient: Tensor, x: Tensor, inverse: Tensor) -> Tensor:
+        """Gradient of x."""
+        return self.kernels.normalized_gradient(gradient.contiguous(), x, inverse, self.weight)
+
+
+class Normalized(torch.autograd.Function):
+    """RMSNorm of x [..., size]."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, norm: Norm) -> Tensor:
+        """Keeps x and a number a row."""
+        result, inverse = norm.forward(x)
+        ctx.norm = norm
+        ctx.save_for_backward(x, inverse)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradient of x."""
+        return ctx.norm.backward(gradients[0], *ctx.saved_tensors), None
+
+
+@dataclass(slots=True, eq=False)
+class Heads:
+    """How a layer divides its queries, keys and values.
+
+    Attributes:
+        queries, keys: heads of each.
+        size: numbers in a head.
+        norm: over each query and key head, without its weights; None in families that have none.
+        query_weight, key_weight: its weights [size].
+        weights: those of all query and key heads, [queries + keys, size]; `prepare` makes them.
+    """
+
+    queries: int
+    keys: int
+    size: int
+    norm: Norm | None = None
+    query_weight: Tensor | None = None
+    key_weight: Tensor | None = None
+    weights: Tensor | None = None
+
+    @property
+    def group(self) -> int:
+        """Query heads that share a key head."""
+        return self.queries // self.keys
+
+    def prepare(self) -> None:
+        """Take the weights of the norms as they are now."""
+        if self.query_weight is not None and self.key_weight is not None:
+            each = self.query_weight.expand(self.queries, -1), self.key_weight.expand(self.keys, -1)
+            self.weights = torch.cat(each).detach()
+
+
+class AttentionInputs(torch.autograd.Function):
+    """Queries, keys and values of x [B, L, hidden], normed where the family does so, and turned.
+
+    Returns queries [B, heads, L, size] and keys and values [B, key heads, L, size], views of one buffer. `spread` makes
+    them [key heads, group, L, size] instead, keys and values repeated without a copy, for rows alone (B = 1). `done` is
+    called after the backward pass, which is the last of a layer.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        _anchor: Tensor | None,
+        group: ProjectionGroup,
+        heads: Heads,
+        rotary: Rotary,
+        spread: bool,
+        done: Callable[[], None],
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Keeps x, t and, where heads are normed, them before that."""
+        rows, length, _ = x.shape
+        flat = x.view(rows * length, -1)
+        y, t = group.forward(flat)
+        y = y.view(rows, length, -1, heads.size)
+        turned = y[:, :, : heads.queries + heads.keys]
+        before: tuple[Tensor, ...] = ()
+        if heads.norm is not None:
+            plain = turned
+            turned, inverse = heads.norm.forward(plain)
+            turned *= heads.weights
+            before = plain, inverse
+        rotary.turn_(turned)
+        adapted = group.adapted
+        ctx.save_for_backward(x if adapted else None, t, *before)
+        ctx.group, ctx.heads, ctx.rotary, ctx.spread = group, heads, rotary, spread
+        ctx.rows, ctx.done = (rows, length), done
+        query, key = turned[:, :, : heads.queries], turned[:, :, heads.queries :]
+        value = y[:, :, heads.queries + heads.keys :]
+        if not spread:
+            return query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
+        shape = heads.keys, heads.group, length, heads.size
+        return (
+            query.view(length, heads.keys, heads.group, heads.size).permute(1, 2, 0, 3),
+            key[0].transpose(0, 1)[:, None].expand(shape),
+            value[0].transpose(0, 1)[:, None].expand(shape),
+        )
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradient of x."""
+        x, t, *before = ctx.saved_tensors
+        heads: Heads = ctx.heads
+        rows, length = ctx.rows
+        both = heads.queries + heads.keys
+        found = gradients[0].new_empty(rows, length, both + heads.keys, heads.size)
+        turned = found[:, :, :both]
+        if ctx.spread:
+            turned[0, :, : heads.queries].view(length, heads.keys, heads.group, -1).copy_(
+                gradients[0].permute(2, 0, 1, 3)
+            )
+            for place, gradient in (
+                (found[0, :, heads.queries : both], gradients[1]),
+                (found[0, :, both:], gradients[2]),
+            ):
+                torch.sum(gradient, 1, out=place.transpose(0, 1))
+        else:
+            turned[:, :, : heads.queries] = gradients[0].transpose(1, 2)
+            turned[:, :, heads.queries :] = gradients[1].transpose(1, 2)
+            found[:, :, both:] = gradients[2].transpose(1, 2)
+        ctx.rotary.turn_back_(turned)
+        if heads.norm is not None:
+            turned.copy_(heads.norm.backward(turned * heads.weights, *before))
+        to_input = ctx.group.backward(
+            found.view(rows * length, -1),
+            None if x is None else x.view(rows * length, -1),
+            t,
+            to_input=ctx.needs_input_grad[0],
+        )
+        ctx.done()
+        if to_input is not None:
+            to_input = to_input.view(rows, length, -1)
+        return to_input, None, None, None, None, None, None
+
+
+class Projected(torch.autograd.Function):
+    """`residual` and a projection of x; both [B, L, ...]."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, residual: Tensor, _anchor: Tensor | None, group: ProjectionGroup
+    ) -> Tensor:
+        """Keeps x and t."""
+        flat = x.reshape(-1, x.shape[-1])
+        y, t = group.forward(flat, residual.view(-1, residual.shape[-1]))
+        ctx.save_for_backward(flat if group.adapted else None, t)
+        ctx.group, ctx.shape = group, x.shape
+        return y.view(residual.shape)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradients of x and residual."""
+        (gradient,) = gradients
+        flat = gradient.reshape(-1, gradient.shape[-1])
+        found = ctx.group.backward(flat, *ctx.saved_tensors, to_input=ctx.needs_input_grad[0])
+        if found is not None:
+            found = found.view(ctx.shape)
+        return found, gradient if ctx.needs_input_grad[1] else None, None, None
+
+
+class FeedForward(torch.autograd.Function):
+    """`residual` and SwiGLU (Shazeer 2020, arXiv:2002.05202) of x: down(silu(gate x) * up x); all [B, L, hidden]."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        residual: Tensor,
+        _anchor: Tensor | None,
+        gate_up: ProjectionGroup,
+        down: ProjectionGroup,
+    ) -> Tensor:
+        """Keeps x, both inner ones and the halves before the activation; what follows from these is computed again."""
+        flat = x.view(-1, x.shape[-1])
+        wide, inner = gate_up.forward(flat)
+        gate, up = wide.tensor_split(2, dim=1)
+        product = torch.nn.functional.silu(gate)
+        product *= up
+        y, last = down.forward(product, residual.view(flat.shape))
+        ctx.save_for_backward(flat if gate_up.adapted else None, inner, wide, last)
+        ctx.gate_up, ctx.down, ctx.shape = gate_up, down, x.shape
+        return y.view(x.shape)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradients of x and residual."""
+        (gradient,) = gradients
+        x, inner, wide, last = ctx.saved_tensors
+        gate, up = wide.tensor_split(2, dim=1)
+        activated = torch.nn.functional.silu(gate)
+        product = activated * up
+        to_product = ctx.down.backward(
+            gradient.reshape(-1, gradient.shape[-1]), product, last, to_input=True
+        )
+        # Each result takes the place of what was needed for it last: `wide` becomes its own gradient.
+        torch.mul(to_product, up, out=product)
+        torch.mul(to_product, activated, out=up)
+        torch.ops.aten.silu_backward.grad_input(product, gate, grad_input=gate)
+        del activated, product, to_product
+        found = ctx.gate_up.backward(wide, x, inner, to_input=ctx.needs_input_grad[0])
+        if found is not None:
+            found = found.view(ctx.shape)
+        return found, gradient if ctx.needs_input_grad[1] else None, None, None, None

@@ -1,0 +1,63 @@
+"""Rotary embeddings (Su et al. 2021, arXiv:2104.09864) with tables that are made once a cut.
+
+A head's first and second half are the two coordinates of its planes, as the Llama family stores them, so that
+turning is `x cos + roll(x) sin` with the sine of the first half negative. Its transpose has the opposite sines.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Rotary:
+    """The tables of a cut, [B, L, 1, head size], of the dtype of the states; the sines' first half is negated."""
+
+    cosines: Tensor
+    sines: Tensor
+
+    def turn_(self, states: Tensor) -> None:
+        """Turn states [B, L, heads, head size] in place."""
+        rolled = torch.roll(states, states.shape[-1] // 2, -1)
+        states.mul_(self.cosines).addcmul_(rolled, self.sines)
+
+    def turn_back_(self, gradient: Tensor) -> None:
+        """The gradient of turned states becomes that of the states, in place."""
+        rolled = torch.roll(gradient, gradient.shape[-1] // 2, -1)
+        gradient.mul_(self.cosines).addcmul_(rolled, self.sines, value=-1)
+
+
+class RotaryTables:
+    """Makes the tables by the base's own frequencies.
+
+    Args:
+        own: the base's own module.
+    """
+
+    def __init__(self, own: Any) -> None:
+        self._own = own
+        kind = str(own.rope_type)
+        # Frequencies that depend on what else is in the batch are the module's own business.
+        self._fixed = "dynamic" not in kind and kind != "longrope" and own.attention_scaling == 1
+        self._signed: Tensor | None = None
+
+    def prepare(self) -> None:
+        """Take the frequencies as they are now."""
+        if self._fixed:
+            frequencies = self._own.inv_freq.float()
+            self._signed = torch.cat([-frequencies, frequencies])
+
+    def of(self, hidden: Tensor, positions: Tensor) -> Rotary:
+        """The tables for positions [B, L], for states like `hidden`."""
+        if self._signed is None:
+            cosines, sines = self._own(hidden, positions)
+            first, second = sines.chunk(2, -1)
+            sines = torch.cat([-first, second], -1)
+        else:
+            angles = positions[..., None] * self._signed
+            cosines, sines = angles.cos().to(hidden.dtype), angles.sin().to(hidden.dtype)
+        return Rotary(cosines.unsqueeze(2), sines.unsqueeze(2))

@@ -1,0 +1,126 @@
+"""All trained tensors in one buffer and their gradients in another, so that a step handles one tensor instead of many.
+
+The model's parameters are views of the buffer: who reads or writes them sees no difference. Their gradients are views
+of the other one, which exists from the first backward pass of a step until the gradients are dropped, so that its
+memory is free where the output head needs most.
+
+A layout may ask that a tensor begins at a multiple of some number of elements. What lies in between is zero, in values
+and gradients alike, and stays zero under AdamW: it adds nothing to a norm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Where a trained tensor lies in the buffer.
+
+    Attributes:
+        start, end: of its numbers.
+        shape: of the tensor.
+    """
+
+    start: int
+    end: int
+    shape: torch.Size
+
+    def of(self, buffer: Tensor) -> Tensor:
+        """The tensor's view of a buffer that is laid out like this."""
+        return buffer[self.start : self.end].view(self.shape)
+
+
+class FlatAdapter:
+    """The trained tensors of one model and their gradients.
+
+    Attributes:
+        parameters: the trained tensors in their order, all fp32 and on one device.
+        parts: where each of them lies.
+        gradient: of all of them, or None while there is none.
+
+    Args:
+        parameters: their values are moved into the buffer.
+        multiple: elements at a multiple of which every tensor begins.
+    """
+
+    def __init__(self, parameters: Sequence[Parameter], multiple: int = 1) -> None:
+        self.parameters = list(parameters)
+        self.parts: list[Part] = []
+        end = 0
+        for each in self.parameters:
+            start = -(-end // multiple) * multiple
+            end = start + each.numel()
+            self.parts.append(Part(start, end, each.shape))
+        self.size = -(-end // multiple) * multiple
+        self._part_of = {
+            id(each): part for each, part in zip(self.parameters, self.parts, strict=True)
+        }
+        self.gradient: Tensor | None = None
+        self._values = self._gathered()
+
+    @property
+    def values(self) -> Tensor:
+        """The trained numbers, [size], fp32. Tensors that were given other memory since are taken in again."""
+        home = self._values.untyped_storage()._cdata
+        if any(each.untyped_storage()._cdata != home for each in self.parameters):
+            self._values = self._gathered()
+        return self._values
+
+    def part_of(self, parameter: Parameter) -> Part | None:
+        """Where a tensor lies; None for one that is not trained."""
+        return self._part_of.get(id(parameter))
+
+    def collected(self) -> Tensor:
+        """The gradient, [size], fp32: there from now on, zero where no backward pass has come by."""
+        if self.gradient is None:
+            self.gradient = torch.zeros(
+                self.size, dtype=self._values.dtype, device=self._values.device
+            )
+            for each, part in zip(self.parameters, self.parts, strict=True):
+                each.grad = part.of(self.gradient)
+        return self.gradient
+
+    def drop(self) -> None:
+        """Let go of the gradient and its memory."""
+        self.gradient = None
+        for each in self.parameters:
+            each.grad = None
+
+    def collect(self) -> Tensor:
+        """The gradient, [size], with what autograd has left at single tensors moved in.
+
+        A tensor that no backward pass has come by keeps none, so that an update leaves it alone.
+        """
+        found = [each.grad for each in self.parameters]
+        known = self.gradient is not None
+        buffer = self.collected()
+        for each, part, gradient in zip(self.parameters, self.parts, found, strict=True):
+            if gradient is None:
+                each.grad = each.grad if known else None
+            elif not _in(gradient, buffer):
+                each.grad = part.of(buffer).copy_(gradient)
+        return buffer
+
+    def _gathered(self) -> Tensor:
+        first = self.parameters[0]
+        values = torch.zeros(self.size, dtype=first.dtype, device=first.device)
+        for each, part in zip(self.parameters, self.parts, strict=True):
+            view = part.of(values)
+            view.copy_(each.data)
+            each.data = view
+        return values
+
+
+def adapter_order(name: str) -> int:
+    """What a tensor is sorted by, so that the A matrices of projections side by side in a layer are so here too."""
+    return int("lora_B" in name)
+
+
+def _in(tensor: Tensor, buffer: Tensor) -> bool:
+    return tensor.untyped_storage()._cdata == buffer.untyped_storage()._cdata
