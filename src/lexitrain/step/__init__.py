@@ -15,8 +15,10 @@ from lexitrain.step.plain_loss import layout_loss, require_layout_of, require_pl
 from lexitrain.step.processes import Processes, joined_processes
 from lexitrain.step.seeding import seed_step
 from lexitrain.step.training_step import StepResult, TrainingStep, set_gradient_checkpointing
+from lexitrain.step.update.flat_optimizer import FlatOptimizer
 
 __all__ = [
+    "FlatOptimizer",
     "LossScale",
     "Processes",
     "StepResult",

@@ -138,9 +138,8 @@ def attention_mask(
     reach: Tensor, dtype: torch.dtype, depth: Tensor | None = None, window: int | None = None
 ) -> Tensor:
     """Additive mask [B, 1, L, L] (query, key) for `reach` and `depth`, both [B, L], on their device."""
-    columns = torch.arange(reach.shape[1], device=reach.device)
-    query, key = columns[:, None], columns[None, :]
-    visible = (key <= query) & (query < reach[:, None, :])
+    query = torch.arange(reach.shape[1], device=reach.device)[:, None]
+    visible = (query < reach[:, None, :]).tril_()  # key <= query
     if window is not None and depth is not None:
         visible &= depth[:, :, None] - depth[:, None, :] < window
     return additive(visible, dtype)[:, None]

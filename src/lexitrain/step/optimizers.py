@@ -7,6 +7,7 @@ scheduler state and several processes cannot step it twice.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from lexitrain.errors import MissingExtra
+from lexitrain.step.update.flat_adapter import adapter_order
+from lexitrain.step.update.flat_optimizer import FlatOptimizer, Kind
 
 if TYPE_CHECKING:
     from lexitrain.recipe import OptimizerSection, ScheduleSection
@@ -27,7 +30,7 @@ RATIO = "rate_ratio"
 
 def build_optimizer(
     parameters: Iterable[Parameter] | Iterable[tuple[str, Parameter]], settings: OptimizerSection
-) -> Optimizer:
+) -> FlatOptimizer:
     """The recipe's optimizer over the parameters that require gradients, its state already allocated.
 
     Allocating now means that a step which runs out of memory does so before it has changed any weight.
@@ -48,12 +51,17 @@ def build_optimizer(
         "weight_decay": settings.weight_decay,
     }
     if settings.name == "adamw":
-        optimizer: Optimizer = torch.optim.AdamW(trainable, fused=True, **shared)
+        kind = Kind(lambda groups, _: torch.optim.AdamW(groups, fused=True, **shared), False)
     else:
         on_cpu = all(each.device.type == "cpu" for group in trainable for each in group["params"])
-        optimizer = _bitsandbytes_class(settings.name, on_cpu)(trainable, **shared)
+        made: Any = _bitsandbytes_class(settings.name, on_cpu)
+        wide = {"min_8bit_size": sys.maxsize}
+        kind = Kind(
+            lambda groups, all_wide: made(groups, **shared, **(wide if all_wide else {})),
+            settings.name.endswith("8bit"),
+        )
+    optimizer = FlatOptimizer(trainable, kind, settings.learning_rate)
     set_learning_rate(optimizer, settings.learning_rate)
-    allocate_state(optimizer)
     return optimizer
 
 
@@ -63,6 +71,7 @@ def _groups(
     """The parameters that require gradients as one group, or A and B matrices apart where they learn at two rates."""
     named = [each if isinstance(each, tuple) else ("", each) for each in parameters]
     trained = [(name, parameter) for name, parameter in named if parameter.requires_grad]
+    trained.sort(key=lambda each: adapter_order(each[0]))
     if ratio == 1:
         return [{"params": [parameter for _, parameter in trained]}]
     if not all(name for name, _ in trained):
@@ -89,25 +98,6 @@ def _bitsandbytes_class(name: str, on_cpu: bool) -> type[Optimizer]:
         "paged_adamw_8bit": variants.AdamW8bit if on_cpu else variants.PagedAdamW8bit,
         "paged_adamw_32bit": variants.AdamW32bit if on_cpu else variants.PagedAdamW32bit,
     }[name]
-
-
-def allocate_state(optimizer: Optimizer) -> None:
-    """Create the optimizer's state as it is before the first step, without moving a weight.
-
-    A step with rate 0 and gradients 0 does that for any AdamW: decay and update are multiplied by the rate, the
-    moments stay 0. Then the count of steps is set back.
-    """
-    rates = [group["lr"] for group in optimizer.param_groups]
-    for group in optimizer.param_groups:
-        group["lr"] = 0.0
-        for parameter in group["params"]:
-            parameter.grad = torch.zeros_like(parameter)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    for group, rate in zip(optimizer.param_groups, rates, strict=True):
-        group["lr"] = rate
-    for state in optimizer.state.values():
-        state["step"] = state["step"] * 0
 
 
 def learning_rate_at(step: int, total_steps: int, schedule: ScheduleSection, peak: float) -> float:

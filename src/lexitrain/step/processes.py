@@ -30,7 +30,7 @@ from lexitrain.errors import Stopped
 from lexitrain.step.out_of_memory import is_out_of_memory
 
 if TYPE_CHECKING:
-    from torch.nn import Parameter
+    from lexitrain.step.update.flat_adapter import FlatAdapter
 
 T = TypeVar("T")
 
@@ -101,26 +101,23 @@ class Processes:
         value: T = shared[0]  # pyright: ignore[reportAssignmentType]
         return value
 
-    def gradient_buffer(self, parameters: Sequence[Parameter], loss: Tensor) -> Tensor:
-        """What `sum_gradients` takes: this process's gradients and loss in one flat buffer; alone, the loss itself.
+    def gradient_buffer(self, adapter: FlatAdapter, loss: Tensor) -> Tensor:
+        """What `sum_gradients` takes: this process's gradients and loss in one buffer; alone, the loss itself.
 
-        It is made before the processes meet, because it takes memory.
+        It is there before the processes meet, because it takes memory.
 
         Args:
-            parameters: the adapter's; one without a gradient counts as zero.
-            loss: a scalar on the parameters' device.
+            adapter: its gradient; a tensor without one counts as zero.
+            loss: a scalar on its device.
         """
-        if self.count == 1:
-            return loss
-        parts = [torch.zeros_like(each) if each.grad is None else each.grad for each in parameters]
-        return torch.cat([*(part.float().flatten() for part in parts), loss.float().reshape(1)])
+        return loss if self.count == 1 else adapter.beside(loss)
 
-    def sum_gradients(self, parameters: Sequence[Parameter], flat: Tensor) -> Tensor:
+    def sum_gradients(self, adapter: FlatAdapter, flat: Tensor) -> Tensor:
         """Replace every gradient by its sum over all processes; returns that of the losses.
 
         Args:
-            parameters: the adapter's.
-            flat: their `gradient_buffer`, summed in place.
+            adapter: whose gradients they are.
+            flat: its `gradient_buffer`, summed in place.
 
         Raises:
             Stopped: another process has ended, or memory ran out in the sum itself.
@@ -129,11 +126,7 @@ class Processes:
             return flat
         with _or_stop():
             distributed.all_reduce(flat)
-        start = 0
-        for parameter in parameters:
-            end = start + parameter.numel()
-            parameter.grad = flat[start:end].view_as(parameter)
-            start = end
+        adapter.point()
         return flat[-1]
 
 

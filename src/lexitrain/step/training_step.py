@@ -30,6 +30,7 @@ from lexitrain.step.out_of_memory import StepOutOfMemory, attempt
 from lexitrain.step.output_head import LogitChange, sum_of_token_losses
 from lexitrain.step.processes import Processes
 from lexitrain.step.update.flat_adapter import FlatAdapter, adapter_order
+from lexitrain.step.update.flat_optimizer import FlatOptimizer
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -103,7 +104,7 @@ class TrainingStep:
         self._logit_change = LogitChange.of(head, base.config)
         self.grad_norm = 0.0
         self.own_layers = False
-        self.adapter = _in_one_buffer(model, self.parameters)
+        self.adapter = _in_one_buffer(model, optimizer)
         self._known = KnownLayers(
             self._backbone, self.adapter, device or self._head.device.type, self._head.dtype
         )
@@ -170,7 +171,7 @@ class TrainingStep:
         supervised = sum(batch.supervised_tokens for batch in batches)
         while True:
             flat = self._together(partial(self._own_gradients, batches, supervised))
-            total = self.processes.sum_gradients(self.parameters, flat)
+            total = self.processes.sum_gradients(self.adapter, flat)
             loss, self.grad_norm = self._together(partial(self._read, total, supervised))
             if not (math.isfinite(loss) and self.loss_scale.again(self.grad_norm)):
                 break
@@ -197,7 +198,7 @@ class TrainingStep:
         """Gradients and loss of this process's share, in the buffer that is summed: no memory is needed after it."""
         shares = deal(batches, self.step_layout.cost, self.processes.count)
         total = self.accumulate(shares[self.processes.rank], supervised)
-        return self.processes.gradient_buffer(self.parameters, total)
+        return self.processes.gradient_buffer(self.adapter, total)
 
     def accumulate(self, batches: Sequence[MicroBatch], supervised: int) -> Tensor:
         """Forward and backward passes of all micro-batches, from empty gradients; never waits for the device.
@@ -270,14 +271,11 @@ class TrainingStep:
             return norm
         if norm > self.clip:
             # Clipped to a hair below the limit, as torch.nn.utils.clip_grad_norm_ does.
-            _multiply(self._gradients(), self.clip / (norm + 1e-6))
+            self.adapter.collected().mul_(self.clip / (norm + 1e-6))
         set_learning_rate(self.optimizer, learning_rate)
         self.optimizer.step()
         self.loss_scale.stepped()
         return norm
-
-    def _gradients(self) -> list[Tensor]:
-        return [each.grad for each in self.parameters if each.grad is not None]
 
     def _read(self, total: Tensor, supervised: int) -> tuple[float, float]:
         """Mean loss and global norm of the gradient as numbers, the gradient rid of its scale: the one wait of a step.
@@ -287,10 +285,10 @@ class TrainingStep:
             supervised: supervised tokens of the step.
         """
         loss = total / supervised
-        gradients = self._gradients()
+        gradient = self.adapter.collected()
         if self.loss_scale.used:
-            _multiply(gradients, 1 / self.loss_scale.factor)
-        norm = torch.nn.utils.get_total_norm(gradients)
+            gradient.mul_(1 / self.loss_scale.factor)
+        norm = torch.linalg.vector_norm(gradient)
         values: list[float] = torch.stack([loss, norm.to(loss.dtype)]).tolist()
         return values[0], values[1]
 
@@ -321,15 +319,14 @@ class TrainingStep:
         )
 
 
-def _in_one_buffer(model: Any, parameters: Sequence[torch.nn.Parameter]) -> FlatAdapter:
+def _in_one_buffer(model: Any, optimizer: Optimizer) -> FlatAdapter:
     """The trained tensors in the order of their names."""
-    names = {id(each): name for name, each in model.named_parameters()}
-    return FlatAdapter(sorted(parameters, key=lambda each: adapter_order(names[id(each)])))
-
-
-def _multiply(tensors: list[Tensor], factor: float) -> None:
-    """All tensors by a factor, in place, in one kernel on a GPU."""
-    torch._foreach_mul_(tensors, factor)  # pyright: ignore[reportPrivateImportUsage]
+    orders = {id(each): adapter_order(name) for name, each in model.named_parameters()}
+    if isinstance(optimizer, FlatOptimizer):
+        optimizer.arrange(lambda each: orders[id(each)])
+        return optimizer.flat
+    moved = [each for group in optimizer.param_groups for each in group["params"]]
+    return FlatAdapter(sorted(moved, key=lambda each: orders[id(each)]))
 
 
 def _on_device(batch: MicroBatch, device: torch.device) -> BatchTensors:

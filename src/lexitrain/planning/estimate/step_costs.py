@@ -3,7 +3,8 @@
 A run has hundreds of different cuts; rehearsing each would take minutes. But the work of a cut of `B` rows of `L`
 positions with `S` scored ones is linear in 1, B L, the cells of the attention matrix, S and the number of chunks that
 the output head takes; where attention goes by blocks also in their number and keys, in the trunk, the queries after
-it, their product and whether there is one. Five or eleven rehearsed cuts fix it. A test compares it with rehearsals of
+it, their product and whether there is one, and else in whether there are several rows, whose keys a GPU copies. Seven
+or eleven rehearsed cuts fix it. A test compares it with rehearsals of
 other cuts. Kept in the user's cache folder, so that the next plan needs neither the rehearsals nor torch.
 """
 
@@ -69,7 +70,7 @@ class StepCosts:
 
 
 def step_costs(architecture: Architecture, recipe: Recipe, target: Target) -> StepCosts:
-    """The costs of a recipe's steps, from the cache or from five rehearsals (some seconds).
+    """The costs of a recipe's steps, from the cache or from some rehearsals (some seconds).
 
     Args:
         architecture: of the base.
@@ -102,8 +103,9 @@ def _by_blocks(recipe: Recipe, target: Target) -> bool:
 def _features(cut: CutShape, chunk: int) -> tuple[float, ...]:
     chunks = -(-cut.scored // chunk)
     trunk = (bool(cut.trunk), cut.trunk, cut.after_trunk, cut.trunk * cut.after_trunk)
-    blocks = (len(cut.blocks), cut.keys, *trunk) if cut.blocks else ()
-    return (1.0, cut.positions, cut.cells, cut.scored, chunks, *blocks)
+    several = cut.rows > 1
+    rest = (len(cut.blocks), cut.keys, *trunk) if cut.blocks else (several, several * cut.positions)
+    return (1.0, cut.positions, cut.cells, cut.scored, chunks, *rest)
 
 
 def _probes(chunk: int, by_blocks: bool) -> tuple[CutShape, ...]:
@@ -126,7 +128,9 @@ def _probes(chunk: int, by_blocks: bool) -> tuple[CutShape, ...]:
         )
     return (
         CutShape(1, 128, few),
+        CutShape(1, 256, few),
         CutShape(1, 384, few),
+        CutShape(2, 128, few),
         CutShape(2, 256, few),
         CutShape(1, 128, 2 * few),
         CutShape(1, 128, chunk + few),

@@ -18,9 +18,6 @@ BLOCK_8BIT = 256
 MAPS_8BIT = 2 * 256 * 4
 """Bytes of the two tables, one a moment, of the 256 fp32 values that 8-bit state stands for. All tensors share them in
 memory; a checkpoint holds them once for each tensor."""
-_TENSORS_A_KERNEL = 30
-"""Tensors that one of PyTorch's multi-tensor kernels takes; the space for a kernel's arguments bounds them (the least
-of depth_to_max_tensors in aten/src/ATen/native/cuda/MultiTensorApply.cuh)."""
 
 
 def state_bytes(optimizer: str, sizes: Sequence[int]) -> int:
@@ -33,28 +30,35 @@ def state_bytes(optimizer: str, sizes: Sequence[int]) -> int:
         sizes: numbers in each trained tensor.
     """
     if optimizer == "adamw":
-        return sum(2 * 4 * size + 4 for size in sizes)  # and a count of steps
+        return 2 * 4 * sum(sizes) + 4  # and a count of steps
     if optimizer == "paged_adamw_32bit":
-        return sum(2 * 4 * size for size in sizes)
+        return 2 * 4 * sum(sizes)
     small = sum(2 * 4 * size for size in sizes if size < SMALLEST_8BIT)
     large = [size for size in sizes if size >= SMALLEST_8BIT]
+    if not large:
+        return small
     blocks = sum(-(-size // BLOCK_8BIT) for size in large)
-    return small + 2 * sum(large) + 2 * 4 * blocks + (MAPS_8BIT if large else 0)
+    # Each tensor begins a block, so that all but the last one's are filled up.
+    states = BLOCK_8BIT * (blocks - -(-large[-1] // BLOCK_8BIT)) + large[-1]
+    return small + 2 * states + 2 * 4 * blocks + MAPS_8BIT
 
 
 def update_work(optimizer: str, sizes: Sequence[int]) -> Work:
     """Norm, clipping and AdamW over all trained numbers.
 
     The gradient is read for its norm, read and written when it is scaled, and read by the update, which reads and
-    writes weight and state. PyTorch handles many tensors in one kernel, bitsandbytes one tensor in one.
+    writes weight and state. All tensors are one, two where 8-bit state leaves small tensors in 32 bits. What else is
+    done once a step is counted here too: the gradient's zeros, the adapter's cast to the compute precision.
 
     Args:
         optimizer, sizes: as in `state_bytes`.
     """
     count = sum(sizes)
-    # fp32: 4 bytes read for the norm, 8 read and written for the clipping, 4 of gradient and 8 of weight in the update.
-    moved = (4 + 8 + 4 + 8) * count + 2 * state_bytes(optimizer, sizes)
-    tensors = len(sizes)
-    launches = 2 + tensors / _TENSORS_A_KERNEL * 3 if optimizer == "adamw" else 2 + tensors
+    # fp32: 4 bytes written as zeros, 4 read for the norm, 8 read and written for the clipping, 4 of gradient and 8 of
+    # weight in the update, 6 for the cast.
+    moved = (4 + 4 + 8 + 4 + 8 + 6) * count + 2 * state_bytes(optimizer, sizes)
+    kinds = {optimizer.endswith("8bit") and size >= SMALLEST_8BIT for size in sizes}
+    # Zeros, cast, norm, its mean with the loss, clipping; a count of steps where PyTorch keeps it on the device.
+    launches = 5 + len(kinds) + (optimizer == "adamw")
     # AdamW takes about 20 operations a number; the traffic decides its time by far.
     return Work("optimizer", "update", 20.0 * count, float(moved), launches)

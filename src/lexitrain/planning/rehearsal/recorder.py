@@ -101,7 +101,7 @@ class Recorder(TorchDispatchMode):
         model, trained, decoder = step.model, step.parameters, step.decoder
         base = model.get_base_model()
         self._block = _CUDA_BLOCK if target.device == "cuda" else 1
-        self._gradient_size = step.adapter.size
+        self._gradient_size = step.adapter.room
         copies = getattr(decoder, "copies", ())
         self._trained = {storage_key(each) for each in (*trained, *copies)}
         self._frozen = {storage_key(each) for each in model.parameters()} - self._trained

@@ -239,7 +239,8 @@ class Decoder(nn.Module):
         self._flat = flat
         self._dtype = dtype
         self._anchor = torch.zeros((), device=flat.values.device, requires_grad=True)
-        self.layers = nn.ModuleList(DecoderLayer(parts, kernels) for parts in layers)
+        self._layers = [DecoderLayer(parts, kernels) for parts in layers]
+        self.layers = nn.ModuleList(self._layers)
         self.norm = FinalNorm(norm)
         self._values = flat.values
         self._groups = [group for parts in layers for group in parts.groups]
@@ -252,12 +253,12 @@ class Decoder(nn.Module):
             training: whether gradients are asked for.
         """
         self._values = self._flat.values
-        for layer in self.layers:
+        for layer in self._layers:
             layer.parts.heads.prepare()
             for group in layer.parts.groups:
                 group.prepare_frozen()
         self._rotary.prepare()
-        if any(layer.recomputes for layer in self.layers) and training:
+        if any(layer.recomputes for layer in self._layers) and training:
             return  # every layer takes its own part, as long as it needs it
         taken = self._values.to(self._dtype)
         self.copies = [] if taken is self._values else [taken]

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import Parameter
 
 
 class FrozenRows:
@@ -20,7 +19,7 @@ class FrozenRows:
         parameters: [outputs, ...] each, alike in all but the outputs, of one dtype and device.
     """
 
-    def __init__(self, parameters: Sequence[Parameter]) -> None:
+    def __init__(self, parameters: Sequence[Tensor]) -> None:
         self._parameters = list(parameters)
         self._whole = self.whole()
 
@@ -36,7 +35,7 @@ class FrozenRows:
             start += len(each)
         return self._whole
 
-    def _lies_at(self, parameter: Parameter, row: int) -> bool:
+    def _lies_at(self, parameter: Tensor, row: int) -> bool:
         whole = getattr(self, "_whole", None)
         return (
             whole is not None

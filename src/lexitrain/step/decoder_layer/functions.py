@@ -69,7 +69,6 @@ class Heads:
         size: numbers in a head.
         norm: over each query and key head, without its weights; None in families that have none.
         query_weight, key_weight: its weights [size].
-        weights: those of all query and key heads, [queries + keys, size]; `prepare` makes them.
     """
 
     queries: int
@@ -78,7 +77,13 @@ class Heads:
     norm: Norm | None = None
     query_weight: Tensor | None = None
     key_weight: Tensor | None = None
-    weights: Tensor | None = None
+    _weights: Tensor | None = None
+
+    @property
+    def weights(self) -> Tensor:
+        """The norms' weights of all query and key heads, [queries + keys, size], as `prepare` took them."""
+        assert self._weights is not None
+        return self._weights
 
     @property
     def group(self) -> int:
@@ -89,7 +94,7 @@ class Heads:
         """Take the weights of the norms as they are now."""
         if self.query_weight is not None and self.key_weight is not None:
             each = self.query_weight.expand(self.queries, -1), self.key_weight.expand(self.keys, -1)
-            self.weights = torch.cat(each).detach()
+            self._weights = torch.cat(each).detach()
 
 
 class AttentionInputs(torch.autograd.Function):

@@ -19,8 +19,6 @@ from lexitrain.step.decoder_layer.kernels import Kernels
 from lexitrain.step.decoder_layer.projection_group import Projection, ProjectionGroup
 
 if TYPE_CHECKING:
-    from torch.nn import Parameter
-
     from lexitrain.step.update.flat_adapter import FlatAdapter
 
 _INPUTS = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
@@ -135,7 +133,7 @@ class KnownLayers:
             and self._covers_the_adapter()
         )
 
-    def _frozen(self, parameter: Parameter) -> bool:
+    def _frozen(self, parameter: torch.Tensor) -> bool:
         return parameter.dtype == self._dtype and not parameter.requires_grad
 
     def _known_group(self, layer: Any, names: Sequence[str]) -> bool:
@@ -224,8 +222,9 @@ def _plain_adapter(module: Any) -> bool:
     active = module.active_adapters
     if len(active) != 1 or active[0] not in module.lora_A or len(module.lora_A) != 1:
         return False
-    down, up = module.lora_A[active[0]], module.lora_B[active[0]]
-    return (
+    down: Any = module.lora_A[active[0]]
+    up: Any = module.lora_B[active[0]]
+    return bool(
         not module.disable_adapters
         and not module.merged
         and not module.lora_variant

@@ -4,8 +4,8 @@ The model's parameters are views of the buffer: who reads or writes them sees no
 of the other one, which exists from the first backward pass of a step until the gradients are dropped, so that its
 memory is free where the output head needs most.
 
-A layout may ask that a tensor begins at a multiple of some number of elements. What lies in between is zero, in values
-and gradients alike, and stays zero under AdamW: it adds nothing to a norm.
+A layout may ask that a tensor begins at a multiple of some number of elements. Gradients of what lies in between are
+zero, so that it adds nothing to a norm; nothing reads its values.
 """
 
 from __future__ import annotations
@@ -46,22 +46,27 @@ class FlatAdapter:
 
     Args:
         parameters: their values are moved into the buffer.
-        multiple: elements at a multiple of which every tensor begins.
+        multiples: elements at a multiple of which each tensor begins; 1 where not given.
     """
 
-    def __init__(self, parameters: Sequence[Parameter], multiple: int = 1) -> None:
+    def __init__(
+        self, parameters: Sequence[Parameter], multiples: Sequence[int] | None = None
+    ) -> None:
         self.parameters = list(parameters)
         self.parts: list[Part] = []
         end = 0
-        for each in self.parameters:
+        for each, multiple in zip(
+            self.parameters, multiples or [1] * len(self.parameters), strict=True
+        ):
             start = -(-end // multiple) * multiple
             end = start + each.numel()
             self.parts.append(Part(start, end, each.shape))
-        self.size = -(-end // multiple) * multiple
+        self.size = end
         self._part_of = {
             id(each): part for each, part in zip(self.parameters, self.parts, strict=True)
         }
         self.gradient: Tensor | None = None
+        self._room: Tensor | None = None
         self._values = self._gathered()
 
     @property
@@ -76,19 +81,41 @@ class FlatAdapter:
         """Where a tensor lies; None for one that is not trained."""
         return self._part_of.get(id(parameter))
 
+    def known_part(self, parameter: Parameter) -> Part:
+        """Where one of the trained tensors lies."""
+        return self._part_of[id(parameter)]
+
     def collected(self) -> Tensor:
         """The gradient, [size], fp32: there from now on, zero where no backward pass has come by."""
         if self.gradient is None:
-            self.gradient = torch.zeros(
-                self.size, dtype=self._values.dtype, device=self._values.device
+            # One number more than are trained: what processes sum together with the gradient.
+            self._room = torch.zeros(
+                self.room, dtype=self._values.dtype, device=self._values.device
             )
-            for each, part in zip(self.parameters, self.parts, strict=True):
-                each.grad = part.of(self.gradient)
+            self.gradient = self._room[: self.size]
+            self.point()
         return self.gradient
+
+    @property
+    def room(self) -> int:
+        """How many numbers the buffer of the gradients holds."""
+        return self.size + 1
+
+    def beside(self, number: Tensor) -> Tensor:
+        """The buffer of the gradient, [room], with a scalar in its last place."""
+        self.collect()
+        assert self._room is not None
+        self._room[-1] = number
+        return self._room
+
+    def point(self) -> None:
+        """Every tensor has a gradient: its part of the buffer."""
+        for each, part in zip(self.parameters, self.parts, strict=True):
+            each.grad = part.of(self.collected())
 
     def drop(self) -> None:
         """Let go of the gradient and its memory."""
-        self.gradient = None
+        self.gradient = self._room = None
         for each in self.parameters:
             each.grad = None
 
@@ -98,11 +125,10 @@ class FlatAdapter:
         A tensor that no backward pass has come by keeps none, so that an update leaves it alone.
         """
         found = [each.grad for each in self.parameters]
-        known = self.gradient is not None
         buffer = self.collected()
         for each, part, gradient in zip(self.parameters, self.parts, found, strict=True):
             if gradient is None:
-                each.grad = each.grad if known else None
+                each.grad = None
             elif not _in(gradient, buffer):
                 each.grad = part.of(buffer).copy_(gradient)
         return buffer

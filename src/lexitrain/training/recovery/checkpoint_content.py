@@ -34,7 +34,7 @@ from lexitrain.models import (
     rest_file,
     weights_file,
 )
-from lexitrain.step import LossScale
+from lexitrain.step import FlatOptimizer, LossScale
 from lexitrain.training.metrics import LossWatch, Window
 from lexitrain.training.recovery.state import TrainingState
 
@@ -113,8 +113,11 @@ def restore(
         put_weights_of_run(model, weights, load(checkpoint.files[REST_FILE]), file)
     else:
         put_weights(model, weights, file)
+    tensors = load(checkpoint.files[OPTIMIZER_FILE])
+    if isinstance(optimizer, FlatOptimizer) and not _all_as_often(tensors, content["optimizer"]):
+        optimizer.split()
     states = dict(_named_state(model, optimizer))
-    for full_name, value in load(checkpoint.files[OPTIMIZER_FILE]).items():
+    for full_name, value in tensors.items():
         name, _, key = full_name.rpartition("/")
         _put(states[name], key, value)
     for name, numbers in content["optimizer"].items():
@@ -154,6 +157,13 @@ def _named_state(model: Any, optimizer: Optimizer) -> Iterator[tuple[str, dict[s
     for name, parameter in model.named_parameters():
         if id(parameter) in moved:
             yield name, optimizer.state[parameter]
+
+
+def _all_as_often(tensors: dict[str, Tensor], numbers: dict[str, dict[str, Any]]) -> bool:
+    """Whether all tensors were moved in the same steps."""
+    counts = {float(value) for name, value in tensors.items() if name.endswith("/step")}
+    counts |= {float(each["step"]) for each in numbers.values() if "step" in each}
+    return len(counts) < 2
 
 
 def _put(state: dict[str, Any], key: str, value: Tensor) -> None:
