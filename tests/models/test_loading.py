@@ -11,6 +11,7 @@ import torch
 from lexitrain.errors import InputError, MissingExtra
 from lexitrain.models import compute_dtype, load_base, load_tokenizer
 from lexitrain.models import loading as base_module
+from lexitrain.models.loading import leave_cudnn_attention
 from lexitrain.models.location import resolve_base
 from lexitrain.recipe.schema import ModelSection
 from tests.tiny import tiny_model, tiny_tokenizer
@@ -144,3 +145,16 @@ def test_nf4_without_bitsandbytes_names_the_extra(folder: Path, monkeypatch: pyt
     settings = ModelSection(base=str(folder), quantization="nf4")
     with pytest.raises(MissingExtra, match="bitsandbytes"):
         load_base(settings, device=CPU, dtype=torch.float32)
+
+
+def test_attention_of_a_gpu_is_not_planned_by_cudnn():
+    """At every new length, which in generation is every token; what a CPU does is left alone."""
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    try:
+        torch.backends.cuda.enable_cudnn_sdp(True)
+        leave_cudnn_attention(torch.device("cpu"))
+        assert torch.backends.cuda.cudnn_sdp_enabled()
+        leave_cudnn_attention(torch.device("cuda"))
+        assert not torch.backends.cuda.cudnn_sdp_enabled()
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(before)

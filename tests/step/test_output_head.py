@@ -73,3 +73,61 @@ def test_a_base_that_cannot_recompute_is_refused_where_it_has_to(monkeypatch):
     settings = StepSection(gradient_checkpointing="always")
     with pytest.raises(InputError, match="cannot compute its activations again"):
         TrainingStep(model, optimizer, settings, max_length=64, pad_id=1, clip=1.0)
+
+
+@pytest.mark.parametrize("vocabulary", [32_000, 151_936])
+@pytest.mark.parametrize("supervised", [1, 60, 1500])
+def test_fp16_gradients_of_sure_predictions_are_right(vocabulary: int, supervised: int):
+    """The target has probability 0.9999, as tokens of JSON have late in training."""
+    generator = torch.Generator().manual_seed(0)
+    positions, size = 8, 64
+    weight = (0.05 * torch.randn(vocabulary, size, generator=generator)).half()
+    hidden = torch.randn(positions, size, generator=generator).half()
+    labels = torch.randint(0, vocabulary, (positions,), generator=generator)
+    # Each target's row of the head is given what its logit lacks, along its own position.
+    for row, label in enumerate(labels.tolist()):
+        logits = hidden[row].double() @ weight.double().T
+        others = torch.cat([logits[:label], logits[label + 1 :]]).logsumexp(0)
+        lacks = others + 9.21 - logits[label]  # log(0.9999 / 0.0001)
+        weight[label] += (lacks * hidden[row].double() / hidden[row].double().square().sum()).half()
+    # Of the logits as a CPU rounds them; a GPU's product gives them in fp32.
+    logits = (hidden @ weight.T).double()
+    wrong = logits.softmax(-1)
+    wrong[torch.arange(positions), labels] -= 1
+    assert 0.00005 < float(-wrong[torch.arange(positions), labels].mean()) < 0.0004
+    wanted = wrong @ weight.double()
+    value = 65_536.0 / supervised
+    half = hidden.requires_grad_()
+    found = sum_of_token_losses(half, weight, labels, positions, factor=torch.tensor(value))
+    (gradient,) = torch.autograd.grad(found, half)
+    error = torch.linalg.norm(gradient.double() / value - wanted) / torch.linalg.norm(wanted)
+    assert error <= 1e-3
+    (plain,) = torch.autograd.grad(sum_of_token_losses(half, weight, labels, positions), half)
+    assert torch.linalg.norm(plain.double() - wanted) <= 3e-2 * torch.linalg.norm(wanted)
+
+
+def test_the_largest_factor_overflows_nothing_by_itself():
+    """2**24 is no number of fp16; the gradient of a sure prediction, times it, is."""
+    hidden, weight, labels = problem(torch.float16)
+    with torch.no_grad():
+        weight *= 1e-3
+    scale = torch.tensor(2.0**24)
+    loss = sum_of_token_losses(hidden, weight, labels, 4, factor=scale)
+    (found,) = torch.autograd.grad(loss, hidden)
+    (plain,) = torch.autograd.grad(sum_of_token_losses(hidden, weight, labels, 4), hidden)
+    assert torch.isfinite(found).all()
+    wanted = plain.float() * scale
+    assert torch.linalg.norm(found.float() - wanted) <= 2e-2 * torch.linalg.norm(wanted)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_a_factor_is_that_of_the_gradient_alone(dtype: torch.dtype):
+    hidden, weight, labels = problem(dtype)
+    plain = sum_of_token_losses(hidden, weight, labels, 4)
+    scaled = sum_of_token_losses(hidden, weight, labels, 4, factor=torch.tensor(0.375))
+    assert torch.equal(plain, scaled)
+    (wanted,) = torch.autograd.grad(plain * 0.375, hidden)
+    (found,) = torch.autograd.grad(scaled, hidden)
+    torch.testing.assert_close(
+        found, wanted, rtol=1e-2 if dtype is not torch.float32 else 1e-6, atol=1e-6
+    )

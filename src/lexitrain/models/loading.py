@@ -91,6 +91,7 @@ def load_base(
     """
     from transformers import AutoConfig, AutoModelForCausalLM
 
+    leave_cudnn_attention(torch.device(device))
     source = resolve_base(settings.base)
     options: dict[str, Any] = {}
     looked_up = _where_to_look(source)
@@ -123,6 +124,16 @@ def load_base(
     else:
         model.to(device)
     return model.requires_grad_(False).eval()
+
+
+def leave_cudnn_attention(device: torch.device) -> None:
+    """Let a GPU compute attention by PyTorch's own kernels, in this process.
+
+    On compute capability 9.0 PyTorch prefers cuDNN's, which plans every pair of batch and length anew, for longer than
+    the attention takes: generation has a new length at every token, training one at every cut.
+    """
+    if device.type == "cuda":
+        torch.backends.cuda.enable_cudnn_sdp(False)
 
 
 def _nf4(dtype: torch.dtype) -> Any:

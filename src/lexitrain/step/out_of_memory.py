@@ -22,6 +22,8 @@ _SIGNS = (
     "not enough memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_NOT_INITIALIZED",  # where nothing is left for its handle
+    "out of resource",  # Triton: a kernel needs more shared memory than the GPU has
 )
 
 

@@ -17,6 +17,7 @@ others.
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import Tensor, distributed
 
-from lexitrain.errors import Stopped
+from lexitrain.errors import DeviceError, Stopped
 from lexitrain.step.out_of_memory import is_out_of_memory
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Processes:
         """This process's own GPU, or the CPU where there is none."""
         if not torch.cuda.is_available():
             return torch.device("cpu")
+        # A launcher may show each process its own GPU alone; two on one are refused where they meet.
         device = torch.device("cuda", self.local_rank % torch.cuda.device_count())
         torch.cuda.set_device(device)
         return device
@@ -136,6 +138,7 @@ def joined_processes() -> Generator[Processes]:
 
     Raises:
         Stopped: the others cannot be reached.
+        DeviceError: two of them have the same GPU.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1 or "RANK" not in os.environ:
@@ -150,9 +153,36 @@ def joined_processes() -> Generator[Processes]:
         distributed.init_process_group(
             backend, rank=processes.rank, world_size=count, timeout=PATIENCE
         )
+        if torch.cuda.is_available():
+            places: list[str | None] = [None] * count
+            distributed.all_gather_object(places, _place(processes.device()))
+            require_own_gpus([str(each) for each in places])
     yield processes
     # Left open after an error: closing would wait for processes that may be gone.
     distributed.destroy_process_group()
+
+
+def _place(device: torch.device) -> str:
+    """A GPU as all processes know it: its machine and its own number, whatever the processes call it."""
+    return f"{platform.node()} {torch.cuda.get_device_properties(device).uuid}"
+
+
+def require_own_gpus(places: Sequence[str]) -> None:
+    """Nothing, when each process has a GPU of its own.
+
+    Args:
+        places: of the GPU of each process, by its rank.
+
+    Raises:
+        DeviceError: two have the same.
+    """
+    for rank, place in enumerate(places):
+        if place in places[:rank]:
+            raise DeviceError(
+                f"Processes {places.index(place)} and {rank} have the same GPU ({place}).",
+                where="torchrun --nproc-per-node",
+                fix="Start as many processes on a machine as it has GPUs.",
+            )
 
 
 @contextmanager

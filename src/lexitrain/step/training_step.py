@@ -105,9 +105,9 @@ class TrainingStep:
         self.grad_norm = 0.0
         self.own_layers = False
         self.adapter = _in_one_buffer(model, optimizer)
-        self._known = KnownLayers(
-            self._backbone, self.adapter, device or self._head.device.type, self._head.dtype
-        )
+        kind = device or self._head.device.type
+        self._gpu = kind == "cuda"
+        self._known = KnownLayers(self._backbone, self.adapter, kind, self._head.dtype)
         self._decoder: Decoder | None = None
         self.loss_scale = LossScale(FIRST if self._head.dtype == torch.float16 else 1.0)
         placed = self._head.device
@@ -212,9 +212,10 @@ class TrainingStep:
         """
         self.begin(training=True)
         total = torch.zeros((), dtype=torch.float32, device=self._head.device)
+        factor = self.loss_factor(supervised)
         try:
             for batch in batches:
-                total += self.add_gradients(batch, supervised)
+                total += self.add_gradients(batch, factor)
         finally:
             self.end()
         self.adapter.collect()
@@ -235,10 +236,15 @@ class TrainingStep:
         if self._decoder is not None:
             self._decoder.release()
 
-    def add_gradients(self, batch: MicroBatch, supervised: int) -> Tensor:
-        """Add a micro-batch's gradients; its sum of token losses, detached. Between `begin` and `end`."""
-        loss = self._sum_of_losses(batch)
-        (loss * (self.loss_scale.factor / supervised)).backward()
+    def loss_factor(self, supervised: int) -> Tensor:
+        """What a sum of losses is multiplied by, of a step with so many supervised tokens; an fp32 scalar."""
+        value = self.loss_scale.factor / supervised
+        return torch.full((), value, dtype=torch.float32, device=self._head.device)
+
+    def add_gradients(self, batch: MicroBatch, factor: Tensor) -> Tensor:
+        """Add a micro-batch's gradients, times a factor; its loss summed over tokens, detached. After `begin`."""
+        loss = self._sum_of_losses(batch, factor)
+        loss.backward()
         return loss.detach()
 
     def drop_gradients(self) -> None:
@@ -308,14 +314,20 @@ class TrainingStep:
             self.end()
         return total.item(), sum(batch.supervised_tokens for batch in batches)
 
-    def _sum_of_losses(self, batch: MicroBatch) -> Tensor:
+    def _sum_of_losses(self, batch: MicroBatch, factor: Tensor | None = None) -> Tensor:
         tensors = _on_device(batch, self._head.device)
         hidden = hidden_states(
             self._backbone, self.attention, batch, tensors, self._head.dtype, self._decoder
         )
         scored = hidden.flatten(0, 1).index_select(0, tensors.predict)
         return sum_of_token_losses(
-            scored, self._head, tensors.labels, self.settings.head_chunk, self._logit_change
+            scored,
+            self._head,
+            tensors.labels,
+            self.settings.head_chunk,
+            self._logit_change,
+            factor=factor,
+            gpu=self._gpu,
         )
 
 

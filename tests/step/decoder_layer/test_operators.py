@@ -41,9 +41,9 @@ def started(base: str, target: Target, layers: int, cut: CutShape, *, own: bool 
     fake = build_fake_step(architecture_of(base), recipe, target, layers)
     fake.step.own_layers = own
     fake.step.begin(training=True)
-    seen = Started()
+    factor, seen = fake.step.loss_factor(1), Started()
     with seen, device_kernels(target):
-        fake.step.add_gradients(blank_micro_batch(cut), supervised=1)
+        fake.step.add_gradients(blank_micro_batch(cut), factor)
     return seen.count.total()
 
 

@@ -44,9 +44,10 @@ class FakeStep:
         step = self.step
         batch = blank_micro_batch(cut, step.step_layout.window)
         step.begin(training=True)
+        factor = step.loss_factor(1)
         recorder = Recorder(step, self.target)
         with recorder, device_kernels(self.target):
-            step.add_gradients(batch, supervised=1)
+            step.add_gradients(batch, factor)
         step.end()
         step.drop_gradients()
         return recorder.recording()
