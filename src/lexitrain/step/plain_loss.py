@@ -77,6 +77,10 @@ def require_plain_loss(step: TrainingStep) -> None:
     """
     samples = _samples(len(_head(step)))
     compared = layout_loss(step, samples)
+    if compared is not None and not compared.same and step.known_layers:
+        # Classes of the known names that compute something else, in another version of transformers perhaps.
+        step.own_layers = True
+        compared = layout_loss(step, samples)
     if compared is None:
         return
     whole, begun = [], []

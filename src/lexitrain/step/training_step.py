@@ -60,7 +60,8 @@ class TrainingStep:
             workers read it.
         grad_norm: global norm of the gradient that `gradients` left, before clipping.
         adapter: the trained tensors and their gradients in one buffer each.
-        own_layers: whether known layers too are computed by the base's own code; for comparisons.
+        own_layers: whether known layers too are computed by the base's own code: for comparisons, and where they were
+            found to give another loss.
         loss_scale: of fp16; part of a run's state.
 
     Args:
