@@ -37,7 +37,7 @@ from benchmarks.qwen_vocabulary import qwen_tokenizer
 from lexitrain.batching.micro_batch import MicroBatch
 from lexitrain.models import attach_adapter
 from lexitrain.planning.rehearsal.cut_shape import CutShape, blank_micro_batch
-from lexitrain.planning.rehearsal.kernels import CPU_ATTENTION_FLOPS
+from lexitrain.planning.rehearsal.kernels import UNCOUNTED_FLOPS
 from lexitrain.recipe.schema import Recipe
 from lexitrain.recipe.yaml_file import load_recipe
 from lexitrain.samples.rendering import Renderer
@@ -100,7 +100,7 @@ def _materialize(model: torch.nn.Module) -> None:
 
 def count(step: TrainingStep, batches: Sequence[MicroBatch]) -> int:
     """Operations of the micro-batches' forward and backward passes."""
-    with FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION_FLOPS) as counter:
+    with FlopCounterMode(display=False, custom_mapping=UNCOUNTED_FLOPS) as counter:
         step.accumulate(batches, supervised=1)
     return counter.get_total_flops()
 

@@ -32,11 +32,11 @@ def test_the_counted_arithmetic_is_the_traced_one():
     """Recomputation off, one cut of a few samples: what a flop counter finds, less the first layer's saving."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    from lexitrain.planning.rehearsal.kernels import CPU_ATTENTION_FLOPS
+    from lexitrain.planning.rehearsal.kernels import UNCOUNTED_FLOPS
 
     step = built_step(NANO_SHAPE)
     batches = step.lay_out(rendered_samples("generated")[:2])
-    with FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION_FLOPS) as counter:
+    with FlopCounterMode(display=False, custom_mapping=UNCOUNTED_FLOPS) as counter:
         step.accumulate(batches, supervised=1)
     assert counter.get_total_flops() == pytest.approx(operations(NANO_SHAPE, 16, batches), rel=0.05)
 

@@ -171,11 +171,11 @@ def test_arithmetic_is_that_of_pytorchs_own_counter() -> None:
     from torch.utils.flop_counter import FlopCounterMode
 
     from lexitrain.planning.rehearsal.fake_step import build_fake_step
-    from lexitrain.planning.rehearsal.kernels import CPU_ATTENTION_FLOPS, device_kernels
+    from lexitrain.planning.rehearsal.kernels import UNCOUNTED_FLOPS, device_kernels
 
     architecture, recipe, cut = shape(), recipe_of(), CutShape(2, 96, 40)
     fake = build_fake_step(architecture, recipe, CPU, architecture.decoder.layers)
-    counter = FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION_FLOPS)
+    counter = FlopCounterMode(display=False, custom_mapping=UNCOUNTED_FLOPS)
     with counter, device_kernels(CPU):
         fake.step.accumulate([blank_micro_batch(cut)], 1)
     found = rehearse(architecture, recipe, CPU, [cut])
@@ -184,6 +184,24 @@ def test_arithmetic_is_that_of_pytorchs_own_counter() -> None:
     head = sum(work.flops for work in found.operations if work.kind == "head")
     counted = counter.get_total_flops() - sum(work.flops for work in products)
     assert 0 < counted <= head <= 1.2 * counted
+
+
+@pytest.mark.parametrize("target", [CPU, T4], ids=["cpu", "cuda"])
+def test_arithmetic_is_that_of_the_bases_own_code(target: Target) -> None:
+    """Products in place count too: known layers multiply what their own code multiplies."""
+    from lexitrain.planning.rehearsal.fake_step import build_fake_step
+
+    found: dict[bool, dict[str, float]] = {}
+    for own in (False, True):
+        fake = build_fake_step(shape(), recipe_of(), target, 3)
+        fake.step.own_layers = own
+        assert fake.step.known_layers != own
+        work = fake.record(CutShape(1, 96, 40)).work
+        found[own] = {}
+        for (kind, _), (flops, _, _) in work.items():
+            found[own][kind] = found[own].get(kind, 0.0) + flops
+    for kind in ("matmul", "adapter", "attention", "head"):
+        assert found[False][kind] == pytest.approx(found[True][kind], rel=0.01), kind
 
 
 def memory_of(length: int, scored: int, rank: int, recomputation: str) -> Rehearsal:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import prod
 from typing import Any
 
 import torch
@@ -150,11 +151,20 @@ def _ungrouped(keys: Any, query: Any) -> tuple[int, ...]:
     return (rows, query[1], length, size)
 
 
-CPU_ATTENTION_FLOPS = {
+def _product_flops(_there: Any, left: Any, right: Any, *_: Any, **__: Any) -> int:
+    """Of `there += left @ right`, of matrices or stacks of them."""
+    *stack, rows, inner = left
+    return 2 * prod(stack) * rows * inner * right[-1]
+
+
+UNCOUNTED_FLOPS = {
+    torch.ops.aten.addmm_: _product_flops,
+    torch.ops.aten.baddbmm_: _product_flops,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _forward_flops,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _backward_flops,
 }
-"""Arithmetic of the CPU's fused kernel from the shapes of its arguments, which PyTorch's counter does not know."""
+"""Arithmetic of products in place and of the CPU's fused kernel from the shapes of their arguments, which PyTorch's
+counter does not know."""
 
 
 def nf4_bytes(weights: int) -> int:

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry, shape_wrapper
 
-from lexitrain.planning.rehearsal.kernels import CPU_ATTENTION_FLOPS
+from lexitrain.planning.rehearsal.kernels import UNCOUNTED_FLOPS
 from lexitrain.planning.rehearsal.operation import Call, flat, storage_key
 from lexitrain.planning.rehearsal.rehearsed_step import ARITHMETIC, Kind, Phase
 from lexitrain.planning.rehearsal.target import Target
@@ -33,13 +33,13 @@ _CUDA_BLOCK = 512
 # Names of PyTorch's operators (aten), by what they do.
 _LOOKUPS = {"embedding", "index_select", "gather"}
 _GATHERS = {*_LOOKUPS, "index_add", "scatter_add_"}
-_PRODUCTS = {"mm", "addmm", "bmm", "baddbmm"}
+_PRODUCTS = {"mm", "addmm", "addmm_", "bmm", "baddbmm", "baddbmm_"}
 PARTS = ("activations", "logits", "gradients", "workspace")
 """What recorded storages are for; the columns of `Recording.parts`."""
 
 _FLOPS = {
     **flop_registry,
-    **{operator: shape_wrapper(count) for operator, count in CPU_ATTENTION_FLOPS.items()},
+    **{operator: shape_wrapper(count) for operator, count in UNCOUNTED_FLOPS.items()},
 }
 
 
