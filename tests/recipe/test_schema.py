@@ -135,7 +135,11 @@ def observe(
         patch.setattr(module, name, watched)
 
     with monkeypatch.context() as patch:
-        spy(step_module, "sum_of_token_losses", lambda *args: seen.update({"head chunk": args[3]}))
+        spy(
+            step_module,
+            "sum_of_token_losses",
+            lambda *args, **_: seen.update({"head chunk": args[3]}),
+        )
         spy(step_module, "set_gradient_checkpointing", lambda _, on: seen.update(recomputation=on))
         spy(
             checkpoints_module.Checkpoints,
