@@ -44,7 +44,31 @@ def _speaks(app: Any, page: str, template: str, context: dict[str, Any], doctree
         context["language"] = "vi"
 
 
+def _without_barriers(app: Any, exception: Exception | None) -> None:
+    """Mend what a keyboard or a screen reader cannot do with the theme's pages.
+
+    What scrolls sideways (code and tables on a phone) can be focused, and a caption that is called a heading says of
+    which level.
+    """
+    if exception is not None:
+        return
+    for page in Path(app.outdir).rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        for before, after in _MENDED.items():
+            text = text.replace(before, after)
+        page.write_text(text, encoding="utf-8")
+
+
+_MENDED = {
+    "<pre>": '<pre tabindex="0">',
+    '<div class="table-wrapper': '<div tabindex="0" class="table-wrapper',
+    '<aside class="sidebar-drawer">': '<aside class="sidebar-drawer" aria-label="Pages">',
+    'class="caption" role="heading">': 'class="caption" role="heading" aria-level="2">',
+}
+
+
 def setup(app: Any) -> dict[str, Any]:
     """What Sphinx calls."""
     app.connect("html-page-context", _speaks)
+    app.connect("build-finished", _without_barriers)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
