@@ -51,7 +51,7 @@ def command_lines(document: Document) -> list[str]:
             if MEANT_TO_FAIL.search(line):
                 continue  # tests/test_documents.py runs it
             words = re.sub(r"^(?:\$ )?(?:\w+=\S+ )*(?:\.venv/bin/)?", "", line.strip())
-            words = re.sub(r"^.*?-m lexitrain ", "lexitrain ", words)
+            words = re.sub(r"^.*?-m lexitrain (?:-- )?", "lexitrain ", words)
             if words.startswith("lexitrain "):
                 found.append(words)
     return found

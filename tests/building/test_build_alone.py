@@ -17,7 +17,7 @@ def test_a_launcher_of_several_processes_is_refused(
     out = tmp_path / "tutor"
     with pytest.raises(InputError, match=r"one process.*started 2") as told:
         build(Choices(("records.jsonl",), out, recipe="demo"))
-    assert f"torchrun --nproc-per-node 2 -m lexitrain train --recipe {out}/recipe.yaml" in str(
+    assert f"torchrun --nproc-per-node 2 -m lexitrain -- train --recipe {out}/recipe.yaml" in str(
         told.value
     )
     assert not out.exists()

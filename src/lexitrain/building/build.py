@@ -324,7 +324,7 @@ def _require_one_process(choices: Choices) -> None:
     if count == 1:
         return
     train = (
-        f"torchrun --nproc-per-node {count} -m lexitrain train --recipe {choices.chosen_recipe} "
+        f"torchrun --nproc-per-node {count} -m lexitrain -- train --recipe {choices.chosen_recipe} "
         f"--data {choices.data} --run {choices.run}"
     )
     raise InputError(
