@@ -126,3 +126,24 @@ def test_what_differs_is_told(before: str, after: str, told: str) -> None:
     found = differences(_PAGE, _SAME.replace(before, after), leads)
     assert len(found) == 1
     assert told in found[0]
+
+
+def test_links_lead_to_the_readers_own_language(tmp_path: Path) -> None:
+    pages = {name: tmp_path / name for name in ("a.md", "b.md", "vi/a.md", "vi/b.md", "c.md")}
+    (tmp_path / "vi").mkdir()
+    pages["a.md"].write_text(
+        "# A\n\n[b](b.md#two) [c](c.md) [vi](vi/b.md) [w](https://x.org) [own](#a)\n"
+    )
+    pages["vi/a.md"].write_text("# Trang A\n")
+    pages["b.md"].write_text("# B\n\n## Two\n")
+    pages["vi/b.md"].write_text("# Trang B\n\n## Mục hai\n")
+    translations = {
+        pages[name].resolve(): pages[f"vi/{name}"].resolve() for name in ("a.md", "b.md")
+    }
+    assert leading(pages["a.md"].resolve(), pages["vi/a.md"].resolve(), translations) == {
+        "b.md#two": "b.md#mục-hai",
+        "c.md": "../c.md",
+        "vi/b.md": "../b.md",
+        "https://x.org": "https://x.org",
+        "#a": "#trang-a",
+    }

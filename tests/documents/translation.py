@@ -127,7 +127,8 @@ def differences(english: str, translated: str, leads: Mapping[str, str]) -> list
 
 
 def leading(page: Path, translation: Path, translations: Mapping[Path, Path]) -> dict[str, str]:
-    """Where each link of a page leads from its translation: to the translation of its target, where there is one.
+    """Where each link of a page leads from its translation: to the translation of its target, where there is one. A
+    link to a translation is for readers of that language; from there it leads to the English page.
 
     Args:
         page: the English page.
@@ -135,6 +136,7 @@ def leading(page: Path, translation: Path, translations: Mapping[Path, Path]) ->
         translations: every page that has one -> its translation.
     """
     found: dict[str, str] = {}
+    other_way = {after: before for before, after in translations.items()}
     for target in _LINK.findall(page.read_text(encoding="utf-8")):
         name, mark, anchor = target.partition("#")
         if "://" in target:
@@ -143,7 +145,7 @@ def leading(page: Path, translation: Path, translations: Mapping[Path, Path]) ->
             found[target] = "#" + translated_anchor(page, translation, anchor)
         else:
             aim = (page.parent / name).resolve()
-            goal = translations.get(aim, aim)
+            goal = translations.get(aim, other_way.get(aim, aim))
             if anchor and goal != aim:
                 anchor = translated_anchor(aim, goal, anchor)
             found[target] = (
