@@ -1,4 +1,4 @@
-"""The tables of docs/performance.md, tuning.md and export.md, from the saved results: `python -m benchmarks.tables`.
+"""The tables of the documents from the saved results: `python -m benchmarks.tables`.
 
 In the document a table stands between `<!-- table NAME -->` and `<!-- end -->`. This script writes what is between the
 two; a test compares it with the results, so that no number in a table can differ from the file it was saved in.
@@ -15,7 +15,9 @@ from typing import Any
 from benchmarks.workload import RESULTS
 
 _DOCS = Path(__file__).parents[1] / "docs"
-DOCUMENTS = (_DOCS / "performance.md", _DOCS / "tuning.md", _DOCS / "export.md")
+DOCUMENTS = tuple(
+    _DOCS / f"{name}.md" for name in ("performance", "tuning", "export", "doctor", "build")
+)
 BLOCK = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -271,6 +273,33 @@ def written() -> str:
     return table(("Qwen2.5-0.5B's shape", "file", "written in", "most memory", "tensors"), rows)
 
 
+def slowness() -> str:
+    """Planted slowness, and what the doctor says of it."""
+    found = result("doctor")
+    rows = [
+        [
+            f"{title}: `{plant['cause']}`",
+            "yes" if plant["named_first"] else "no",
+            f"{60 * plant['measured_minutes']:.1f} s",
+            f"{60 * plant['told_minutes']:.1f} s",
+            f"{plant['off']:.0%}",
+        ]
+        for title, plant in found["plants"].items()
+    ]
+    head = ("planted", "named first", "removing it gains", "told gain", "off by")
+    return on_what(found) + table(head, rows)
+
+
+def killed() -> str:
+    """The kills of a build on real records."""
+    found = result("build_killed")
+    rows = [
+        [number, kill["stage"], f"{kill['seconds_in_it']:.1f} s"]
+        for number, kill in enumerate(found["kills"], start=1)
+    ]
+    return on_what(found) + table(("kill", "in the stage", "since it began"), rows)
+
+
 def gpu() -> str:
     """The GPU's results, or that there are none."""
     found = result("gpu")
@@ -303,6 +332,8 @@ TABLES: dict[str, Callable[[], str]] = {
         levers,
         exported,
         written,
+        slowness,
+        killed,
     )
 }
 

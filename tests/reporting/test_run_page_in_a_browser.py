@@ -86,6 +86,6 @@ def test_hostile_text_runs_nothing_in_a_browser(chromium: Any, tiny_base: Path, 
     train(recipe, write_data(tmp_path / "data"), tmp_path / "run")
     page, told = opened(chromium, write_run_page(tmp_path / "run"), PHONE, "light")
     assert told == [(tmp_path / "run" / "report.html").as_uri()]
-    assert page.title() == "run"
+    assert page.title() == f"{tmp_path.name}/run"
     assert page.locator("img, script").count() == 0
     assert markup[:50] in page.locator("dl.facts").inner_text()
