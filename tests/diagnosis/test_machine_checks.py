@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from lexitrain.diagnosis.machine_facts import MachineFacts, SeenGpu
@@ -76,6 +78,16 @@ def test_a_second_gpu_without_a_process_is_told_with_the_command():
     assert "torchrun --nproc-per-node 2 -m lexitrain -- train" in check.fix
     assert several_gpus_check(on(T4, T4, processes=2)).verdict == "ok"
     assert several_gpus_check(on(T4)).verdict == "ok"
+
+
+def test_torchrun_takes_the_line_that_is_given_with_run_behind_it():
+    """Without the two hyphens it takes --run for an abbreviation of its own --run-path, and refuses."""
+    from torch.distributed.run import get_args_parser
+
+    line = re.findall(r"`torchrun (.*) …`", several_gpus_check(on(T4, T4)).fix)[0]
+    parsed = get_args_parser().parse_args([*line.split(), "--run", "runs/first"])
+    assert (parsed.training_script, parsed.module) == ("lexitrain", True)
+    assert parsed.training_script_args[-3:] == ["train", "--run", "runs/first"]
 
 
 @pytest.mark.parametrize(
