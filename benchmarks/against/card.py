@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import subprocess
@@ -70,6 +71,9 @@ def machine() -> dict[str, Any]:
         "driver": None if found is None else found["driver"],
         "memory_mib": None if found is None else found["memory_mib"],
         "processor": processor(),
+        "cores": os.cpu_count(),
+        "threads": os.environ.get("OMP_NUM_THREADS"),
+        "load": round(os.getloadavg()[0], 2),  # over the last minute, this part included
         "versions": versions,
     }
 

@@ -17,7 +17,9 @@ from benchmarks.against.parts import ROOT
 
 _PINS = Path(__file__).with_name("unsloth.txt")
 _LOCK = ROOT / "requirements.lock"
-_KEPT = re.compile(r"(torch|torchvision|torchaudio|triton|numpy|nvidia-.*|cuda-.*)$")
+_KERNELS = ("unsloth", "install-kernels", "xformers")
+"""Unsloth's own way to the attention kernels that fit this torch; without them it does, and the result says so."""
+_KEPT = re.compile(r"(torch|torchvision|torchaudio|triton|nvidia-.*|cuda-.*)$")
 """Packages that stay as the machine has them."""
 
 
@@ -32,14 +34,16 @@ def make_environments(folder: Path) -> tuple[dict[str, str], str]:
     """
     ours = _environment(folder / "lexitrain", [f"{ROOT}[all]"], _LOCK)
     try:
-        rival = _environment(folder / "unsloth", ["-r", str(_PINS)], None)
+        rival = _environment(folder / "unsloth", ["-r", str(_PINS)], None, _KERNELS)
     except RuntimeError as error:
         return {"lexitrain": str(ours), "unsloth": ""}, f"its environment cannot be made: {error}"
     return {"lexitrain": str(ours), "unsloth": str(rival)}, ""
 
 
-def _environment(folder: Path, packages: list[str], lock: Path | None) -> Path:
-    """Interpreter of an environment with the packages."""
+def _environment(
+    folder: Path, packages: list[str], lock: Path | None, afterwards: tuple[str, ...] = ()
+) -> Path:
+    """Interpreter of an environment with the packages, and a command of theirs run once, which may fail."""
     python, done = folder / "bin" / "python", folder / "done.txt"
     if done.is_file():
         return python
@@ -53,6 +57,11 @@ def _environment(folder: Path, packages: list[str], lock: Path | None) -> Path:
         python, "import peft.import_utils as p; p.is_torchao_available()"
     ):
         _pip(python, ["--upgrade", "torchao", "--constraint", str(constraints)])
+    if afterwards:
+        program, *arguments = afterwards
+        subprocess.run(
+            [str(python.with_name(program)), *arguments], capture_output=True, check=False
+        )
     done.write_text("", encoding="utf-8")
     return python
 

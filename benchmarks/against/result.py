@@ -36,6 +36,8 @@ def assembled(bench: Bench) -> dict[str, Any]:
         "device": own["device"],
         "driver": own["driver"],
         "memory_mib": own["memory_mib"],
+        "cores": own["cores"],
+        "threads": own["threads"],
         "commit": commit(),
         "settings": asdict(bench.settings),
         "same": list(SAME),

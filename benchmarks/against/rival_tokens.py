@@ -35,7 +35,7 @@ def main() -> None:
     """Print one JSON document."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--micro-batch", type=int, default=Settings.micro_batch)
+    parser.add_argument("--micro-batch", type=int, default=Settings().micro_batch)
     arguments = parser.parse_args()
     os.environ["UNSLOTH_DISABLE_STATISTICS"] = "1"
     os.environ.setdefault("UNSLOTH_ALLOW_CPU", "1")  # Unsloth's own, for tests

@@ -34,7 +34,7 @@ class Settings:
         scored: most records of the test split, and most samples of the validation split, that are scored.
         old_way_steps: steps in which the team's old way is timed; 0: not at all.
         quantize: type of the exported GGUF file.
-        micro_batch: samples in one of the rival's micro-batches; it divides the recipe's effective batch.
+        micro_batch: samples in one of the rival's micro-batches, or the next number below that divides a step.
         rival_checkpointing: the rival's gradient checkpointing: `unsloth`, its own, or `none`.
     """
 

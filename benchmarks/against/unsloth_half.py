@@ -59,11 +59,20 @@ def main(work: Path, settings: Settings) -> dict[str, Any]:
         "steps_done": trainer.state.global_step,
         "same_tokens": {"samples": len(rows), "differing": 0},
         "padding_free": bool(getattr(trainer.args, "padding_free", False)),
-        "micro_batch": settings.micro_batch,
+        "micro_batch": trainer.args.per_device_train_batch_size,
         "gradient_checkpointing": settings.rival_checkpointing,
+        "kernels": _kernels(),
         "precision": "fp16" if _fp16() else "bf16",
         "adapter": ADAPTER,
     }
+
+
+def _kernels() -> dict[str, bool]:
+    """Which attention kernels Unsloth has found."""
+    from unsloth.utils import attention_dispatch  # pyright: ignore[reportMissingImports]
+
+    names = ("HAS_XFORMERS", "HAS_FLASH_ATTENTION")
+    return {name: bool(getattr(attention_dispatch, name, False)) for name in names}
 
 
 def _fp16() -> bool:
@@ -97,7 +106,10 @@ def _model(both: Work, settings: Settings, work: Path, folder: Path) -> tuple[An
         use_gradient_checkpointing=own,
         random_state=both.seed,
     )
-    set_peft_model_state_dict(model, load_file(work / RIVAL / INITIAL))
+    loaded = set_peft_model_state_dict(model, load_file(work / RIVAL / INITIAL))
+    strange = [name for name in (*loaded.missing_keys, *loaded.unexpected_keys) if "lora_" in name]
+    if strange:
+        raise NotRun(f"it cannot begin from the same adapter: {strange[0]} does not fit")
     return model, tokenizer
 
 
@@ -130,6 +142,7 @@ def build_trainer(
     from trl import SFTConfig, SFTTrainer
 
     on_gpu = not more.get("use_cpu", False)
+    micro = micro_batch(both.effective_batch, settings.micro_batch)
     texts = [{name: row[name] for name in ("prompt", "completion")} for row in rows]
     trainer = SFTTrainer(
         model=model,
@@ -140,8 +153,8 @@ def build_trainer(
             max_length=both.max_length,
             completion_only_loss=True,
             packing=False,
-            per_device_train_batch_size=settings.micro_batch,
-            gradient_accumulation_steps=-(-both.effective_batch // settings.micro_batch),
+            per_device_train_batch_size=micro,
+            gradient_accumulation_steps=both.effective_batch // micro,
             num_train_epochs=both.epochs,
             learning_rate=max(both.learning_rates),
             weight_decay=both.weight_decay,
@@ -170,6 +183,11 @@ def build_trainer(
         trainer.optimizer, lambda step: rates[min(step, len(rates) - 1)] / max(rates)
     )
     return trainer
+
+
+def micro_batch(effective_batch: int, wanted: int) -> int:
+    """The largest number of samples, at most `wanted`, that divides a step's samples: every step then holds as many."""
+    return max(each for each in range(1, wanted + 1) if effective_batch % each == 0)
 
 
 def differing_samples(trainer: Any, rows: Sequence[Row]) -> list[str]:

@@ -133,7 +133,14 @@ def test_torch_stays_as_the_machine_has_it() -> None:
     pins = (ROOT / "benchmarks" / "against" / "unsloth.txt").read_text(encoding="utf-8")
     names = [line.partition("==")[0] for line in pins.splitlines() if not line.startswith("#")]
     assert {"unsloth", "unsloth_zoo", "trl", "transformers", "peft", "bitsandbytes"} <= set(names)
-    assert not {"torch", "numpy", "triton"} & set(names)
+    assert not {"torch", "torchvision", "triton", "xformers"} & set(names)
+
+
+def test_a_step_of_the_rival_holds_as_many_samples_as_ours() -> None:
+    from benchmarks.against.unsloth_half import micro_batch
+
+    assert [micro_batch(24, wanted) for wanted in (1, 7, 8, 24, 100)] == [1, 6, 8, 24, 24]
+    assert micro_batch(12, 8) == 6
 
 
 def test_a_table_has_columns() -> None:
