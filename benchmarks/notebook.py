@@ -25,7 +25,7 @@ BASE = "0.5B"  # Qwen2.5-0.5B-Instruct; or "1.5B", or "nano" to try the notebook
 RECORDS = 6000  # generated, the same for everybody
 EPOCHS = 2
 OPTIONS = []  # such as ["--micro-batch", "24"] or ["--rival-checkpointing", "none"]: `python -m benchmarks.against -h`
-CHECKOUT = ""  # folder, .zip or git address of LexiTrain; empty: looked for beside this notebook and on the Drive
+CHECKOUT = ""  # LexiTrain: folder, .zip or git address; empty: beside this notebook, or on the Drive
 ENVIRONMENTS = True  # an environment for each side; False: our half alone, with what is installed
 """
 
@@ -61,7 +61,8 @@ def checkout():
         subprocess.run(["git", "clone", "--quiet", CHECKOUT, str(WORK.parent / "lexitrain-checkout")], check=True)
     here = Path.cwd()
     roots = [Path(CHECKOUT)] if CHECKOUT else []
-    roots += [WORK.parent / "lexitrain-checkout", here, *here.parents, DRIVE / "lexitrain", Path("/kaggle/input")]
+    roots += [folder / "lexitrain-checkout" for folder in (WORK.parent, DRIVE)]
+    roots += [here, *here.parents, Path("/kaggle/input")]
     for root in roots:
         for marked in (root / "benchmarks" / "against", *root.glob("*/benchmarks/against")):
             if marked.is_dir():

@@ -18,7 +18,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from benchmarks.against.card import machine
+from benchmarks.against.card import card, machine
 from benchmarks.against.parts import PARTS, SETTINGS, Bench, own_interpreter, write_whole
 from benchmarks.against.result import assembled, shown
 from benchmarks.against.settings import NotRun, Settings
@@ -64,7 +64,9 @@ def main() -> None:
     if arguments.make_environments:
         from benchmarks.against.environments import make_environments
 
-        pythons, why_not = make_environments(work.with_name(f"{work.name}-environments"))
+        pythons, why_not = make_environments(
+            work.with_name(f"{work.name}-environments"), rival=card() is not None
+        )
     elif not arguments.unsloth_python:
         why_not = "no environment with Unsloth was named (--make-environments, --unsloth-python)"
     only = [name for name in arguments.only.split(",") if name]

@@ -23,8 +23,12 @@ _KEPT = re.compile(r"(torch|torchvision|torchaudio|triton|nvidia-.*|cuda-.*)$")
 """Packages that stay as the machine has them."""
 
 
-def make_environments(folder: Path) -> tuple[dict[str, str], str]:
+def make_environments(folder: Path, *, rival: bool) -> tuple[dict[str, str], str]:
     """Both environments, made once.
+
+    Args:
+        folder: that they lie in.
+        rival: whether there is a card that the rival could use.
 
     Returns:
         the interpreter of each side, and why the rival has none (then empty).
@@ -33,11 +37,13 @@ def make_environments(folder: Path) -> tuple[dict[str, str], str]:
         RuntimeError: ours cannot be made.
     """
     ours = _environment(folder / "lexitrain", [f"{ROOT}[all]"], _LOCK)
+    if not rival:
+        return {"lexitrain": str(ours), "unsloth": ""}, ""
     try:
-        rival = _environment(folder / "unsloth", ["-r", str(_PINS)], None, _KERNELS)
+        theirs = _environment(folder / "unsloth", ["-r", str(_PINS)], None, _KERNELS)
     except RuntimeError as error:
         return {"lexitrain": str(ours), "unsloth": ""}, f"its environment cannot be made: {error}"
-    return {"lexitrain": str(ours), "unsloth": str(rival)}, ""
+    return {"lexitrain": str(ours), "unsloth": str(theirs)}, ""
 
 
 def _environment(

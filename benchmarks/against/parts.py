@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.against.card import MemoryWatch, device_name
+from benchmarks.against.card import MemoryWatch, card, device_name
 from benchmarks.against.clock import BEGAN
 from benchmarks.against.settings import Settings
 
@@ -68,6 +68,7 @@ PARTS = (
     Part("export", "lexitrain_half", "exported", needs=("lexitrain",), timed=False),
     Part("old_way", "lexitrain_half", "old_way"),
 )
+NO_GPU = "there is no NVIDIA GPU here, and Unsloth trains on a GPU alone"
 BOTH_SIDES = ("loss", "scores")
 """Parts that look at both adapters: made again when the rival's has come since."""
 
@@ -83,6 +84,7 @@ class Bench:
         pythons: interpreter of each side; empty: that side has none.
         why_not: why a side has none.
         parts: results by name, as they come.
+        commit: of the checkout when the call began.
     """
 
     settings: Settings
@@ -91,6 +93,7 @@ class Bench:
     pythons: dict[str, str]
     why_not: str = ""
     parts: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    commit: str = field(default_factory=lambda: commit())
 
     def run(self, only: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
         """Every part that is not done yet; all results."""
@@ -115,7 +118,7 @@ class Bench:
         """What a finished result must carry to be taken again."""
         seen = [*part.needs, *(["unsloth"] if part.name in BOTH_SIDES else [])]
         before = [self.parts[name]["key"] for name in seen if self._done(name)]
-        return self.settings.key(commit(), device_name() if part.timed else "", *before)
+        return self.settings.key(self.commit, device_name() if part.timed else "", *before)
 
     def _done(self, name: str) -> bool:
         return self.parts.get(name, {}).get("state") == "done"
@@ -143,6 +146,8 @@ class Bench:
             return {"state": "not run", "reason": f"it needs {', '.join(missing)}"}
         if part.name == "old_way" and not self.settings.old_way_steps:
             return {"state": "not run", "reason": "not asked for"}
+        if part.rival and card() is None:
+            return {"state": "not run", "reason": NO_GPU}
         python = self.pythons.get("unsloth" if part.rival else "lexitrain", "")
         if not python:
             return {"state": "not run", "reason": self.why_not or "it has no environment"}

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from benchmarks.against.card import machine
-from benchmarks.against.parts import Bench, commit
+from benchmarks.against.parts import Bench
 
 SAME = (
     "base and its commit",
@@ -38,7 +38,7 @@ def assembled(bench: Bench) -> dict[str, Any]:
         "memory_mib": own["memory_mib"],
         "cores": own["cores"],
         "threads": own["threads"],
-        "commit": commit(),
+        "commit": bench.commit,
         "settings": asdict(bench.settings),
         "same": list(SAME),
         "otherwise": list(OTHERWISE),
@@ -118,8 +118,8 @@ def others(parts: Mapping[str, Any]) -> list[str]:
     ]
     if (scores := parts.get("scores", {})).get("state") == "done":
         lines += [
-            f"on {scores['records']} test records, {name} against {scores['reference']}: {each['verdict']}"
-            for name, each in scores["differences"].items()
+            f"on {scores['records']} test records: {each['verdict'].rstrip('.')}"
+            for each in scores["differences"].values()
         ]
     if (lost := parts.get("disconnect", {})).get("state") == "done":
         same = lost["same_adapter"]

@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import tempfile
+import time
 from pathlib import Path
 
 from benchmarks.against.card import machine
@@ -32,9 +33,10 @@ def _unsloth_and_what_it_patches() -> None:
 
 
 def main() -> None:
-    """Print one JSON document."""
+    """Print one JSON document; `--out` saves it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--out", type=Path)
     parser.add_argument("--micro-batch", type=int, default=Settings().micro_batch)
     arguments = parser.parse_args()
     os.environ["UNSLOTH_DISABLE_STATISTICS"] = "1"
@@ -57,6 +59,8 @@ def main() -> None:
         differing = differing_samples(trainer, rows)
         together = trainer.data_collator([dict(trainer.train_dataset[n]) for n in range(8)])
         found = {
+            "command": "python -m benchmarks.against.rival_tokens",
+            "date": time.strftime("%Y-%m-%d", time.gmtime()),
             "samples": len(rows),
             "differing": len(differing),
             "first": differing[:3],
@@ -65,7 +69,10 @@ def main() -> None:
             "a_micro_batch": {name: list(value.shape) for name, value in together.items()},
             "machine": machine(),
         }
-    print(json.dumps(found, indent=2))
+    text = json.dumps(found, indent=2) + "\n"
+    if arguments.out:
+        arguments.out.write_text(text, encoding="utf-8")
+    print(text)
 
 
 if __name__ == "__main__":

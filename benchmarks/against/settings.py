@@ -45,7 +45,7 @@ class Settings:
     seed: int = 42
     scored: int = 300
     old_way_steps: int = 12
-    quantize: str = "Q8_0"
+    quantize: str = "F16"
     micro_batch: int = 8
     rival_checkpointing: str = "unsloth"
 
