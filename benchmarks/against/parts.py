@@ -73,6 +73,17 @@ BOTH_SIDES = ("loss", "scores")
 """Parts that look at both adapters: made again when the rival's has come since."""
 
 
+def checkout_commit() -> str:
+    """Of the checkout; `unknown` where it has none, `+` behind it where files differ."""
+    if not (ROOT / ".git").exists() or shutil.which("git") is None:
+        return "unknown"
+    said = [
+        subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+        for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "--", "src", "benchmarks"))
+    ]
+    return (said[0].stdout.strip() or "unknown") + ("+" if said[1].stdout.strip() else "")
+
+
 @dataclass
 class Bench:
     """One call.
@@ -93,7 +104,7 @@ class Bench:
     pythons: dict[str, str]
     why_not: str = ""
     parts: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
-    commit: str = field(default_factory=lambda: commit())
+    commit: str = field(default_factory=checkout_commit)
 
     def run(self, only: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
         """Every part that is not done yet; all results."""
@@ -212,17 +223,6 @@ def write_whole(file: Path, content: dict[str, Any]) -> None:
     half = file.with_name(f".{file.name}.half")
     half.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     half.replace(file)
-
-
-def commit() -> str:
-    """Of the checkout; `unknown` where it has none, `+` behind it where files differ."""
-    if not (ROOT / ".git").exists() or shutil.which("git") is None:
-        return "unknown"
-    said = [
-        subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
-        for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "--", "src", "benchmarks"))
-    ]
-    return (said[0].stdout.strip() or "unknown") + ("+" if said[1].stdout.strip() else "")
 
 
 def own_interpreter() -> dict[str, str]:
