@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.against.result import halves, others
 from benchmarks.workload import RESULTS
 
 _DOCS = Path(__file__).parents[1] / "docs"
@@ -316,6 +317,22 @@ def gpu() -> str:
     return on_what(found) + table(("0.5B", "samples/s", "peak activation MB"), rows)
 
 
+def against() -> str:
+    """Against Unsloth: the GPU's result where there is one, else our half on a CPU."""
+    found = result("against-t4") or result("against-nano")
+    parts = found["parts"]
+    versions = parts["lexitrain"]["machine"]["versions"]
+    named = ", ".join(f"{name} {versions[name]}" for name in ("torch", "transformers", "peft"))
+    work = parts["data"]["work"]
+    what = (
+        f"Measured on {found['device']}, {found['date']}; {named}. {found['settings']['base']}, "
+        f"{work['samples']:,} samples, {work['epochs']} epochs, {work['steps']} steps of {work['effective_batch']}.\n\n"
+    )
+    head, *rows = halves(parts)
+    said = "".join(f"- {line}.\n" for line in others(parts))
+    return f"{what}{table(head, rows)}\n{said}"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     each.__name__: each
     for each in (
@@ -329,6 +346,7 @@ TABLES: dict[str, Callable[[], str]] = {
         arithmetic,
         busy_machine,
         gpu,
+        against,
         levers,
         exported,
         written,

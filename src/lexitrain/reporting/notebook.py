@@ -35,7 +35,16 @@ def write_notebook(
         InputError: the file cannot be written.
     """
     target = user_path(path)
-    cells = _cells(platform, recipe, records or "", package)
+    write_file(target, notebook_bytes(_cells(platform, recipe, records or "", package)))
+    return target
+
+
+def notebook_bytes(cells: Sequence[tuple[str, str]]) -> bytes:
+    """A notebook file without outputs.
+
+    Args:
+        cells: `code` or `markdown`, and the text of each.
+    """
     content = {
         "cells": [_cell(number, kind, lines) for number, (kind, lines) in enumerate(cells)],
         "metadata": {
@@ -46,9 +55,7 @@ def write_notebook(
         "nbformat": 4,
         "nbformat_minor": 5,
     }
-    written = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
-    write_file(target, written.encode())
-    return target
+    return (json.dumps(content, ensure_ascii=False, indent=1) + "\n").encode()
 
 
 def _cell(number: int, kind: str, text: str) -> dict[str, Any]:
