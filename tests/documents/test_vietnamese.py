@@ -152,3 +152,10 @@ def test_links_lead_to_the_readers_own_language(tmp_path: Path) -> None:
         "https://x.org": "https://x.org",
         "#a": "#trang-a",
     }
+
+
+@pytest.mark.parametrize(
+    "page", sorted([*ROOT.glob("README*.md"), *_DOCS.rglob("*.md")]), ids=lambda page: page.name
+)
+def test_a_page_begins_with_its_title(page: Path) -> None:
+    assert page.read_text(encoding="utf-8").startswith("# ")
