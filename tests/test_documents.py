@@ -1,4 +1,4 @@
-"""The documents: their commands run, their links lead somewhere, their numbers' files exist.
+"""The commands of the documents run. What else is said of them: test_document_links.py, test_document_commands.py.
 
 In README.md and docs/, a fenced block of the language `console` is what a user types and sees. Every line of it
 that starts with `$ lexitrain` is run, top to bottom, in one empty folder a document; a command may end in `# exit 4`
@@ -20,7 +20,6 @@ ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
-LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 EXIT = re.compile(r"\s+# exit (\d+(?: or \d+)*)$")
 
 
@@ -56,9 +55,3 @@ def test_the_commands_of_a_document_run(document: Path, tmp_path: Path) -> None:
         )
         wanted = expected.group(1).split(" or ") if expected else ["0"]
         assert str(done.returncode) in wanted, f"{command}\n{done.stdout}\n{done.stderr}"
-
-
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_the_links_of_a_document_lead_somewhere(document: Path) -> None:
-    for target in LINK.findall(document.read_text(encoding="utf-8")):
-        assert (document.parent / target).exists(), target

@@ -109,6 +109,9 @@ from .evaluation import (
     TaskEvaluation as TaskEvaluation,
 )
 from .evaluation import (
+    Tutor as Tutor,
+)
+from .evaluation import (
     answer as answer,
 )
 from .evaluation import (

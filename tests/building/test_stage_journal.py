@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from lexitrain.building.stage_journal import FILE, StageJournal, key_of
+from lexitrain.building.stage_journal import StageJournal, key_of
 from lexitrain.errors import InputError
+from lexitrain.runs import BUILD_JOURNAL
 
 
 def test_a_stage_is_done_with_its_key_alone(tmp_path: Path) -> None:
@@ -34,13 +35,13 @@ def test_what_came_after_a_stage_is_not_done_when_that_is_done_again(tmp_path: P
     "content", ["", "[]", "{}", '{"stages": []}', '{"stages": {"train": 3}}', "\x00", "nul"]
 )
 def test_another_file_is_refused(tmp_path: Path, content: str) -> None:
-    (tmp_path / FILE).write_text(content)
+    (tmp_path / BUILD_JOURNAL).write_text(content)
     with pytest.raises(InputError, match="journal of a build"):
         StageJournal(tmp_path)
 
 
 def test_a_doctored_entry_does_a_stage_again(tmp_path: Path) -> None:
-    (tmp_path / FILE).write_text(
+    (tmp_path / BUILD_JOURNAL).write_text(
         '{"stages": {"train": {"key": "a", "made": 3}, "plan": {"key": "a", "made": {}, "seconds": "x"}}}'
     )
     journal = StageJournal(tmp_path)

@@ -73,7 +73,7 @@ def test_precision_is_judged_by_the_compute_capability(precision, facts, verdict
 def test_a_second_gpu_without_a_process_is_told_with_the_command():
     check = several_gpus_check(on(T4, T4))
     assert check.verdict == "warn"
-    assert "torchrun --nproc-per-node 2" in check.fix
+    assert "torchrun --nproc-per-node 2 -m lexitrain -- train" in check.fix
     assert several_gpus_check(on(T4, T4, processes=2)).verdict == "ok"
     assert several_gpus_check(on(T4)).verdict == "ok"
 

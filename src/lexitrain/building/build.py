@@ -6,6 +6,7 @@ one that was interrupted goes on by its own means.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,6 +102,7 @@ class _Build:
 
     def run(self) -> BuildResult:
         choices = self._choices
+        _require_one_process(choices)
         if not choices.records:
             raise InputError("Give records to build from.", where="RECORDS")
         own = own_recipe(choices)
@@ -314,6 +316,23 @@ class _Build:
             "files": [each.path.name for each in report.files if each.path.exists()],
             "missed": report.missed,
         }
+
+
+def _require_one_process(choices: Choices) -> None:
+    """Nothing, unless a launcher has started several: each would prepare, score and write the same files."""
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count == 1:
+        return
+    train = (
+        f"torchrun --nproc-per-node {count} -m lexitrain -- train --recipe {choices.chosen_recipe} "
+        f"--data {choices.data} --run {choices.run}"
+    )
+    raise InputError(
+        f"A build is one process, and a launcher has started {count}.",
+        where=choices.folder,
+        fix=f"Give it without the launcher. Several processes can share its training once it is planned: {train}, "
+        "and then the build again.",
+    )
 
 
 def _files(records: Sequence[str]) -> list[list[Any]]:

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from lexitrain.errors import InputError
+from lexitrain.runs import BUILD_JOURNAL
 from lexitrain.storage import write_json
-
-FILE = "build.json"
 
 
 class StageJournal:
@@ -31,7 +30,7 @@ class StageJournal:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / FILE
+        self._path = folder / BUILD_JOURNAL
         self._stages: dict[str, dict[str, Any]] = {}
         if not self._path.is_file():
             return

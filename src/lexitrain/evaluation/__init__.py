@@ -30,6 +30,7 @@ from lexitrain.evaluation.sources.located_model import (
     require_model,
 )
 from lexitrain.evaluation.task_scores import TaskEvaluation
+from lexitrain.evaluation.tutor import Tutor
 
 __all__ = [
     "Answerer",
@@ -43,6 +44,7 @@ __all__ = [
     "LocatedModel",
     "Prediction",
     "TaskEvaluation",
+    "Tutor",
     "answer",
     "answer_context",
     "answer_gbnf",

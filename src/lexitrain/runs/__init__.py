@@ -16,7 +16,7 @@ from lexitrain.runs.checkpoints import (
 from lexitrain.runs.comparable import forgets_best, validation_losses
 from lexitrain.runs.disk_errors import storage_errors
 from lexitrain.runs.first_day import first_day
-from lexitrain.runs.folder import DataSummary, Run
+from lexitrain.runs.folder import BUILD_JOURNAL, DataSummary, Run
 from lexitrain.runs.journals import Event, Metrics, training_seconds
 from lexitrain.runs.listing import RunSummary, list_runs, summarize
 from lexitrain.runs.mirror_places import DataFacts, has_place, kept_folder, lies_in_mirror
@@ -25,6 +25,7 @@ from lexitrain.runs.task_copies import keep_tasks, task_sources
 from lexitrain.runs.upkeep import Pruned, prune_run, verify_run
 
 __all__ = [
+    "BUILD_JOURNAL",
     "MANIFEST",
     "BrokenCheckpoint",
     "Checkpoint",

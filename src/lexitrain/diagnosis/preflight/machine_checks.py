@@ -97,7 +97,8 @@ def several_gpus_check(facts: MachineFacts) -> Check:
         "processes",
         f"There are {count} GPUs, and {facts.processes} of them would be used.",
         "A step is shared by any number of processes, with the gradient of one.",
-        f"Start it with `torchrun --nproc-per-node {count} -m lexitrain train …`.",
+        # Without the two hyphens torchrun takes --run for one of its own options.
+        f"Start it with `torchrun --nproc-per-node {count} -m lexitrain -- train …`.",
     )
 
 
