@@ -32,9 +32,10 @@ _NUMBER = re.compile(
     r"(?<![\w.,:/])(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?(?:e[-+]?\d+)?)"
 )
 _UNIT = (
-    r"\s?(?P<unit>%|×(?!\s?\d)|times\b|ms\b|microseconds?\b|s\b|seconds?\b|min\b|minutes?\b|h\b|hours?\b|GiB\b|GB\b|MB\b|"
-    r"MB/s\b|kB\b|(?:tokens|samples)/s\b|GFLOP/s\b|TFLOP/s\b|TFLOP\b|million\b)"
+    r"(?P<unit>\s?%|×|\s(?:times|ms|microseconds?|s|seconds?|min|minutes?|h|hours?|GiB|GB|MB|MB/s|kB|tokens/s|samples/s|"
+    r"GFLOP/s|TFLOP/s|TFLOP|million)\b)"
 )
+"""A unit stands apart from its number; 4h is a setting, and in 4 × 6 two numbers are multiplied."""
 _AFTER = re.compile(_UNIT)
 _AFTER_RANGE = re.compile(
     rf"\s?(?:–|to|and|or)\s?{_NUMBER.pattern.replace('<number>', '<other>')}{_UNIT}"
@@ -131,7 +132,11 @@ def figures(page: str, text: str) -> Iterator[Figure]:
             unit = unit or _AFTER_RANGE.match(rest)
             if unit or "." in found["number"] or "e" in found["number"]:
                 yield Figure(
-                    page, found["number"], unit["unit"] if unit else "", found.start(), passage
+                    page,
+                    found["number"],
+                    unit["unit"].strip() if unit else "",
+                    found.start(),
+                    passage,
                 )
 
 

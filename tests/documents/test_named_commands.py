@@ -25,7 +25,7 @@ PAGES = [
 
 _INLINE = re.compile(r"`([^`\n]+(?:\n[^`\n]+)?)`")
 _BLOCK = re.compile(r"^```(?:bash|text|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-_COMMAND = re.compile(r"(?:^|\s)(?:\w+=\S+ )?lexitrain ([a-z].*)$")
+_COMMAND = re.compile(r"^(?:\w+=\S+ )*(?:python -m )?lexitrain ([a-z].*)$")
 _SETTING = re.compile(
     r"^(?P<name>(?:model|lora|data|step|optimizer|schedule|checkpoints|validation|evaluation)\.[a-z]\w*)(?:[=:].*)?$"
 )

@@ -17,7 +17,7 @@ _FENCE = re.compile(r"^(`{3,})\s*(\S*)$")
 _HEADING = re.compile(r"^(#{1,6}) (.*)$")
 _CODE = re.compile(r"`([^`]+)`")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)*(?:e-?\d+)?")
+_NUMBER = re.compile(r"(?<![A-Za-z\d.,])\d+(?:[.,]\d+)*(?:e-?\d+)?")
 _COMMENT = re.compile(r"<!--.*?-->")
 
 
