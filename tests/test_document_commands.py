@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import fields
 from functools import cache
 from typing import Any
 
 import pytest
+from benchmarks.against.settings import Settings
 from typer.main import get_command
 
 from lexitrain import load_recipe, recipe_fields
@@ -36,6 +38,8 @@ FOREIGN = {"--constraint", "--nproc-per-node", "--no-deps", "--quiet"} | {
     for path in (ROOT / folder).rglob("*.py")
     for option in re.findall(r'add_argument\(\s*"(--[a-z-]+)"', path.read_text(encoding="utf-8"))
 }
+# `benchmarks.against` has an option for each of its settings.
+FOREIGN |= {f"--{each.name.replace('_', '-')}" for each in fields(Settings)}
 #: What the changelog says that is told now.
 MISTAKES = {"lexitrain runs compare", "--set lora.r=8"}
 MEANT_TO_FAIL = re.compile(r"# exit 2$")
