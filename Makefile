@@ -58,7 +58,7 @@ lock:
 	rm -rf .venv-lock
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 setuptools
-	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check '.[all,dev,bench]'
+	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check '.[all,bench,dev,docs,trackers]'
 	.venv-lock/bin/python -m pip freeze --all --exclude pip --exclude lexitrain | sed 's/^\(torch==[0-9.]*\)+cpu/\1/' > requirements.lock
 	rm -rf .venv-lock build
 

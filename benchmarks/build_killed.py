@@ -129,7 +129,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 def _without_times(html: str) -> str:
     """How long something took differs from build to build."""
-    return re.sub(r"[\d.,]+ (s|ms|min|h)\b", "…", html)
+    return re.sub(r"[\d.,]+ (s|ms|min|h|tokens/s)\b", "…", html)
 
 
 def repeated(folder: Path) -> dict[str, Any]:
