@@ -21,11 +21,8 @@ check: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-# The documentation as pages that open from the disk: build/site/index.html. A warning is an error. What it needs is the
-# extra `docs`, installed where it is not.
+# The documentation as pages that open from the disk: build/site/index.html. A warning is an error.
 site: .venv/installed
-	$(BIN)/python -c 'import furo, myst_parser, sphinx_copybutton' 2> /dev/null || $(BIN)/python -m pip install --quiet \
-		--disable-pip-version-check --no-build-isolation --constraint requirements.lock -e '.[docs]'
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --quiet -d build/doctrees -c docs . build/site
 
 # The tables of docs/performance.md on this machine's CPU, in about 19 minutes on two idle cores.
