@@ -77,7 +77,7 @@ class TrackerProcesses:
 
     def news(self) -> list[TrackerNews]:
         """What the trackers' processes have said since the last call; waits for nothing."""
-        for child in self._children:
+        for child in list(self._children):  # one that has ended leaves the list
             self._listen(child)
         found, self._news = self._news, []
         return found
