@@ -28,6 +28,7 @@ SECTIONS = {
     "training": "Training",
     "tuning": "Tuning",
     "runs": "Runs",
+    "watching": "Watching a run",
     "evaluation": "Evaluation and answers",
     "comparison": "Comparison",
     "exporting": "Export",

@@ -320,3 +320,15 @@ from .tuning import (
 )
 
 __version__: str
+from .watching import (
+    LiveRun as LiveRun,
+)
+from .watching import (
+    TimeLeft as TimeLeft,
+)
+from .watching import (
+    live_run as live_run,
+)
+from .watching import (
+    tell_trackers as tell_trackers,
+)

@@ -19,8 +19,10 @@ from lexitrain.building.recipe_choice import chosen
 from lexitrain.building.stage_journal import StageJournal, key_of
 from lexitrain.errors import InputError, MissingExtra, RunChanged, Stopped
 from lexitrain.recipe import Recipe, load_recipe
+from lexitrain.runs import Run
 from lexitrain.samples import file_sha256
 from lexitrain.storage import user_path, write_file
+from lexitrain.watching import require_trackers, tell_trackers, with_trackers
 
 if TYPE_CHECKING:
     from lexitrain.comparison import ModelComparison
@@ -106,6 +108,7 @@ class _Build:
         if not choices.records:
             raise InputError("Give records to build from.", where="RECORDS")
         own = own_recipe(choices)
+        require_trackers(with_trackers(own, None, choices.trackers))
         self._stage(
             "prepare",
             [_files(choices.records), choices.custom_tasks, own.seed],
@@ -239,6 +242,7 @@ class _Build:
             self._choices.run,
             stop_after=self._choices.stop_after,
             mirror=self._choices.mirror,
+            trackers=self._choices.trackers,
             fresh=fresh,
             observer=self._observer.training(),
         )
@@ -274,6 +278,11 @@ class _Build:
         write_comparison_page(comparison, folder / "comparison.html")
         before.save(choices.run, name=BEFORE, keep_answers=True)
         self._report.save(choices.run, keep_answers=True)
+        for said in tell_trackers(Run(choices.run)):
+            if "problem" in said:
+                self._observer.says(
+                    f"The tracker {said['tracker']} has no scores: {said['problem']}"
+                )
         self._result.comparison = comparison
         return {
             "records": self._report.evaluation.n,

@@ -29,6 +29,7 @@ class Choices:
         margin: how much worse is no worse.
         stop_after: seconds after which training saves and stops.
         mirror: folder for copies of the run.
+        trackers: that the training is told to; None: those of the recipe.
         custom_tasks: the user's own.
     """
 
@@ -46,6 +47,7 @@ class Choices:
     margin: float = MARGIN
     stop_after: float | None = None
     mirror: Path | None = None
+    trackers: tuple[str, ...] | None = None
     custom_tasks: tuple[str, ...] = ()
 
     @property

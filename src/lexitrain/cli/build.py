@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lexitrain.cli.options.custom_tasks import CUSTOM_TASK
+from lexitrain.cli.options.trackers import TRACKER
 from lexitrain.cli.terminal.console import console, errors_console, print_json
 from lexitrain.errors import LIMIT_NOT_MET
 
@@ -69,6 +70,7 @@ def build(
     mirror: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Copy the run here too.")
     ] = None,
+    tracker: Annotated[list[str] | None, TRACKER] = None,
     custom_task: Annotated[list[str] | None, CUSTOM_TASK] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")
@@ -98,6 +100,7 @@ def build(
         margin=margin,
         stop_after=None if stop_after is None else duration(stop_after),
         mirror=mirror,
+        trackers=None if tracker is None else tuple(tracker),
         custom_tasks=tuple(custom_task or ()),
     )
     if dry_run:

@@ -80,5 +80,20 @@ def evaluate(
 
         print_evaluation(console(), model, report)
     saved = report.save()
+    if saved is not None:
+        _tell_trackers(saved.parent.parent)
     if saved is not None and not as_json:
         console().print(f"Saved to {saved}, every answer beside it.", markup=False, soft_wrap=True)
+
+
+def _tell_trackers(folder: Path) -> None:
+    """Tell the scores to the trackers of the run in this folder, where it is one that has some."""
+    from lexitrain import Run, tell_trackers
+
+    run = Run(folder)
+    if not run.exists():
+        return
+    for said in tell_trackers(run):
+        if "problem" in said:
+            text = f"The tracker {said['tracker']} has no scores: {said['problem']}"
+            errors_console().print(text, markup=False, soft_wrap=True)

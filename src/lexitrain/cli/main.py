@@ -29,7 +29,7 @@ from lexitrain.errors import InputError, LexiTrainError, nearest
 #: Command, and the module below `lexitrain.cli` that holds it, in the order of the help text. A module holds either
 #: a function of the command's name or, where the command has commands of its own, an `app`.
 COMMANDS = (
-    *("demo", "build", "data", "recipes", "plan", "doctor", "train", "runs"),
+    *("demo", "build", "data", "recipes", "plan", "doctor", "train", "watch", "runs"),
     *("evaluate", "compare", "predict", "tune", "export", "serve", "report", "notebook"),
 )
 

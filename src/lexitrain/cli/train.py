@@ -14,6 +14,7 @@ import typer
 
 from lexitrain.cli.options.custom_tasks import CUSTOM_TASK, recipe_with_tasks
 from lexitrain.cli.options.durations import duration, moment
+from lexitrain.cli.options.trackers import TRACKER
 from lexitrain.cli.terminal.console import errors_console, print_json
 from lexitrain.errors import InputError, Stopped
 
@@ -62,6 +63,7 @@ def train(
         Path | None,
         typer.Option("--mirror", metavar="DIR", help="Copy the run here too, and go on from here."),
     ] = None,
+    tracker: Annotated[list[str] | None, TRACKER] = None,
     fresh: Annotated[
         bool,
         typer.Option("--fresh", help="Move an existing run aside (DIR.old-1) and start anew."),
@@ -120,6 +122,7 @@ def train(
             stop_after=None if seconds is None else seconds - (monotonic() - begin),
             stop_at=end,
             mirror=mirror,
+            trackers=tracker,
             fresh=fresh,
             accept_changes=accept_changes,
             observer=progress,

@@ -20,7 +20,7 @@ from lexitrain.storage.disk_errors import AWAY, FORBIDDEN, FULL, NO_SUCH_PLACE, 
 from lexitrain.storage.hub import hub_answers, hub_is_switched_off
 from lexitrain.storage.journal import append_to_journal, whole_lines
 from lexitrain.storage.json_text import json_text
-from lexitrain.storage.lock import Lock, is_held
+from lexitrain.storage.lock import Lock, is_held, is_held_here
 from lexitrain.storage.process_identity import boot_id
 from lexitrain.storage.processor_time import ProcessorTime
 from lexitrain.storage.user_paths import cache_folder, configuration_folder, told_apart, user_path
@@ -43,6 +43,7 @@ __all__ = [
     "hub_answers",
     "hub_is_switched_off",
     "is_held",
+    "is_held_here",
     "json_text",
     "make_folder",
     "remove_folder",

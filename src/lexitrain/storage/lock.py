@@ -74,6 +74,12 @@ def is_held(folder: Path) -> bool:
     return _lives(_read(folder / ".lock"))
 
 
+def is_held_here(folder: Path) -> bool:
+    """True while a process of this machine holds the folder's lock."""
+    holder = _read(folder / ".lock")
+    return _lives(holder) and _is_here(holder)
+
+
 def _renew(path: Path) -> None:
     _write(path, json.dumps({**_here(), "pid": os.getpid(), "time": time.time()}).encode())
 
