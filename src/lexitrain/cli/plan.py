@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lexitrain.cli.options.custom_tasks import CUSTOM_TASK, recipe_with_tasks
+from lexitrain.cli.options.json_output import AS_JSON
+from lexitrain.cli.options.recipe import OVERRIDES, RECIPE
 from lexitrain.cli.terminal.console import console, errors_console, print_json
 from lexitrain.errors import LIMIT_NOT_MET, InputError
 
@@ -19,13 +21,8 @@ _DEFAULT_GPU = "T4"
 
 
 def plan(
-    recipe: Annotated[
-        str, typer.Option("--recipe", metavar="R", help="A shipped recipe or a YAML file.")
-    ] = "fast",
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe."),
-    ] = None,
+    recipe: Annotated[str, RECIPE] = "fast",
+    overrides: Annotated[list[str] | None, OVERRIDES] = None,
     custom_task: Annotated[list[str] | None, CUSTOM_TASK] = None,
     data: Annotated[
         Path | None,
@@ -66,7 +63,7 @@ def plan(
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="FILE.png", help="Draw memory and levers.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:  # fmt: skip
     """Hours, memory, disk and cost of a run, before anything is rented or downloaded.
 
