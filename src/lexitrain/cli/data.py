@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lexitrain.cli.options.custom_tasks import CUSTOM_TASK, recipe_with_tasks
+from lexitrain.cli.options.custom_tasks import CUSTOM_TASK
 from lexitrain.cli.options.json_output import AS_JSON
 from lexitrain.cli.options.recipe import OVERRIDES
 from lexitrain.cli.terminal.console import console, print_json
@@ -179,8 +179,9 @@ def lengths(
 
     if plot is not None:  # before minutes of measuring
         check_png(plot)
-    loaded = recipe_with_tasks(recipe, overrides, custom_task)
+    from lexitrain import recipe_with_tasks
 
+    loaded = recipe_with_tasks(recipe, overrides or (), custom_task or ())
     from lexitrain import (  # torch with them: after what needs none
         draw_lengths,
         measure_lengths,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lexitrain.cli.options.custom_tasks import CUSTOM_TASK, recipe_with_tasks
+from lexitrain.cli.options.custom_tasks import CUSTOM_TASK
 from lexitrain.cli.options.json_output import AS_JSON
 from lexitrain.cli.options.recipe import OVERRIDES
 from lexitrain.cli.terminal.console import print_json
@@ -70,11 +70,11 @@ def _before(
     *,
     as_json: bool,
 ) -> None:
-    loaded = recipe_with_tasks(recipe, overrides, custom_task)
-    from lexitrain import preflight
+    from lexitrain import preflight, recipe_with_tasks
     from lexitrain.cli.views.diagnosis.preflight import print_preflight
     from lexitrain.cli.views.diagnosis.stages import Stages
 
+    loaded = recipe_with_tasks(recipe, overrides or (), custom_task or ())
     with Stages() as stages:
         found = preflight(
             loaded, data, run or Path("runs") / loaded.name, mirror=mirror, observer=stages

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lexitrain.cli.options.custom_tasks import CUSTOM_TASK, recipe_with_tasks
+from lexitrain.cli.options.custom_tasks import CUSTOM_TASK
 from lexitrain.cli.options.json_output import AS_JSON
 from lexitrain.cli.options.recipe import OVERRIDES, RECIPE
 from lexitrain.cli.terminal.console import console, errors_console, print_json
@@ -69,7 +69,7 @@ def plan(
 
     Exit code 3: a limit that was given, --memory or --within, is not met.
     """
-    from lexitrain import load_recipe
+    from lexitrain import load_recipe, recipe_with_tasks
     from lexitrain.cli.options.durations import hours
     from lexitrain.cli.views.plan import print_calibration, print_plan
 
@@ -77,7 +77,7 @@ def plan(
     _refuse_together({"--within": within, "--versus": versus})
     _refuse_together({"--within": within, "--plot": plot})
     most_hours = None if within is None else hours(within)
-    loaded = recipe_with_tasks(recipe, overrides, custom_task)
+    loaded = recipe_with_tasks(recipe, overrides or (), custom_task or ())
     from lexitrain import Planner
 
     planner = Planner(

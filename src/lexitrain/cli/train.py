@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lexitrain.cli.options.custom_tasks import CUSTOM_TASK, TRUST_TASKS, recipe_with_tasks
+from lexitrain.cli.options.custom_tasks import CUSTOM_TASK, TRUST_TASKS
 from lexitrain.cli.options.durations import duration, moment
 from lexitrain.cli.options.json_output import AS_JSON
 from lexitrain.cli.options.recipe import OVERRIDES
@@ -152,6 +152,8 @@ def _recipe_and_folder(
                 said = f"There is no {named}: taking the run's own recipe."
                 errors_console().print(said, markup=False, soft_wrap=True)
             return own, folder
+    from lexitrain import recipe_with_tasks
+
     loaded = recipe_with_tasks(named or "fast", overrides, resume.custom_tasks)
     return loaded, run or Path("runs") / loaded.name
 

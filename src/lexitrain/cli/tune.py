@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lexitrain.cli.options.custom_tasks import CUSTOM_TASK, recipe_with_tasks
+from lexitrain.cli.options.custom_tasks import CUSTOM_TASK
 from lexitrain.cli.options.durations import hours as in_hours
 from lexitrain.cli.options.json_output import AS_JSON
 from lexitrain.cli.options.recipe import OVERRIDES, RECIPE
@@ -122,5 +122,7 @@ def _with_tasks(recipe: str, overrides: Sequence[str], custom: Sequence[str]) ->
     """The overrides, with the user's own tasks as one more."""
     if not custom:
         return list(overrides)
+    from lexitrain import recipe_with_tasks
+
     tasks = recipe_with_tasks(recipe, overrides, custom).data.custom_tasks
     return [*overrides, f"data.custom_tasks={json.dumps(list(tasks))}"]
