@@ -21,8 +21,7 @@ from lexitrain.building.stage_journal import StageJournal, key_of
 from lexitrain.errors import InputError, MissingExtra, RunChanged, Stopped
 from lexitrain.recipe import Recipe, load_recipe
 from lexitrain.runs import Run
-from lexitrain.samples import file_sha256
-from lexitrain.storage import user_path, write_file
+from lexitrain.storage import file_sha256, user_path, write_file
 from lexitrain.watching import require_trackers, tell_trackers, with_trackers
 
 if TYPE_CHECKING:
