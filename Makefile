@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Demo runs go here; `make demo DIR=elsewhere` chooses another folder.
 DIR ?= demo
 
-.PHONY: demo test check test-all site bench bench-more lock clean
+.PHONY: demo test check test-all site-packages site bench bench-more lock clean
 
 demo: .venv/installed
 	$(BIN)/lexitrain demo --dir $(DIR)
@@ -21,11 +21,13 @@ check: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-# The documentation as pages that open from the disk: build/site/index.html. A warning is an error. What it needs is the
-# extra `docs`, installed where it is not.
-site: .venv/installed
+# What the site needs: the extra `docs`, installed where it is not. Apart, so that .ci/run knows which of both failed.
+site-packages: .venv/installed
 	$(BIN)/python -c 'import furo, myst_parser, sphinx_copybutton' 2> /dev/null || $(BIN)/python -m pip install --quiet \
 		--disable-pip-version-check --no-build-isolation --constraint requirements.lock -e '.[docs]'
+
+# The documentation as pages that open from the disk: build/site/index.html. A warning is an error.
+site: site-packages
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --quiet -d build/doctrees -c docs . build/site
 
 # The tables of docs/performance.md on this machine's CPU, in about 19 minutes on two idle cores.
