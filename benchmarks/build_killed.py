@@ -30,9 +30,9 @@ from typing import Any
 
 from benchmarks.mixture import REAL_DATA
 from benchmarks.workload import circumstances
+from lexitrain.building.build import STAGES
 
 RESULT = Path(__file__).parent / "results" / "build_killed.json"
-STAGES = ("prepare", "plan", "preflight", "train", "evaluate", "export", "report")
 MOMENTS = (
     "prepare",
     "plan",
@@ -51,7 +51,7 @@ SETTINGS = (
     " --set step.effective_batch=48 --set checkpoints.every=30 --set validation.limit=40"
 )
 """That keep it to minutes."""
-_BEGINS = re.compile(r"^(\d)/7 (\w+)$")
+_BEGINS = re.compile(rf"^(\d)/{len(STAGES)} (\w+)$")
 
 
 class _Build:
@@ -138,8 +138,9 @@ def repeated(folder: Path) -> dict[str, Any]:
         json.loads(each) for each in (folder / "run" / "events.jsonl").read_text().splitlines()
     ]
     resumed = [each["step"] for each in events if each["event"] == "resumed"]
+    # By file: base and run are asked the same, and may answer alike.
     journals = Counter(
-        line
+        (path, line)
         for path in (folder / "answers").rglob("*.jsonl")
         for line in path.read_text(encoding="utf-8").splitlines()
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, distributions, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -65,9 +66,9 @@ def _environment(
         _pip(python, ["--upgrade", "torchao", "--constraint", str(constraints)])
     if afterwards:
         program, *arguments = afterwards
-        subprocess.run(
-            [str(python.with_name(program)), *arguments], capture_output=True, check=False
-        )
+        command = [str(python.with_name(program)), *arguments]
+        with suppress(FileNotFoundError):  # a version without that program
+            subprocess.run(command, capture_output=True, check=False)
     done.write_text("", encoding="utf-8")
     return python
 

@@ -16,13 +16,21 @@ import torch
 from safetensors.torch import load_file
 
 from benchmarks.against.clock import StepClock, memory
-from benchmarks.against.records import BASE, RECIPE, RIVAL, TRAIN_ONLY
+from benchmarks.against.places import (
+    BASE,
+    DATA,
+    OWN_ADAPTER,
+    OWN_RUN,
+    RECIPE,
+    RIVAL,
+    TRAIN_ONLY,
+    WEIGHTS,
+)
 from benchmarks.against.settings import Settings, read_work
 from lexitrain import Run, load_recipe, train
 
-ADAPTER = "adapter/adapter_model.safetensors"
-OWN_ADAPTER = "adapters/lexitrain"
-OWN, KILLED, OLD_WAY, MIRROR = "runs/lexitrain", "runs/killed", "runs/old-way", "runs/mirror"
+ADAPTER = f"adapter/{WEIGHTS}"
+KILLED, OLD_WAY, MIRROR = "runs/killed", "runs/old-way", "runs/mirror"
 _LOOK_EVERY = 0.02  # seconds
 
 
@@ -46,9 +54,9 @@ def main(work: Path, settings: Settings) -> dict[str, Any]:
     """Train undisturbed; times, memory, and where the adapter is."""
     clock, both = StepClock(), read_work(work / RIVAL)
     recipe = load_recipe(str(work / RECIPE))
-    result = train(recipe, work / TRAIN_ONLY, work / OWN, fresh=True, observer=_Timed(clock))
-    events = [each.event for each in Run(work / OWN).events()]
-    shutil.copytree(work / OWN / "adapter", work / OWN_ADAPTER, dirs_exist_ok=True)
+    result = train(recipe, work / TRAIN_ONLY, work / OWN_RUN, fresh=True, observer=_Timed(clock))
+    events = [each.event for each in Run(work / OWN_RUN).events()]
+    shutil.copytree(work / OWN_RUN / "adapter", work / OWN_ADAPTER, dirs_exist_ok=True)
     return {
         **clock.figures(both.samples * settings.epochs),
         "memory": memory(torch),
@@ -125,7 +133,7 @@ def disconnect(work: Path, _settings: Settings) -> dict[str, Any]:
         "seconds_until_finished": round(ended - began, 2),
         "minutes_lost": round(_lost(run, killed, killed_at) / 60, 3),
         "lost_is": "from the kill until the run was again where it was killed",
-        "same_adapter": compared(work / OWN / ADAPTER, run.path / ADAPTER),
+        "same_adapter": compared(work / OWN_RUN / ADAPTER, run.path / ADAPTER),
     }
 
 
@@ -176,10 +184,10 @@ def exported(work: Path, settings: Settings) -> dict[str, Any]:
     from lexitrain import export
 
     report = export(
-        str(work / OWN),
+        str(work / OWN_RUN),
         ["gguf"],
         quantize=[settings.quantize],
-        verify=work / "data",
+        verify=work / DATA,
         limit=settings.scored,
     )
     return _of_export(report.to_json()["files"], report.missed)

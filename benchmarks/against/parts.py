@@ -20,6 +20,17 @@ from typing import Any
 
 from benchmarks.against.card import MemoryWatch, card, device_name
 from benchmarks.against.clock import BEGAN
+from benchmarks.against.places import (
+    BASE,
+    COMPARISON,
+    DATA,
+    OWN_ADAPTER,
+    OWN_RUN,
+    RECIPE,
+    RIVAL,
+    RIVAL_ADAPTER,
+    TRAIN_ONLY,
+)
 from benchmarks.against.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -55,15 +66,15 @@ PARTS = (
     Part(
         "data",
         "records",
-        keeps=("data", "train-data", "rival", "recipe.yaml"),
-        makes=("base",),
+        keeps=(DATA, TRAIN_ONLY, RIVAL, RECIPE),
+        makes=(BASE,),
         needs=(),
         timed=False,
     ),
-    Part("lexitrain", "lexitrain_half", keeps=("runs/lexitrain", "adapters/lexitrain")),
-    Part("unsloth", "unsloth_half", keeps=("adapters/unsloth",), rival=True),
+    Part("lexitrain", "lexitrain_half", keeps=(OWN_RUN, OWN_ADAPTER)),
+    Part("unsloth", "unsloth_half", keeps=(RIVAL_ADAPTER,), rival=True),
     Part("loss", "scorer", needs=("lexitrain",), timed=False),
-    Part("scores", "scorer", "compare", keeps=("comparison",), needs=("lexitrain",), timed=False),
+    Part("scores", "scorer", "compare", keeps=(COMPARISON,), needs=("lexitrain",), timed=False),
     Part("disconnect", "lexitrain_half", "disconnect", needs=("lexitrain",)),
     Part("export", "lexitrain_half", "exported", needs=("lexitrain",), timed=False),
     Part("old_way", "lexitrain_half", "old_way"),

@@ -14,6 +14,16 @@ from typing import Any
 
 import torch
 
+from benchmarks.against.places import (
+    BASE,
+    DATA,
+    HELD_OUT,
+    INITIAL,
+    RECIPE,
+    RIVAL,
+    ROWS,
+    TRAIN_ONLY,
+)
 from benchmarks.against.settings import Settings, Work
 from lexitrain import generate_file, load_recipe, prepare
 from lexitrain.batching import SampleOrder
@@ -25,9 +35,6 @@ from lexitrain.records.prepared import read_split
 from lexitrain.samples import Renderer, Sample
 from lexitrain.step import learning_rate_at
 from lexitrain.tasks import registry
-
-DATA, TRAIN_ONLY, BASE, RIVAL = "data", "train-data", "base", "rival"
-RECIPE, ROWS, HELD_OUT, INITIAL = "recipe.yaml", "rows.jsonl", "validation.jsonl", "initial"
 
 
 def main(work: Path, settings: Settings) -> dict[str, Any]:
@@ -151,14 +158,14 @@ def _checkpointed(recipe: Recipe, steps: int) -> Recipe:
     return recipe.model_copy(update={"checkpoints": checkpoints})
 
 
-def _beginning(folder: Path, recipe: Recipe) -> None:
+def _beginning(file: Path, recipe: Recipe) -> None:
     """The adapter that both sides start from, with PEFT's names."""
     from safetensors.torch import save_file
 
     base = load_base(recipe.model, device="cpu", dtype=torch.float32)
-    folder.mkdir(exist_ok=True)
+    file.parent.mkdir(exist_ok=True)
     weights = adapter_weights(attach_adapter(base, recipe.lora, recipe.seed))
-    save_file(weights, folder / "adapter_model.safetensors")
+    save_file(weights, file)
 
 
 def _work(base: Path, recipe: Recipe, order: SampleOrder, train: Sequence[Sample]) -> Work:

@@ -17,8 +17,9 @@ import time
 from pathlib import Path
 
 from benchmarks.against.card import machine
+from benchmarks.against.places import RIVAL, ROWS
 from benchmarks.against.settings import Settings, read_work
-from benchmarks.against.unsloth_half import RIVAL, ROWS, build_trainer, differing_samples, read_rows
+from benchmarks.against.unsloth_half import build_trainer, differing_samples, read_rows
 
 
 def _unsloth_and_what_it_patches() -> None:

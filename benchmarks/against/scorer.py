@@ -12,12 +12,16 @@ from typing import Any
 
 import torch
 
-from benchmarks.against.lexitrain_half import OWN_ADAPTER
-from benchmarks.against.records import BASE, DATA, HELD_OUT, RIVAL
+from benchmarks.against.places import (
+    BASE,
+    COMPARISON,
+    DATA,
+    HELD_OUT,
+    OWN_ADAPTER,
+    RIVAL,
+    RIVAL_ADAPTER,
+)
 from benchmarks.against.settings import Settings
-
-RIVAL_ADAPTER = "adapters/unsloth"
-COMPARISON = "comparison"
 
 
 def models(work: Path) -> dict[str, Path]:

@@ -20,11 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.against.clock import WARM_UP, StepClock, memory
+from benchmarks.against.places import INITIAL, RIVAL, RIVAL_ADAPTER, ROWS
 from benchmarks.against.settings import NotRun, Settings, Work, read_work
 
 Row = dict[str, Any]
-RIVAL, ROWS, INITIAL = "rival", "rows.jsonl", "initial/adapter_model.safetensors"
-ADAPTER = "adapters/unsloth"
 _IGNORED = -100
 
 
@@ -52,7 +51,7 @@ def main(work: Path, settings: Settings) -> dict[str, Any]:
         trainer.train()
         figures = clock.figures(both.samples * both.epochs)
         taken = memory(torch)
-        trainer.model.save_pretrained(str(work / ADAPTER))
+        trainer.model.save_pretrained(str(work / RIVAL_ADAPTER))
     return {
         **figures,
         "memory": taken,
@@ -63,7 +62,7 @@ def main(work: Path, settings: Settings) -> dict[str, Any]:
         "gradient_checkpointing": settings.rival_checkpointing,
         "kernels": _kernels(),
         "precision": "fp16" if _fp16() else "bf16",
-        "adapter": ADAPTER,
+        "adapter": RIVAL_ADAPTER,
     }
 
 

@@ -207,6 +207,9 @@ from .recipe import (
 from .recipe import (
     recipe_to_yaml as recipe_to_yaml,
 )
+from .recipe import (
+    recipe_with_tasks as recipe_with_tasks,
+)
 from .records import (
     REPORT as REPORT,
 )

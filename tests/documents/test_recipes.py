@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
 import yaml
 
 from lexitrain import load_recipe
+from tests.documents.markdown import read_document
 from tests.paths import ROOT
-
-_BLOCK = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 RECIPES = [
     pytest.param(block, id=f"{page.name}: {yaml.safe_load(block)['name']}")
     for page in sorted((ROOT / "docs").glob("*.md"))
-    for block in _BLOCK.findall(page.read_text(encoding="utf-8"))
+    for block in read_document(page).code("yaml")
 ]
 
 

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.documents.markdown import github_slug
+
 _FENCE = re.compile(r"^(`{3,})\s*(\S*)$")
 _HEADING = re.compile(r"^(#{1,6}) (.*)$")
 _CODE = re.compile(r"`([^`]+)`")
@@ -154,14 +156,8 @@ def leading(page: Path, translation: Path, translations: Mapping[Path, Path]) ->
     return found
 
 
-def slug(heading: str) -> str:
-    """The anchor that a heading gets on GitHub."""
-    kept = re.sub(r"[^\w\- ]", "", heading.replace("`", "").lower())
-    return kept.replace(" ", "-")
-
-
 def translated_anchor(page: Path, translation: Path, anchor: str) -> str:
     """The anchor of the heading that stands where the anchor's heading stands on the page."""
     ours, theirs = (sections(each.read_text(encoding="utf-8")) for each in (page, translation))
-    place = [slug(each.heading) for each in ours].index(anchor)
-    return slug(theirs[place].heading)
+    place = [github_slug(each.heading) for each in ours].index(anchor)
+    return github_slug(theirs[place].heading)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -20,8 +21,7 @@ from lexitrain.building.stage_journal import StageJournal, key_of
 from lexitrain.errors import InputError, MissingExtra, RunChanged, Stopped
 from lexitrain.recipe import Recipe, load_recipe
 from lexitrain.runs import Run
-from lexitrain.samples import file_sha256
-from lexitrain.storage import user_path, write_file
+from lexitrain.storage import file_sha256, user_path, write_file
 from lexitrain.watching import require_trackers, tell_trackers, with_trackers
 
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ class _Build:
         self._result = BuildResult(choices.folder)
         self._key = ""
         self._report: EvaluationReport | None = None
+        self._tasks: tuple[str, ...] = ()
 
     def run(self) -> BuildResult:
         choices = self._choices
@@ -108,10 +109,11 @@ class _Build:
         if not choices.records:
             raise InputError("Give records to build from.", where="RECORDS")
         own = own_recipe(choices)
+        self._tasks = own.data.custom_tasks
         require_trackers(with_trackers(own, None, choices.trackers))
         self._stage(
             "prepare",
-            [_files(choices.records), choices.custom_tasks, own.seed],
+            [_files(choices.records), _code(self._tasks), own.seed],
             lambda: self._prepare(own),
             [choices.data / "report.json"],
         )
@@ -172,7 +174,7 @@ class _Build:
         report = prepare(
             list(self._choices.records),
             self._choices.data,
-            custom_tasks=self._choices.custom_tasks,
+            custom_tasks=self._tasks,
             seed=own.seed,
             progress=self._observer.progress,
         )
@@ -257,7 +259,7 @@ class _Build:
             limit=limit,
             out=self._choices.folder / "answers" / name,
             resumable=True,
-            custom_tasks=self._choices.custom_tasks,
+            custom_tasks=self._tasks,
             progress=lambda what, done, total: self._observer.progress(
                 f"{name}: {what}", done, total
             ),
@@ -317,7 +319,7 @@ class _Build:
             margin=choices.margin,
             max_mb=choices.max_mb,
             reference=self._report,
-            custom_tasks=choices.custom_tasks,
+            custom_tasks=self._tasks,
             progress=self._observer.progress,
         )
         self._result.exported = report
@@ -356,3 +358,21 @@ def _files(records: Sequence[str]) -> list[list[Any]]:
             known = [file.stat().st_size, file_sha256(file)] if file.is_file() else []
             found.append([source, file.name, *known])
     return found
+
+
+def _code(custom_tasks: Sequence[str]) -> list[list[str]]:
+    """The user's own tasks with the content of the file that each is written in."""
+    return [[source, *map(file_sha256, _written_in(source))] for source in custom_tasks]
+
+
+def _written_in(source: str) -> list[Path]:
+    """The file of a task; none where it cannot be found, which is said where the task is loaded."""
+    if source.endswith(".py"):
+        file = user_path(source)
+    else:
+        try:
+            spec = find_spec(source.partition(":")[0])
+        except (ImportError, ValueError):
+            return []
+        file = Path(spec.origin or "") if spec else Path()
+    return [file] if file.is_file() else []

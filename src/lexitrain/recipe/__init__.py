@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lexitrain.recipe.custom_tasks import recipe_with_tasks
 from lexitrain.recipe.defaults import fields_from_defaults
 from lexitrain.recipe.schema import (
     NANO,
@@ -49,6 +50,7 @@ __all__ = [
     "recipe_from_yaml",
     "recipe_names",
     "recipe_to_yaml",
+    "recipe_with_tasks",
     "training_differences",
     "with_whole_paths",
 ]

@@ -8,16 +8,18 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from lexitrain.errors import InputError, nearest
 from lexitrain.storage import user_path, write_file
 
-Platform = Literal["colab", "kaggle"]
+_NAMES = {"colab": "Colab", "kaggle": "Kaggle"}
+"""Platform -> as it calls itself."""
 
 
 def write_notebook(
     path: str | Path,
-    platform: Platform = "colab",
+    platform: str = "colab",
     *,
     recipe: str = "fast",
     records: str | None = None,
@@ -26,16 +28,30 @@ def write_notebook(
     """Write the notebook; returns its path.
 
     Args:
-        platform: whose storage is used.
+        platform: `colab` or `kaggle`: whose storage is used.
         recipe: that the first cell names.
-        records: the same; by default generated ones, so that every cell runs before own records are there.
+        records: file or folder that it names; by default none, and some are generated, so that every cell runs before
+            own records are there.
         package: what pip installs; empty: nothing, where it is installed already.
 
     Raises:
-        InputError: the file cannot be written.
+        InputError: there is no such platform, or the file cannot be written.
     """
+    if platform not in _NAMES:
+        close = nearest(platform, _NAMES)
+        raise InputError(
+            f"There is no notebook for {platform!r}.",
+            where="--platform",
+            fix=f"Did you mean {close}?" if close else f"There are: {', '.join(_NAMES)}.",
+        )
     target = user_path(path)
-    write_file(target, notebook_bytes(_cells(platform, recipe, records or "", package)))
+    content = notebook_bytes(_cells(platform, recipe, records or "", package))
+    try:
+        write_file(target, content)
+    except OSError as error:
+        raise InputError(
+            f"The notebook cannot be written: {error.strerror}.", where=target
+        ) from error
     return target
 
 
@@ -68,13 +84,16 @@ def _cell(number: int, kind: str, text: str) -> dict[str, Any]:
     return cell | ({"execution_count": None, "outputs": []} if kind == "code" else {})
 
 
-def _cells(
-    platform: Platform, recipe: str, records: str, package: str
-) -> Sequence[tuple[str, str]]:
-    name = {"colab": "Colab", "kaggle": "Kaggle"}[platform]
+def _literal(text: str) -> str:
+    """The text as Python writes it, whatever quotes and backslashes a path has."""
+    return json.dumps(text, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
+
+
+def _cells(platform: str, recipe: str, records: str, package: str) -> Sequence[tuple[str, str]]:
+    choices = {"recipe": recipe, "records": records, "package": package}
     return [
-        ("markdown", _TITLE.format(name=name)),
-        ("code", _CHOICES.format(recipe=recipe, records=records, package=package)),
+        ("markdown", _TITLE.format(name=_NAMES[platform])),
+        ("code", _CHOICES.format(**{name: _literal(each) for name, each in choices.items()})),
         ("markdown", _ABOUT_STORAGE[platform]),
         ("code", _STORAGE[platform]),
         ("markdown", _ABOUT_INSTALLING),
@@ -105,10 +124,10 @@ build goes on where it was stopped, and does nothing twice.
 """
 
 _CHOICES = """# What to build. Everything else has a default.
-RECIPE = "{recipe}"  # `lexitrain recipes` lists them
-RECORDS = "{records}"  # a file or a folder of records; empty: generated ones
+RECIPE = {recipe}  # `lexitrain recipes` lists them
+RECORDS = {records}  # a file or a folder of records; empty: generated ones
 SETTINGS = []  # such as ["schedule.epochs=3"]
-PACKAGE = "{package}"  # what pip installs; empty: nothing
+PACKAGE = {package}  # what pip installs; empty: nothing
 """
 
 _ABOUT_STORAGE = {

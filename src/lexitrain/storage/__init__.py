@@ -17,6 +17,7 @@ from lexitrain.storage.atomic import (
     write_json,
 )
 from lexitrain.storage.disk_errors import AWAY, FORBIDDEN, FULL, NO_SUCH_PLACE, disk_errors
+from lexitrain.storage.file_hash import file_sha256
 from lexitrain.storage.hub import hub_answers, hub_is_switched_off
 from lexitrain.storage.journal import append_to_journal, whole_lines
 from lexitrain.storage.json_text import json_text
@@ -39,6 +40,7 @@ __all__ = [
     "configuration_folder",
     "disk_errors",
     "file_at_once",
+    "file_sha256",
     "folder_at_once",
     "hub_answers",
     "hub_is_switched_off",

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.documents.markdown import read_document
 from tests.paths import ROOT
 
 pytestmark = pytest.mark.slow
-
-BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.timeout(600)
@@ -22,7 +20,7 @@ def test_the_examples_run_from_top_to_bottom(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    blocks = BLOCK.findall((ROOT / "docs" / "library.md").read_text(encoding="utf-8"))
+    blocks = read_document(ROOT / "docs" / "library.md").code("python")
     found: dict[str, Any] = {}
     # The short program at the beginning asks a run that the others make.
     for number, block in [*enumerate(blocks[1:], 1), (0, blocks[0])]:

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import pytest
 
 import lexitrain
-from tests.document_text import Document, documents, github_slug, parsed
+from tests.documents.markdown import Document, documents, github_slug, parsed, read_document
 from tests.paths import ROOT
 
 DOCUMENTS = list(documents())
@@ -28,7 +28,7 @@ MODULE = re.compile(r"python -m (benchmarks(?:\.\w+)*)")
 
 @cache
 def anchors_of(path: Path) -> set[str]:
-    return parsed(path, path.read_text(encoding="utf-8")).anchors
+    return read_document(path).anchors
 
 
 @each_document

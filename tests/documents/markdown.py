@@ -55,6 +55,10 @@ class Document:
         """What stands between backticks in the prose, each on one line."""
         return [" ".join(code.split()) for _, code in INLINE.findall(self.prose)]
 
+    def code(self, language: str) -> list[str]:
+        """Texts of the blocks in this language."""
+        return [each.text for each in self.blocks if each.language == language]
+
     @property
     def links(self) -> list[str]:
         """Targets of links and pictures in the prose."""
@@ -104,12 +108,16 @@ def parsed(path: Path, text: str) -> Document:
     return Document(path, "\n".join(prose), blocks, headings)
 
 
+def read_document(path: Path) -> Document:
+    """The document in a file."""
+    return parsed(path, path.read_text(encoding="utf-8"))
+
+
 def documents() -> Iterator[Document]:
     """All of the repository's: pages, the README and its like, the models' cards, and the notebooks' text."""
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "src").rglob("*.md")]
     for path in sorted(pages):
-        if "_build" not in path.parts:
-            yield parsed(path, path.read_text(encoding="utf-8"))
+        yield read_document(path)
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         texts = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
