@@ -1,0 +1,3 @@
+"""Learners decide: an A/B test of two models, from its plan to its verdict."""
+
+from __future__ import annotations
