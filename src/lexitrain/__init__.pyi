@@ -1,5 +1,14 @@
 """The library: everything that the commands call. docs/api.md describes each name."""
 
+from .abtest import (
+    GuardrailLimits as GuardrailLimits,
+)
+from .abtest import (
+    RequestLimits as RequestLimits,
+)
+from .abtest import (
+    serve_ab as serve_ab,
+)
 from .building import (
     BuildObserver as BuildObserver,
 )

@@ -7,6 +7,7 @@ is, token for token, the one that training put before an answer.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -117,14 +118,29 @@ class Answerer:
             require_llguidance()
         self._given_system = None if system is None else _system(system)
         located = locate_model(model)
-        tasks, hint = tasks_of(located, custom_tasks, trust_tasks, system=self._given_system)
-        self.task = wanted_task(task or _only_task(located, tasks), tasks, located, hint)
-        loaded = load_model(located)
-        loaded.select(self.task.short)
+        self._tasks, self._hint = tasks_of(
+            located, custom_tasks, trust_tasks, system=self._given_system
+        )
+        wanted = task or _only_task(located, self._tasks)
+        self.task = wanted_task(wanted, self._tasks, located, self._hint)
+        self._loaded = load_model(located)
+        self._loaded.select(self.task.short)
         self.unfinished = located.unfinished
-        self._model = loaded.model
-        self._aliases = aliases(tasks)
-        self._renderer = Renderer(loaded.tokenizer, tasks, located.max_length, day=located.day)
+        self._aliases = aliases(self._tasks)
+        self._renderer = Renderer(
+            self._loaded.tokenizer, self._tasks, located.max_length, day=located.day
+        )
+
+    def for_task(self, task: str) -> Answerer:
+        """The same model, loaded once, asked about another task; not from two threads at a time.
+
+        Raises:
+            TaskError: there is no such task, or no adapter for it.
+        """
+        found = copy(self)
+        found.task = wanted_task(task, self._tasks, self._loaded.located, self._hint)
+        self._loaded.located.require([found.task.short])
+        return found
 
     def answer(
         self, texts: Sequence[str], *, places: Sequence[str] | None = None
@@ -147,7 +163,8 @@ class Answerer:
             for text, place in zip(texts, named, strict=True)
         ]
         prompts = [self._renderer.prompt_ids(record) for record in records]
-        answers = ask(self._model, self._renderer, task, prompts, decoding=self._decoding)
+        self._loaded.select(task.short)
+        answers = ask(self._loaded.model, self._renderer, task, prompts, decoding=self._decoding)
         return [
             Prediction(
                 task.short,
@@ -188,8 +205,9 @@ class Answerer:
         ]
         prompts = [self._prompt(record) for record in records]
         longest = self._renderer.max_length
+        self._loaded.select(self.task.short)
         answers = ask(
-            self._model,
+            self._loaded.model,
             self._renderer,
             self.task,
             prompts,

@@ -1,0 +1,98 @@
+"""The service as one application: learners' paths, the team's, the pages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from fastapi import APIRouter, FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+from lexitrain import __version__
+from lexitrain.abtest.log.database import Unavailable
+from lexitrain.abtest.pages.page_routes import page_routes
+from lexitrain.abtest.service.paths.bodies import Health
+from lexitrain.abtest.service.paths.learner_routes import learner_routes, refusals
+from lexitrain.abtest.service.guarding.gate import Gate
+from lexitrain.abtest.service.live_report import LiveReport
+from lexitrain.abtest.service.paths.replies import (
+    Refused,
+    on_error,
+    on_http,
+    on_invalid,
+    on_refused,
+    on_unavailable,
+)
+from lexitrain.abtest.service.guarding.shield import Application, Shield
+from lexitrain.abtest.service.paths.team_routes import team_routes
+
+if TYPE_CHECKING:
+    from lexitrain.abtest.service.tutor import Tutor
+
+
+def application(tutor: Tutor, report: LiveReport) -> Application:
+    """What answers requests.
+
+    Args:
+        tutor: open.
+        report: of the test, for the team.
+    """
+    found = framework(tutor, report)
+    return Shield(cast("Application", found), tutor.settings.limits, tutor.settings.names)
+
+
+def framework(tutor: Tutor, report: LiveReport) -> FastAPI:
+    """The paths with their OpenAPI description; without what stands before them."""
+    handlers: dict[Any, Any] = {
+        Refused: on_refused,
+        Unavailable: on_unavailable,
+        RequestValidationError: on_invalid,
+        HTTPException: on_http,
+        Exception: on_error,
+    }
+    found = FastAPI(
+        title="LexiTrain A/B test",
+        version=__version__,
+        docs_url=None,  # their scripts come from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,  # a redirect would be built from the header Host
+        exception_handlers=handlers,
+    )
+    gate = Gate(tutor.settings, tutor.signatures)
+    found.include_router(_health(tutor))
+    found.include_router(learner_routes(tutor, gate))
+    found.include_router(team_routes(tutor, gate, report))
+    found.include_router(page_routes(tutor.settings, tutor.tasks, tutor.consent_version))
+    found.openapi_schema = _with_keys(found.openapi())
+    return found
+
+
+def _health(tutor: Tutor) -> APIRouter:
+    routes = APIRouter(tags=["health"])
+
+    @routes.get("/health", response_model=Health, responses={**refusals(), 503: {"model": Health}})
+    async def health() -> Response:
+        """Whether the log can be read and written."""
+        try:
+            await tutor.log.check()
+        except Unavailable:
+            return JSONResponse({"status": "unavailable"}, 503)
+        return JSONResponse({"status": "ok"})
+
+    return routes
+
+
+def _with_keys(schema: dict[str, Any]) -> dict[str, Any]:
+    """Which key a path wants: the framework does not know, as the paths look themselves."""
+    schema["components"]["securitySchemes"] = {
+        "learner": {"type": "http", "scheme": "bearer"},
+        "team": {"type": "http", "scheme": "bearer"},
+    }
+    for path, methods in schema["paths"].items():
+        for method in methods.values():
+            if path.startswith("/v1/team"):
+                method["security"] = [{"team": []}]
+            elif "401" in method["responses"]:
+                method["security"] = [{"learner": []}]
+    return schema

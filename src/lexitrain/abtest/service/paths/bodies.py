@@ -1,0 +1,126 @@
+"""What clients send and get, exactly: unknown fields, texts for numbers and `"true"` for true are refused."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from lexitrain.abtest.assignment import Arm
+
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("holds a NUL character")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_without_nul)]
+_LONGEST_TEXT = 20_000
+"""Of any text; the service's own limit of a learner's is lower."""
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Agreement(_Body):
+    """The learner agrees to the consent's text of this version."""
+
+    version: Annotated[str, Field(max_length=64)]
+    agreed: Literal[True]
+
+
+class Asked(_Body):
+    """A learner's text; with `stream` the answer comes as server-sent events."""
+
+    text: Annotated[Text, Field(min_length=1, max_length=_LONGEST_TEXT)]
+    stream: bool = False
+
+
+class Rating(_Body):
+    """What a learner says of an answer. A change of mind has a higher `revision` and replaces what was said before."""
+
+    exposure: Annotated[str, Field(max_length=200)]
+    helpful: bool | None = None
+    stars: Annotated[int, Field(ge=1, le=5)] | None = None
+    corrected: Annotated[Text, Field(min_length=1, max_length=_LONGEST_TEXT)] | None = None
+    revision: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Rating:
+        if self.helpful is None and self.stars is None and self.corrected is None:
+            raise ValueError("says nothing: give helpful, stars or corrected")
+        return self
+
+
+class Outcome(_Body):
+    """Whether the learner's sentence is right in the end; revisions as of a rating."""
+
+    exposure: Annotated[str, Field(max_length=200)]
+    fixed: bool
+    revision: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+
+
+class ArmChosen(_Body):
+    """The arm that the team stops or resumes."""
+
+    arm: Arm
+
+
+class Problem(BaseModel):
+    """Why a request was refused: a word for programs, and a sentence."""
+
+    code: str
+    message: str
+
+
+class Refusal(BaseModel):
+    """An error."""
+
+    error: Problem
+
+
+class Consent(BaseModel):
+    """The text that learners agree to, by language, its version, and whether who asks has agreed to that."""
+
+    version: str
+    text: dict[str, str]
+    agreed: bool
+
+
+class Welcome(BaseModel):
+    """`learner` is shown with each request, in the cookie or as `Authorization: Bearer`."""
+
+    learner: str
+    version: str
+
+
+class Answered(BaseModel):
+    """The model's answer.
+
+    `exposure` is what a rating names. `answer` is null where the model said nothing that the task can read.
+    """
+
+    exposure: str
+    task: str
+    text: str
+    answer: dict[str, Any] | None
+
+
+class Counted(BaseModel):
+    """It is on the disk."""
+
+    counted: Literal[True] = True
+
+
+class Deleted(BaseModel):
+    """How many requests of the learner were deleted."""
+
+    exposures: int
+
+
+class Health(BaseModel):
+    """Whether learners can be answered."""
+
+    status: Literal["ok", "unavailable"]
