@@ -18,8 +18,9 @@ from lexitrain.errors import DataError
 
 Status = Literal["ok", "error", "invalid_json"]
 STATUSES: tuple[Status, ...] = ("ok", "error", "invalid_json")
-METRICS = ("helpful", "stars", "fixed", "corrected")
+METRICS = ("helpful", "stars", "fixed", "corrected", "seconds")
 """What a test may ask, in the order in which it does unless the experiment says otherwise: the first one decides."""
+_LARGEST = 1e100  # of a number: its square is one, too
 _ID_LENGTH = 200
 _MOST_DRIFT = 60.0  # seconds by which a clock may lag behind the start of the test
 
@@ -166,7 +167,7 @@ class Collector:
             DataError: an arm that the experiment has not, a value that is no number, or a learner told twice otherwise.
         """
         _check_id(learner, "learner", where)
-        if pre is not None and not math.isfinite(pre):
+        if pre is not None and not abs(pre) <= _LARGEST:
             raise DataError("`pre` is no finite number.", where=where or "pre")
         said = (
             -1 if arm is None else self._arm(arm, where),
@@ -223,7 +224,7 @@ class Collector:
             problem = "`time` is no moment."
         elif started is not None and exposure.time < started - _MOST_DRIFT:
             problem = f"This was shown at {_moment(exposure.time)}, before the test began ({_moment(started)})."
-        elif exposure.latency_ms is not None and not 0 <= exposure.latency_ms < math.inf:
+        elif exposure.latency_ms is not None and not 0 <= exposure.latency_ms <= _LARGEST:
             problem = "`latency_ms` is no number of milliseconds."
         elif exposure.status not in STATUSES:
             problem = f"`status` is none of {', '.join(STATUSES)}."

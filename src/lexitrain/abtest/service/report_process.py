@@ -24,10 +24,10 @@ def main() -> None:
 def live_report(data: str, experiment: str) -> dict[str, Any] | None:
     """What the team's page shows of a test; None where there is too little for it."""
     from lexitrain.abtest.log.observed import observed
-    from lexitrain.abtest.report.test_report import report_on
+    from lexitrain.abtest.report import report_ab
 
     try:
-        report = report_on(observed(data, experiment), moments=0)
+        report = report_ab(observed(data, experiment), moments=0)
     except LexiTrainError:
         return None
     return {
@@ -44,7 +44,7 @@ def live_report(data: str, experiment: str) -> dict[str, Any] | None:
             for each in report.metrics
         ],
         "sample_ratio_p": report.sample_ratio.p,
-        "warnings": list(report.warnings),
+        "cautions": list(report.cautions),
     }
 
 
