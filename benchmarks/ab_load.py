@@ -91,7 +91,9 @@ class Client:
     async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         while self._idle:
             reader, writer, since = self._idle.pop()
-            if time.monotonic() - since < 3 and not reader.at_eof():  # the service closes them after 5
+            if (
+                time.monotonic() - since < 3 and not reader.at_eof()
+            ):  # the service closes them after 5
                 return reader, writer
             writer.close()
         return await asyncio.open_connection("127.0.0.1", self.port)
@@ -122,9 +124,7 @@ async def _consent(client: Client) -> dict[str, Any]:
     return {"version": json.loads(text)["version"], "agreed": True}
 
 
-async def load(
-    client: Client, known: list[str], rate: float, seconds: float, seen: Seen
-) -> int:
+async def load(client: Client, known: list[str], rate: float, seconds: float, seen: Seen) -> int:
     """Requests at a fixed rate for a while; how many were sent. None waits for another one."""
     draw = random.Random(0)
     begun = time.perf_counter()
@@ -245,7 +245,10 @@ def spread(seconds: list[float]) -> dict[str, float]:
     found = sorted(seconds)
     at = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
     return {
-        **{name: round(1e3 * found[min(len(found) - 1, int(share * len(found)))], 2) for name, share in at.items()},
+        **{
+            name: round(1e3 * found[min(len(found) - 1, int(share * len(found)))], 2)
+            for name, share in at.items()
+        },
         "max": round(1e3 * found[-1], 2),
     }
 
@@ -344,7 +347,9 @@ def main() -> None:
         "cores": os.cpu_count(),
         "load_average_before": round(load_before, 2),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in ("fastapi", "starlette", "uvicorn", "httpx", "h11")},
+        "versions": {
+            name: version(name) for name in ("fastapi", "starlette", "uvicorn", "httpx", "h11")
+        },
         "engine_wait_ms": 1e3 * WAIT,
         "steady": found,
         "killed": found_killed,

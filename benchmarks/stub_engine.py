@@ -29,9 +29,7 @@ class StubEngine:
         """Listening at this machine."""
         return await asyncio.start_server(self._connection, "127.0.0.1", port)
 
-    async def _connection(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 length = 0

@@ -154,9 +154,7 @@ class ServedTest:
         finally:
             connection.close()
 
-    def call(
-        self, method: str, path: str, content: Any = None, who: str = ""
-    ) -> tuple[int, Any]:
+    def call(self, method: str, path: str, content: Any = None, who: str = "") -> tuple[int, Any]:
         """Status and JSON of a reply."""
         body = None if content is None else json.dumps(content).encode()
         headers = {"Authorization": f"Bearer {who}"} if who else {}

@@ -34,7 +34,8 @@ def serve(
         float, typer.Option(metavar="SHARE", help="Of learners that a gets, between 0 and 1.")
     ] = 0.5,
     plan: Annotated[
-        str | None, typer.Option(metavar="FILE", help="What `ab plan --json` wrote; kept in the log.")
+        str | None,
+        typer.Option(metavar="FILE", help="What `ab plan --json` wrote; kept in the log."),
     ] = None,
     task: Annotated[
         list[str] | None,
@@ -45,13 +46,15 @@ def serve(
     name: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="HOST", help="Under which it is asked for from outside, such as ab.example.org. Repeatable."
+            metavar="HOST",
+            help="Under which it is asked for from outside, such as ab.example.org. Repeatable.",
         ),
     ] = None,
     behind: Annotated[
         str,
         typer.Option(
-            metavar="ADDRESSES", help="Of reverse proxies, whose word on who asks is taken: 127.0.0.1."
+            metavar="ADDRESSES",
+            help="Of reverse proxies, whose word on who asks is taken: 127.0.0.1.",
         ),
     ] = "",
     token_file: Annotated[
@@ -61,7 +64,9 @@ def serve(
             help="With the token of the team's page; else it is LEXITRAIN_AB_TOKEN, else drawn and shown.",
         ),
     ] = None,
-    title: Annotated[str, typer.Option(metavar="TEXT", help="Of the learners' page.")] = "English tutor",
+    title: Annotated[
+        str, typer.Option(metavar="TEXT", help="Of the learners' page.")
+    ] = "English tutor",
     consent: Annotated[
         str | None,
         typer.Option(
@@ -72,13 +77,15 @@ def serve(
         bool, typer.Option("--keep-texts", help="Keep sentences and answers; the consent says so.")
     ] = False,
     json_schema: Annotated[
-        bool, typer.Option("--json-schema", help="Hold the answers of both to their tasks' schemas.")
+        bool,
+        typer.Option("--json-schema", help="Hold the answers of both to their tasks' schemas."),
     ] = False,
     timeout: Annotated[
         float, typer.Option(metavar="SECONDS", help="Longest wait for an answer.")
     ] = 60.0,
     slots: Annotated[
-        int, typer.Option(metavar="N", min=1, max=64, help="Prompts that llama.cpp answers together.")
+        int,
+        typer.Option(metavar="N", min=1, max=64, help="Prompts that llama.cpp answers together."),
     ] = 4,
     threads: Annotated[
         int | None,
@@ -101,7 +108,9 @@ def serve(
     ] = 64,
     max_p95: Annotated[
         float,
-        typer.Option(metavar="SECONDS", help="An arm is stopped where 5 % of its answers take longer."),
+        typer.Option(
+            metavar="SECONDS", help="An arm is stopped where 5 % of its answers take longer."
+        ),
     ] = 10.0,
     max_errors: Annotated[
         float, typer.Option(metavar="SHARE", help="And where more of its requests fail.")

@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from lexitrain.abtest.engines.engine import EngineFailure, Question, Said
-from lexitrain.evaluation import Decoding, addressed, chat_body, is_this_machine, said_in
 from lexitrain.errors import ModelError
+from lexitrain.evaluation import Decoding, addressed, chat_body, is_this_machine, said_in
 
 if TYPE_CHECKING:
     import httpx
@@ -37,7 +37,9 @@ class ApiEngine:
         at_once: most requests under way.
     """
 
-    def __init__(self, remote: RemoteModel, *, json_schema: bool, seconds: float, at_once: int) -> None:
+    def __init__(
+        self, remote: RemoteModel, *, json_schema: bool, seconds: float, at_once: int
+    ) -> None:
         self.name = remote.name
         self._remote = remote
         self._decoding = Decoding(json_schema=json_schema)
@@ -77,11 +79,15 @@ class ApiEngine:
             except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as error:
                 # A connection that was closed while it waited; nothing has been told of the answer.
                 if last or question.streamed:
-                    raise EngineFailure(f"The connection broke: {error or type(error).__name__}.") from None
+                    raise EngineFailure(
+                        f"The connection broke: {error or type(error).__name__}."
+                    ) from None
             except httpx.TimeoutException:
                 raise EngineFailure(f"No answer in {self._seconds:g} s.") from None
             except httpx.HTTPError as error:
-                raise EngineFailure(f"It cannot be reached: {error or type(error).__name__}.") from None
+                raise EngineFailure(
+                    f"It cannot be reached: {error or type(error).__name__}."
+                ) from None
         raise AssertionError
 
     async def _asked(self, body: dict[str, Any], tell: Callable[[str], None]) -> Said:
@@ -90,7 +96,7 @@ class ApiEngine:
             "POST", self._url, content=json.dumps(body), headers=self._headers
         ) as reply:
             if reply.status_code != 200:
-                said = bytes()
+                said = b""
                 async for part in reply.aiter_bytes():
                     said += part
                     if len(said) > 300:
@@ -125,7 +131,9 @@ async def _streamed(parts: AsyncIterator[bytes], tell: Callable[[str], None]) ->
     async for part in parts:
         *lines, rest = (rest + part).split(b"\n")
         for line in lines:
-            event = line.strip().removeprefix(b"data:").strip() if line.startswith(b"data:") else b""
+            event = (
+                line.strip().removeprefix(b"data:").strip() if line.startswith(b"data:") else b""
+            )
             if event == b"[DONE]":
                 done = True
             elif event:

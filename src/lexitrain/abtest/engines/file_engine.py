@@ -1,4 +1,4 @@
-"""A GGUF file, with or without an adapter, on llama.cpp in a process of its own, which is started again where it dies."""
+"""A GGUF file, with or without an adapter, on llama.cpp in a process of its own, started again where it dies."""
 
 from __future__ import annotations
 
@@ -83,7 +83,9 @@ class FileEngine:
             before, self._asked = self._asked, None
             if before is not None:
                 await before.close()
-            with suppress(LexiTrainError):  # tried again in a moment; requests fail meanwhile, and are counted
+            with suppress(
+                LexiTrainError
+            ):  # tried again in a moment; requests fail meanwhile, and are counted
                 await self._start()
 
     async def answer(self, question: Question, tell: Callable[[str], None]) -> Said:

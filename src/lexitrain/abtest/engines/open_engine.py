@@ -43,7 +43,7 @@ class EngineSettings:
 class Arms:
     """Attributes:
     a, b: what answers, not opened yet.
-    tasks: short name -> task; both arms can be asked about each. Prompts are those of arm a's tasks for a, of b's for b.
+    tasks_a, tasks_b: short name -> task, by which each arm is asked; the names are the same.
     """
 
     a: Engine
@@ -95,7 +95,9 @@ def arms_of(a: str, b: str, tasks: Sequence[str], settings: EngineSettings) -> A
 
 def _known(located: LocatedModel, settings: EngineSettings) -> dict[str, Task]:
     found, _ = tasks_of(located, settings.custom_tasks, trust_tasks=False)
-    return {name: task for name, task in found.items() if not located.tasks or name in located.tasks}
+    return {
+        name: task for name, task in found.items() if not located.tasks or name in located.tasks
+    }
 
 
 def _engine(located: LocatedModel, tasks: Sequence[str], settings: EngineSettings) -> Engine:

@@ -105,9 +105,7 @@ class ProcessEngine:
         except OSError:
             line = b""
         if not line:
-            raise ModelError(
-                f"The model cannot be loaded{self._last_words()}.", where=self.name
-            )
+            raise ModelError(f"The model cannot be loaded{self._last_words()}.", where=self.name)
         return dict(json.loads(line))
 
     async def _watched(self) -> None:
@@ -121,7 +119,9 @@ class ProcessEngine:
             self._waiting.clear()
             await self._end()
             await asyncio.sleep(_LOOK_SECONDS)
-            with suppress(LexiTrainError, OSError):  # tried again in a moment; requests fail meanwhile
+            with suppress(
+                LexiTrainError, OSError
+            ):  # tried again in a moment; requests fail meanwhile
                 await self._start()
 
     async def _read(self) -> None:

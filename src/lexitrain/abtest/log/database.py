@@ -19,8 +19,13 @@ from lexitrain.errors import InputError, MissingExtra
 from lexitrain.storage import user_path
 
 _BUSY_SECONDS = 10
-_NETWORK = {"nfs", "nfs4", "cifs", "smb", "smb3", "smbfs", "afs", "ceph", "glusterfs", "lustre", "9p", "drvfs"}  # fmt: skip
-_NETWORK_FUSE = {"fuse.sshfs", "fuse.rclone", "fuse.gcsfuse", "fuse.s3fs", "fuse.drive", "fuse.google-drive-ocamlfuse"}  # fmt: skip
+_NETWORK = frozenset(
+    {
+        *("nfs", "nfs4", "cifs", "smb", "smb3", "smbfs", "afs", "ceph", "glusterfs", "lustre"),
+        *("9p", "drvfs", "fuse.sshfs", "fuse.rclone", "fuse.gcsfuse", "fuse.s3fs", "fuse.drive"),
+    }
+)
+"""Kinds of drives that are another machine's."""
 
 
 class Cursor(Protocol):
@@ -71,7 +76,11 @@ class Address:
 
     def hidden(self, error: object) -> str:
         """The first line of what a database says, without the password."""
-        said = (str(error).strip() or type(error).__name__).partition("\n")[0].replace(self._url, self.shown)
+        said = (
+            (str(error).strip() or type(error).__name__)
+            .partition("\n")[0]
+            .replace(self._url, self.shown)
+        )
         password = None if self.file else urlsplit(self._url).password
         return said.replace(password, "***") if password else said
 
@@ -96,7 +105,9 @@ class Address:
             found: Database = _PostgreSQL(self, self._url)
         elif not self.file.is_file():
             raise InputError(
-                "There is no such database.", where=self.file, fix="`lexitrain ab serve --data FILE` makes one."
+                "There is no such database.",
+                where=self.file,
+                fix="`lexitrain ab serve --data FILE` makes one.",
             )
         else:
             found = _SQLite(self, self.file, read_only=True)
@@ -219,7 +230,9 @@ class _SQLite(Database):
             os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
         except OSError as error:
             raise InputError(
-                f"This cannot be written: {error.strerror}.", where=file, fix="Choose another place with --data."
+                f"This cannot be written: {error.strerror}.",
+                where=file,
+                fix="Choose another place with --data.",
             ) from None
 
     def _prepare(self, file: Path) -> None:
@@ -316,7 +329,7 @@ def _without_password(url: str) -> str:
 def _require_local(file: Path) -> None:
     """Raises InputError where a file lies on a drive of a network."""
     kind = _kind_of_drive(file)
-    if kind in _NETWORK or kind in _NETWORK_FUSE:
+    if kind in _NETWORK:
         raise InputError(
             f"This drive ({kind}) is one of a network: SQLite's write-ahead log breaks there.",
             where=file,
@@ -327,7 +340,9 @@ def _require_local(file: Path) -> None:
 def _kind_of_drive(file: Path) -> str:
     """The file system's name by the system's list of mounts; empty where there is none."""
     try:
-        lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = (
+            Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        )
     except OSError:
         return ""
     place = file.absolute().parent.resolve()

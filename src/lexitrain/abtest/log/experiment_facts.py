@@ -100,7 +100,14 @@ def read_facts(database: Database, experiment: str) -> ExperimentFacts:
         )
     a, b, ratio, salt, begun, plan = row
     return ExperimentFacts(
-        experiment, str(a), str(b), float(ratio), bytes.fromhex(salt), float(begun), bytes.fromhex(secret[0]), str(plan)
+        experiment,
+        str(a),
+        str(b),
+        float(ratio),
+        bytes.fromhex(salt),
+        float(begun),
+        bytes.fromhex(secret[0]),
+        str(plan),
     )
 
 
@@ -116,7 +123,9 @@ def only_experiment(database: Database) -> str:
         raise InputError(
             f"This database has {len(names)} tests.",
             where=database.address.shown,
-            fix=f"Name one with --experiment: {', '.join(names)}." if names else "Begin one with `lexitrain ab serve`.",
+            fix=f"Name one with --experiment: {', '.join(names)}."
+            if names
+            else "Begin one with `lexitrain ab serve`.",
         )
     return names[0]
 
@@ -154,4 +163,7 @@ def read_events(database: Database, experiment: str, after: int = 0) -> list[Log
     )
     rows = cursor.fetchall()
     database.rollback()
-    return [LogEvent(int(n), float(at), str(kind), arm, json.loads(said)) for n, at, kind, arm, said in rows]
+    return [
+        LogEvent(int(n), float(at), str(kind), arm, json.loads(said))
+        for n, at, kind, arm, said in rows
+    ]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Any, TypeVar
 
-from lexitrain.abtest.log.database import Address, Database, Unavailable
+from lexitrain.abtest.log.database import Address, Cursor, Database, Unavailable
 from lexitrain.abtest.log.entries import (
     NewExposure,
     Rated,
@@ -21,7 +21,12 @@ from lexitrain.abtest.log.entries import (
     note_outcome,
     rate,
 )
-from lexitrain.abtest.log.experiment_facts import ExperimentFacts, LogEvent, begin_or_go_on, read_events
+from lexitrain.abtest.log.experiment_facts import (
+    ExperimentFacts,
+    LogEvent,
+    begin_or_go_on,
+    read_events,
+)
 from lexitrain.abtest.log.writer import Writer
 
 Result = TypeVar("Result")
@@ -41,7 +46,9 @@ class Log:
         InputError: the database cannot be used, or the test was begun otherwise.
     """
 
-    def __init__(self, address: Address, experiment: str, a: str, b: str, ratio: float, plan: str = "") -> None:
+    def __init__(
+        self, address: Address, experiment: str, a: str, b: str, ratio: float, plan: str = ""
+    ) -> None:
         self._address = address
         database = address.connected()
         try:
@@ -62,13 +69,14 @@ class Log:
 
     async def keep_consent(self, version: str, text: str) -> None:
         """Keep a consent's text, so that what somebody agreed to can be shown later."""
-        await self._writer.write(
-            lambda cursor: cursor.execute(
+
+        def work(cursor: Cursor) -> None:
+            cursor.execute(
                 "INSERT INTO consents (version, text) VALUES (?, ?) ON CONFLICT (version) DO NOTHING",
                 (version, text),
             )
-            and None
-        )
+
+        await self._writer.write(work)
 
     async def agree(self, learner: str, version: str) -> None:
         """A learner has agreed to a version."""
@@ -110,9 +118,7 @@ class Log:
 
     async def note(self, kind: str, arm: str | None, details: dict[str, Any]) -> None:
         """Write an event down."""
-        await self._writer.write(
-            note_event(self.facts.experiment, self.now(), kind, arm, details)
-        )
+        await self._writer.write(note_event(self.facts.experiment, self.now(), kind, arm, details))
 
     async def events(self, after: int = 0) -> list[LogEvent]:
         """Events with a higher number, those of other servers too."""
@@ -144,4 +150,8 @@ class Log:
         Raises:
             Unavailable: it cannot.
         """
-        await self._writer.write(lambda cursor: cursor.execute("UPDATE facts SET value = value WHERE name = 'version'") and None)
+        await self._writer.write(_touch)
+
+
+def _touch(cursor: Cursor) -> None:
+    cursor.execute("UPDATE facts SET value = value WHERE name = 'version'")

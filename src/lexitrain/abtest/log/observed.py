@@ -23,7 +23,14 @@ from lexitrain.abtest.log.experiment_facts import (
     read_facts,
 )
 from lexitrain.abtest.observation_file import planned_from
-from lexitrain.abtest.observations import METRICS, Collector, Experiment, Exposure, Observations, Status
+from lexitrain.abtest.observations import (
+    METRICS,
+    Collector,
+    Experiment,
+    Exposure,
+    Observations,
+    Status,
+)
 
 _UNDER_WAY_SECONDS = 900.0
 _STATUS: dict[str, Status] = {

@@ -43,7 +43,9 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
-    def write(self, work: Callable[[Cursor], Result], *, forgets: bool = False) -> asyncio.Future[Result]:
+    def write(
+        self, work: Callable[[Cursor], Result], *, forgets: bool = False
+    ) -> asyncio.Future[Result]:
         """What `work` returns, when that is on the disk. Jobs are done in the order in which they are given.
 
         Args:

@@ -9,13 +9,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from lexitrain import __version__
 from lexitrain.abtest.log.database import Unavailable
 from lexitrain.abtest.pages.page_routes import page_routes
-from lexitrain.abtest.service.paths.bodies import Health
-from lexitrain.abtest.service.paths.learner_routes import learner_routes, refusals
 from lexitrain.abtest.service.guarding.gate import Gate
+from lexitrain.abtest.service.guarding.shield import Application, Shield
 from lexitrain.abtest.service.live_report import LiveReport
+from lexitrain.abtest.service.paths.bodies import Health
+from lexitrain.abtest.service.paths.consent_paths import ConsentPaths
 from lexitrain.abtest.service.paths.replies import (
     Refused,
     on_error,
@@ -23,12 +23,17 @@ from lexitrain.abtest.service.paths.replies import (
     on_invalid,
     on_refused,
     on_unavailable,
+    refusals,
 )
-from lexitrain.abtest.service.guarding.shield import Application, Shield
-from lexitrain.abtest.service.paths.team_routes import team_routes
+from lexitrain.abtest.service.paths.team_paths import TeamPaths
+from lexitrain.abtest.service.paths.tutor_paths import TutorPaths
 
 if TYPE_CHECKING:
     from lexitrain.abtest.service.tutor import Tutor
+
+
+_VERSION = "1"
+"""Of the paths and what they take and give."""
 
 
 def application(tutor: Tutor, report: LiveReport) -> Application:
@@ -53,7 +58,7 @@ def framework(tutor: Tutor, report: LiveReport) -> FastAPI:
     }
     found = FastAPI(
         title="LexiTrain A/B test",
-        version=__version__,
+        version=_VERSION,
         docs_url=None,  # their scripts come from elsewhere
         redoc_url=None,
         redirect_slashes=False,  # a redirect would be built from the header Host
@@ -61,10 +66,11 @@ def framework(tutor: Tutor, report: LiveReport) -> FastAPI:
     )
     gate = Gate(tutor.settings, tutor.signatures)
     found.include_router(_health(tutor))
-    found.include_router(learner_routes(tutor, gate))
-    found.include_router(team_routes(tutor, gate, report))
+    found.include_router(ConsentPaths(tutor, gate).routes())
+    found.include_router(TutorPaths(tutor, gate).routes())
+    found.include_router(TeamPaths(tutor, gate, report).routes())
     found.include_router(page_routes(tutor.settings, tutor.tasks, tutor.consent_version))
-    found.openapi_schema = _with_keys(found.openapi())
+    found.openapi_schema = _completed(found.openapi(), tutor.tasks)
     return found
 
 
@@ -83,8 +89,9 @@ def _health(tutor: Tutor) -> APIRouter:
     return routes
 
 
-def _with_keys(schema: dict[str, Any]) -> dict[str, Any]:
-    """Which key a path wants: the framework does not know, as the paths look themselves."""
+def _completed(schema: dict[str, Any], tasks: list[str]) -> dict[str, Any]:
+    """The description with what the framework does not know: which key a path wants, and what tasks there are."""
+    schema["paths"]["/v1/tutor/{task}"]["post"]["parameters"][0]["schema"]["enum"] = tasks
     schema["components"]["securitySchemes"] = {
         "learner": {"type": "http", "scheme": "bearer"},
         "team": {"type": "http", "scheme": "bearer"},

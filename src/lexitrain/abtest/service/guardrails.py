@@ -3,8 +3,8 @@
 Each limit is about a share: of answers slower than the limit of the 95th percentile, of errors, of unreadable answers.
 Looked at are the newest requests of an arm. An arm is past a limit when an arm exactly at it would show so many only
 with a tiny chance, by the exact binomial tail, so that looking after every request stops no good arm. A learner counts
-with a tenth of what it takes to judge an arm: nobody can stop an arm alone by asking for nonsense. Where both arms are past a
-limit, the machine is to blame and neither is stopped.
+with a tenth of what it takes to judge an arm: nobody can stop an arm alone by asking for nonsense. Where both arms are
+past a limit, the machine is to blame and neither is stopped.
 """
 
 from __future__ import annotations
@@ -86,7 +86,9 @@ class Guardrails:
         slow = sum(each > limits.seconds for each in seconds)
         p95 = seconds[math.ceil(0.95 * len(seconds)) - 1] if seconds else math.nan
         return [
-            Guardrail("p95_seconds", p95, limits.seconds, answers, self._past(slow, answers, _SLOW_SHARE)),
+            Guardrail(
+                "p95_seconds", p95, limits.seconds, answers, self._past(slow, answers, _SLOW_SHARE)
+            ),
             self._share("errors", count["error"], len(window), limits.errors),
             self._share("invalid", count["invalid"], answers, limits.invalid),
         ]

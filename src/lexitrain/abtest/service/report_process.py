@@ -1,4 +1,4 @@
-"""The process that computes a live report: `python -m lexitrain.abtest.service.report_process`, started by `live_report.py`.
+"""The process that computes a live report: `python -m lexitrain.abtest.service.report_process`.
 
 One line of JSON on standard input says of which test; one on standard output is the report, or null where there is too
 little for one. As people look again and again, intervals are those that hold at all times.

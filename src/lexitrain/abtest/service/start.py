@@ -80,7 +80,7 @@ def serve_ab(
         tell: called with sentences on what goes on.
 
     Raises:
-        InputError: a setting cannot be, the port is taken, the database cannot be used, or its test was begun otherwise.
+        InputError: a setting cannot be, the port is taken, the database cannot be used or has the test otherwise.
         ModelError, RunError, TaskError: a model cannot be had, or a task is unknown to one.
         MissingExtra: a package is not installed.
     """
@@ -114,9 +114,7 @@ def serve_ab(
     _run(service, host, port, proxies, tell)
 
 
-def _run(
-    service: Service, host: str, port: int, proxies: str, tell: Callable[[str], None]
-) -> None:
+def _run(service: Service, host: str, port: int, proxies: str, tell: Callable[[str], None]) -> None:
     from lexitrain.abtest.service.server import server
 
     # One run each: what a signal cancels is not what tidies up after it.
@@ -151,7 +149,9 @@ def _require_settings(experiment: str, ratio: float, seconds: float, title: str)
     for option, name in (("--experiment", experiment), ("--title", title)):
         if not name.strip() or len(name) > _LONGEST_NAME or not name.isprintable():
             raise InputError(
-                f"This is no name: {name[:80]!r}.", where=option, fix=f"Give 1 to {_LONGEST_NAME} letters."
+                f"This is no name: {name[:80]!r}.",
+                where=option,
+                fix=f"Give 1 to {_LONGEST_NAME} letters.",
             )
     if not 0 < seconds <= 600:
         raise InputError(f"{seconds:g} s is no wait.", where="--timeout", fix="Give up to 600 s.")
@@ -166,7 +166,9 @@ def _names(host: str, given: Sequence[str]) -> frozenset[str]:
     for name in found:
         if not name or "/" in name or any(c.isspace() for c in name):
             raise InputError(
-                f"{name!r} is no name of a machine.", where="--name", fix="Give it as in ab.example.org."
+                f"{name!r} is no name of a machine.",
+                where="--name",
+                fix="Give it as in ab.example.org.",
             )
     if is_loopback(host):
         found |= {"localhost", "127.0.0.1", "[::1]", host.lower()}

@@ -14,8 +14,8 @@ from lexitrain.abtest.engines.engine import Question
 from lexitrain.abtest.log.database import Unavailable
 from lexitrain.abtest.log.entries import NewExposure
 from lexitrain.abtest.service.attempts import Attempt, Ended, Places
-from lexitrain.abtest.service.guardrails import Guardrail, Guardrails, Seen
 from lexitrain.abtest.service.guarding.signatures import Signatures
+from lexitrain.abtest.service.guardrails import Guardrail, Guardrails, Seen
 from lexitrain.errors import InputError
 from lexitrain.records import BadRow, tidy_record
 from lexitrain.tasks import aliases
@@ -108,7 +108,9 @@ class Tutor:
             raise BadRow("the text is empty")
         return record
 
-    async def begin(self, learner: str, record: Record, *, streamed: bool, start: float) -> tuple[str, Attempt]:
+    async def begin(
+        self, learner: str, record: Record, *, streamed: bool, start: float
+    ) -> tuple[str, Attempt]:
         """Write a request down, then ask the model: the exposure's id, and the attempt.
 
         Args:
@@ -158,7 +160,9 @@ class Tutor:
         if (passed := self.guardrails.to_stop(arm)) is not None:
             self.guardrails.stopped = arm  # at once: the log comes after
             self._note(self.stop(arm, _reason(passed)))
-        elif self.guardrails.stopped is None and time.monotonic() - self._told > _TELL_AGAIN_SECONDS:
+        elif (
+            self.guardrails.stopped is None and time.monotonic() - self._told > _TELL_AGAIN_SECONDS
+        ):
             passed = next((each for each in self.guardrails.states(arm) if each.passed), None)
             if passed is not None:
                 self._told = time.monotonic()
@@ -182,8 +186,12 @@ class Tutor:
 
     async def _happened(self, kind: str, arm: Arm, details: dict[str, Any]) -> None:
         name = getattr(self.log.facts, arm)
-        self._tell(f"{kind}: arm {arm} ({name}); {', '.join(f'{k} {v}' for k, v in details.items())}")
-        with suppress(Unavailable):  # in force here all the same; the team's page says what the log has
+        self._tell(
+            f"{kind}: arm {arm} ({name}); {', '.join(f'{k} {v}' for k, v in details.items())}"
+        )
+        with suppress(
+            Unavailable
+        ):  # in force here all the same; the team's page says what the log has
             await self.log.note(kind, arm, details)
 
     async def _watched(self) -> None:

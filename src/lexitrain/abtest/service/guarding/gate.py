@@ -11,8 +11,8 @@ from lexitrain.abtest.service.guarding.rate_limits import RateLimit, address_gro
 from lexitrain.abtest.service.paths.replies import Refused
 
 if TYPE_CHECKING:
-    from lexitrain.abtest.service.settings import ServiceSettings
     from lexitrain.abtest.service.guarding.signatures import Signatures
+    from lexitrain.abtest.service.settings import ServiceSettings
 
 COOKIE = "lexitrain_learner"
 _WRONG_TOKENS = 10  # a minute, of one address
@@ -51,7 +51,9 @@ class Gate:
         self.address(request)
         learner = self.known(request)
         if learner is None:
-            raise Refused(401, "learner", "No learner is known by this. Agree to the consent first.")
+            raise Refused(
+                401, "learner", "No learner is known by this. Agree to the consent first."
+            )
         _require((self._asking if asks else self._saying).wait(learner))
         return learner
 

@@ -52,7 +52,7 @@ class Shield:
             await self._application(scope, receive, send)
             return
         send = _with_headers(send)
-        headers = {name: value for name, value in scope["headers"]}
+        headers = dict(scope["headers"])
         if (refused := self._refused(headers)) is not None:
             await _refuse(send, *refused)
             return

@@ -16,8 +16,15 @@ from lexitrain.abtest.engines.engine import EngineFailure
 from lexitrain.abtest.log.database import Unavailable
 from lexitrain.abtest.service.attempts import Attempt, whole
 from lexitrain.abtest.service.guarding.shield import Receive, Send
+from lexitrain.abtest.service.paths.bodies import Refusal
 
 NO_ANSWER = "The tutor cannot answer just now. Please try again."
+
+
+def refusals(*more: int) -> dict[int | str, dict[str, Any]]:
+    """What OpenAPI says of a path's errors: those that every path has, and `more`."""
+    always = {400, 403, 408, 413, 421, 422, 429}
+    return {status: {"model": Refusal} for status in sorted(always | {*more})}
 
 
 class Refused(Exception):
@@ -68,7 +75,9 @@ async def on_http(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     codes = {404: "not_found", 405: "method", 400: "body"}
     headers: Any = error.headers
-    return refusal(error.status_code, codes.get(error.status_code, "refused"), _said(error), headers)
+    return refusal(
+        error.status_code, codes.get(error.status_code, "refused"), _said(error), headers
+    )
 
 
 def _said(error: HTTPException) -> str:
