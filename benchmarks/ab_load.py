@@ -31,6 +31,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 RESULT = Path(__file__).parent / "results" / "ab-load.json"
 LEARNERS = 500
 WAIT = 0.05  # seconds that the engine takes
@@ -259,9 +261,12 @@ async def steady(served: Served, data: Path, rate: float, seconds: float) -> dic
     known = await learners(client, LEARNERS)
     await load(client, known, rate, 2, Seen())  # connections, caches
     before = sum(in_log(data)[0].values())
+    process = psutil.Process(served.process.pid)
+    worked = sum(process.cpu_times()[:2])
     begun = time.perf_counter()
     sent = await load(client, known, rate, seconds, seen)
     took = time.perf_counter() - begun
+    worked = sum(process.cpu_times()[:2]) - worked
     await asyncio.sleep(1)
     client.close()
     exposures, states, ratings = in_log(data)
@@ -272,6 +277,7 @@ async def steady(served: Served, data: Path, rate: float, seconds: float) -> dic
         "sent_in_seconds": round(took, 2),
         "answered": len(seen.exposures),
         "failed": dict(seen.failed),
+        "cpu_ms_a_request": round(1e3 * worked / max(1, len(seen.exposures) + len(seen.rating)), 3),
         "exposures": sum(exposures.values()) - before,
         "lost": sum(each not in exposures for each in seen.exposures),
         "doubled": sum(count > 1 for count in exposures.values())

@@ -91,8 +91,7 @@ class ServedTest:
         settings.setdefault("limits", RequestLimits(learner=0, address=0))
         found = ServiceSettings(
             token=TOKEN,
-            title="English tutor",
-            **{"consent": own_consent(keep_texts=False), **settings},
+            **{"title": "English tutor", "consent": own_consent(keep_texts=False), **settings},
         )
         self._service = Service(
             Address(data), str(data), experiment, ratio, "",

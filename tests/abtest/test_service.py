@@ -346,7 +346,8 @@ def test_the_team_sees_counts_guardrails_and_the_report(served: ServedTest) -> N
     report = team["report"]
     assert report["exposures"] == 60
     assert report["learners"] == 30
-    assert report["verdict"][0]
+    assert report["kind"] == "not enough yet"
+    assert report["arms"] == ["model-a", "model-b"]
     assert len(report["effects"]) >= 3
 
 

@@ -6,48 +6,23 @@ or in a `node_modules` here. Where one of them, or playwright, is not there, the
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lexitrain import train, write_run_page, write_runs_page
-from tests.paths import ROOT
+from tests.browser import axe, chromium
 from tests.reporting.run_folders import run, small_recipe, trained
 from tests.small_runs import write_data
 
-__all__ = ["run", "trained"]
+__all__ = ["axe", "chromium", "run", "trained"]
 
 pytestmark = pytest.mark.browser
 
 PHONE, NARROW, DESKTOP = (390, 844), (360, 740), (1280, 900)
 SERIOUS = {"serious", "critical"}
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Generator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    program = os.environ.get("LEXITRAIN_CHROMIUM") or shutil.which("chromium")
-    if program is None:
-        pytest.skip("there is no Chromium: apt-get install chromium")
-    with playwright.sync_playwright() as started:
-        # Root may not use Chromium's own sandbox; the pages are files of these tests.
-        browser = started.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def axe() -> str:
-    """The script of axe-core."""
-    places = [os.environ.get("LEXITRAIN_AXE"), ROOT / "node_modules" / "axe-core"]
-    for place in places:
-        if place and (Path(place) / "axe.min.js").is_file():
-            return (Path(place) / "axe.min.js").read_text(encoding="utf-8")
-    pytest.skip("there is no axe-core: npm install axe-core, and its folder in LEXITRAIN_AXE")
 
 
 @pytest.fixture

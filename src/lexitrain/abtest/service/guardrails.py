@@ -4,7 +4,7 @@ Each limit is about a share: of answers slower than the limit of the 95th percen
 Looked at are the newest requests of an arm. An arm is past a limit when an arm exactly at it would show so many only
 with a tiny chance, by the exact binomial tail, so that looking after every request stops no good arm. A learner counts
 with a tenth of what it takes to judge an arm: nobody can stop an arm alone by asking for nonsense. Where both arms are
-past a limit, the machine is to blame and neither is stopped.
+alike, the machine is to blame and neither is stopped.
 """
 
 from __future__ import annotations
@@ -103,13 +103,20 @@ class Guardrails:
         return binomial_tail(some, all_, limit) < self._limits.chance
 
     def to_stop(self, arm: Arm) -> Guardrail | None:
-        """What an arm is to be stopped for; None where it is not, or the other one is stopped or no better."""
-        if self.stopped is not None:
+        """What an arm is to be stopped for; None where it is not, one is stopped, or the other is not clearly better.
+
+        The other one is clearly better where it has been seen often enough, and is within the limit or at half of what
+        this one shows.
+        """
+        if self.stopped is not None or len(self._seen[other(arm)]) < self._limits.least // 2:
             return None
-        passed = [each for each in self.states(arm) if each.passed]
-        if not passed or any(each.passed for each in self.states(other(arm))):
-            return None
-        return passed[0]
+        for mine, theirs in zip(self.states(arm), self.states(other(arm)), strict=True):
+            better = not theirs.value > max(
+                mine.limit, mine.value / 2
+            )  # NaN: nothing speaks against it
+            if mine.passed and better and not theirs.passed:
+                return mine
+        return None
 
 
 def binomial_tail(some: int, all_: int, share: float) -> float:

@@ -31,12 +31,16 @@ def live_report(data: str, experiment: str) -> dict[str, Any] | None:
     except LexiTrainError:
         return None
     return {
-        "verdict": [report.verdict.headline, *report.verdict.reasons],
+        "kind": report.verdict.kind,
+        "arms": list(report.experiment.arms),
+        "harmful": report.verdict.harmful,
+        "reasons": [report.verdict.headline, *report.verdict.reasons],
         "learners": report.learners,
         "exposures": report.exposures,
         "effects": [
             {
-                "name": each.metric.title,
+                "name": each.metric.name,
+                "title": each.metric.title,
                 "difference": each.effect.difference,
                 "low": each.effect.sequence_low,
                 "high": each.effect.sequence_high,

@@ -18,13 +18,14 @@ const VIEWS = {
       return [element("p", { className: "good" }, say.nothing_to_correct), sentence(answer.corrected)];
     }
     const marked = element("p", { className: "sentence", lang: "en" });
-    for (const [kind, words] of runs) {
+    runs.forEach(([kind, words], place) => {
       const run = element(MARKS[kind]);
       if (kind !== "same") run.append(unseen(say[kind]));
       run.append(words.trimEnd());
       if (kind !== "same") run.append(unseen("."));
-      marked.append(run, words.slice(words.trimEnd().length) || (kind === "same" ? "" : " "));
-    }
+      const apart = kind === "gone" && runs[place + 1]?.[0] === "new" ? " " : "";
+      marked.append(run, words.slice(words.trimEnd().length) || apart);
+    });
     const found = [
       element("h3", {}, say.changes), marked,
       element("h3", {}, say.corrected), sentence(answer.corrected),

@@ -150,12 +150,12 @@ function guardrails(state) {
     words[each.name],
     measured(each, each.value),
     measured(each, each.limit),
-    each.requests,
+    number.format(each.requests),
     each.passed
       ? element("span", { className: "wrong" }, words.passed)
       : each.value === null ? words.few : element("span", { className: "good" }, words.ok),
   ]));
-  return table(["", words.guardrail ?? "", "", words.limit, words.requests, ""], rows);
+  return table([words.arm_head, words.guardrail, words.value, words.limit, words.requests, words.state], rows);
 }
 
 function measured(each, value) {
@@ -169,12 +169,18 @@ function report(found) {
     by("effects").replaceChildren(element("p", { className: "quiet" }, words.no_report));
     return;
   }
-  by("verdict").replaceChildren(...found.verdict.map((line) => element("p", { lang: "en" }, line)));
+  // The reasons come in English; the verdict itself is said in the page's language.
+  const [headline, ...reasons] = found.reasons;
+  const told = filled(words.verdicts[found.kind], { a: found.arms[0], b: found.arms[1], harmful: found.harmful ?? "" });
+  const english = document.documentElement.lang === "en";
+  by("verdict").replaceChildren(
+    element("p", {}, element("strong", {}, english ? headline : told)),
+    ...[...(english ? [] : [headline]), ...reasons, ...found.cautions].map((line) => element("p", { className: "quiet", lang: "en" }, line)));
   const rows = found.effects.map((each) => [
-    each.name,
+    words.metrics[each.name] ?? each.title,
     each.difference === null ? "–" : number.format(each.difference),
     each.low === null ? "–" : `${number.format(each.low)} … ${number.format(each.high)}`,
-    each.low === null ? "" : interval(each),
+    each.low === null ? "" : interval({ ...each, name: words.metrics[each.name] ?? each.title }),
   ]);
   by("effects").replaceChildren(table([words.metric, words.effect, words.interval, words.picture], rows));
 }
