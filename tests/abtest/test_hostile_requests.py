@@ -72,6 +72,7 @@ def test_a_strange_body_is_refused_in_the_services_form(served: ServedTest, body
         {"revision": 0, "stars": 1},
         {"revision": 10**30, "stars": 1},
         {"stars": 1, "learner": "x"},
+        {"stars": 1, "revision": 1.5},
         {},
     ],
     ids=str,
@@ -149,7 +150,7 @@ def test_whatever_a_model_says_can_be_sent(tmp_path: Path, said: str, task: str)
 # The connection
 
 
-def sent(served: ServedTest, raw: bytes, *, wait: float = 20) -> bytes:
+def sent(served: ServedTest, raw: bytes, *, wait: float = 20, replies: int = 1) -> bytes:
     """What comes back for bytes on a connection, until it is closed or nothing comes any more."""
     with socket.create_connection(("127.0.0.1", served.port), timeout=wait) as connection:
         connection.sendall(raw)
@@ -157,7 +158,8 @@ def sent(served: ServedTest, raw: bytes, *, wait: float = 20) -> bytes:
         try:
             while part := connection.recv(65536):
                 found += part
-                if b"connection: close" not in found.lower() and found.endswith(b"}"):
+                closes = b"connection: close" in found.lower()
+                if not closes and found.endswith(b"}") and found.count(b"HTTP/1.1 ") >= replies:
                     break
         except TimeoutError:
             pass
@@ -177,14 +179,14 @@ HEAD = b"POST /v1/tutor/grammar HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: app
         (b"Content-Length: 5, 6\r\n\r\nabcde", 400),
         (b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef", 400),
         (b"Content-Length: abc\r\n\r\n", 400),
-        (b"Transfer-Encoding: chunked, identity\r\n\r\n", 501),
-        (b"Transfer-Encoding: xchunked\r\n\r\n", 501),
+        (b"Transfer-Encoding: chunked, identity\r\n\r\n", 400),
+        (b"Transfer-Encoding: xchunked\r\n\r\n", 400),
         (b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
         (b"X: a\x00b\r\n\r\n", 400),
         (b"X : a\r\n\r\n", 400),
-        (b"X: " + b"a" * 70_000 + b"\r\n\r\n", 400),
+        (b"X: " + b"a" * 70_000 + b"\r\n\r\n", 431),
         (b"X: a\r\n" * 20_000, 400),
-        (b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n{}", 401),
+        (b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n{}", 422),
     ],
     ids=range(15),
 )
@@ -251,7 +253,7 @@ def test_requests_one_behind_the_other_are_each_answered(served: ServedTest) -> 
         + body
     )
     last = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
-    reply = sent(served, one * 3 + last)
+    reply = sent(served, one * 3 + last, replies=4)
     assert reply.count(b"HTTP/1.1 200") == 4
     wait_until(lambda: served.states() == ["answered"] * 3)
 

@@ -70,7 +70,7 @@ def framework(tutor: Tutor, report: LiveReport) -> FastAPI:
     found.include_router(TutorPaths(tutor, gate).routes())
     found.include_router(TeamPaths(tutor, gate, report).routes())
     found.include_router(page_routes(tutor.settings, tutor.tasks, tutor.consent_version))
-    found.openapi_schema = _completed(found.openapi(), tutor.tasks)
+    found.openapi_schema = _completed(found.openapi(), tutor)
     return found
 
 
@@ -89,9 +89,14 @@ def _health(tutor: Tutor) -> APIRouter:
     return routes
 
 
-def _completed(schema: dict[str, Any], tasks: list[str]) -> dict[str, Any]:
-    """The description with what the framework does not know: which key a path wants, and what tasks there are."""
-    schema["paths"]["/v1/tutor/{task}"]["post"]["parameters"][0]["schema"]["enum"] = tasks
+def _completed(schema: dict[str, Any], tutor: Tutor) -> dict[str, Any]:
+    """The description with what the framework does not know: which key a path wants, what tasks there are, and how
+    long a text may be."""
+    schema["paths"]["/v1/tutor/{task}"]["post"]["parameters"][0]["schema"]["enum"] = tutor.tasks
+    bodies = schema["components"]["schemas"]
+    longest = {"maxLength": tutor.settings.limits.text}
+    bodies["Asked"]["properties"]["text"] |= longest
+    bodies["Rating"]["properties"]["corrected"]["anyOf"][0] |= longest
     schema["components"]["securitySchemes"] = {
         "learner": {"type": "http", "scheme": "bearer"},
         "team": {"type": "http", "scheme": "bearer"},

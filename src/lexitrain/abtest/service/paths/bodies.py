@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from lexitrain.abtest.assignment import Arm
 
@@ -15,6 +15,19 @@ def _without_nul(text: str) -> str:
     return text
 
 
+def _agrees(agreed: bool) -> bool:
+    if not agreed:
+        raise ValueError("is not true")
+    return agreed
+
+
+def _whole(value: object) -> object:
+    """4.0 is a whole number in JSON."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Stars = Annotated[int, Field(ge=1, le=5), BeforeValidator(_whole)]
+Revision = Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(_whole)]
 Text = Annotated[str, AfterValidator(_without_nul)]
 _LONGEST_TEXT = 20_000
 """Of any text; the service's own limit of a learner's is lower."""
@@ -28,24 +41,41 @@ class Agreement(_Body):
     """The learner agrees to the consent's text of this version."""
 
     version: Annotated[str, Field(max_length=64)]
-    agreed: Literal[True]
+    # Not Literal[True], which 1 is equal to.
+    agreed: Annotated[bool, AfterValidator(_agrees), Field(json_schema_extra={"const": True})]
 
 
 class Asked(_Body):
     """A learner's text; with `stream` the answer comes as server-sent events."""
 
-    text: Annotated[Text, Field(min_length=1, max_length=_LONGEST_TEXT)]
+    text: Annotated[
+        Text,
+        Field(min_length=1, max_length=_LONGEST_TEXT, json_schema_extra={"pattern": r"\S"}),
+    ]
     stream: bool = False
 
 
 class Rating(_Body):
     """What a learner says of an answer. A change of mind has a higher `revision` and replaces what was said before."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"required": [name], "properties": {name: {"type": kind}}}
+                for name, kind in (
+                    ("helpful", "boolean"),
+                    ("stars", "integer"),
+                    ("corrected", "string"),
+                )
+            ]
+        }
+    )
+
     exposure: Annotated[str, Field(max_length=200)]
     helpful: bool | None = None
-    stars: Annotated[int, Field(ge=1, le=5)] | None = None
+    stars: Stars | None = None
     corrected: Annotated[Text, Field(min_length=1, max_length=_LONGEST_TEXT)] | None = None
-    revision: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    revision: Revision = 1
 
     @model_validator(mode="after")
     def _says_something(self) -> Rating:
@@ -59,7 +89,7 @@ class Outcome(_Body):
 
     exposure: Annotated[str, Field(max_length=200)]
     fixed: bool
-    revision: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    revision: Revision = 1
 
 
 class ArmChosen(_Body):

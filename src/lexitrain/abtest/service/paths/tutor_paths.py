@@ -27,7 +27,18 @@ if TYPE_CHECKING:
     from lexitrain.records import Record
 
 _STREAMED = {
-    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    "content": {
+        "text/event-stream": {
+            "schema": {
+                "type": "object",
+                "properties": {
+                    "event": {"enum": ["piece", "answer", "failed"]},
+                    "data": {"type": "string"},
+                },
+                "required": ["event", "data"],
+            }
+        }
+    },
     "description": "The answer.",
 }
 
