@@ -2,31 +2,47 @@
 
 from __future__ import annotations
 
-from lexitrain.abtest.observation_file import planned_from, read_observations
+from lexitrain.abtest.log.observed import read_ab
+from lexitrain.abtest.observation_file import read_planned
 from lexitrain.abtest.observations import Observations, PlannedTest
-from lexitrain.abtest.planning import AbPlan, AbQuestion, AbTraffic, former_test, plan_ab
-from lexitrain.abtest.report import AbReport, report_ab, report_json
+from lexitrain.abtest.planning import (
+    AbPlan,
+    AbQuestion,
+    AbTraffic,
+    FormerTest,
+    former_test,
+    plan_ab,
+)
+from lexitrain.abtest.report import AbReport, report_ab
+from lexitrain.abtest.report.wording import amount, interval_text, signed, value_text
 from lexitrain.abtest.service.settings import GuardrailLimits, RequestLimits
 from lexitrain.abtest.service.start import serve_ab
+from lexitrain.abtest.statistics.effects import Effect
 from lexitrain.abtest.statistics.guardrails import AbLimits
-from lexitrain.abtest.statistics.metrics import METRIC
+from lexitrain.abtest.statistics.metrics import Metric, is_share
 
 __all__ = [
-    "METRIC",
     "AbLimits",
     "AbPlan",
     "AbQuestion",
     "AbReport",
     "AbTraffic",
+    "Effect",
+    "FormerTest",
     "GuardrailLimits",
+    "Metric",
     "Observations",
     "PlannedTest",
     "RequestLimits",
+    "amount",
     "former_test",
+    "interval_text",
+    "is_share",
     "plan_ab",
-    "planned_from",
-    "read_observations",
+    "read_ab",
+    "read_planned",
     "report_ab",
-    "report_json",
     "serve_ab",
+    "signed",
+    "value_text",
 ]

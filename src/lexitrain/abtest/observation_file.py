@@ -155,6 +155,23 @@ def experiment_from(values: Mapping[str, Any], where: str) -> Experiment:
     )
 
 
+def read_planned(path: str | Path) -> PlannedTest:
+    """What was planned, from what `lexitrain ab plan --json` printed.
+
+    Raises:
+        DataError: the file cannot be read, or is no plan.
+    """
+    path = user_path(path)
+    try:
+        said = loads_strict(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise DataError(f"The plan cannot be read: {error.strerror}.", where=path) from error
+    except ValueError as error:
+        raise DataError(f"The plan is no JSON: {error}.", where=path) from error
+    values = _object(said, "plan", str(path))
+    return planned_from(values.get("planned", values), str(path))
+
+
 def planned_from(values: Any, where: str) -> PlannedTest:
     """The plan of a JSON object, as `lexitrain ab plan --json` holds it under `planned`.
 
@@ -169,7 +186,7 @@ def planned_from(values: Any, where: str) -> PlannedTest:
     whole = (planned.learners, planned.exposures)
     if (
         not all(_is_number(each) and 0 < each < math.inf for each in numbers)
-        or not all(isinstance(each, int) for each in whole)
+        or not all(type(each) is int for each in whole)
         or not all(_is_number(each) and 0 < each < 1 for each in shares)
         or planned.kind not in ("fixed", "sequential")
         or planned.metric not in METRICS

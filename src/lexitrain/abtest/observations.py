@@ -151,8 +151,10 @@ class Collector:
     """
 
     experiment: Experiment
-    _rows: dict[str, tuple[Exposure, str]] = field(default_factory=dict)
-    _learners: dict[str, tuple[int, float, str]] = field(default_factory=dict)
+    _rows: dict[str, tuple[Exposure, str]] = field(default_factory=dict[str, tuple[Exposure, str]])
+    _learners: dict[str, tuple[int, float, str]] = field(
+        default_factory=dict[str, tuple[int, float, str]]
+    )
     _repeated: int = 0
 
     def add_learner(

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from lexitrain.cli.options.ratios import ratio_of
 from lexitrain.cli.terminal.console import errors_console
 
 
@@ -31,8 +32,8 @@ def serve(
         str, typer.Option(metavar="NAME", help="Of the test; a log may hold several.")
     ] = "ab",
     ratio: Annotated[
-        float, typer.Option(metavar="SHARE", help="Of learners that a gets, between 0 and 1.")
-    ] = 0.5,
+        str, typer.Option(metavar="A:B", help="In which learners are assigned.")
+    ] = "1:1",
     plan: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="What `ab plan --json` wrote; kept in the log."),
@@ -131,7 +132,7 @@ def serve(
         b,
         data=data,
         experiment=experiment,
-        ratio=ratio,
+        ratio=ratio_of(ratio),
         plan=plan,
         tasks=task or (),
         host=host,

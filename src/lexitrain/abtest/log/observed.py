@@ -22,7 +22,7 @@ from lexitrain.abtest.log.experiment_facts import (
     read_events,
     read_facts,
 )
-from lexitrain.abtest.observation_file import planned_from
+from lexitrain.abtest.observation_file import planned_from, read_observations
 from lexitrain.abtest.observations import (
     METRICS,
     Collector,
@@ -40,6 +40,20 @@ _STATUS: dict[str, Status] = {
     "error": "error",
     "open": "error",
 }
+
+
+def read_ab(data: str | Path, experiment: str | None = None) -> Observations:
+    """What a test has seen, from its log or from an exported file.
+
+    Args:
+        data: file or URL of the database of `serve_ab`, or JSON lines as `observation_file.py` describes them.
+        experiment: name of the test; not needed where there is one.
+
+    Raises:
+        InputError: there is no such database or test.
+        DataError: the file cannot be read, a line cannot be used, or nothing was shown to anybody yet.
+    """
+    return observed(data, experiment) if is_log(data) else read_observations(data)
 
 
 def observed(data: str | Path, experiment: str | None = None) -> Observations:

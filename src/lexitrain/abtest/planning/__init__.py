@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from lexitrain.abtest.planning.plan import AbPlan, AbQuestion, plan_ab
-from lexitrain.abtest.planning.traffic import AbTraffic, former_test
+from lexitrain.abtest.planning.traffic import AbTraffic, FormerTest, former_test
 
-__all__ = ["AbPlan", "AbQuestion", "AbTraffic", "former_test", "plan_ab"]
+__all__ = ["AbPlan", "AbQuestion", "AbTraffic", "FormerTest", "former_test", "plan_ab"]

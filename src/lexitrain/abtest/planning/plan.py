@@ -9,7 +9,7 @@ from typing import Any, Literal
 from lexitrain.abtest.observations import PlannedTest
 from lexitrain.abtest.planning.power import MOST_LOOKS, crossing, fixed_effect, sequential_effect
 from lexitrain.abtest.planning.traffic import AbTraffic
-from lexitrain.abtest.statistics.metrics import METRIC
+from lexitrain.abtest.statistics.metrics import metric_named
 from lexitrain.abtest.statistics.sequence import LEAST_LEARNERS
 from lexitrain.errors import InputError
 
@@ -185,9 +185,10 @@ def plan_ab(
 
 
 def _size(question: AbQuestion, traffic: AbTraffic, kind: str) -> Size:
-    wanted = _learners(question, traffic, fixed_effect(question.alpha, question.power))
-    typical = 1.0
+    theta, typical = fixed_effect(question.alpha, question.power), 1.0
+    wanted = _learners(question, traffic, theta)
     if kind == "sequential":
+        looks, begins = 1, 0.0
         for _ in range(3):  # the looks are as many as the days, and the days come of the looks
             looks, begins = _looks(wanted, traffic), _begins(wanted, question)
             theta = sequential_effect(question.alpha, question.power, looks, begins)
@@ -254,13 +255,7 @@ def _smallest(question: AbQuestion, traffic: AbTraffic, kind: str, learners: int
 
 
 def _check(question: AbQuestion, traffic: AbTraffic, most_days: int) -> None:
-    metric = METRIC.get(question.metric)
-    if metric is None:
-        raise InputError(
-            f"There is no metric {question.metric!r}.",
-            where="--metric",
-            fix=f"Metrics: {', '.join(METRIC)}.",
-        )
+    metric = metric_named(question.metric)
     _between(question.power, 0.5, 0.999, "--power", "power")
     _between(question.alpha, 1e-6, 0.5, "--alpha", "alpha")
     if not all(0 < each < math.inf for each in question.ratio):

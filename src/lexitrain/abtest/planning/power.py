@@ -18,7 +18,6 @@ from lexitrain.abtest.statistics.sequence import best_time, widening
 
 MOST_LOOKS = 400
 _FINE = 8.0  # points of the grid in a standard deviation between two looks
-_LEAST_STEP = 1 / 400
 _SURE = 1e-9
 
 
@@ -59,19 +58,19 @@ def crossing(theta: float, alpha: float, looks: int, begins: float = 0.0) -> Cro
     step = 1 / looks
     deviation = math.sqrt(step)
     most = max(widening(best_time(alpha), alpha), theta) + 6
-    grid = np.arange(-most, most, deviation / _FINE)
-    wide = grid[1] - grid[0]
+    wide = deviation / _FINE
+    side = math.ceil(most / wide)
+    grid = wide * np.arange(-side, side + 1, dtype=np.float64)
     reach = math.ceil((8 * deviation + abs(theta) * step) / wide)
-    offsets = np.arange(-reach, reach + 1) * wide
+    offsets = wide * np.arange(-reach, reach + 1, dtype=np.float64)
     kernel = np.exp(-0.5 * ((offsets - theta * step) / deviation) ** 2)
     kernel /= kernel.sum()
     density = np.zeros(len(grid))
-    density[int(np.argmin(np.abs(grid)))] = 1.0
-    grid = grid - grid[int(np.argmin(np.abs(grid)))]
+    density[side] = 1.0
     found = np.zeros(looks)
     sum_found = 0.0
     for place, time in enumerate(times):
-        density = np.convolve(density, kernel, mode="same")
+        density = np.convolve(density, kernel)[reach : reach + len(grid)]
         if time >= begins - _SURE:
             bound = widening(time * best_time(alpha), alpha) * math.sqrt(time)
             above = np.clip((grid - bound) / wide + 0.5, 0.0, 1.0)

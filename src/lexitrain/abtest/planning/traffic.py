@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lexitrain.abtest.observations import Observations
-from lexitrain.abtest.statistics.metrics import Metric
+from lexitrain.abtest.statistics.metrics import metric_named
 from lexitrain.errors import DataError
 
 _DAY = 86400.0
@@ -52,7 +52,7 @@ class AbTraffic:
 
 
 @dataclass(frozen=True, slots=True)
-class Former:
+class FormerTest:
     """What a former test says of the next one.
 
     Attributes:
@@ -66,21 +66,26 @@ class Former:
     traffic: AbTraffic
 
 
-def former_test(seen: Observations, metric: Metric) -> Former:
+def former_test(seen: Observations, metric: str) -> FormerTest:
     """Baseline, deviation and traffic of a former test.
 
     The correlation within learners is that of the analysis of variance (Donner & Koval 1980).
 
+    Args:
+        seen: the former test.
+        metric: name of the metric.
+
     Raises:
-        DataError: the test has no value of the metric, or no two days.
+        InputError: there is no such metric.
+        DataError: the test has no value of it, or has seen less than a day.
     """
-    values = metric.values(seen)
+    values = metric_named(metric).values(seen)
     arm = seen.assigned[seen.learner]
     told = ~np.isnan(values)
     own = told & (arm == 0)
     if not own.any():
         raise DataError(
-            f"The test has no value of `{metric.name}` in its first arm.",
+            f"The test has no value of `{metric}` in its first arm.",
             where=seen.experiment.name,
         )
     days = float(seen.time[-1] - seen.time[0]) / _DAY
@@ -99,7 +104,7 @@ def former_test(seen: Observations, metric: Metric) -> Former:
     centred = values[told] - means[arm[told]]
     visits = np.bincount(seen.learner, minlength=len(seen.learners))
     visits = visits[visits > 0]
-    return Former(
+    return FormerTest(
         baseline=float(values[own].mean()),
         deviation=float(np.sqrt(np.mean(centred**2))),
         traffic=AbTraffic(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lexitrain.abtest.report.as_json import report_json
-from lexitrain.abtest.report.content import AbReport, report_ab
+from lexitrain.abtest.report.content import AbReport
+from lexitrain.abtest.report.making import report_ab
 
-__all__ = ["AbReport", "report_ab", "report_json"]
+__all__ = ["AbReport", "report_ab"]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lexitrain.abtest.observations import Observations
+from lexitrain.abtest.report.wording import cells
 from lexitrain.abtest.statistics.effects import Effect, Looking, effect_of
 from lexitrain.abtest.statistics.learner_sums import learner_sums
 from lexitrain.abtest.statistics.metrics import Metric
@@ -35,6 +36,10 @@ class TaskEffect:
     effect: Effect
     adjusted_p: float | None
     adjusted_always_valid_p: float | None
+
+    def row(self, metric: Metric) -> list[str]:
+        """As a row of a table: what it is, both arms, the difference, its intervals."""
+        return cells(f"  {self.task}", metric, self.effect)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ import numpy as np
 
 from lexitrain.abtest.observations import Observations
 from lexitrain.abtest.report.breakdown import Breakdown
-from lexitrain.abtest.report.verdict import Evidence, in_words, signed
+from lexitrain.abtest.report.verdict import Evidence
+from lexitrain.abtest.report.wording import in_words, signed
 from lexitrain.abtest.statistics.effects import Effect, Looking, effect_of
 from lexitrain.abtest.statistics.learner_sums import learner_sums
 from lexitrain.abtest.statistics.metrics import RATED

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from lexitrain.abtest.observations import Experiment, Observations, PlannedTest
-from lexitrain.abtest.report.breakdown import Breakdown, breakdown
-from lexitrain.abtest.report.cautions import cautions_of
-from lexitrain.abtest.report.verdict import Evidence, Verdict, verdict_of
-from lexitrain.abtest.statistics.effects import Effect, Looking, effect_of
-from lexitrain.abtest.statistics.guardrails import AbLimits, Guardrail, guardrails
-from lexitrain.abtest.statistics.learner_sums import learner_sums
-from lexitrain.abtest.statistics.metrics import METRIC, Metric
-from lexitrain.abtest.statistics.pre_period import imbalance
-from lexitrain.abtest.statistics.sample_ratio import SampleRatio, sample_ratio
-from lexitrain.abtest.statistics.sequence import TUNED_FOR, harmonic
+from lexitrain.abtest.observations import Experiment
+from lexitrain.abtest.report.breakdown import Breakdown
+from lexitrain.abtest.report.verdict import Verdict
+from lexitrain.abtest.report.wording import cells
+from lexitrain.abtest.statistics.effects import Effect
+from lexitrain.abtest.statistics.guardrails import Guardrail
+from lexitrain.abtest.statistics.metrics import Metric
+from lexitrain.abtest.statistics.sample_ratio import SampleRatio
 from lexitrain.errors import InputError
-from lexitrain.tasks import holm
+from lexitrain.storage import write_json
 
-ALPHA = 0.05
-_MOMENTS = 30
-_DAY = 86400.0
+DAY = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +35,10 @@ class MetricEffect:
     effect: Effect
     adjusted_p: float | None
     adjusted_always_valid_p: float | None
+
+    def row(self) -> list[str]:
+        """As a row of a table: what it is, both arms, the difference, its intervals."""
+        return cells(self.metric.title, self.metric, self.effect)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,116 +97,106 @@ class AbReport:
     @property
     def days(self) -> float:
         """From the first exposure to the last."""
-        return (self.last - self.first) / _DAY
+        return (self.last - self.first) / DAY
+
+    def to_json(self) -> dict[str, Any]:
+        """All of the report as JSON; a number that cannot be told is null."""
+        experiment = self.experiment
+        ratio = self.sample_ratio
+        return {
+            "experiment": {
+                "name": experiment.name,
+                "arms": list(experiment.arms),
+                "ratio": list(experiment.ratio),
+                "planned": None if experiment.planned is None else asdict(experiment.planned),
+            },
+            "verdict": asdict(self.verdict),
+            "alpha": self.alpha,
+            "margin": self.margin,
+            "learners": self.learners,
+            "exposures": self.exposures,
+            "first": _moment(self.first),
+            "last": _moment(self.last),
+            "days": self.days,
+            "learners_who_saw_both_arms": self.crossed,
+            "metrics": {
+                each.metric.name: {
+                    "title": each.metric.title,
+                    "kind": each.metric.kind,
+                    "higher_is_better": each.metric.higher_is_better,
+                    "decides": place == 0,
+                    **_effect(each.effect),
+                    "adjusted_p": each.adjusted_p,
+                    "adjusted_always_valid_p": each.adjusted_always_valid_p,
+                }
+                for place, each in enumerate(self.metrics)
+            },
+            "guardrails": {each.name: asdict(each) for each in self.guardrails},
+            "sample_ratio": {**asdict(ratio), "broken": ratio.broken},
+            "pre_period_imbalance_p": self.pre_imbalance,
+            "tasks": {
+                each.task: {
+                    "shares": list(each.shares),
+                    **_effect(each.effect),
+                    "adjusted_p": each.adjusted_p,
+                    "adjusted_always_valid_p": each.adjusted_always_valid_p,
+                }
+                for each in self.tasks.tasks
+            },
+            "difference_at_equal_task_shares": self.tasks.equal_shares,
+            "task_mix_p": self.tasks.mix_p,
+            "moments": [
+                {
+                    "time": _moment(each.time),
+                    "learners": each.learners,
+                    "difference": each.effect.difference,
+                    "sequence": [each.effect.sequence_low, each.effect.sequence_high],
+                    "fixed": [each.effect.low, each.effect.high],
+                }
+                for each in self.moments
+            ],
+            "cautions": list(self.cautions),
+        }
+
+    def save(self, folder: str | Path) -> Path:
+        """Write `ab.json`; returns its path.
+
+        Raises:
+            InputError: the folder cannot be written to.
+        """
+        path = Path(folder) / "ab.json"
+        try:
+            write_json(path, self.to_json())
+        except OSError as error:
+            raise InputError(
+                f"The report cannot be saved: {error.strerror}.", where=path
+            ) from error
+        return path
 
 
-def report_ab(
-    seen: Observations,
-    *,
-    planned: PlannedTest | None = None,
-    margin: float | None = None,
-    limits: AbLimits | None = None,
-    moments: int = _MOMENTS,
-) -> AbReport:
-    """What a test says now. It may be asked as often as one likes.
-
-    Every learner counts in the arm that was assigned, whatever was shown later (intention to treat), and a learner's
-    exposures are not taken as independent.
-
-    Args:
-        seen: all that the test has seen.
-        planned: what was decided before; by default what the experiment says.
-        margin: how much worse counts as no worse, in units of the metric that decides.
-        limits: what counts as harm.
-        moments: how many points the picture over time has; 0: none.
-
-    Raises:
-        InputError: the margin is not above 0, or the plan is about another metric than the one that decides.
-    """
-    experiment = seen.experiment
-    planned = planned or experiment.planned
-    primary = METRIC[experiment.metrics[0]]
-    if planned is not None and planned.metric != primary.name:
-        raise InputError(
-            f"The plan is about `{planned.metric}`, and `{primary.name}` decides the test.",
-            where=experiment.name,
-            fix="The metric that decides is chosen before the test: name it first in `metrics`, or plan for it.",
-        )
-    margin = primary.margin if margin is None else margin
-    if not 0 < margin < float("inf"):
-        raise InputError("A margin is more than 0.", where="--margin")
-    limits = limits or AbLimits()
-    looking = looking_of(experiment, planned)
-    ratio = sample_ratio(seen.assigned, experiment.ratio)
-    metrics = _metrics(seen, looking)
-    guards = guardrails(seen, limits, looking)
-    crossed = crossed_learners(seen)
-    found = tuple(_moments(seen, primary, looking, moments))
-    tasks = breakdown(seen, primary, looking)
-    uneven = imbalance((seen.pre[seen.assigned == 0], seen.pre[seen.assigned == 1]))
-    evidence = Evidence(
-        arms=experiment.arms,
-        metric=primary,
-        effect=metrics[0].effect,
-        margin=margin,
-        planned=planned,
-        learners=len(seen.learners),
-        days=float(seen.time[-1] - seen.time[0]) / _DAY,
-        crossed=crossed,
-        sample_ratio=ratio,
-        guardrails=guards,
-    )
-    return AbReport(
-        experiment=replace(experiment, planned=planned),
-        alpha=looking.alpha,
-        margin=margin,
-        learners=len(seen.learners),
-        exposures=len(seen.time),
-        first=float(seen.time[0]),
-        last=float(seen.time[-1]),
-        crossed=crossed,
-        verdict=verdict_of(evidence),
-        metrics=metrics,
-        guardrails=guards,
-        sample_ratio=ratio,
-        pre_imbalance=uneven,
-        tasks=tasks,
-        moments=found,
-        cautions=cautions_of(
-            seen, evidence, looking, uneven, tasks, [each.effect for each in found]
-        ),
-    )
+def _effect(effect: Effect) -> dict[str, Any]:
+    adjusted = effect.adjusted
+    return {
+        "arms": [asdict(arm) for arm in effect.arms],
+        "difference": effect.difference,
+        "error": effect.error,
+        "fixed": {"low": effect.low, "high": effect.high, "p": effect.p},
+        "sequence": {
+            "low": effect.sequence_low,
+            "high": effect.sequence_high,
+            "p": effect.always_valid_p,
+        },
+        "pre_period": None
+        if adjusted is None or effect.unadjusted is None
+        else {
+            "width": adjusted.width,
+            "known": adjusted.known,
+            "difference_without": effect.unadjusted[0],
+            "error_without": effect.unadjusted[1],
+        },
+        "lacking": effect.lacking,
+    }
 
 
-def looking_of(experiment: Experiment, planned: PlannedTest | None) -> Looking:
-    """How the intervals of a test are made: narrowest at its planned end."""
-    size = TUNED_FOR if planned is None else planned.exposures * planned.design_effect
-    first, other = (size * each / sum(experiment.ratio) for each in experiment.ratio)
-    return Looking(ALPHA if planned is None else planned.alpha, harmonic(first, other))
-
-
-def crossed_learners(seen: Observations) -> int:
-    """Learners who were shown the arm that they were not assigned to."""
-    other = seen.arm != seen.assigned[seen.learner]
-    return len(np.unique(seen.learner[other]))
-
-
-def _metrics(seen: Observations, looking: Looking) -> tuple[MetricEffect, ...]:
-    asked = [METRIC[name] for name in seen.experiment.metrics]
-    effects = [
-        effect_of(learner_sums(seen, each.values(seen)), looking, each.step) for each in asked
-    ]
-    once = [effects[0].p, *holm([each.p for each in effects[1:]])]
-    always = [effects[0].always_valid_p, *holm([each.always_valid_p for each in effects[1:]])]
-    return tuple(MetricEffect(*each) for each in zip(asked, effects, once, always, strict=True))
-
-
-def _moments(seen: Observations, metric: Metric, looking: Looking, count: int) -> list[Moment]:
-    """As many moments, equally far apart, from shortly after the first exposure to the last."""
-    values = metric.values(seen)
-    times = np.linspace(seen.time[0], seen.time[-1], count + 1)[1:]
-    found: list[Moment] = []
-    for time in times if seen.time[-1] > seen.time[0] else []:
-        sums = learner_sums(seen, values, until=float(time))
-        found.append(Moment(float(time), len(sums.arm), effect_of(sums, looking, metric.step)))
-    return found
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

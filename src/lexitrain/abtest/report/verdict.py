@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lexitrain.abtest.observations import PlannedTest
+from lexitrain.abtest.report.wording import amount, between, in_words, signed
 from lexitrain.abtest.statistics.effects import Effect
 from lexitrain.abtest.statistics.guardrails import Guardrail
 from lexitrain.abtest.statistics.metrics import Metric
@@ -170,7 +171,7 @@ def _outlook(evidence: Evidence) -> list[str]:
     if planned is not None:
         return [
             f"As many learners as planned have come. A difference of {amount(evidence.metric, planned.effect)} would "
-            f"have been found with a chance of {100 * planned.power:.0f} %: one as large is unlikely, and not ruled out."
+            f"have been found with a chance of {100 * planned.power:.0f} %: one as large is unlikely, but possible."
         ]
     interval = evidence.interval
     assert interval is not None
@@ -190,28 +191,3 @@ def _days_for(evidence: Evidence, learners: int) -> str:
         return ""
     days = math.ceil(learners / (evidence.learners / evidence.days))
     return f", about {days:,} days at the pace so far"
-
-
-def amount(metric: Metric, value: float) -> str:
-    """A difference without its sign, as a person reads it."""
-    if metric.kind == "share":
-        return f"{100 * abs(value):.1f} points"
-    return f"{abs(value):.3g}{metric.unit}"
-
-
-def signed(metric: Metric, value: float) -> str:
-    """A difference with its sign."""
-    if metric.kind == "share":
-        return f"{100 * value:+.1f} points"
-    return f"{value:+.2f}{metric.unit}"
-
-
-def between(metric: Metric, gains: tuple[float, float], higher_is_better: bool) -> str:
-    """An interval of gains as one of differences."""
-    low, high = gains if higher_is_better else (-gains[1], -gains[0])
-    return f"{signed(metric, low)} to {signed(metric, high)}"
-
-
-def in_words(p: float) -> str:
-    """A p value, no more exactly than it is known."""
-    return f"{p:.3f}" if p >= 0.001 else f"{p:.0e}" if p > 1e-15 else "0"

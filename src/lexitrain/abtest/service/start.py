@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lexitrain.abtest.log.database import Address
-from lexitrain.abtest.observation_file import planned_from
+from lexitrain.abtest.observation_file import read_planned
 from lexitrain.abtest.service.consent import own_consent, read_consent
 from lexitrain.abtest.service.settings import GuardrailLimits, RequestLimits, ServiceSettings
 from lexitrain.errors import InputError, MissingExtra
 from lexitrain.serving import is_loopback, require_free, taken
 from lexitrain.storage import user_path
-from lexitrain.tasks import loads_strict
 
 if TYPE_CHECKING:
     from lexitrain.abtest.service.service import Service
@@ -34,7 +34,7 @@ def serve_ab(
     *,
     data: str | Path = "ab.db",
     experiment: str = "ab",
-    ratio: float = 0.5,
+    ratio: tuple[float, float] = (1.0, 1.0),
     plan: str | Path | None = None,
     tasks: Sequence[str] = (),
     host: str = "127.0.0.1",
@@ -61,7 +61,7 @@ def serve_ab(
             `http://localhost:8000/v1#model`. `a` is what `b` is compared with.
         data: SQLite file, made where there is none, or `postgresql://user:password@host/name`.
         experiment: name of the test; a database may hold several.
-        ratio: share of learners that arm a gets.
+        ratio: in which learners are assigned.
         plan: what `ab plan --json` wrote: kept with the test, and read by its report.
         tasks: short names to offer; none: all that both models know.
         host, port: where it listens.
@@ -85,7 +85,8 @@ def serve_ab(
         MissingExtra: a package is not installed.
     """
     _require_packages()
-    _require_settings(experiment, ratio, seconds, title)
+    share = _share(ratio)
+    _require_settings(experiment, seconds, title)
     require_free(host, port)
     settings = ServiceSettings(
         token=_token(token_file, tell, f"http://{host}:{port}/team"),
@@ -104,7 +105,7 @@ def serve_ab(
         json_schema, seconds, settings.limits.at_once, slots, threads, tuple(custom_tasks)
     )
     arms = arms_of(a, b, tasks, asked)
-    service = Service(address, str(data), experiment, ratio, _plan(plan), arms, settings, tell)
+    service = Service(address, str(data), experiment, share, _plan(plan), arms, settings, tell)
     if not is_loopback(host):
         tell(
             f"Others can reach {host} without encryption: put a reverse proxy with TLS before it, as docs/ab.md shows."
@@ -139,13 +140,18 @@ def _require_packages() -> None:
         raise MissingExtra(error.name or "fastapi", "ab") from None
 
 
-def _require_settings(experiment: str, ratio: float, seconds: float, title: str) -> None:
-    if not 0 < ratio < 1:
+def _share(ratio: tuple[float, float]) -> float:
+    """The share of learners that arm a gets."""
+    if not all(0 < each < math.inf for each in ratio):
         raise InputError(
-            f"{ratio:g} is no share of learners.",
+            f"{ratio[0]:g}:{ratio[1]:g} is no ratio.",
             where="--ratio",
-            fix="Give what arm a gets, between 0 and 1: 0.5 is half and half.",
+            fix="Give two numbers above 0: 1:1 is half and half.",
         )
+    return ratio[0] / sum(ratio)
+
+
+def _require_settings(experiment: str, seconds: float, title: str) -> None:
     for option, name in (("--experiment", experiment), ("--title", title)):
         if not name.strip() or len(name) > _LONGEST_NAME or not name.isprintable():
             raise InputError(
@@ -202,10 +208,4 @@ def _plan(file: str | Path | None) -> str:
     """What was planned, as JSON; empty without a plan."""
     if file is None:
         return ""
-    path = user_path(file)
-    try:
-        read: Any = loads_strict(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"The plan cannot be read ({error}).", where=path) from None
-    planned = read.get("planned", read) if isinstance(read, dict) else read
-    return json.dumps(asdict(planned_from(planned, str(path))), sort_keys=True)
+    return json.dumps(asdict(read_planned(Path(file))), sort_keys=True)

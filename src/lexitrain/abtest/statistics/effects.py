@@ -148,15 +148,16 @@ def _with_intervals(
     looking: Looking,
 ) -> Effect:
     assert found.difference is not None
+    difference = found.difference
     n = [arm.even_learners for arm in found.arms]
     freedom = _freedom(variances, n)
     half = t_quantile(1 - looking.alpha / 2, freedom) * error
-    z = found.difference / error
+    z = difference / error
     found = replace(
         found,
         error=error,
-        low=found.difference - half,
-        high=found.difference + half,
+        low=difference - half,
+        high=difference + half,
         p=2 * (1 - t_distribution(abs(z), freedom)),
     )
     if min(n) < LEAST_LEARNERS:
@@ -169,8 +170,8 @@ def _with_intervals(
     half = widening(x, looking.alpha) * error
     return replace(
         found,
-        sequence_low=found.difference - half,
-        sequence_high=found.difference + half,
+        sequence_low=difference - half,
+        sequence_high=difference + half,
         always_valid_p=always_valid_p(z, x),
     )
 

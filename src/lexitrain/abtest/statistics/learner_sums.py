@@ -69,7 +69,9 @@ def learner_sums(
     own, told = seen.learner[used], values[used]
 
     def added(weights: Array) -> Array:
-        return np.bincount(own, weights=weights, minlength=len(seen.learners))[come]
+        return np.bincount(own, weights=weights, minlength=len(seen.learners))[come].astype(
+            np.float64
+        )
 
     return LearnerSums(
         arm=seen.assigned[come],

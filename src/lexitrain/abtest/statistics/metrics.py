@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexitrain.abtest.observations import STATUSES, Observations
+from lexitrain.errors import InputError, nearest
 
 Values = NDArray[np.float64]
 
@@ -88,6 +89,33 @@ METRIC: Mapping[str, Metric] = {
     )
 }  # fmt: skip
 """What a test may ask, by name."""
+
+
+def metric_named(name: str) -> Metric:
+    """A metric of a test.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    found = METRIC.get(name)
+    if found is None:
+        close = nearest(name, METRIC)
+        raise InputError(
+            f"There is no metric {name!r}.",
+            where="--metric",
+            fix=f"Did you mean {close!r}?" if close else f"Metrics: {', '.join(METRIC)}.",
+        )
+    return found
+
+
+def is_share(name: str) -> bool:
+    """Whether a metric is a share of yes, else a mean.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    return metric_named(name).kind == "share"
+
 
 ERRORS = Metric(
     "error_rate", "requests without an answer", "share", "", _status("error"), False, 0.01

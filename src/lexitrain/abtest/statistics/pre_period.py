@@ -66,7 +66,7 @@ def adjustment(pre: tuple[Array, Array], influence: tuple[Array, Array]) -> Adju
     products = sum(
         each.T @ values / count**2 for each, values, count in zip(centred, pulled, n, strict=True)
     )
-    theta = np.linalg.lstsq(squares, products, rcond=1e-10)[0]
+    theta = np.asarray(np.linalg.lstsq(squares, products, rcond=1e-10)[0], dtype=np.float64)
     after = [
         float(np.mean((values - each @ theta) ** 2))
         / count
