@@ -127,7 +127,8 @@ async def _limited(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 async def _streamed(parts: AsyncIterator[bytes], tell: Callable[[str], None]) -> Said:
     """An answer that comes as server-sent events, as OpenAI writes them."""
-    rest, texts, ended, done = b"", [], None, False
+    rest, ended, done = b"", None, False
+    texts: list[str] = []
     async for part in parts:
         *lines, rest = (rest + part).split(b"\n")
         for line in lines:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, cast
 from urllib.parse import urlsplit
@@ -60,10 +61,8 @@ class Address:
         scheme = self._url.split("://", 1)[0] if "://" in self._url else ""
         if scheme in {"postgresql", "postgres"}:
             self.shown = _without_password(self._url)
-            try:
-                import psycopg  # noqa: F401
-            except ImportError:
-                raise MissingExtra("psycopg", "ab") from None
+            if find_spec("psycopg") is None:
+                raise MissingExtra("psycopg", "ab")
         elif scheme:
             raise InputError(
                 f"A test cannot be kept in a database of the kind {scheme[:20]!r}.",

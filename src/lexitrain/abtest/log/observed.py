@@ -133,7 +133,7 @@ def _observations(database: Database, facts: ExperimentFacts) -> Observations:
         if learner not in told:
             told.add(learner)
             collector.add_learner(learner, arm=names[assigned])
-        complete = seconds is not None and state in {"answered", "invalid"}
+        unknown = seconds is None or state not in {"answered", "invalid"}
         collector.add(
             Exposure(
                 exposure,
@@ -141,7 +141,7 @@ def _observations(database: Database, facts: ExperimentFacts) -> Observations:
                 names[served],
                 task,
                 float(at),
-                latency_ms=1e3 * float(seconds) if complete else None,
+                latency_ms=None if unknown else 1e3 * float(seconds),  # pyright: ignore[reportArgumentType]
                 status=_STATUS[state],
                 helpful=None if helpful is None else bool(helpful),
                 stars=None if stars is None else int(stars),

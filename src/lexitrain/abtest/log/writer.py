@@ -92,7 +92,7 @@ class Writer:
         try:
             found = self._transaction(batch)
         except Exception:
-            found = []
+            found: list[tuple[Any, Exception | None]] = []
             for job in batch:
                 try:
                     found += self._transaction([job])

@@ -9,6 +9,7 @@ import os
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -132,12 +133,9 @@ def _run(service: Service, host: str, port: int, proxies: str, tell: Callable[[s
 
 
 def _require_packages() -> None:
-    try:
-        import fastapi  # noqa: F401
-        import httpx  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ImportError as error:
-        raise MissingExtra(error.name or "fastapi", "ab") from None
+    for package in ("fastapi", "uvicorn", "httpx", "jinja2"):
+        if find_spec(package) is None:
+            raise MissingExtra(package, "ab")
 
 
 def _share(ratio: tuple[float, float]) -> float:
