@@ -182,7 +182,6 @@ class Served:
         self._command = [
             *(sys.executable, "-m", "lexitrain", "ab", "serve", "--a", f"{engine}#a", "--b", f"{engine}#b"),
             *("--data", str(data), "--port", str(port), "--per-learner", "0", "--per-address", "0"),
-            *("--at-once", "1000"),
         ]  # fmt: skip
         self.port = port
 

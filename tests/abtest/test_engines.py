@@ -152,9 +152,10 @@ def test_what_was_given_up_ends_at_the_address_too() -> None:
         closed = asyncio.Event()
 
         class Watching(StubEngine):
-            async def _connection(self, reader: Any, _: Any) -> None:
+            async def _connection(self, reader: Any, writer: Any) -> None:
                 while await reader.read(1000):
                     pass
+                writer.close()
                 closed.set()
 
         server = await Watching().serve()

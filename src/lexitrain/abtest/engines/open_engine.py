@@ -70,7 +70,7 @@ def arms_of(a: str, b: str, tasks: Sequence[str], settings: EngineSettings) -> A
         if found.remote is None:
             require_model(name)
     known_a, known_b = (_known(located[name], settings) for name in (a, b))
-    wanted = list(tasks) or [name for name in known_a if name in known_b]
+    wanted = list(tasks) or sorted(known_a.keys() & known_b.keys(), key=_in_order)
     for name in wanted:
         for arm, known in ((a, known_a), (b, known_b)):
             if name not in known:
@@ -91,6 +91,11 @@ def arms_of(a: str, b: str, tasks: Sequence[str], settings: EngineSettings) -> A
         {name: known_a[name] for name in wanted},
         {name: known_b[name] for name in wanted},
     )
+
+
+def _in_order(name: str) -> tuple[bool, str]:
+    """Learners are offered first what most of them come for."""
+    return name != "grammar", name
 
 
 def _known(located: LocatedModel, settings: EngineSettings) -> dict[str, Task]:
