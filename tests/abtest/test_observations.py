@@ -201,6 +201,24 @@ def test_no_line_ends_in_a_traceback(
     assert error is None or error.where
 
 
+@settings(max_examples=200, deadline=None)
+@given(
+    st.dictionaries(
+        st.sampled_from(["ratio", "started", "plan", "metrics", "arms"]),
+        _JSON
+        | st.lists(st.integers(1, 10**400), min_size=2, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(["metric", "effect", "learners", "exposures", "kind", "alpha"]), _JSON
+        ),
+    )
+)
+def test_no_first_line_does(tmp_path_factory: pytest.TempPathFactory, values: dict[str, object]):
+    path = tmp_path_factory.getbasetemp() / "first.jsonl"
+    head = {"name": "t", "arms": ["old", "new"], **values}
+    error = refusal(path, line("experiment", **head), line("exposure", **ROW))
+    assert error is None or error.where
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=200))
 def test_no_bytes_do(tmp_path_factory: pytest.TempPathFactory, content: bytes):

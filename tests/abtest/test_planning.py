@@ -166,3 +166,14 @@ def test_correlation_within_learners_is_that_of_how_they_are_drawn():
 def test_a_former_test_of_an_hour_says_nothing_of_days():
     with pytest.raises(DataError, match="less than a day"):
         former_test(collected(exposures(20, days=0.04)), "helpful")
+
+
+def test_a_sequence_is_planned_with_learners_enough_to_begin():
+    """However large the effect is, and however unevenly learners ask."""
+    large = AbQuestion("helpful", 0.3, 0.6)
+    assert plan(large).sequential.learners == 100
+    assert plan(large).fixed.learners == 40
+    assert plan(replace(large, ratio=(4, 1))).sequential.learners == 250
+    uneven = AbTraffic(1, 5, 5)
+    assert uneven.unevenness == pytest.approx(2)
+    assert plan_ab(large, uneven).sequential.learners == 200

@@ -147,6 +147,18 @@ class TestGuardrails:
             != "stop"
         )
 
+    def test_a_better_arm_that_is_not_shown_to_be_harmless_yet(self):
+        found = report_ab(collected(exposures(900, effect=0.2)), limits=AbLimits(error_rate=1e-4))
+        assert found.verdict.kind == "better"
+        assert (
+            found.verdict.reasons[1] == "Not shown to be harmless yet: requests without an answer."
+        )
+
+    @pytest.mark.parametrize("limit", [0, -1, float("nan"), float("inf")])
+    def test_a_limit_that_is_none(self, limit: float):
+        with pytest.raises(InputError, match="more than 0"):
+            AbLimits(slower=limit)
+
     def test_slow_answers(self):
         rows = exposures(900, slow=(1, 2.2))
         found = report_ab(collected(rows))

@@ -13,6 +13,8 @@ from lexitrain.abtest.planning import (
     plan_ab,
 )
 from lexitrain.abtest.report import AbReport, report_ab
+from lexitrain.abtest.report.breakdown import TaskEffect
+from lexitrain.abtest.report.content import MetricEffect
 from lexitrain.abtest.report.wording import amount, interval_text, signed, value_text
 from lexitrain.abtest.statistics.effects import Effect
 from lexitrain.abtest.statistics.guardrails import AbLimits
@@ -27,8 +29,10 @@ __all__ = [
     "Effect",
     "FormerTest",
     "Metric",
+    "MetricEffect",
     "Observations",
     "PlannedTest",
+    "TaskEffect",
     "amount",
     "former_test",
     "interval_text",

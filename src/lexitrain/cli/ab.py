@@ -175,10 +175,10 @@ def report(
     from lexitrain import AbLimits, read_observations, read_planned, report_ab
 
     limits = AbLimits(
-        error_rate=_limit(errors, "--errors"),
-        invalid_json_rate=_limit(invalid_json, "--invalid-json"),
-        slower=_limit(slower, "--slower"),
-        p95_seconds=None if p95 is None else _limit(p95, "--p95"),
+        error_rate=errors,
+        invalid_json_rate=invalid_json,
+        slower=slower,
+        p95_seconds=p95,
     )
     planned = None if plan is None else read_planned(plan)
     found = report_ab(read_observations(file), planned=planned, margin=margin, limits=limits)
@@ -293,9 +293,3 @@ def _ratio(text: str) -> tuple[float, float]:
             f"'{text}' is no ratio.", where="--ratio", fix="Write 1:1 or 9:1."
         ) from error
     return first, other
-
-
-def _limit(value: float, option: str) -> float:
-    if not 0 < value < float("inf"):
-        raise InputError("A limit is more than 0.", where=option)
-    return value
