@@ -116,6 +116,12 @@ class TestVerdicts:
         assert found.verdict.kind == "not enough yet"
         assert found.moments == ()
 
+    def test_outcomes_that_nobody_asked_for_are_not_a_share_of_zero(self):
+        rows = [replace(row, fixed=None) for row in exposures(300)]
+        assert report_ab(collected(rows)).metrics[2].effect.arms[0].value is None
+        rows[0] = replace(rows[0], fixed=True)
+        assert report_ab(collected(rows)).metrics[2].effect.arms[1].value is not None
+
     def test_nobody_has_rated(self):
         rows = [replace(row, helpful=None, stars=None) for row in exposures(300)]
         found = report_ab(collected(rows))

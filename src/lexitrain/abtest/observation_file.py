@@ -29,6 +29,7 @@ from lexitrain.abtest.observations import (
     Exposure,
     Observations,
     PlannedTest,
+    check_name,
 )
 from lexitrain.errors import DataError, nearest
 from lexitrain.storage import json_text, user_path
@@ -129,6 +130,8 @@ def experiment_from(values: Mapping[str, Any], where: str) -> Experiment:
         or arms[0] == arms[1]
     ):
         raise DataError("`arms` are not the names of two different models.", where=where)
+    for each in (*arms, values["name"]):
+        check_name(each if isinstance(each, str) else "", "name", where)
     ratio = _list(values.get("ratio") or [1, 1], "ratio", where)
     if len(ratio) != 2 or not all(_is_number(each) and 0 < each <= _LARGEST for each in ratio):
         raise DataError(
