@@ -14,6 +14,8 @@ from lexitrain.abtest.planning import (
     plan_ab,
 )
 from lexitrain.abtest.report import AbReport, report_ab
+from lexitrain.abtest.report.breakdown import TaskEffect
+from lexitrain.abtest.report.content import MetricEffect
 from lexitrain.abtest.report.wording import amount, interval_text, signed, value_text
 from lexitrain.abtest.service.settings import GuardrailLimits, RequestLimits
 from lexitrain.abtest.service.start import serve_ab
@@ -31,9 +33,11 @@ __all__ = [
     "FormerTest",
     "GuardrailLimits",
     "Metric",
+    "MetricEffect",
     "Observations",
     "PlannedTest",
     "RequestLimits",
+    "TaskEffect",
     "amount",
     "former_test",
     "interval_text",

@@ -29,11 +29,13 @@ from lexitrain.abtest.observations import (
     Exposure,
     Observations,
     PlannedTest,
+    check_name,
 )
 from lexitrain.errors import DataError, nearest
 from lexitrain.storage import json_text, user_path
 from lexitrain.tasks import loads_strict
 
+_LARGEST = 1e100  # of a number
 _KINDS = ("experiment", "learner", "exposure")
 _EXPERIMENT = ("name", "arms", "ratio", "started", "plan", "metrics")
 _LEARNER = ("id", "arm", "pre")
@@ -128,8 +130,10 @@ def experiment_from(values: Mapping[str, Any], where: str) -> Experiment:
         or arms[0] == arms[1]
     ):
         raise DataError("`arms` are not the names of two different models.", where=where)
+    for each in (*arms, values["name"]):
+        check_name(each if isinstance(each, str) else "", "name", where)
     ratio = _list(values.get("ratio") or [1, 1], "ratio", where)
-    if len(ratio) != 2 or not all(_is_number(each) and 0 < each < math.inf for each in ratio):
+    if len(ratio) != 2 or not all(_is_number(each) and 0 < each <= _LARGEST for each in ratio):
         raise DataError(
             "`ratio` is not two numbers above 0.", where=where, fix="Half and half is [1, 1]."
         )
@@ -185,7 +189,7 @@ def planned_from(values: Any, where: str) -> PlannedTest:
     shares = (planned.alpha, planned.power)
     whole = (planned.learners, planned.exposures)
     if (
-        not all(_is_number(each) and 0 < each < math.inf for each in numbers)
+        not all(_is_number(each) and 0 < each <= _LARGEST for each in numbers)
         or not all(type(each) is int for each in whole)
         or not all(_is_number(each) and 0 < each < 1 for each in shares)
         or planned.kind not in ("fixed", "sequential")

@@ -21,7 +21,8 @@ STATUSES: tuple[Status, ...] = ("ok", "error", "invalid_json")
 METRICS = ("helpful", "stars", "fixed", "corrected", "seconds")
 """What a test may ask, in the order in which it does unless the experiment says otherwise: the first one decides."""
 _LARGEST = 1e100  # of a number: its square is one, too
-_ID_LENGTH = 200
+_NAME_LENGTH = 200
+_YEAR_9999 = 253_370_764_800.0
 _MOST_DRIFT = 60.0  # seconds by which a clock may lag behind the start of the test
 
 
@@ -168,7 +169,7 @@ class Collector:
         Raises:
             DataError: an arm that the experiment has not, a value that is no number, or a learner told twice otherwise.
         """
-        _check_id(learner, "learner", where)
+        check_name(learner, "learner", where)
         if pre is not None and not abs(pre) <= _LARGEST:
             raise DataError("`pre` is no finite number.", where=where or "pre")
         said = (
@@ -218,12 +219,12 @@ class Collector:
 
     def _check(self, exposure: Exposure, where: str) -> None:
         for name in ("id", "learner", "task"):
-            _check_id(getattr(exposure, name), name, where)
+            check_name(getattr(exposure, name), name, where)
         self._arm(exposure.arm, where)
         started = self.experiment.started
         problem = None
-        if not math.isfinite(exposure.time):
-            problem = "`time` is no moment."
+        if not 0 <= exposure.time < _YEAR_9999:
+            problem = "`time` is no moment between 1970 and 9999."
         elif started is not None and exposure.time < started - _MOST_DRIFT:
             problem = f"This was shown at {_moment(exposure.time)}, before the test began ({_moment(started)})."
         elif exposure.latency_ms is not None and not 0 <= exposure.latency_ms <= _LARGEST:
@@ -286,15 +287,14 @@ def _column(rows: list[Exposure], name: str) -> NDArray[np.float64]:
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 
-def _check_id(value: str, name: str, where: str) -> None:
-    if not value or len(value) > _ID_LENGTH:
+def check_name(value: str, name: str, where: str) -> None:
+    """Raises DataError where a name or an id is none that can be shown."""
+    if not value or len(value) > _NAME_LENGTH or not value.isprintable():
         raise DataError(
-            f"`{name}` is empty or longer than {_ID_LENGTH} characters.", where=where or name
+            f"`{name}` is empty, longer than {_NAME_LENGTH} characters, or holds one that cannot be printed.",
+            where=where or name,
         )
 
 
 def _moment(seconds: float) -> str:
-    try:
-        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
-    except (ValueError, OverflowError, OSError):
-        return f"{seconds:g} s after 1970"
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -189,10 +189,10 @@ def report(
     from lexitrain import AbLimits, read_ab, read_planned, report_ab
 
     limits = AbLimits(
-        error_rate=_limit(errors, "--errors"),
-        invalid_json_rate=_limit(invalid_json, "--invalid-json"),
-        slower=_limit(slower, "--slower"),
-        p95_seconds=None if p95 is None else _limit(p95, "--p95"),
+        error_rate=errors,
+        invalid_json_rate=invalid_json,
+        slower=slower,
+        p95_seconds=p95,
     )
     planned = None if plan is None else read_planned(plan)
     seen = read_ab(file, experiment)
@@ -298,9 +298,3 @@ def _effect(text: str, baseline: float) -> float:
             where="--effect",
             fix="Write 0.05 (five points of a share), -0.5 (half a star less) or 10% (of the baseline).",
         ) from error
-
-
-def _limit(value: float, option: str) -> float:
-    if not 0 < value < float("inf"):
-        raise InputError("A limit is more than 0.", where=option)
-    return value

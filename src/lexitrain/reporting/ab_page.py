@@ -14,6 +14,7 @@ from lexitrain.reporting.run_page.blocks import (
     Cell,
     Facts,
     Figures,
+    Heading,
     Said,
     Section,
     Sentence,
@@ -22,7 +23,7 @@ from lexitrain.reporting.run_page.blocks import (
 from lexitrain.reporting.run_page.charts import INK, Charts, colour
 
 if TYPE_CHECKING:
-    from lexitrain.abtest import AbReport, Effect, Metric
+    from lexitrain.abtest import AbReport, Effect, Metric, MetricEffect, TaskEffect
     from lexitrain.reporting.run_page.blocks import Figure
 
 _DAY = 86400.0
@@ -65,7 +66,8 @@ _READING = (
     "The interval for any number of looks may be read whenever one likes, and the test may be ended as soon as it "
     "leaves out zero. The interval for one look is narrower and may be read once, at a moment that was chosen before "
     "the test: whoever reads it again and again until it leaves out zero finds differences where there are none.",
-    "The first metric decides. The p values of the others, and of the tasks, are adjusted for how many they are.",
+    "The first metric decides. The p values of the others, and of the tasks, are adjusted for how many they are "
+    "(Holm), and hold as often as the test was planned to be read.",
     "A test says what these learners did with these two models. It does not say why, nor what other learners would do.",
 )
 
@@ -84,8 +86,7 @@ def _verdict(report: AbReport) -> list[Block]:
         ("read", "once, at its end" if verdict.by == "fixed" else "at any time"),
         ("no worse means", f"by less than {amount(report.metrics[0].metric, report.margin)}"),
     ]
-    tone = "wrong" if _TONES.get(verdict.kind) == "bad" else ""
-    blocks: list[Block] = [Sentence(verdict.headline, tone)]
+    blocks: list[Block] = [Heading(verdict.headline)]
     if verdict.reasons:
         blocks.append(Said(verdict.reasons))
     blocks.append(Facts(facts))
@@ -164,9 +165,8 @@ def _metrics(report: AbReport) -> Table:
             [
                 f"{metric.title} (decides)" if place == 0 else metric.title,
                 *(value_text(metric, arm.value) for arm in effect.arms),
-                *_difference(metric, effect, each.adjusted_always_valid_p, report.alpha),
-                _p(each.adjusted_p),
-                _p(each.adjusted_always_valid_p),
+                *_difference(metric, effect, _deciding_p(report, each), report.alpha),
+                _p(_deciding_p(report, each)),
             ]
         )
     return _table("Metrics", ["metric"], report, rows)
@@ -184,9 +184,8 @@ def _tasks(report: AbReport) -> list[Block]:
                     f"{value_text(metric, arm.value)} ({100 * share:.0f} %)"
                     for arm, share in zip(effect.arms, each.shares, strict=True)
                 ),
-                *_difference(metric, effect, each.adjusted_always_valid_p, report.alpha),
-                _p(each.adjusted_p),
-                _p(each.adjusted_always_valid_p),
+                *_difference(metric, effect, _deciding_p(report, each), report.alpha),
+                _p(_deciding_p(report, each)),
             ]
         )
     blocks: list[Block] = [_table(f"{metric.title}, by task", ["task"], report, rows)]
@@ -200,8 +199,14 @@ def _table(
     caption: str, head: Sequence[str], report: AbReport, rows: Sequence[Sequence[str | Cell]]
 ) -> Table:
     arms = report.experiment.arms
-    last = ("difference", "any number of looks", "one look", "p, one look", "p, any number")
-    return Table(caption, [*head, *arms, *last], rows, numbers=frozenset(range(1, 8)))
+    last = ("difference", "any number of looks", "one look", "p")
+    return Table(caption, [*head, *arms, *last], rows, numbers=frozenset(range(1, 7)))
+
+
+def _deciding_p(report: AbReport, each: MetricEffect | TaskEffect) -> float | None:
+    """The adjusted p value of the kind of reading that the test was planned for."""
+    fixed = report.verdict.by == "fixed"
+    return each.adjusted_p if fixed else each.adjusted_always_valid_p
 
 
 def _difference(metric: Metric, effect: Effect, p: float | None, alpha: float) -> list[str | Cell]:

@@ -186,14 +186,14 @@ def plan_ab(
 
 def _size(question: AbQuestion, traffic: AbTraffic, kind: str) -> Size:
     theta, typical = fixed_effect(question.alpha, question.power), 1.0
-    wanted = _learners(question, traffic, theta)
+    wanted = _learners(question, traffic, theta, kind)
     if kind == "sequential":
-        looks, begins = 1, 0.0
+        read = wanted
         for _ in range(3):  # the looks are as many as the days, and the days come of the looks
-            looks, begins = _looks(wanted, traffic), _begins(wanted, question)
-            theta = sequential_effect(question.alpha, question.power, looks, begins)
-            wanted = _learners(question, traffic, theta)
-        typical = crossing(theta, question.alpha, looks, begins).typical
+            read = wanted
+            theta = _sequential_effect(question, traffic, read)
+            wanted = _learners(question, traffic, theta, kind)
+        typical = crossing(theta, question.alpha, *_reading(question, traffic, read)).typical
     return Size(
         learners=wanted,
         exposures=math.ceil(wanted * traffic.values),
@@ -202,23 +202,29 @@ def _size(question: AbQuestion, traffic: AbTraffic, kind: str) -> Size:
     )
 
 
-def _looks(learners: int, traffic: AbTraffic) -> int:
-    return min(MOST_LOOKS, max(1, math.ceil(learners / traffic.learners_a_day)))
+def _sequential_effect(question: AbQuestion, traffic: AbTraffic, learners: int) -> float:
+    """θ of a test of as many learners that is read every day."""
+    return sequential_effect(question.alpha, question.power, *_reading(question, traffic, learners))
 
 
-def _begins(learners: int, question: AbQuestion) -> float:
-    """Share of the learners before which there is no sequence, to two digits."""
-    least = LEAST_LEARNERS * sum(question.ratio) / min(question.ratio)
-    return min(1.0, round(least / learners, 2))
+def _reading(question: AbQuestion, traffic: AbTraffic, learners: int) -> tuple[int, float]:
+    """How often a test of as many learners is read, and the share of them before which there is no sequence, to two
+    digits."""
+    least = LEAST_LEARNERS * traffic.unevenness * sum(question.ratio) / min(question.ratio)
+    looks = min(MOST_LOOKS, max(1, math.ceil(learners / traffic.learners_a_day)))
+    return looks, min(1.0, round(least / learners, 2))
 
 
-def _learners(question: AbQuestion, traffic: AbTraffic, theta: float) -> int:
-    """Of both arms together, so that the effect is `theta` standard errors."""
+def _learners(question: AbQuestion, traffic: AbTraffic, theta: float, kind: str) -> int:
+    """Of both arms together, so that the effect is `theta` standard errors, and there are enough for an interval."""
+    if question.effect == 0:
+        return _MOST_LEARNERS
     shares = [each / sum(question.ratio) for each in question.ratio]
     variances = _variances(question)
     variance = sum(each / share for each, share in zip(variances, shares, strict=True))
     wanted = variance * traffic.variance_factor * (theta / question.effect) ** 2
-    least = LEAST_OF_AN_ARM / min(shares)
+    least = LEAST_OF_AN_ARM if kind == "fixed" else LEAST_LEARNERS * traffic.unevenness
+    least /= min(shares)
     if not wanted <= _MOST_LEARNERS:
         return _MOST_LEARNERS
     return math.ceil(max(wanted, least))
@@ -240,14 +246,16 @@ def _smallest(question: AbQuestion, traffic: AbTraffic, kind: str, learners: int
         low, high = 0.0, most * (1 - 1e-9)
     else:
         low, high = 0.0, question.deviation * 100
-    if (
-        learners < 1
-        or _size(replace(question, effect=sign * high), traffic, kind).learners > learners
-    ):
+    if learners < 1:
         return None
-    for _ in range(30):
+    theta = fixed_effect(question.alpha, question.power)
+    if kind == "sequential":
+        theta = _sequential_effect(question, traffic, learners)
+    if _learners(replace(question, effect=sign * high), traffic, theta, kind) > learners:
+        return None
+    for _ in range(60):
         middle = (low + high) / 2
-        if _size(replace(question, effect=sign * middle), traffic, kind).learners > learners:
+        if _learners(replace(question, effect=sign * middle), traffic, theta, kind) > learners:
             low = middle
         else:
             high = middle

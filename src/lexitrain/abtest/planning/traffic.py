@@ -46,6 +46,12 @@ class AbTraffic:
         return 1 + self.alike * self.told * max(0.0, pairs)
 
     @property
+    def unevenness(self) -> float:
+        """E[m²] / E[m]²: as many times the learners are needed for as many that ask evenly."""
+        spread = self.visits_deviation**2 * self.told**2 + self.told * (1 - self.told) * self.visits
+        return 1 + spread / self.values**2
+
+    @property
     def variance_factor(self) -> float:
         """The variance of an arm's value is that of one exposure, times this, over the arm's learners."""
         return self.design_effect / self.values

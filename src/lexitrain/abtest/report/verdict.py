@@ -141,7 +141,8 @@ def _decided(evidence: Evidence, by: Literal["sequence", "fixed"]) -> Verdict:
         f"({between(metric, interval, metric.higher_is_better)})."
     )
     if low > 0:
-        return Verdict("better", f"{other} is better than {first}.", (shown,), by)
+        reasons = (shown, *_not_yet_harmless(evidence))
+        return Verdict("better", f"{other} is better than {first}.", reasons, by)
     if high < 0:
         beyond = " and by more than the margin" if high < -margin else ""
         return Verdict("worse", f"{other} is worse than {first}{beyond}.", (shown,), by)
@@ -153,13 +154,20 @@ def _decided(evidence: Evidence, by: Literal["sequence", "fixed"]) -> Verdict:
             else ""
         )
         headline = f"{other} is no worse than {first} by {allowed}; that it is better is not shown."
-        return Verdict("no worse", headline, (shown + same,), by)
+        reasons = (shown + same, *_not_yet_harmless(evidence))
+        return Verdict("no worse", headline, reasons, by)
     return Verdict(
         "not enough yet",
         f"Not enough yet to say whether {other} is better or worse than {first}.",
         (shown, *_outlook(evidence)),
         by,
     )
+
+
+def _not_yet_harmless(evidence: Evidence) -> list[str]:
+    """Guardrails that have not been shown to hold."""
+    open_ones = [each.title for each in evidence.guardrails if each.state != "fine"]
+    return [f"Not shown to be harmless yet: {', '.join(open_ones)}."] if open_ones else []
 
 
 def _outlook(evidence: Evidence) -> list[str]:

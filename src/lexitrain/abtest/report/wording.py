@@ -23,7 +23,7 @@ def signed(metric: Metric, value: float) -> str:
 def between(metric: Metric, gains: tuple[float, float], higher_is_better: bool) -> str:
     """An interval of gains as one of differences."""
     low, high = gains if higher_is_better else (-gains[1], -gains[0])
-    return f"{signed(metric, low)} to {signed(metric, high)}"
+    return interval_text(metric, low, high)
 
 
 def in_words(p: float) -> str:
@@ -42,7 +42,8 @@ def interval_text(metric: Metric, low: float | None, high: float | None) -> str:
     """An interval; a dash where there is none."""
     if low is None or high is None:
         return "–"
-    return f"{signed(metric, low)} to {signed(metric, high)}"
+    first = f"{100 * low:+.1f}" if metric.kind == "share" else f"{low:+.2f}"
+    return f"{first} to {signed(metric, high)}"
 
 
 def cells(title: str, metric: Metric, effect: Effect) -> list[str]:

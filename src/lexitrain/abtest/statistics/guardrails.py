@@ -8,7 +8,7 @@ observed distribution.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 import numpy as np
@@ -17,6 +17,7 @@ from lexitrain.abtest.observations import Observations
 from lexitrain.abtest.statistics.effects import Looking, arm_share, effect_of
 from lexitrain.abtest.statistics.learner_sums import learner_sums
 from lexitrain.abtest.statistics.metrics import ERRORS, INVALID_JSON, Metric
+from lexitrain.errors import InputError
 
 SLOWEST = 0.95
 _COUNT = 3  # guardrails, that share alpha
@@ -33,12 +34,21 @@ class AbLimits:
         invalid_json_rate: more answers that cannot be read, as a share of requests.
         slower: times the other arm's p95 latency.
         p95_seconds: that neither arm's p95 latency may exceed; None: as it comes.
+
+    Raises:
+        InputError: a limit that is not above 0.
     """
 
     error_rate: float = ERRORS.margin
     invalid_json_rate: float = INVALID_JSON.margin
     slower: float = 1.5
     p95_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value: float | None = getattr(self, each.name)
+            if value is not None and not 0 < value < math.inf:
+                raise InputError("A limit is more than 0.", where=each.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,8 +51,10 @@ def _stars(seen: Observations) -> Values:
 
 
 def _fixed(seen: Observations) -> Values:
-    """What nobody has told is not fixed: a learner who gave up tells nothing."""
-    return np.nan_to_num(seen.fixed, nan=0.0)
+    """What is not told is not fixed, as a learner who gave up tells nothing; but where nothing is ever told, nobody has
+    asked."""
+    asked = not np.isnan(seen.fixed).all()
+    return np.nan_to_num(seen.fixed, nan=0.0) if asked else seen.fixed
 
 
 def _corrected(seen: Observations) -> Values:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -60,13 +61,19 @@ def adjustment(pre: tuple[Array, Array], influence: tuple[Array, Array]) -> Adju
     before = [float(each.var()) / count for each, count in zip(influence, n, strict=True)]
     if not min(before) > 0:
         return None
-    centred = [each - each.mean(axis=0) for each in columns]
-    pulled = [each - each.mean() for each in influence]
-    squares = sum(each.T @ each / count**2 for each, count in zip(centred, n, strict=True))
-    products = sum(
-        each.T @ values / count**2 for each, values, count in zip(centred, pulled, n, strict=True)
+    centred: list[Array] = [each - each.mean(axis=0) for each in columns]
+    pulled: list[Array] = [each - each.mean() for each in influence]
+    squares = np.sum(
+        [each.T @ each / count**2 for each, count in zip(centred, n, strict=True)], axis=0
     )
-    theta = np.asarray(np.linalg.lstsq(squares, products, rcond=1e-10)[0], dtype=np.float64)
+    products = np.sum(
+        [
+            each.T @ values / count**2
+            for each, values, count in zip(centred, pulled, n, strict=True)
+        ],
+        axis=0,
+    )
+    theta = cast("Array", np.linalg.lstsq(squares, products, rcond=1e-10)[0])
     after = [
         float(np.mean((values - each @ theta) ** 2))
         / count
