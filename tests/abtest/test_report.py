@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from lexitrain import AbLimits, report_ab
 from lexitrain.abtest.observations import Exposure, PlannedTest
+from lexitrain.abtest.statistics.effects import Looking, effect_of
+from lexitrain.abtest.statistics.learner_sums import learner_sums
 from lexitrain.errors import InputError
 from lexitrain.storage import json_text
 from lexitrain.tasks import holm
@@ -190,6 +192,13 @@ class TestGuardrails:
             inside += guard.low <= 1 <= guard.high
         assert inside == 40
 
+    def test_all_of_them_together_err_as_often_as_one(self):
+        seen = collected(exposures(600, errors=(0.02, 0.03)))
+        guard = report_ab(seen, moments=0).guardrails[1]
+        looking = Looking(0.05 / 3, 2500.0)
+        alone = effect_of(learner_sums(seen, (seen.status == 1).astype(float)), looking)
+        assert (guard.low, guard.high) == (alone.sequence_low, alone.sequence_high)
+
     def test_one_slow_learner_is_no_slow_arm(self):
         rows = exposures(400)
         rows += [
@@ -227,6 +236,25 @@ class TestTasks:
             for each in report_ab(collected(exposures(500, seed=seed)), moments=0).cautions
         ]
         assert told == []
+
+
+def test_a_learner_counts_where_assigned_whatever_was_shown():
+    """Intention to treat, by hand: half of the new arm's learners were shown the old model later."""
+    rows = [
+        replace(row, arm="old") if int(row.learner[1:]) % 2 and int(row.id[1:]) % 3 else row
+        for row in exposures(300, effect=0.2)
+    ]
+    assigned = {row.learner: row.arm for row in exposures(300, effect=0.2)}
+    seen = collected(rows, learners={name: (arm, None) for name, arm in assigned.items()})
+    found = report_ab(seen, moments=0)
+    by_hand = {
+        arm: np.mean([bool(row.helpful) for row in rows if assigned[row.learner] == arm])
+        for arm in ARMS
+    }
+    assert found.metrics[0].effect.difference == pytest.approx(by_hand["new"] - by_hand["old"])
+    slow = [replace(row, latency_ms=9e4 if row.arm == "new" else 1.0) for row in rows]
+    both = collected(slow, learners={name: (arm, None) for name, arm in assigned.items()})
+    assert report_ab(both, moments=0).guardrails[0].values[0] == pytest.approx(0.001)
 
 
 def test_ratings_that_one_arm_gets_more_often_are_told():

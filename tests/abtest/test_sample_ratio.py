@@ -56,6 +56,13 @@ def test_looking_after_every_learner_is_allowed_for():
     assert wrong <= 0.05 * 400
 
 
+def test_what_was_broken_on_the_way_is_not_forgotten():
+    """200 learners into one arm and then 200 into the other: even in the end, and no coin does that."""
+    found = sample_ratio(np.repeat([1, 0], 200), (1, 1))
+    assert found.p == 1
+    assert found.always_valid_p < 1e-9
+
+
 def test_an_empty_arm_is_broken_as_soon_as_that_is_no_chance():
     assert not sample_ratio(np.zeros(10, dtype=np.int64), (1, 1)).broken
     assert sample_ratio(np.zeros(11, dtype=np.int64), (1, 1)).broken

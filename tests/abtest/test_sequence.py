@@ -75,6 +75,20 @@ def test_time_goes_on_with_visits_though_nobody_new_comes():
     assert harmonic(10, 10) == 5
 
 
+def test_of_learners_who_always_say_the_same_time_goes_on_with_the_square_of_their_visits():
+    """The noise of the sum does so, too: a design effect as large as the visits."""
+    arm, said = np.arange(400) % 2, np.random.default_rng(2).integers(0, 2, 400)
+    times = []
+    for visits in (1, 8):
+        found = effect_of(
+            sums(arm, [[float(each)] * visits for each in said]), Looking(0.05, 2500.0)
+        )
+        assert found.error is not None
+        exposures = found.arms[0].exposures, found.arms[1].exposures
+        times.append(time_of(found.error, exposures, 0.25, 2500.0, 0.05))
+    assert times[1] / times[0] == pytest.approx(64, rel=1e-9)
+
+
 def test_looking_all_the_time_finds_too_much_with_one_interval_and_not_with_the_other():
     naive = sequence = 0
     looking = Looking(0.05, 250.0)

@@ -83,8 +83,7 @@ def print_ab_report(out: Console, report: AbReport) -> None:
     out.print(table)
     out.print()
     for guard in report.guardrails:
-        limit = "" if guard.state == "fine" else f" ({guard.reason})" if guard.reason else ""
-        out.print(f"{guard.title}: {guard.state}{limit}", markup=False, soft_wrap=True)
+        out.print(f"{guard.reason or guard.title}: {guard.state}", markup=False, soft_wrap=True)
     for caution in report.cautions:
         out.print(f"Note: {caution}", markup=False, soft_wrap=True)
 
