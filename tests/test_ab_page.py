@@ -1,4 +1,4 @@
-"""The page of A/B tests in English and Vietnamese: the same headings, commands, options and numbers, in the same order."""
+"""The page of A/B tests in English and Vietnamese: same headings, commands, options and numbers."""
 
 from __future__ import annotations
 

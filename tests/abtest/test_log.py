@@ -324,3 +324,24 @@ def test_what_cannot_be_a_log_is_refused(tmp_path: Path) -> None:
         observed(tmp_path / "none.db")
     with pytest.raises(InputError, match="version 99"):
         read_ab(tmp_path / "other.db")
+
+
+def test_a_postgresql_that_was_started_again_is_found_again() -> None:
+    """What was under way is done again, once; the same exposure does not count twice."""
+    psycopg = pytest.importorskip("psycopg")
+    from tests.tuning.postgres import postgres
+
+    with postgres() as url:
+
+        async def work(log: Log) -> Any:
+            await log.agree("l1", "v1")
+            for number in range(3):
+                with psycopg.connect(url, autocommit=True) as other:
+                    other.execute(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+                        " AND datname = current_database()"
+                    )
+                assert await log.expose(new(f"e{number}"))
+            return await log.read(lambda each: counts(each, "ab"))
+
+        assert with_log(url, work)["a"]["requests"] == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from pathlib import Path
 
@@ -439,3 +440,29 @@ def test_other_servers_of_a_test_hear_of_a_stop(tmp_path: Path) -> None:
 
 def test_health(served: ServedTest) -> None:
     assert served.call("GET", "/health") == (200, {"status": "ok"})
+
+
+def test_where_nothing_can_be_written_nobody_is_answered(
+    served: ServedTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner = served.learner()
+    shown = served.ask(learner)["exposure"]
+    asked = served.a.asked + served.b.asked
+
+    def full() -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(served.tutor.log._writer._database, "commit", full)
+    for path, said in (
+        ("/v1/tutor/grammar", {"text": "Hi."}),
+        ("/v1/ratings", {"exposure": shown, "stars": 5}),
+        ("/v1/outcomes", {"exposure": shown, "fixed": True}),
+    ):
+        status, refused = served.call("POST", path, said, learner)
+        assert (status, refused["error"]["code"]) == (503, "unavailable")
+    assert served.call("GET", "/health")[0] == 503
+    assert served.a.asked + served.b.asked == asked
+    monkeypatch.undo()
+    assert served.call("GET", "/health")[0] == 200
+    served.ask(learner)
+    assert served.rows("SELECT * FROM ratings") == []
