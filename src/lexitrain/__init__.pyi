@@ -43,6 +43,9 @@ from .abtest import (
     read_ab as read_ab,
 )
 from .abtest import (
+    read_observations as read_observations,
+)
+from .abtest import (
     read_planned as read_planned,
 )
 from .abtest import (

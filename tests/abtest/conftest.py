@@ -5,9 +5,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("fastapi", reason="the extra ab is not installed")
-pytest.importorskip("uvicorn", reason="the extra ab is not installed")
-
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[object]:

@@ -13,14 +13,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
+import pytest
+
 from lexitrain.abtest.engines.engine import EngineFailure, Question, Said
 from lexitrain.abtest.engines.open_engine import Arms
 from lexitrain.abtest.log.database import Address
 from lexitrain.abtest.service.consent import own_consent
-from lexitrain.abtest.service.server import server
-from lexitrain.abtest.service.service import Service
 from lexitrain.abtest.service.settings import RequestLimits, ServiceSettings
 from lexitrain.tasks import registry
+
+for _package in ("fastapi", "uvicorn"):
+    pytest.importorskip(_package, reason="the extra ab is not installed")
 
 TOKEN = "the-token-of-the-team"
 GOOD = '{"corrected":"She goes to school.","errors":[{"type":"replacement","span":"go"}]}'
@@ -82,6 +85,8 @@ class ServedTest:
         tasks: tuple[str, ...] = ("grammar", "fluency", "vocabulary", "dialogue", "explanation"),
         **settings: Any,
     ) -> None:
+        from lexitrain.abtest.service.service import Service
+
         self.data = data
         self.told: list[str] = []
         self.a = a or ScriptedEngine("model-a")
@@ -102,6 +107,8 @@ class ServedTest:
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def _run(self) -> None:
+        from lexitrain.abtest.service.server import server
+
         try:
             with asyncio.Runner() as runner:
                 try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lexitrain.abtest.log.observed import read_ab
-from lexitrain.abtest.observation_file import read_planned
+from lexitrain.abtest.observation_file import read_observations, read_planned
 from lexitrain.abtest.observations import Observations, PlannedTest
 from lexitrain.abtest.planning import (
     AbPlan,
@@ -44,6 +44,7 @@ __all__ = [
     "is_share",
     "plan_ab",
     "read_ab",
+    "read_observations",
     "read_planned",
     "report_ab",
     "serve_ab",
