@@ -192,3 +192,9 @@ def test_a_design_effect_is_that_of_the_values_that_are_told():
 
 def test_where_there_is_no_effect_a_side_is_left_in_less_than_half_of_alpha():
     assert 0 < crossing(0.0, 0.05, 300).power < 0.025
+
+
+def test_nothing_is_found_before_the_sequence_begins():
+    late = crossing(3.4, 0.05, 20, begins=0.5)
+    assert late.found[8] == 0 < late.found[9]
+    assert late.power == pytest.approx(crossing(3.4, 0.05, 20).power, abs=0.03)
