@@ -177,3 +177,24 @@ def test_a_sequence_is_planned_with_learners_enough_to_begin():
     uneven = AbTraffic(1, 5, 5)
     assert uneven.unevenness == pytest.approx(2)
     assert plan_ab(large, uneven).sequential.learners == 200
+
+
+def test_a_design_effect_is_that_of_the_values_that_are_told():
+    random = np.random.default_rng(4)
+    visits = random.integers(1, 21, 400_000)
+    values = random.binomial(visits, 0.3)
+    kish = 1 + 0.25 * ((values**2).mean() / values.mean() - 1)
+    traffic = AbTraffic(1, float(visits.mean()), float(visits.std()), 0.3, 0.25)
+    assert traffic.design_effect == pytest.approx(kish, rel=0.01)
+    even = values.mean() ** 2 / (values**2).mean()
+    assert traffic.unevenness == pytest.approx(1 / even, rel=0.01)
+
+
+def test_where_there_is_no_effect_a_side_is_left_in_less_than_half_of_alpha():
+    assert 0 < crossing(0.0, 0.05, 300).power < 0.025
+
+
+def test_nothing_is_found_before_the_sequence_begins():
+    late = crossing(3.4, 0.05, 20, begins=0.5)
+    assert late.found[8] == 0 < late.found[9]
+    assert late.power == pytest.approx(crossing(3.4, 0.05, 20).power, abs=0.03)

@@ -107,6 +107,19 @@ class TestVerdicts:
         many = [replace(row, arm=ARMS[int(row.id[1:]) % 2]) for row in rows]
         assert report_ab(collected(many)).verdict.kind == "broken"
 
+    @pytest.mark.parametrize(("learners", "kind"), [(9, "better"), (10, "broken")])
+    def test_one_learner_of_a_hundred_may_see_both(self, learners: int, kind: str):
+        rows = exposures(900, effect=0.2)
+        assigned = {row.learner: (row.arm, None) for row in rows}
+        turned = set(list(assigned)[:learners])
+        some = [
+            replace(row, arm=ARMS[1 - ARMS.index(row.arm)]) if row.learner in turned else row
+            for row in rows
+        ]
+        found = report_ab(collected(some, learners=assigned), moments=0)
+        assert found.crossed == learners
+        assert found.verdict.kind == kind
+
     def test_an_empty_arm(self):
         few = [replace(row, arm="old") for row in exposures(8)]
         assert report_ab(collected(few)).verdict.kind == "not enough yet"
@@ -216,6 +229,11 @@ class TestTasks:
         others = [each.effect.always_valid_p for each in found.metrics[1:]]
         assert [each.adjusted_always_valid_p for each in found.metrics[1:]] == holm(others)
         assert found.metrics[0].adjusted_p == found.metrics[0].effect.p
+        ps = [each.effect.always_valid_p for each in found.tasks.tasks]
+        assert [each.adjusted_always_valid_p for each in found.tasks.tasks] == holm(ps)
+        assert [each.adjusted_p for each in found.metrics[1:]] == holm(
+            [each.effect.p for each in found.metrics[1:]]
+        )
 
     def test_a_difference_of_what_was_asked_for_is_told(self):
         """Both models are equal in each task, and the new one's learners choose the easy one."""
