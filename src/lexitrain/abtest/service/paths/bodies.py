@@ -29,6 +29,9 @@ def _whole(value: object) -> object:
 Stars = Annotated[int, Field(ge=1, le=5), BeforeValidator(_whole)]
 Revision = Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(_whole)]
 Text = Annotated[str, AfterValidator(_without_nul)]
+# What these patterns refuse, `_without_nul` and the tidying of a learner's text refuse; they describe it.
+_NO_NUL = r"^[^\u0000]*$"
+_SAYS_SOMETHING = r"^[^\u0000]*[^\s\u0000-\u001f\u007f\u0085\u00ad\u200b\u2060\ufeff][^\u0000]*$"
 _LONGEST_TEXT = 20_000
 """Of any text; the service's own limit of a learner's is lower."""
 
@@ -50,7 +53,9 @@ class Asked(_Body):
 
     text: Annotated[
         Text,
-        Field(min_length=1, max_length=_LONGEST_TEXT, json_schema_extra={"pattern": r"\S"}),
+        Field(
+            min_length=1, max_length=_LONGEST_TEXT, json_schema_extra={"pattern": _SAYS_SOMETHING}
+        ),
     ]
     stream: bool = False
 
@@ -74,7 +79,13 @@ class Rating(_Body):
     exposure: Annotated[str, Field(max_length=200)]
     helpful: bool | None = None
     stars: Stars | None = None
-    corrected: Annotated[Text, Field(min_length=1, max_length=_LONGEST_TEXT)] | None = None
+    corrected: (
+        Annotated[
+            Text,
+            Field(min_length=1, max_length=_LONGEST_TEXT, json_schema_extra={"pattern": _NO_NUL}),
+        ]
+        | None
+    ) = None
     revision: Revision = 1
 
     @model_validator(mode="after")
