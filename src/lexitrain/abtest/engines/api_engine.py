@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _LARGEST_REPLY = 1_000_000  # bytes
 _CONNECT_SECONDS = 5.0
+_CLIENTS = 16
 _IDLE_SECONDS = 2.0
 """A connection that has waited longer is not used again: the server may be closing it just then."""
 
@@ -46,24 +47,31 @@ class ApiEngine:
         self._seconds = seconds
         self._at_once = at_once
         self._url, self._headers = addressed(remote.address, "/chat/completions", remote.key)
-        self._client: httpx.AsyncClient | None = None
+        self._clients: list[httpx.AsyncClient] = []
+        self._turn = 0
 
     async def open(self) -> None:
         import httpx
 
-        self._client = httpx.AsyncClient(
-            timeout=httpx.Timeout(self._seconds, connect=_CONNECT_SECONDS),
-            trust_env=not is_this_machine(self._url),  # no proxy of the environment reaches it
-            limits=httpx.Limits(
-                max_connections=self._at_once,
-                max_keepalive_connections=self._at_once,
-                keepalive_expiry=_IDLE_SECONDS,
-            ),
-        )
+        # httpx looks at all of a client's connections at each request: several clients with few each cost less.
+        trusted = httpx.create_ssl_context()
+        self._clients = [
+            httpx.AsyncClient(
+                verify=trusted,
+                timeout=httpx.Timeout(self._seconds, connect=_CONNECT_SECONDS),
+                trust_env=not is_this_machine(self._url),  # no proxy of the environment reaches it
+                limits=httpx.Limits(
+                    max_connections=None,  # the service itself limits what is under way
+                    max_keepalive_connections=max(1, self._at_once // _CLIENTS),
+                    keepalive_expiry=_IDLE_SECONDS,
+                ),
+            )
+            for _ in range(_CLIENTS)
+        ]
 
     async def close(self) -> None:
-        if self._client is not None:
-            await self._client.aclose()
+        for client in self._clients:
+            await client.aclose()
 
     async def answer(self, question: Question, tell: Callable[[str], None]) -> Said:
         import httpx
@@ -91,8 +99,8 @@ class ApiEngine:
         raise AssertionError
 
     async def _asked(self, body: dict[str, Any], tell: Callable[[str], None]) -> Said:
-        assert self._client is not None
-        async with self._client.stream(
+        self._turn = (self._turn + 1) % _CLIENTS
+        async with self._clients[self._turn].stream(
             "POST", self._url, content=json.dumps(body), headers=self._headers
         ) as reply:
             if reply.status_code != 200:
