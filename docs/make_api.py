@@ -34,6 +34,7 @@ SECTIONS = {
     "exporting": "Export",
     "building": "The whole way",
     "diagnosis": "Diagnosis",
+    "abtest": "A/B tests",
     "tasks": "Scores",
     "reporting": "Pictures and pages",
     "errors": "Errors",

@@ -18,7 +18,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 ROOMS = (
     "errors", "storage", "recipe", "runs", "watching", "records", "tasks", "preparation", "synthetic", "samples",
     "batching", "models", "step", "planning", "training", "serving", "evaluation", "comparison", "exporting",
-    "diagnosis", "tuning", "reporting", "building", "cli",
+    "diagnosis", "tuning", "abtest", "reporting", "building", "cli",
 )  # fmt: skip
 
 #: Rooms that may import torch and its neighbours at the top of a file.

@@ -1,5 +1,59 @@
 """The library: everything that the commands call. docs/api.md describes each name."""
 
+from .abtest import (
+    AbLimits as AbLimits,
+)
+from .abtest import (
+    AbPlan as AbPlan,
+)
+from .abtest import (
+    AbQuestion as AbQuestion,
+)
+from .abtest import (
+    AbReport as AbReport,
+)
+from .abtest import (
+    AbTraffic as AbTraffic,
+)
+from .abtest import (
+    FormerTest as FormerTest,
+)
+from .abtest import (
+    GuardrailLimits as GuardrailLimits,
+)
+from .abtest import (
+    Observations as Observations,
+)
+from .abtest import (
+    PlannedTest as PlannedTest,
+)
+from .abtest import (
+    RequestLimits as RequestLimits,
+)
+from .abtest import (
+    former_test as former_test,
+)
+from .abtest import (
+    is_share as is_share,
+)
+from .abtest import (
+    plan_ab as plan_ab,
+)
+from .abtest import (
+    read_ab as read_ab,
+)
+from .abtest import (
+    read_observations as read_observations,
+)
+from .abtest import (
+    read_planned as read_planned,
+)
+from .abtest import (
+    report_ab as report_ab,
+)
+from .abtest import (
+    serve_ab as serve_ab,
+)
 from .building import (
     BuildObserver as BuildObserver,
 )
@@ -242,6 +296,9 @@ from .reporting import (
 )
 from .reporting import (
     draw_tuning as draw_tuning,
+)
+from .reporting import (
+    write_ab_page as write_ab_page,
 )
 from .reporting import (
     write_comparison_page as write_comparison_page,

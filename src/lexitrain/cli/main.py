@@ -30,7 +30,7 @@ from lexitrain.errors import InputError, LexiTrainError, nearest
 #: a function of the command's name or, where the command has commands of its own, an `app`.
 COMMANDS = (
     *("demo", "build", "data", "recipes", "plan", "doctor", "train", "watch", "runs"),
-    *("evaluate", "compare", "predict", "tune", "export", "serve", "report", "notebook"),
+    *("evaluate", "compare", "predict", "tune", "export", "serve", "ab", "report", "notebook"),
 )
 
 
