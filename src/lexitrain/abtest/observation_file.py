@@ -8,7 +8,7 @@
 The first line is the experiment. A learner's line is needed only for a value from before the test, or where the arm was
 assigned before anything was shown; without one, the arm of the first exposure counts as assigned. Ratings stand in the
 exposure that they are about. Of an exposure `latency_ms` and what follows it may be left out or null; `plan` in the
-experiment is what `lexitrain ab plan --json` holds under `planned`. A key that is not named here is refused: a
+experiment is what `ab plan --json` holds under `planned`. A key that is not named here is refused: a
 misspelt rating would otherwise be no rating.
 """
 
@@ -160,7 +160,7 @@ def experiment_from(values: Mapping[str, Any], where: str) -> Experiment:
 
 
 def read_planned(path: str | Path) -> PlannedTest:
-    """What was planned, from what `lexitrain ab plan --json` printed.
+    """What was planned, from what `ab plan --json` printed.
 
     Raises:
         DataError: the file cannot be read, or is no plan.
@@ -177,7 +177,7 @@ def read_planned(path: str | Path) -> PlannedTest:
 
 
 def planned_from(values: Any, where: str) -> PlannedTest:
-    """The plan of a JSON object, as `lexitrain ab plan --json` holds it under `planned`.
+    """The plan of a JSON object, as `ab plan --json` holds it under `planned`.
 
     Raises:
         DataError: a key is missing, unknown, or of another type or range.
@@ -198,7 +198,7 @@ def planned_from(values: Any, where: str) -> PlannedTest:
         raise DataError(
             "The plan holds a value that no plan has.",
             where=where,
-            fix="Take what `lexitrain ab plan --json` holds under `planned`.",
+            fix="Take what `ab plan --json` holds under `planned`.",
         )
     return planned
 

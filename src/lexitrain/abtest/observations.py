@@ -28,7 +28,7 @@ _MOST_DRIFT = 60.0  # seconds by which a clock may lag behind the start of the t
 
 @dataclass(frozen=True, slots=True)
 class PlannedTest:
-    """What was decided before the test; `lexitrain ab plan --json` holds it under `planned`.
+    """What was decided before the test; `ab plan --json` holds it under `planned`.
 
     Attributes:
         metric: that decides.

@@ -21,7 +21,7 @@ class ExperimentFacts:
     salt: of the assignment, drawn when the test begins.
     begun: seconds since 1970.
     secret: by which the ids of this database are signed.
-    plan: what `lexitrain ab plan --json` holds under `planned`, as JSON; empty where there was none.
+    plan: what `ab plan --json` holds under `planned`, as JSON; empty where there was none.
     """
 
     experiment: str
