@@ -23,6 +23,14 @@ def test_a_launcher_of_several_processes_is_refused(
     assert not out.exists()
 
 
+def test_a_launcher_that_counts_in_words_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "two")
+    with pytest.raises(InputError, match=r"WORLD_SIZE.*'two'"):
+        build(Choices(("records.jsonl",), tmp_path / "tutor", recipe="demo"))
+
+
 def test_a_launcher_of_one_process_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "1")
     with pytest.raises(InputError, match="records"):

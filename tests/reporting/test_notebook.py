@@ -101,3 +101,21 @@ def test_an_unknown_platform_is_refused(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "Did you mean colab?" in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_notebook_that_was_changed_is_not_written_over(tmp_path: Path) -> None:
+    path = write_notebook(tmp_path / "a.ipynb")
+    book = json.loads(path.read_bytes())
+    book["cells"][1]["outputs"] = [{"output_type": "stream", "name": "stdout", "text": "ran"}]
+    path.write_text(json.dumps(book))
+    assert write_notebook(path, "kaggle") == path  # executed, not changed
+    book = json.loads(path.read_bytes())
+    book["cells"][1]["source"] = "RECIPE = 'mine'"
+    path.write_text(json.dumps(book))
+    for content in (path.read_bytes(), b"", b"[]", b"\xff", b'{"metadata": 3}', b'{"cells": []}'):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match="there already"):
+            write_notebook(path)
+        assert path.read_bytes() == content
+    with pytest.raises(InputError, match="there already"):
+        write_notebook(tmp_path)

@@ -36,6 +36,7 @@ COMMANDS = (
 
 _INTERRUPTED = 130
 """Exit code after SIGINT, SIGTERM or SIGHUP, where nothing is left to go on with."""
+_GO_ON = {"build", "demo"}
 _WRITE_AT_THEIR_END = {"data", "evaluate"}
 
 
@@ -132,6 +133,8 @@ def _interrupted(arguments: list[str]) -> int:
     """Say that a signal ended the command; a training run that saved its step ends with 4 instead."""
     at_once = arguments and arguments[0] in _WRITE_AT_THEIR_END
     left = "nothing was written" if at_once else "what was written before is whole"
+    if arguments and arguments[0] in _GO_ON:
+        left += ", and the same command goes on from there"
     errors_console().print(f"[yellow]stopped[/] by a signal; {left}.", soft_wrap=True)
     return _INTERRUPTED
 

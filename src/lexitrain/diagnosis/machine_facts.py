@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from lexitrain.planning import free_memory, threads
+from lexitrain.storage import launcher_number
 from lexitrain.training import NotebookMachine, this_machine
 
 _PATIENCE = 10.0
@@ -77,7 +78,7 @@ class MachineFacts:
             cores=_cores(),
             all_cores=os.cpu_count() or 1,
             threads=threads(),
-            processes=int(os.environ.get("WORLD_SIZE", "1")),
+            processes=launcher_number("WORLD_SIZE", 1),
             free=free_memory(torch.device("cpu")),
             notebook=this_machine(),
         )

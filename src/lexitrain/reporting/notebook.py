@@ -5,13 +5,14 @@ It is written as JSON of nbformat 4.5, without outputs, the same bytes for the s
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lexitrain.errors import InputError, nearest
-from lexitrain.storage import user_path, write_file
+from lexitrain.storage import disk_errors, user_path, write_file
 
 _NAMES = {"colab": "Colab", "kaggle": "Kaggle"}
 """Platform -> as it calls itself."""
@@ -35,7 +36,8 @@ def write_notebook(
         package: what pip installs; empty: nothing, where it is installed already.
 
     Raises:
-        InputError: there is no such platform, or the file cannot be written.
+        InputError: there is no such platform, the file cannot be written, or it holds something else than an unchanged
+            notebook of this function.
     """
     if platform not in _NAMES:
         close = nearest(platform, _NAMES)
@@ -45,14 +47,30 @@ def write_notebook(
             fix=f"Did you mean {close}?" if close else f"There are: {', '.join(_NAMES)}.",
         )
     target = user_path(path)
-    content = notebook_bytes(_cells(platform, recipe, records or "", package))
-    try:
-        write_file(target, content)
-    except OSError as error:
-        raise InputError(
-            f"The notebook cannot be written: {error.strerror}.", where=target
-        ) from error
+    with disk_errors(target):
+        if target.exists() and not _is_unchanged(target):
+            raise InputError(
+                "This is there already, and is not as LexiTrain writes it: it was changed, or is something else.",
+                where=target,
+                fix="Give another --out, or move it away.",
+            )
+        write_file(target, notebook_bytes(_cells(platform, recipe, records or "", package)))
     return target
+
+
+def _is_unchanged(path: Path) -> bool:
+    """Whether the cells are those that were written; what they have printed may be replaced."""
+    try:
+        found: Any = json.loads(path.read_bytes())
+        return found["metadata"]["lexitrain"]["cells"] == _cells_hash(found["cells"])
+    except (ValueError, KeyError, TypeError, RecursionError, IsADirectoryError):
+        return False
+
+
+def _cells_hash(cells: Sequence[Mapping[str, Any]]) -> str:
+    """Of what stands in cells; editors keep it as one text or as a list of lines."""
+    texts = [[each["cell_type"], "".join(each["source"])] for each in cells]
+    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
 
 
 def notebook_bytes(cells: Sequence[tuple[str, str]]) -> bytes:
@@ -61,12 +79,14 @@ def notebook_bytes(cells: Sequence[tuple[str, str]]) -> bytes:
     Args:
         cells: `code` or `markdown`, and the text of each.
     """
+    made = [_cell(number, kind, lines) for number, (kind, lines) in enumerate(cells)]
     content = {
-        "cells": [_cell(number, kind, lines) for number, (kind, lines) in enumerate(cells)],
+        "cells": made,
         "metadata": {
             "accelerator": "GPU",
             "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
             "language_info": {"name": "python"},
+            "lexitrain": {"cells": _cells_hash(made)},
         },
         "nbformat": 4,
         "nbformat_minor": 5,

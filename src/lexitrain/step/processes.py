@@ -28,6 +28,7 @@ from torch import Tensor, distributed
 
 from lexitrain.errors import Stopped
 from lexitrain.step.out_of_memory import is_out_of_memory
+from lexitrain.storage import launcher_number
 
 if TYPE_CHECKING:
     from torch.nn import Parameter
@@ -144,12 +145,12 @@ def joined_processes() -> Generator[Processes]:
     Raises:
         Stopped: the others cannot be reached.
     """
-    count = int(os.environ.get("WORLD_SIZE", "1"))
+    count = launcher_number("WORLD_SIZE", 1)
     if count == 1 or "RANK" not in os.environ:
         yield Processes()
         return
     processes = Processes(
-        int(os.environ["RANK"]), count, int(os.environ.get("LOCAL_RANK", os.environ["RANK"]))
+        rank := launcher_number("RANK", 0), count, launcher_number("LOCAL_RANK", rank)
     )
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     processes.device()  # NCCL takes the current device

@@ -22,7 +22,7 @@ from lexitrain.storage.hub import hub_answers, hub_is_switched_off
 from lexitrain.storage.journal import append_to_journal, whole_lines
 from lexitrain.storage.json_text import json_text
 from lexitrain.storage.lock import Lock, is_held, is_held_here
-from lexitrain.storage.process_identity import boot_id
+from lexitrain.storage.process_identity import boot_id, launcher_number
 from lexitrain.storage.processor_time import ProcessorTime
 from lexitrain.storage.user_paths import cache_folder, configuration_folder, told_apart, user_path
 
@@ -47,6 +47,7 @@ __all__ = [
     "is_held",
     "is_held_here",
     "json_text",
+    "launcher_number",
     "make_folder",
     "remove_folder",
     "told_apart",
