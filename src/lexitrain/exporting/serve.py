@@ -116,6 +116,8 @@ def serve(
             gateway(server, offer, tell),
             host=host,
             port=port,
+            http="h11",  # else another package decides how a wrong request is answered
+            ws="none",
             log_level="warning",
             timeout_graceful_shutdown=5,
             server_header=False,
