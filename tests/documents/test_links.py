@@ -22,7 +22,7 @@ PATH = re.compile(
     r"(?<![\w./-])((?:src|tests|benchmarks|nano|notebooks|docs|\.ci)/[\w./-]*[\w/])(?:::(\w+))?"
 )
 #: What benchmarks write that nobody has run: one needs a GPU, one hours.
-NOT_YET = {"benchmarks/results/gpu.json", "benchmarks/results/build_killed.json"}
+NOT_YET = {"benchmarks/results/gpu.json"}
 MODULE = re.compile(r"python -m (benchmarks(?:\.\w+)*)")
 
 
