@@ -133,7 +133,7 @@ class TutorPaths:
     def _require_length(self, text: str) -> None:
         most = self._tutor.settings.limits.text
         if len(text) > most:
-            raise Refused(413, "too_long", f"A text has {most:,} characters at most.")
+            raise Refused(422, "too_long", f"A text has {most:,} characters at most.")
 
     def _exposure(self, shown: str, learner: str) -> str:
         exposure = self._tutor.signatures.read_exposure(shown, learner)
