@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lexitrain.cli.ab_serve import serve
+from lexitrain.cli.options.json_output import AS_JSON
 from lexitrain.cli.options.ratios import ratio_of
 from lexitrain.cli.terminal.console import console, print_json
 from lexitrain.errors import LIMIT_NOT_MET, InputError
@@ -24,7 +25,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-_AS_JSON = typer.Option("--json", help="Print one JSON document.")
 _ALIKE = 0.2
 """Correlation of two answers of one learner where nobody has measured it."""
 
@@ -94,7 +94,7 @@ def plan(
         int,
         typer.Option("--most-days", metavar="N", min=1, help="Beyond which a test is hopeless."),
     ] = 90,
-    as_json: Annotated[bool, _AS_JSON] = False,
+    as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Learners and days that a test takes, read once or at any time, before it is begun.
 
@@ -180,7 +180,7 @@ def report(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder for ab.html and ab.json.")
     ] = None,
-    as_json: Annotated[bool, _AS_JSON] = False,
+    as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """What a test says now: better, worse, no worse, not enough yet, or not to be trusted. It may be asked at any time.
 

@@ -24,6 +24,7 @@ from lexitrain.storage.json_text import json_text
 from lexitrain.storage.lock import Lock, is_held, is_held_here
 from lexitrain.storage.process_identity import boot_id, launcher_number
 from lexitrain.storage.processor_time import ProcessorTime
+from lexitrain.storage.usable_cores import usable_cores
 from lexitrain.storage.user_paths import cache_folder, configuration_folder, told_apart, user_path
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "make_folder",
     "remove_folder",
     "told_apart",
+    "usable_cores",
     "user_path",
     "whole_lines",
     "write_file",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -114,7 +115,7 @@ class Address:
         return found
 
 
-class Database:
+class Database(ABC):
     """A connection. Used by one thread at a time."""
 
     def __init__(self, address: Address) -> None:
@@ -124,19 +125,19 @@ class Database:
     errors: tuple[type[Exception], ...] = ()
     """What the driver raises."""
 
+    @abstractmethod
     def begin(self) -> Cursor:
         """A cursor in a transaction."""
-        raise NotImplementedError
 
     def commit(self) -> None:
         """Returns when it is on the disk."""
         self._connection.commit()
 
+    @abstractmethod
     def rollback(self) -> None:
         """Forget the transaction, and a connection that is broken."""
-        raise NotImplementedError
 
-    def forget(self) -> None:
+    def forget(self) -> None:  # noqa: B027 - PostgreSQL does it itself
         """Take what was deleted off the disk, where the database leaves that to us."""
 
     def close(self) -> None:
