@@ -324,8 +324,10 @@ def against() -> str:
     versions = parts["lexitrain"]["machine"]["versions"]
     named = ", ".join(f"{name} {versions[name]}" for name in ("torch", "transformers", "peft"))
     work = parts["data"]["work"]
+    circumstances = parts["lexitrain"]["machine"]
     what = (
-        f"Measured on {found['device']}, {found['date']}; {named}. {found['settings']['base']}, "
+        f"Measured on {found['device']}, {found['cores']} cores, {found['threads'] or 'all'} threads, with a load of "
+        f"{circumstances['load']:.1f} beforehand, {found['date']}; {named}. {found['settings']['base']}, "
         f"{work['samples']:,} samples, {work['epochs']} epochs, {work['steps']} steps of {work['effective_batch']}.\n\n"
     )
     head, *rows = halves(parts)

@@ -39,7 +39,6 @@ def card() -> dict[str, Any] | None:
         "driver": driver,
         "memory_mib": int(total),
         "used_mib": int(used),
-        "cards": len(lines),
     }
 
 

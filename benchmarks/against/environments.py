@@ -52,8 +52,10 @@ def _environment(
 ) -> Path:
     """Interpreter of an environment with the packages, and a command of theirs run once, which may fail."""
     python, done = folder / "bin" / "python", folder / "done.txt"
-    if done.is_file():
+    made_of = f"{checkout_commit()}\n{_PINS.read_text(encoding='utf-8')}"
+    if done.is_file() and done.read_text(encoding="utf-8") == made_of:
         return python
+    shutil.rmtree(folder, ignore_errors=True)  # of another checkout, or half made
     _make(folder)
     if find_spec("torch") is not None and not _has(python, "torch"):
         _see_own_packages(python)
@@ -69,7 +71,7 @@ def _environment(
         command = [str(python.with_name(program)), *arguments]
         with suppress(FileNotFoundError):  # a version without that program
             subprocess.run(command, capture_output=True, check=False)
-    done.write_text("", encoding="utf-8")
+    done.write_text(made_of, encoding="utf-8")
     return python
 
 

@@ -55,10 +55,11 @@ def main(work: Path, settings: Settings) -> dict[str, Any]:
     clock, both = StepClock(), read_work(work / RIVAL)
     recipe = load_recipe(str(work / RECIPE))
     result = train(recipe, work / TRAIN_ONLY, work / OWN_RUN, fresh=True, observer=_Timed(clock))
+    figures = clock.figures(both.samples * settings.epochs)  # what follows is no part of training
     events = [each.event for each in Run(work / OWN_RUN).events()]
     shutil.copytree(work / OWN_RUN / "adapter", work / OWN_ADAPTER, dirs_exist_ok=True)
     return {
-        **clock.figures(both.samples * settings.epochs),
+        **figures,
         "memory": memory(torch),
         "steps_done": result.step,
         "rungs_climbed": events.count("rung"),
@@ -91,7 +92,8 @@ def old_way(work: Path, settings: Settings) -> dict[str, Any]:
         "recipe": "notebook",
         "changed": settings_of_cpu,
         "seconds_of_steps_of_the_same_epochs": round(whole, 1),
-        "timed": f"{len(clock.ends)} steps; the rest is reckoned from them",
+        "timed": f"{figures['steps'] - figures['warm_up_steps']} steps after {figures['warm_up_steps']} of warm-up; "
+        "the rest is reckoned from them",
     }
 
 

@@ -85,14 +85,24 @@ BOTH_SIDES = ("loss", "scores")
 
 
 def checkout_commit() -> str:
-    """Of the checkout; `unknown` where it has none, `+` behind it where files differ."""
+    """Of the checkout; with a hash of its code where that is not the commit's, or no commit is known."""
     if not (ROOT / ".git").exists() or shutil.which("git") is None:
-        return "unknown"
+        return f"unknown, code {_code()}"
     said = [
         subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
         for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "--", "src", "benchmarks"))
     ]
-    return (said[0].stdout.strip() or "unknown") + ("+" if said[1].stdout.strip() else "")
+    commit = said[0].stdout.strip() or "unknown"
+    return f"{commit}, code {_code()}" if said[1].stdout.strip() or commit == "unknown" else commit
+
+
+def _code() -> str:
+    """A hash of all Python files of the package and of the benchmarks."""
+    found = hashlib.sha256()
+    for folder in ("src", "benchmarks"):
+        for file in sorted((ROOT / folder).rglob("*.py")):
+            found.update(str(file.relative_to(ROOT)).encode() + b"\0" + file.read_bytes())
+    return found.hexdigest()[:12]
 
 
 @dataclass

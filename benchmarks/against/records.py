@@ -110,6 +110,9 @@ def _write(file: Path, rows: Iterator[dict[str, Any]]) -> None:
 def _base(folder: Path, settings: Settings) -> Path:
     """The base as a folder that both halves load, of the pinned commit."""
     base, revision, _ = settings.location
+    told = folder.with_suffix(".txt")  # of an earlier call with another base, in the same work folder
+    if not told.is_file() or told.read_text(encoding="utf-8") != f"{base} {revision}":
+        shutil.rmtree(folder, ignore_errors=True)
     if not (folder / "config.json").is_file():
         if revision:
             from huggingface_hub import snapshot_download
@@ -118,19 +121,21 @@ def _base(folder: Path, settings: Settings) -> Path:
             snapshot_download(base, revision=revision, local_dir=folder, allow_patterns=wanted)
         else:
             shutil.copytree(resolve_base(base), folder, dirs_exist_ok=True)
+        told.write_text(f"{base} {revision}", encoding="utf-8")
     return folder
 
 
 def _data(work: Path, settings: Settings) -> Path:
     """The prepared split; beside it the training part alone, so that no side validates while it is timed."""
     data = work / DATA
-    if not (data / "report.json").is_file():
-        source = settings.source
-        if not source:
-            source = str(work / "records.jsonl")
-            generate_file(source, settings.records, settings.seed)
-        prepare([source], data, seed=settings.seed, workers=0)
-    (work / TRAIN_ONLY).mkdir(exist_ok=True)
+    for left_over in (data, work / TRAIN_ONLY):  # of an earlier call with other settings
+        shutil.rmtree(left_over, ignore_errors=True)
+    source = settings.source
+    if not source:
+        source = str(work / "records.jsonl")
+        generate_file(source, settings.records, settings.seed)
+    prepare([source], data, seed=settings.seed, workers=0)
+    (work / TRAIN_ONLY).mkdir()
     shutil.copy(data / "train.jsonl", work / TRAIN_ONLY / "train.jsonl")
     return data
 

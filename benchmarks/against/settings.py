@@ -74,7 +74,6 @@ class Work:
         save_every: steps between checkpoints.
         seed: of order and adapter.
         samples, tokens, supervised_tokens: of the training split, once.
-        quantization: of the base while it is trained: none.
     """
 
     base: str
@@ -97,7 +96,6 @@ class Work:
     samples: int
     tokens: int
     supervised_tokens: int
-    quantization: str = "none"
 
     def save(self, folder: Path) -> None:
         """Write `work.json` into the folder."""

@@ -49,9 +49,9 @@ def main(work: Path, settings: Settings) -> dict[str, Any]:
         clock.process += time.time() - began  # looking is no part of training
         trainer.add_callback(_timed(clock, both, torch))
         trainer.train()
-        figures = clock.figures(both.samples * both.epochs)
         taken = memory(torch)
         trainer.model.save_pretrained(str(work / RIVAL_ADAPTER))
+        figures = clock.figures(both.samples * both.epochs)  # our side saves within training
     return {
         **figures,
         "memory": taken,
