@@ -7,6 +7,7 @@ constraint, so that pip cannot replace it; every other package is installed anew
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from contextlib import suppress
@@ -14,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, distributions, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from benchmarks.against.parts import ROOT
+from benchmarks.against.parts import ROOT, checkout_commit
 
 _PINS = Path(__file__).with_name("unsloth.txt")
 _LOCK = ROOT / "requirements.lock"
@@ -52,7 +53,7 @@ def _environment(
 ) -> Path:
     """Interpreter of an environment with the packages, and a command of theirs run once, which may fail."""
     python, done = folder / "bin" / "python", folder / "done.txt"
-    made_of = f"{checkout_commit()}\n{_PINS.read_text(encoding='utf-8')}"
+    made_of = _PINS.read_text(encoding="utf-8") if lock is None else checkout_commit()
     if done.is_file() and done.read_text(encoding="utf-8") == made_of:
         return python
     shutil.rmtree(folder, ignore_errors=True)  # of another checkout, or half made

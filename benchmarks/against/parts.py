@@ -7,6 +7,7 @@ another card is made anew, so that no figure is set beside one from elsewhere.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil

@@ -110,7 +110,9 @@ def _write(file: Path, rows: Iterator[dict[str, Any]]) -> None:
 def _base(folder: Path, settings: Settings) -> Path:
     """The base as a folder that both halves load, of the pinned commit."""
     base, revision, _ = settings.location
-    told = folder.with_suffix(".txt")  # of an earlier call with another base, in the same work folder
+    told = folder.with_suffix(
+        ".txt"
+    )  # of an earlier call with another base, in the same work folder
     if not told.is_file() or told.read_text(encoding="utf-8") != f"{base} {revision}":
         shutil.rmtree(folder, ignore_errors=True)
     if not (folder / "config.json").is_file():

@@ -56,8 +56,18 @@ class Settings:
 
     def key(self, *circumstances: str) -> str:
         """What a finished part must have been made with to be taken again."""
-        content = json.dumps([asdict(self), circumstances], sort_keys=True)
+        given = [asdict(self), circumstances, *_hashes(self.source)]
+        content = json.dumps(given, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def _hashes(source: str) -> list[str]:
+    """Of the files of records that were given; none where they are generated."""
+    place = Path(source)
+    files = sorted(place.rglob("*")) if place.is_dir() else [place]
+    if not source:
+        return []
+    return [hashlib.sha256(each.read_bytes()).hexdigest() for each in files if each.is_file()]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks.against import records
 from benchmarks.against.card import card
 from benchmarks.against.clock import StepClock
 from benchmarks.against.environments import kept_versions
@@ -20,7 +21,7 @@ from tests.paths import ROOT
 
 from benchmarks import notebook
 from lexitrain import generate
-from lexitrain.models import load_tokenizer
+from lexitrain.models import load_tokenizer, resolve_base
 from lexitrain.samples import Renderer
 from lexitrain.tasks import registry
 
@@ -123,6 +124,37 @@ def test_the_key_of_a_part_follows_what_it_was_made_from(tmp_path: Path) -> None
     assert {name for name in parts if before[name] != after[name]} == {"loss", "scores"}
     other = Bench(Settings(base="nano", epochs=3), tmp_path, tmp_path, {})
     assert all(other.key(part) != before[name] for name, part in parts.items())
+
+
+def test_other_settings_in_the_same_folder_make_other_data(tmp_path: Path) -> None:
+    counts = []
+    for settings in (
+        Settings(base="nano", records=120),
+        Settings(base="nano", records=240, seed=7),
+    ):
+        folder = records._data(tmp_path, settings)
+        counts.append(len((folder / "train.jsonl").read_text(encoding="utf-8").splitlines()))
+        assert (tmp_path / "train-data" / "train.jsonl").read_bytes() == (
+            folder / "train.jsonl"
+        ).read_bytes()
+    assert counts[1] > 1.5 * counts[0]
+
+
+def test_another_base_replaces_the_one_of_before(tmp_path: Path, tiny_base: Path) -> None:
+    for base in ("nano", str(tiny_base), "nano"):
+        records._base(tmp_path / "base", Settings(base=base))
+        asked = tiny_base if base != "nano" else resolve_base("nano")
+        config = (Path(asked) / "config.json").read_bytes()
+        assert (tmp_path / "base" / "config.json").read_bytes() == config
+
+
+def test_a_part_is_made_anew_where_the_records_have_changed(tmp_path: Path) -> None:
+    file = tmp_path / "own.jsonl"
+    settings = Settings(source=str(file))
+    file.write_text("{}\n", encoding="utf-8")
+    before = settings.key()
+    file.write_text("{ }\n", encoding="utf-8")
+    assert settings.key() != before
 
 
 def test_torch_stays_as_the_machine_has_it() -> None:

@@ -36,12 +36,18 @@ _VIETNAMESE = set("ăâđêôơưàảãạáằẳẵặắầẩẫậấèẻ
 
 
 def test_there_are_pages() -> None:
-    assert {each.name for each in PAIRS} >= {
-        "guide.md",
-        "quick-reference.md",
-        "faq.md",
-        "architecture.md",
-    }
+    names = [
+        "README",
+        "ab",
+        "architecture",
+        "colab",
+        "faq",
+        "guide",
+        "library",
+        "quick-reference",
+        "tutorial",
+    ]
+    assert {each.name for each in PAIRS} >= {f"{name}.md" for name in names}
 
 
 @pytest.mark.parametrize(("english", "vietnamese"), PAIRS.items(), ids=_IDS)
@@ -69,14 +75,6 @@ def test_it_is_written_as_vietnamese_is(vietnamese: Path) -> None:
         assert len(letters) < 120 or share > 0.06, (
             f"{section.heading}: {share:.0%} of its letters have marks"
         )
-
-
-@pytest.mark.parametrize("vietnamese", PAIRS.values(), ids=_IDS)
-def test_links_and_anchors_lead_somewhere(vietnamese: Path) -> None:
-    for target in re.findall(
-        r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", vietnamese.read_text(encoding="utf-8")
-    ):
-        assert (vietnamese.parent / target).exists(), target
 
 
 _PAGE = """# One
@@ -119,7 +117,8 @@ Hết.
         ("`plan`", "`train`", "code"),
         ("(faq.md)", "(guide.md)", "links"),
         ("$ lexitrain plan", "$ lexitrain plans", "block"),
-        ("- b\n", "", "rows and items"),
+        ("- b\n", "", "items"),
+        ("Hết.", "Hết p95.", "names"),
         ("## Hai", "### Hai", "headings"),
         ("## Hai\n\nHết.\n", "", "headings"),
     ],

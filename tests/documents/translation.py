@@ -2,7 +2,7 @@
 
 What does not depend on the language has to be the same in each section: level of the heading, blocks of code, inline
 code, numbers, and where links lead. Numbers keep the English point, so that they compare. A block of the language
-`text` is prose drawn as a picture: its lines and numbers count, its words do not.
+`text` is prose drawn as a picture: its lines and numbers count, its words do not, unless it is a command.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ _HEADING = re.compile(r"^(#{1,6}) (.*)$")
 _CODE = re.compile(r"`([^`]+)`")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _NUMBER = re.compile(r"(?<![A-Za-z\d.,])\d+(?:[.,]\d+)*(?:e-?\d+)?")
+_NAME = re.compile(r"(?<![\w.-])[A-Za-z_]+\d\w*")
 _COMMENT = re.compile(r"<!--.*?-->")
 
 
@@ -52,14 +53,24 @@ class Section:
         )
 
     @property
+    def names(self) -> list[str]:
+        """Names with digits in them, such as p95 and Q4_K_M, outside of code and of links' targets."""
+        return sorted(_NAME.findall(_CODE.sub(" ", _LINK.sub("]", f"{self.heading} {self.prose}"))))
+
+    @property
     def links(self) -> list[str]:
         """Targets of links."""
         return _LINK.findall(self.prose)
 
     @property
     def rows(self) -> int:
-        """Rows of tables, and items of lists, which a translation must not lose."""
-        return len(re.findall(r"⏎\s*(?:\||[-*] |\d+\. )", self.prose))
+        """Rows of tables, which a translation must not lose."""
+        return len(re.findall(r"⏎\s*\|", self.prose))
+
+    @property
+    def items(self) -> int:
+        """Items of lists, which a translation must not lose."""
+        return len(re.findall(r"⏎\s*(?:[-*] |\d+\. )", self.prose))
 
 
 def sections(text: str) -> list[Section]:
@@ -84,7 +95,8 @@ def sections(text: str) -> list[Section]:
 
 def _comparable(language: str, lines: list[str]) -> list[list[str]]:
     """Lines of a block; of a picture in words only the numbers."""
-    return [_NUMBER.findall(each) if language == "text" else [each] for each in lines]
+    picture = language == "text" and not (lines and lines[0].startswith("lexitrain "))
+    return [_NUMBER.findall(each) if picture else [each] for each in lines]
 
 
 def differences(english: str, translated: str, leads: Mapping[str, str]) -> list[str]:
@@ -110,8 +122,10 @@ def differences(english: str, translated: str, leads: Mapping[str, str]) -> list
         wanted = {
             "code": (one.code, other.code),
             "numbers": (one.numbers, other.numbers),
+            "names": (one.names, other.names),
             "links": (sorted(leads[each] for each in one.links), sorted(other.links)),
-            "rows and items": ([str(one.rows)], [str(other.rows)]),
+            "rows": ([str(one.rows)], [str(other.rows)]),
+            "items": ([str(one.items)], [str(other.items)]),
             "blocks": ([f"{language} {len(lines)}" for language, lines in one.blocks],
                        [f"{language} {len(lines)}" for language, lines in other.blocks]),
         }  # fmt: skip
