@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Demo runs go here; `make demo DIR=elsewhere` chooses another folder.
 DIR ?= demo
 
-.PHONY: demo test check test-all bench bench-more lock clean
+.PHONY: demo test check test-all site bench bench-more lock clean
 
 demo: .venv/installed
 	$(BIN)/lexitrain demo --dir $(DIR)
@@ -20,6 +20,10 @@ check: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+# The documentation as pages that open from the disk: build/site/index.html. A warning is an error.
+site: .venv/installed
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --quiet -d build/doctrees -c docs . build/site
 
 # The tables of docs/performance.md on this machine's CPU, in about 19 minutes on two idle cores.
 bench: .venv/installed
@@ -51,7 +55,7 @@ lock:
 	rm -rf .venv-lock
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 setuptools
-	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check '.[all,dev,bench]'
+	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check '.[all,bench,dev,docs,trackers]'
 	.venv-lock/bin/python -m pip freeze --all --exclude pip --exclude lexitrain | sed 's/^\(torch==[0-9.]*\)+cpu/\1/' > requirements.lock
 	rm -rf .venv-lock build
 

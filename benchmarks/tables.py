@@ -1,4 +1,4 @@
-"""The tables of docs/performance.md, tuning.md and export.md, from the saved results: `python -m benchmarks.tables`.
+"""The tables of the documents from the saved results: `python -m benchmarks.tables`.
 
 In the document a table stands between `<!-- table NAME -->` and `<!-- end -->`. This script writes what is between the
 two; a test compares it with the results, so that no number in a table can differ from the file it was saved in.
@@ -12,10 +12,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.against.result import halves, others
 from benchmarks.workload import RESULTS
 
 _DOCS = Path(__file__).parents[1] / "docs"
-DOCUMENTS = (_DOCS / "performance.md", _DOCS / "tuning.md", _DOCS / "export.md")
+DOCUMENTS = tuple(
+    _DOCS / f"{name}.md" for name in ("performance", "tuning", "export", "doctor", "build")
+)
 BLOCK = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -271,6 +274,33 @@ def written() -> str:
     return table(("Qwen2.5-0.5B's shape", "file", "written in", "most memory", "tensors"), rows)
 
 
+def slowness() -> str:
+    """Planted slowness, and what the doctor says of it."""
+    found = result("doctor")
+    rows = [
+        [
+            f"{title}: `{plant['cause']}`",
+            "yes" if plant["named_first"] else "no",
+            f"{60 * plant['measured_minutes']:.1f} s",
+            f"{60 * plant['told_minutes']:.1f} s",
+            f"{plant['off']:.0%}",
+        ]
+        for title, plant in found["plants"].items()
+    ]
+    head = ("planted", "named first", "removing it gains", "told gain", "off by")
+    return on_what(found) + table(head, rows)
+
+
+def killed() -> str:
+    """The kills of a build on real records."""
+    found = result("build_killed")
+    rows = [
+        [number, kill["stage"], f"{kill['seconds_in_it']:.1f} s"]
+        for number, kill in enumerate(found["kills"], start=1)
+    ]
+    return on_what(found) + table(("kill", "in the stage", "since it began"), rows)
+
+
 def gpu() -> str:
     """The GPU's results, or that there are none."""
     found = result("gpu")
@@ -287,6 +317,24 @@ def gpu() -> str:
     return on_what(found) + table(("0.5B", "samples/s", "peak activation MB"), rows)
 
 
+def against() -> str:
+    """Against Unsloth: the GPU's result where there is one, else our half on a CPU."""
+    found = result("against-t4") or result("against-nano")
+    parts = found["parts"]
+    versions = parts["lexitrain"]["machine"]["versions"]
+    named = ", ".join(f"{name} {versions[name]}" for name in ("torch", "transformers", "peft"))
+    work = parts["data"]["work"]
+    circumstances = parts["lexitrain"]["machine"]
+    what = (
+        f"Measured on {found['device']}, {found['cores']} cores, {found['threads'] or 'all'} threads, with a load of "
+        f"{circumstances['load']:.1f} beforehand, {found['date']}; {named}. {found['settings']['base']}, "
+        f"{work['samples']:,} samples, {work['epochs']} epochs, {work['steps']} steps of {work['effective_batch']}.\n\n"
+    )
+    head, *rows = halves(parts)
+    said = "".join(f"- {line}.\n" for line in others(parts))
+    return f"{what}{table(head, rows)}\n{said}"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     each.__name__: each
     for each in (
@@ -300,9 +348,12 @@ TABLES: dict[str, Callable[[], str]] = {
         arithmetic,
         busy_machine,
         gpu,
+        against,
         levers,
         exported,
         written,
+        slowness,
+        killed,
     )
 }
 

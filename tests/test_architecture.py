@@ -16,9 +16,9 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 #: The rooms in the order in which data flows through them: a module imports only rooms that stand before its own.
 ROOMS = (
-    "errors", "storage", "recipe", "runs", "records", "tasks", "preparation", "synthetic", "samples", "batching",
-    "models", "step", "planning", "training", "serving", "evaluation", "comparison", "exporting", "diagnosis", "tuning",
-    "reporting", "building", "cli",
+    "errors", "storage", "recipe", "runs", "watching", "records", "tasks", "preparation", "synthetic", "samples",
+    "batching", "models", "step", "planning", "training", "serving", "evaluation", "comparison", "exporting",
+    "diagnosis", "tuning", "abtest", "reporting", "building", "cli",
 )  # fmt: skip
 
 #: Rooms that may import torch and its neighbours at the top of a file.

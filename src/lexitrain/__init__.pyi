@@ -1,5 +1,59 @@
 """The library: everything that the commands call. docs/api.md describes each name."""
 
+from .abtest import (
+    AbLimits as AbLimits,
+)
+from .abtest import (
+    AbPlan as AbPlan,
+)
+from .abtest import (
+    AbQuestion as AbQuestion,
+)
+from .abtest import (
+    AbReport as AbReport,
+)
+from .abtest import (
+    AbTraffic as AbTraffic,
+)
+from .abtest import (
+    FormerTest as FormerTest,
+)
+from .abtest import (
+    GuardrailLimits as GuardrailLimits,
+)
+from .abtest import (
+    Observations as Observations,
+)
+from .abtest import (
+    PlannedTest as PlannedTest,
+)
+from .abtest import (
+    RequestLimits as RequestLimits,
+)
+from .abtest import (
+    former_test as former_test,
+)
+from .abtest import (
+    is_share as is_share,
+)
+from .abtest import (
+    plan_ab as plan_ab,
+)
+from .abtest import (
+    read_ab as read_ab,
+)
+from .abtest import (
+    read_observations as read_observations,
+)
+from .abtest import (
+    read_planned as read_planned,
+)
+from .abtest import (
+    report_ab as report_ab,
+)
+from .abtest import (
+    serve_ab as serve_ab,
+)
 from .building import (
     BuildObserver as BuildObserver,
 )
@@ -109,6 +163,9 @@ from .evaluation import (
     TaskEvaluation as TaskEvaluation,
 )
 from .evaluation import (
+    Tutor as Tutor,
+)
+from .evaluation import (
     answer as answer,
 )
 from .evaluation import (
@@ -204,6 +261,9 @@ from .recipe import (
 from .recipe import (
     recipe_to_yaml as recipe_to_yaml,
 )
+from .recipe import (
+    recipe_with_tasks as recipe_with_tasks,
+)
 from .records import (
     REPORT as REPORT,
 )
@@ -236,6 +296,9 @@ from .reporting import (
 )
 from .reporting import (
     draw_tuning as draw_tuning,
+)
+from .reporting import (
+    write_ab_page as write_ab_page,
 )
 from .reporting import (
     write_comparison_page as write_comparison_page,
@@ -317,3 +380,15 @@ from .tuning import (
 )
 
 __version__: str
+from .watching import (
+    LiveRun as LiveRun,
+)
+from .watching import (
+    TimeLeft as TimeLeft,
+)
+from .watching import (
+    live_run as live_run,
+)
+from .watching import (
+    tell_trackers as tell_trackers,
+)

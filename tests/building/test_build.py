@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from lexitrain import Choices, build, generate_file, outlook
+from lexitrain.building.observer import Unwatched
 from lexitrain.errors import InputError, LimitNotMet
 
 pytestmark = pytest.mark.slow
@@ -80,6 +81,58 @@ def test_missing_files_are_made_again(records: Path, undisturbed: Path) -> None:
     file.unlink()
     assert "export" not in build(choices(records, undisturbed)).skipped
     assert file.is_file()
+
+
+def test_what_is_gone_or_cut_short_is_made_again(records: Path, undisturbed: Path) -> None:
+    page = undisturbed / "run" / "report.html"
+    (exported,) = (undisturbed / "run" / "export").glob("*.gguf")
+    whole, told = exported.read_bytes(), page.read_bytes()
+    page.unlink()
+    assert build(choices(records, undisturbed)).skipped == STAGES[:-1]
+    assert page.read_bytes() == told
+    exported.write_bytes(whole[: len(whole) // 2])
+    assert build(choices(records, undisturbed)).skipped == STAGES[:-2]
+    assert exported.read_bytes() == whole
+
+
+def test_another_margin_judges_the_same_answers_anew(records: Path, undisturbed: Path) -> None:
+    result = build(choices(records, undisturbed, margin=0.4))
+    assert result.skipped == STAGES[:4]
+    kept = json.loads((undisturbed / "comparison" / "comparison.json").read_text())
+    assert kept["margin"] == 0.4
+    build(choices(records, undisturbed))
+
+
+@pytest.mark.parametrize("name", ["recipe.yaml", "data/train.jsonl"])
+def test_what_the_user_changed_is_neither_used_nor_written_over(
+    records: Path, undisturbed: Path, name: str
+) -> None:
+    file = undisturbed / name
+    before = file.read_bytes()
+    file.write_bytes(before + b"\n")
+    with pytest.raises(InputError, match="not as the build has written it") as told:
+        build(choices(records, undisturbed))
+    assert name in str(told.value)
+    assert file.read_bytes() == before + b"\n"
+    file.unlink()
+    build(choices(records, undisturbed))
+    assert file.read_bytes() == before
+
+
+def test_a_mirror_that_comes_too_late_is_told(
+    records: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    class Told(Unwatched):
+        def __init__(self) -> None:
+            self.said: list[str] = []
+
+        def says(self, sentence: str) -> None:
+            self.said.append(sentence)
+
+    observer = Told()
+    build(choices(records, undisturbed, mirror=tmp_path / "mirror"), observer)
+    (said,) = observer.said
+    assert said.startswith(f"Nothing is copied to {tmp_path / 'mirror'}")
 
 
 def test_changed_records_move_the_run_aside(records: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from lexitrain.diagnosis.machine_facts import MachineFacts, SeenGpu
@@ -73,9 +75,19 @@ def test_precision_is_judged_by_the_compute_capability(precision, facts, verdict
 def test_a_second_gpu_without_a_process_is_told_with_the_command():
     check = several_gpus_check(on(T4, T4))
     assert check.verdict == "warn"
-    assert "torchrun --nproc-per-node 2" in check.fix
+    assert "torchrun --nproc-per-node 2 -m lexitrain -- train" in check.fix
     assert several_gpus_check(on(T4, T4, processes=2)).verdict == "ok"
     assert several_gpus_check(on(T4)).verdict == "ok"
+
+
+def test_torchrun_takes_the_line_that_is_given_with_run_behind_it():
+    """Without the two hyphens it takes --run for an abbreviation of its own --run-path, and refuses."""
+    from torch.distributed.run import get_args_parser
+
+    line = re.findall(r"`torchrun (.*) …`", several_gpus_check(on(T4, T4)).fix)[0]
+    parsed = get_args_parser().parse_args([*line.split(), "--run", "runs/first"])
+    assert (parsed.training_script, parsed.module) == ("lexitrain", True)
+    assert parsed.training_script_args[-3:] == ["train", "--run", "runs/first"]
 
 
 @pytest.mark.parametrize(

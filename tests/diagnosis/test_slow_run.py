@@ -120,6 +120,16 @@ def test_steps_that_grow_without_waiting_are_a_device_that_slows_down():
     assert found["throttling"].gain_minutes == pytest.approx(40 * 3.0 / 60)
 
 
+def test_other_work_that_came_later_is_told_once():
+    busy = [
+        replace(each, seconds=5.0 if number < 20 else 25.0, cpu_wait=0.0 if number < 20 else 3.0)
+        for number, each in enumerate(stretches())
+    ]
+    found = causes(a_run(stretches=busy))
+    assert list(found) == ["busy machine"]
+    assert found["busy machine"].gain_minutes == pytest.approx(400 * 2.0 / 60)
+
+
 @pytest.mark.parametrize(
     ("name", "settings", "environment"),
     [

@@ -230,6 +230,17 @@ def test_preparing_a_prepared_file_into_its_own_folder_changes_no_record(tmp_pat
     assert {record.to_json() for record in everything(out)} == before
 
 
+def test_a_part_of_a_prepared_folder_does_not_take_the_place_of_all(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prepare([generated(tmp_path / "raw.jsonl", 500)], out)
+    before = {file.name: file.read_bytes() for file in out.iterdir()}
+    with pytest.raises(
+        DataError, match=r"test\.jsonl would be lost|validation\.jsonl would be lost"
+    ):
+        prepare([str(split_file(out, "train"))], out)
+    assert {file.name: file.read_bytes() for file in out.iterdir()} == before
+
+
 def test_a_full_disk_stops_and_leaves_nothing(tmp_path: Path) -> None:
     source = generated(tmp_path / "raw.jsonl", 3000)
     with mounted(tmp_path / "small", "size=256k") as disk:

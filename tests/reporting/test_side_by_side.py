@@ -58,7 +58,24 @@ def test_other_records_do_not_compare(run: Path, tmp_path: Path):
     scores.write_text(json.dumps(content))
     words = words_of(write_runs_page([run, other], tmp_path / "both.html"))
     assert "They were scored on different records" in words
+    assert "chosen in other ways" not in words
     assert "The recipes differ in no field that changes what is learnt." in words
+
+
+def test_the_same_records_under_another_name_do(run: Path, tmp_path: Path):
+    other = shutil.copytree(run, tmp_path / "other")
+    scores = other / "evaluation" / "test-1000.json"
+    scores.rename(scores.with_name("test-1000-t0.7.json"))
+    words = words_of(write_runs_page([run, other], tmp_path / "both.html"))
+    assert "different records" not in words
+    scores = scores.with_name("test-1000-t0.7.json")
+    content = json.loads(scores.read_text())
+    content["decoding"]["temperature"] = 0.7
+    content["n"] = 500
+    scores.write_text(json.dumps(content))
+    words = words_of(write_runs_page([run, other], tmp_path / "both.html"))
+    assert "They were scored on different records" in words
+    assert "Their answers were chosen in other ways" in words
 
 
 def test_damaged_and_hostile_runs_have_a_place_too(run: Path, tmp_path: Path):

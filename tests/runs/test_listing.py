@@ -30,6 +30,13 @@ def test_runs_are_found_two_levels_below_and_no_deeper(tmp_path: Path) -> None:
     assert run_folders(tmp_path / "b") == [tmp_path / "b"]
 
 
+def test_the_folder_of_a_build_is_no_run_though_it_holds_a_recipe(tmp_path: Path) -> None:
+    make_run(tmp_path / "tutor")
+    (tmp_path / "tutor" / "build.json").write_text("{}\n")
+    make_run(tmp_path / "tutor" / "run")
+    assert run_folders(tmp_path) == run_folders(tmp_path / "tutor") == [tmp_path / "tutor" / "run"]
+
+
 def test_the_last_turn_of_a_run_is_its_state(tmp_path: Path) -> None:
     for events, state in (
         ((), "interrupted"),

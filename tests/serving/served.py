@@ -47,7 +47,14 @@ class Served:
         self.said: list[str] = []
         application = gateway(server, offer, self.said.append)
         self._uvicorn = uvicorn.Server(
-            uvicorn.Config(application, host="127.0.0.1", port=0, log_level="warning")
+            uvicorn.Config(
+                application,
+                host="127.0.0.1",
+                port=0,
+                http="h11",
+                ws="none",
+                log_level="warning",
+            )
         )
         self._thread = threading.Thread(target=self._uvicorn.run, daemon=True)
 

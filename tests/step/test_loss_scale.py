@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
@@ -101,3 +102,30 @@ def test_a_scale_of_one_is_restored_into_a_step_of_fp16_and_grows(tmp_path):
     assert (other.loss_scale.factor, other.loss_scale.used) == (1.0, True)
     other.loss_scale.stepped()
     assert other.loss_scale.factor == 2.0
+
+
+@pytest.mark.parametrize("says_so", [True, False], ids=["as it is written", "by an older version"])
+def test_a_run_that_moves_to_a_card_with_fp16_begins_with_the_first_scale(tmp_path, says_so):
+    from lexitrain.batching import Cursor
+    from lexitrain.runs import Checkpoints, read_checkpoint
+    from lexitrain.training.recovery.checkpoint_content import (
+        STATE_FILE,
+        AdapterFiles,
+        checkpoint_files,
+        restore,
+    )
+    from lexitrain.training.recovery.state import TrainingState
+
+    step = training_step(adapted_model(), layout="tree")
+    files = checkpoint_files(
+        AdapterFiles(step.model, "tiny"),
+        *(step.model, step.optimizer, TrainingState(step=3), Cursor(3, 0, 3), step.loss_scale),
+    )
+    if not says_so:
+        content = json.loads(files[STATE_FILE])
+        del content["loss_scale"]["used"]
+        files[STATE_FILE] = json.dumps(content).encode()
+    saved = read_checkpoint(Checkpoints(tmp_path, 1).save(3, files))
+    other = fp16_step()
+    restore(saved, other.model, other.optimizer, other.loss_scale)
+    assert (other.loss_scale.factor, other.loss_scale.steady) == (FIRST, 0)

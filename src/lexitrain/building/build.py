@@ -12,14 +12,17 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from lexitrain.building.beforehand import code_of, files_of, one_build, require_possible
 from lexitrain.building.choices import Choices, own_recipe
 from lexitrain.building.observer import BuildObserver, Unwatched
 from lexitrain.building.recipe_choice import chosen
 from lexitrain.building.stage_journal import StageJournal, key_of
-from lexitrain.errors import InputError, MissingExtra, RunChanged, Stopped
+from lexitrain.errors import DataError, InputError, MissingExtra, RunChanged, Stopped
 from lexitrain.recipe import Recipe, load_recipe
-from lexitrain.samples import file_sha256
-from lexitrain.storage import user_path, write_file
+from lexitrain.records import REPORT, SPLITS, split_file
+from lexitrain.runs import Run
+from lexitrain.storage import disk_errors, write_file
+from lexitrain.watching import require_trackers, tell_trackers, with_trackers
 
 if TYPE_CHECKING:
     from lexitrain.comparison import ModelComparison
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 STAGES = ("prepare", "plan", "preflight", "train", "evaluate", "export", "report")
 BASE_RECORDS = 300
 """Records that the untrained base is scored on at most: it answers at length, and is not what is shipped."""
+PAGE = "report.html"
 BEFORE = "before"
 """Name of the base's evaluation in the run's folder."""
 
@@ -85,9 +89,18 @@ def build(choices: Choices, observer: BuildObserver | None = None) -> BuildResul
     Raises:
         InputError: as of each stage's own function.
         LimitNotMet: no recipe keeps within the hours and the memory.
+        RunInUse: another build is at work in the folder.
         Stopped: training was stopped and saved; the same call goes on.
     """
-    return _Build(choices, observer or Unwatched()).run()
+    require_possible(choices)
+    own_recipe(choices)
+    with one_build(choices):
+        return _Build(choices, observer or Unwatched()).run()
+
+
+def prepared_from(choices: Choices, own: Recipe) -> list[object]:
+    """What decides how the records are prepared."""
+    return [files_of(choices.records), code_of(own.data.custom_tasks), own.seed]
 
 
 class _Build:
@@ -98,39 +111,50 @@ class _Build:
         self._result = BuildResult(choices.folder)
         self._key = ""
         self._report: EvaluationReport | None = None
+        self._tasks: tuple[str, ...] = ()
 
     def run(self) -> BuildResult:
         choices = self._choices
-        if not choices.records:
-            raise InputError("Give records to build from.", where="RECORDS")
         own = own_recipe(choices)
+        self._tasks = own.data.custom_tasks
+        require_trackers(with_trackers(own, None, choices.trackers))
         self._stage(
             "prepare",
-            [_files(choices.records), choices.custom_tasks, own.seed],
+            prepared_from(choices, own),
             lambda: self._prepare(own),
-            [choices.data / "report.json"],
+            lambda: [
+                choices.data / REPORT,
+                *(split_file(choices.data, split) for split in SPLITS),
+            ],
+            final=True,
         )
         self._stage(
             "plan",
             [own.model_dump(mode="json"), choices.hours, choices.memory_gb, choices.gpu],
             lambda: self._plan(own),
-            [choices.chosen_recipe],
+            lambda: [choices.chosen_recipe],
+            final=True,
         )
-        self._stage("preflight", [], self._preflight, [])
-        self._stage("train", [], self._train, [choices.run / "adapter"])
+        self._stage("preflight", [], self._preflight)
+        self._stage("train", [], self._train, lambda: [choices.run / "adapter"])
+        self._tell_of_mirror()
         self._stage(
             "evaluate",
-            [choices.limit],
+            [choices.limit, choices.margin],
             self._evaluate,
-            [choices.run / "evaluation", choices.folder / "comparison"],
+            lambda: [
+                each
+                for folder in (choices.folder / "comparison", choices.run / "evaluation")
+                for each in sorted(folder.iterdir())
+            ],
         )
         self._stage(
             "export",
             [choices.to, choices.quantize, choices.max_mb, choices.margin],
             self._export,
-            [choices.run / "export" / "export.json"],
+            self._exported_files,
         )
-        self._stage("report", [], self._write_report, [])
+        self._stage("report", [], self._write_report, self._page)
         return self._result
 
     def _stage(
@@ -138,18 +162,21 @@ class _Build:
         name: str,
         decides: Sequence[object],
         work: Callable[[], Mapping[str, Any]],
-        outputs: Sequence[Path],
+        files: Callable[[], Sequence[Path]] = list,
+        *,
+        final: bool = False,
     ) -> None:
         """Do a stage, unless it is done.
 
         Args:
             decides: what its results depend on, besides the stage before it.
-            outputs: files and folders without which it is not done.
+            files: that it has made, without which it is not done.
+            final: what a user has changed in them is not written over.
         """
         self._key = key_of(self._key, name, *decides)
         place = (name, STAGES.index(name) + 1, len(STAGES))
         made = self._journal.done(name, self._key)
-        if made is not None and all(path.exists() for path in outputs):
+        if made is not None and self._is_whole(name, final):
             self._observer.skipped(*place)
             self._result.skipped.append(name)
             self._result.seconds[name] = self._journal.seconds(name)
@@ -158,8 +185,39 @@ class _Build:
             start = perf_counter()
             made = work()
             self._result.seconds[name] = round(perf_counter() - start, 1)
-            self._journal.keep(name, self._key, made, self._result.seconds[name])
+            with disk_errors(self._choices.folder):
+                self._journal.keep(name, self._key, made, self._result.seconds[name], files())
         self._result.made[name] = made
+
+    def _is_whole(self, name: str, final: bool) -> bool:
+        missing, changed = self._journal.lacks(name)
+        if changed and final:
+            raise InputError(
+                "This is not as the build has written it.",
+                where=changed[0],
+                fix="Delete it, and the same command writes it again. To build from what stands there now, copy it to "
+                "a place outside of the folder and give that as RECORDS or --recipe.",
+            )
+        return not missing and not changed
+
+    def _tell_of_mirror(self) -> None:
+        mirror = self._choices.mirror
+        with_it = self._result.made["train"].get("mirror")
+        if mirror is not None and "train" in self._result.skipped and with_it != str(mirror):
+            self._observer.says(
+                f"Nothing is copied to {mirror}: the training is done already, and copies are made while it trains. "
+                f"Copy {self._choices.folder} there yourself."
+            )
+
+    def _exported_files(self) -> list[Path]:
+        folder = self._choices.run / "export"
+        report = self._result.exported
+        names = [] if report is None else [each.path for each in report.files if each.path.exists()]
+        return [*names, folder / "export.json", folder / "grammars"]
+
+    def _page(self) -> list[Path]:
+        page = self._choices.run / PAGE
+        return [page] if page.is_file() else []
 
     def _prepare(self, own: Recipe) -> Mapping[str, Any]:
         from lexitrain.preparation import prepare
@@ -167,10 +225,17 @@ class _Build:
         report = prepare(
             list(self._choices.records),
             self._choices.data,
-            custom_tasks=self._choices.custom_tasks,
+            custom_tasks=self._tasks,
             seed=own.seed,
             progress=self._observer.progress,
         )
+        if not report["splits"]["test"]["records"]:
+            raise DataError(
+                "No record is held out, so that nothing could be shown of what is trained.",
+                where=self._choices.data,
+                fix="Bring more records that are not alike: one in ten is held out, and those of one source or learner "
+                "stay on one side.",
+            )
         return {"splits": report["splits"]}
 
     def _plan(self, own: Recipe) -> Mapping[str, Any]:
@@ -226,6 +291,7 @@ class _Build:
             "first_loss": result.first_loss,
             "best_loss": result.best_loss,
             "seconds_in_steps": round(result.seconds, 1),
+            "mirror": None if self._choices.mirror is None else str(self._choices.mirror),
         }
 
     def _trained(self, recipe: Recipe, *, fresh: bool) -> TrainingResult:
@@ -237,6 +303,7 @@ class _Build:
             self._choices.run,
             stop_after=self._choices.stop_after,
             mirror=self._choices.mirror,
+            trackers=self._choices.trackers,
             fresh=fresh,
             observer=self._observer.training(),
         )
@@ -251,7 +318,7 @@ class _Build:
             limit=limit,
             out=self._choices.folder / "answers" / name,
             resumable=True,
-            custom_tasks=self._choices.custom_tasks,
+            custom_tasks=self._tasks,
             progress=lambda what, done, total: self._observer.progress(
                 f"{name}: {what}", done, total
             ),
@@ -272,6 +339,11 @@ class _Build:
         write_comparison_page(comparison, folder / "comparison.html")
         before.save(choices.run, name=BEFORE, keep_answers=True)
         self._report.save(choices.run, keep_answers=True)
+        for said in tell_trackers(Run(choices.run)):
+            if "problem" in said:
+                self._observer.says(
+                    f"The tracker {said['tracker']} has no scores: {said['problem']}"
+                )
         self._result.comparison = comparison
         return {
             "records": self._report.evaluation.n,
@@ -306,7 +378,7 @@ class _Build:
             margin=choices.margin,
             max_mb=choices.max_mb,
             reference=self._report,
-            custom_tasks=choices.custom_tasks,
+            custom_tasks=self._tasks,
             progress=self._observer.progress,
         )
         self._result.exported = report
@@ -314,17 +386,3 @@ class _Build:
             "files": [each.path.name for each in report.files if each.path.exists()],
             "missed": report.missed,
         }
-
-
-def _files(records: Sequence[str]) -> list[list[Any]]:
-    """Name, size and content of each file of records; what is no file here (a Hub id) by its name."""
-    found: list[list[Any]] = []
-    for source in records:
-        path = user_path(source)
-        inside = (
-            sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
-        )
-        for file in inside:
-            known = [file.stat().st_size, file_sha256(file)] if file.is_file() else []
-            found.append([source, file.name, *known])
-    return found

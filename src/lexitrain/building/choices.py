@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lexitrain.comparison import MARGIN
-from lexitrain.recipe import Recipe, load_recipe
+from lexitrain.recipe import Recipe, recipe_with_tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +18,8 @@ class Choices:
         folder: that everything goes to.
         recipe: name or YAML file.
         overrides: `field=value` each.
-        hours: most hours of training; with it, or with `memory_gb`, a recipe is chosen among the shipped ones and this.
-        memory_gb: most memory, 10^9 bytes.
+        hours: most hours of training; with it, a recipe is chosen among the shipped ones and this.
+        memory_gb: most memory, 10^9 bytes; without `hours` the given recipe is refused where it needs more.
         gpu: name of the device that is planned for; None: the one at hand.
         to: forms of the export.
         quantize: mixtures of its GGUF files.
@@ -29,6 +28,7 @@ class Choices:
         margin: how much worse is no worse.
         stop_after: seconds after which training saves and stops.
         mirror: folder for copies of the run.
+        trackers: that the training is told to; None: those of the recipe.
         custom_tasks: the user's own.
     """
 
@@ -46,6 +46,7 @@ class Choices:
     margin: float = MARGIN
     stop_after: float | None = None
     mirror: Path | None = None
+    trackers: tuple[str, ...] | None = None
     custom_tasks: tuple[str, ...] = ()
 
     @property
@@ -64,15 +65,10 @@ class Choices:
         return self.folder / "recipe.yaml"
 
 
-def own_recipe(choices: Choices, settings: Sequence[str] = ()) -> Recipe:
-    """The recipe that was given, with the user's own tasks and further settings.
+def own_recipe(choices: Choices) -> Recipe:
+    """The recipe that was given, with the user's own tasks.
 
     Raises:
         RecipeError: as of `load_recipe`.
     """
-    recipe = load_recipe(choices.recipe, [*choices.overrides, *settings])
-    if not choices.custom_tasks:
-        return recipe
-    tasks = (*recipe.data.custom_tasks, *choices.custom_tasks)
-    data = recipe.data.model_copy(update={"custom_tasks": tuple(dict.fromkeys(tasks))})
-    return recipe.model_copy(update={"data": data})
+    return recipe_with_tasks(choices.recipe, choices.overrides, choices.custom_tasks)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from lexitrain.building.build import STAGES
+from lexitrain.building.beforehand import require_possible
+from lexitrain.building.build import STAGES, prepared_from
 from lexitrain.building.choices import own_recipe
 from lexitrain.building.recipe_choice import chosen
-from lexitrain.building.stage_journal import StageJournal
+from lexitrain.building.stage_journal import StageJournal, key_of
+from lexitrain.records import REPORT
+from lexitrain.storage import disk_errors
 
 if TYPE_CHECKING:
     from lexitrain.building.choices import Choices
@@ -44,14 +49,22 @@ def outlook(choices: Choices) -> BuildOutlook:
     """What `build` would do.
 
     Args:
-        choices: as of `build`. The records are planned with as they are; prepared ones where they are there already.
+        choices: as of `build`. Records that the build has not prepared yet are prepared in a temporary folder, which is
+            deleted again.
 
     Raises:
         As `build`, of the stage `plan`.
     """
+    require_possible(choices)
     own = own_recipe(choices)
-    prepared = (choices.data / "report.json").is_file()
-    data = str(choices.data) if prepared else choices.records[0]
-    recipe, plan, why = chosen(choices, own, data)
     journal = StageJournal(choices.folder)
-    return BuildOutlook(recipe, plan, why, {stage: journal.has(stage) for stage in STAGES})
+    stages = {stage: journal.has(stage) for stage in STAGES}
+    key = key_of("", STAGES[0], *prepared_from(choices, own))
+    if journal.done(STAGES[0], key) is not None and (choices.data / REPORT).is_file():
+        return BuildOutlook(*chosen(choices, own, choices.data), stages)
+    from lexitrain.preparation import prepare
+
+    with TemporaryDirectory(prefix="lexitrain-") as folder, disk_errors(Path(folder)):
+        data = Path(folder) / "data"
+        prepare(list(choices.records), data, custom_tasks=choices.custom_tasks, seed=own.seed)
+        return BuildOutlook(*chosen(choices, own, data), stages)

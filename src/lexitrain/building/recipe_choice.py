@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lexitrain.building.choices import Choices, own_recipe
 from lexitrain.errors import LimitNotMet
-from lexitrain.recipe import Recipe, load_recipe
 
 if TYPE_CHECKING:
+    from lexitrain.building.choices import Choices
     from lexitrain.planning import Plan
+    from lexitrain.recipe import Recipe
 
 
 def chosen(choices: Choices, own: Recipe, data: str | Path) -> tuple[Recipe, Plan, str]:
@@ -47,9 +47,7 @@ def chosen(choices: Choices, own: Recipe, data: str | Path) -> tuple[Recipe, Pla
             where="--within",
             fix="Give more hours, fewer records, or a faster device.",
         )
-    name, settings = found.best.plan.recipe.name, list(found.best.settings)
-    recipe = own_recipe(choices, settings) if name == own.name else load_recipe(name, settings)
-    return recipe, found.best.plan, f"{found.why} {_foreseen(found.best.plan)}"
+    return found.best.recipe, found.best.plan, f"{found.why} {_foreseen(found.best.plan)}"
 
 
 def _foreseen(plan: Plan) -> str:

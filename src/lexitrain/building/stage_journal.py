@@ -4,20 +4,24 @@ A stage's key is a hash of all that decides what it makes: what it was given, an
 written when the stage is done, at once, so that a kill in the middle leaves it undone; a stage with another key, or
 whose files have gone, is done again. What a stage has half done is its own affair: training goes on from a checkpoint,
 answers from their journal.
+
+An entry is sealed with a hash of itself, and names the files that the stage made with their sizes. One that was changed
+by hand or by a disk does not stand for work that was done, and neither does one whose files are missing or cut short.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from lexitrain.errors import InputError
-from lexitrain.storage import write_json
+from lexitrain.runs import BUILD_JOURNAL
+from lexitrain.storage import file_sha256, json_text, write_json
 
-FILE = "build.json"
+_SMALL = 1_000_000  # bytes
 
 
 class StageJournal:
@@ -31,9 +35,9 @@ class StageJournal:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / FILE
+        self._path = folder / BUILD_JOURNAL
         self._stages: dict[str, dict[str, Any]] = {}
-        if not self._path.is_file():
+        if not self._path.exists():
             return
         try:
             read: object = json.loads(self._path.read_text(encoding="utf-8"))
@@ -43,7 +47,7 @@ class StageJournal:
             self._stages = dict(cast("dict[str, dict[str, Any]]", stages))
             if not all(isinstance(each, dict) for each in self._stages.values()):
                 raise TypeError
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             raise InputError(
                 "This is not the journal of a build.",
                 where=self._path,
@@ -53,9 +57,17 @@ class StageJournal:
     def done(self, stage: str, key: str) -> Mapping[str, Any] | None:
         """What the stage made, where it was done with this key; else None."""
         found = self._stages.get(stage)
-        if found is None or found.get("key") != key or not isinstance(found.get("made"), dict):
+        if found is None or found.get("key") != key or found.get("seal") != _seal(found):
             return None
         return cast("dict[str, Any]", found["made"])
+
+    def lacks(self, stage: str) -> tuple[list[Path], list[Path]]:
+        """Files of a stage that is done: those that are not there, and those that are not as it left them."""
+        kept = cast("dict[str, int | str]", self._stages[stage]["files"])
+        files = {self._path.parent / name: state for name, state in kept.items()}
+        missing = [path for path in files if not path.exists()]
+        changed = [path for path, state in files.items() if path.exists() and _state(path) != state]
+        return missing, changed
 
     def has(self, stage: str) -> bool:
         """Whether it was done, of whatever inputs."""
@@ -66,13 +78,46 @@ class StageJournal:
         found = self._stages.get(stage, {}).get("seconds", 0.0)
         return float(found) if isinstance(found, int | float) else 0.0
 
-    def keep(self, stage: str, key: str, made: Mapping[str, Any], seconds: float) -> None:
-        """The stage is done; those after it, which were made of something else, are not any more."""
+    def keep(
+        self,
+        stage: str,
+        key: str,
+        made: Mapping[str, Any],
+        seconds: float,
+        files: Sequence[Path] = (),
+    ) -> None:
+        """The stage is done; those after it, which were made of something else, are not any more.
+
+        Args:
+            files: that it made, below the folder; a folder stands for all in it.
+        """
         names = list(self._stages)
         before = names[: names.index(stage)] if stage in names else names
         self._stages = {name: self._stages[name] for name in before}
-        self._stages[stage] = {"key": key, "seconds": round(seconds, 1), "made": dict(made)}
+        root = self._path.parent
+        entry = {
+            "key": key,
+            "seconds": round(seconds, 1),
+            "made": dict(made),
+            "files": {
+                path.relative_to(root).as_posix(): _state(path) for path in files if path.exists()
+            },
+        }
+        entry = json.loads(json_text(entry))  # as it will be read again
+        self._stages[stage] = {**entry, "seal": _seal(entry)}
         write_json(self._path, {"stages": self._stages})
+
+
+def _seal(entry: Mapping[str, Any]) -> str:
+    return key_of({name: value for name, value in entry.items() if name != "seal"})
+
+
+def _state(path: Path) -> int | str:
+    """A small file's hash; of a larger one, or of a folder, the bytes: they are to be asked for at every call."""
+    if path.is_dir():
+        return sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
+    size = path.stat().st_size
+    return file_sha256(path) if size <= _SMALL else size
 
 
 def key_of(*parts: object) -> str:

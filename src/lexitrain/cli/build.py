@@ -10,6 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lexitrain.cli.options.custom_tasks import CUSTOM_TASK
+from lexitrain.cli.options.exports import MAX_MB, QUANTIZE, parts
+from lexitrain.cli.options.json_output import AS_JSON
+from lexitrain.cli.options.recipe import OVERRIDES, RECIPE
+from lexitrain.cli.options.scored_records import MARGIN
+from lexitrain.cli.options.sessions import MIRROR, STOP_AFTER
+from lexitrain.cli.options.trackers import TRACKER
 from lexitrain.cli.terminal.console import console, errors_console, print_json
 from lexitrain.errors import LIMIT_NOT_MET
 
@@ -24,13 +30,8 @@ def build(
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Folder for everything that is made.")
     ],
-    recipe: Annotated[
-        str, typer.Option("--recipe", metavar="R", help="A shipped recipe or a YAML file.")
-    ] = "fast",
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe."),
-    ] = None,
+    recipe: Annotated[str, RECIPE] = "fast",
+    overrides: Annotated[list[str] | None, OVERRIDES] = None,
     within: Annotated[
         str | None,
         typer.Option(
@@ -49,31 +50,21 @@ def build(
     to: Annotated[
         str, typer.Option(metavar="FORM[,FORM…]", help="What to export to, as of `export`.")
     ] = "gguf",
-    quantize: Annotated[
-        str, typer.Option(metavar="TYPE[,TYPE…]", help="Of GGUF files.")
-    ] = "Q4_K_M",
-    max_mb: Annotated[
-        float | None, typer.Option(metavar="MB", min=0, help="Largest file that `best` takes.")
-    ] = None,
+    quantize: Annotated[str, QUANTIZE] = "Q4_K_M",
+    max_mb: Annotated[float | None, MAX_MB] = None,
     limit: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, help="Most held-out records to score and to verify with."),
     ] = None,
-    margin: Annotated[
-        float, typer.Option(metavar="M", help="How much worse is still no worse.")
-    ] = 0.05,
-    stop_after: Annotated[
-        str | None,
-        typer.Option(metavar="H", help="Save and stop training after so long; go on later."),
-    ] = None,
-    mirror: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Copy the run here too.")
-    ] = None,
+    margin: Annotated[float, MARGIN] = 0.05,
+    stop_after: Annotated[str | None, STOP_AFTER] = None,
+    mirror: Annotated[Path | None, MIRROR] = None,
+    tracker: Annotated[list[str] | None, TRACKER] = None,
     custom_task: Annotated[list[str] | None, CUSTOM_TASK] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Prepare, plan, train, evaluate, compare with the base, export and verify, in one folder.
 
@@ -91,13 +82,14 @@ def build(
         hours=None if within is None else hours(within),
         memory_gb=memory,
         gpu=gpu,
-        to=_parts(to),
-        quantize=_parts(quantize),
+        to=parts(to),
+        quantize=parts(quantize),
         max_mb=max_mb,
         limit=limit,
         margin=margin,
         stop_after=None if stop_after is None else duration(stop_after),
         mirror=mirror,
+        trackers=None if tracker is None else tuple(tracker),
         custom_tasks=tuple(custom_task or ()),
     )
     if dry_run:
@@ -115,10 +107,6 @@ def build(
         print_build(console(), result)
     if result.missed:
         raise typer.Exit(LIMIT_NOT_MET)
-
-
-def _parts(text: str) -> tuple[str, ...]:
-    return tuple(each.strip() for each in text.split(",") if each.strip())
 
 
 def _show_outlook(choices: Choices, *, as_json: bool) -> None:

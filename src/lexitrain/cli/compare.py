@@ -8,7 +8,16 @@ from typing import Annotated
 import typer
 
 from lexitrain.cli.options.custom_tasks import CUSTOM_TASK, TRUST_TASKS
-from lexitrain.cli.options.scored_records import BATCH_SIZE, DATA, GROUP, LIMIT, TASK, existing
+from lexitrain.cli.options.json_output import AS_JSON
+from lexitrain.cli.options.scored_records import (
+    BATCH_SIZE,
+    DATA,
+    GROUP,
+    LIMIT,
+    MARGIN,
+    TASK,
+    existing,
+)
 from lexitrain.cli.terminal.console import console, errors_console, print_json
 from lexitrain.cli.terminal.progress import shown_progress
 
@@ -22,13 +31,7 @@ def compare(
         ),
     ],
     data: Annotated[Path, DATA],
-    margin: Annotated[
-        float,
-        typer.Option(
-            metavar="M",
-            help="How much worse is still no worse, in units of the score that decides a task.",
-        ),
-    ] = 0.05,
+    margin: Annotated[float, MARGIN] = 0.05,
     task: Annotated[str | None, TASK] = None,
     limit: Annotated[int | None, LIMIT] = None,
     batch_size: Annotated[int, BATCH_SIZE] = 64,
@@ -42,7 +45,7 @@ def compare(
     ] = None,
     custom_task: Annotated[list[str] | None, CUSTOM_TASK] = None,
     trust_tasks: Annotated[bool, TRUST_TASKS] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Tell how models differ on the same records: quality with intervals, time, memory, size.
 

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from lexitrain.cli.options.custom_tasks import CUSTOM_TASK, recipe_with_tasks
+from lexitrain.cli.options.custom_tasks import CUSTOM_TASK
+from lexitrain.cli.options.json_output import AS_JSON
+from lexitrain.cli.options.recipe import OVERRIDES
 from lexitrain.cli.terminal.console import console, print_json
 from lexitrain.cli.terminal.progress import shown_progress
 
@@ -18,8 +20,6 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-
-_AS_JSON = typer.Option("--json", help="Print one JSON document.")
 
 
 @app.command()
@@ -93,7 +93,7 @@ def prepare(
         ),
     ] = None,
     custom_task: Annotated[list[str] | None, CUSTOM_TASK] = None,
-    as_json: Annotated[bool, _AS_JSON] = False,
+    as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Clean, deduplicate and split records into train, validation and test files."""
     from lexitrain import prepare as prepare_data
@@ -134,7 +134,7 @@ def generate(
         list[str] | None,
         typer.Option("--task", metavar="NAME", help="Only this task; may be given several times."),
     ] = None,
-    as_json: Annotated[bool, _AS_JSON] = False,
+    as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Write synthetic tutor records: learner errors, levels, replies, explanations."""
     from lexitrain import generate_file
@@ -157,10 +157,7 @@ def lengths(
     recipe: Annotated[
         str, typer.Option(metavar="R", help="Recipe whose tokenizer and step are used.")
     ] = "fast",
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe."),
-    ] = None,
+    overrides: Annotated[list[str] | None, OVERRIDES] = None,
     custom_task: Annotated[list[str] | None, CUSTOM_TASK] = None,
     cover: Annotated[
         float,
@@ -175,15 +172,16 @@ def lengths(
         int,
         typer.Option(metavar="N", min=1, help="Measure at most so many records, drawn at random."),
     ] = 50_000,
-    as_json: Annotated[bool, _AS_JSON] = False,
+    as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Token lengths per task, the max_length they need, and what each layout makes of them."""
     from lexitrain import check_png
 
     if plot is not None:  # before minutes of measuring
         check_png(plot)
-    loaded = recipe_with_tasks(recipe, overrides, custom_task)
+    from lexitrain import recipe_with_tasks
 
+    loaded = recipe_with_tasks(recipe, overrides or (), custom_task or ())
     from lexitrain import (  # torch with them: after what needs none
         draw_lengths,
         measure_lengths,

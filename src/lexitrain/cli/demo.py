@@ -13,6 +13,8 @@ from typing import Annotated
 import typer
 
 from lexitrain.cli.build import shown_build
+from lexitrain.cli.options.json_output import AS_JSON
+from lexitrain.cli.options.recipe import OVERRIDES
 from lexitrain.cli.terminal.console import console, errors_console, print_json
 from lexitrain.errors import InputError
 
@@ -36,13 +38,8 @@ def demo(
             help="Held-out records to score and to verify with; before training 300 at most.",
         ),
     ] = SCORED,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="FIELD=VALUE", help="Change a field of the recipe, e.g. lora.rank=8."
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    overrides: Annotated[list[str] | None, OVERRIDES] = None,
+    as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Show it all at work, on a CPU, in minutes.
 

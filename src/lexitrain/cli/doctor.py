@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from lexitrain.cli.options.custom_tasks import CUSTOM_TASK, recipe_with_tasks
+from lexitrain.cli.options.custom_tasks import CUSTOM_TASK
+from lexitrain.cli.options.json_output import AS_JSON
+from lexitrain.cli.options.recipe import OVERRIDES
 from lexitrain.cli.terminal.console import print_json
 from lexitrain.errors import InputError
 
@@ -23,9 +25,7 @@ def doctor(
     data: Annotated[
         Path | None, typer.Option("--data", metavar="DIR", help="Folder that `data prepare` wrote.")
     ] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe.")
-    ] = None,
+    overrides: Annotated[list[str] | None, OVERRIDES] = None,
     custom_task: Annotated[list[str] | None, CUSTOM_TASK] = None,
     run: Annotated[
         Path | None, typer.Option("--run", metavar="DIR", help="Where the run would be kept.  [default: runs/RECIPE]")
@@ -36,7 +36,7 @@ def doctor(
     no_profile: Annotated[
         bool, typer.Option("--no-profile", help="Of a slow run: read its journals, and compute nothing.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:  # fmt: skip
     """Look for what would go wrong with a run, before it begins; or, of a RUN, why it is slow.
 
@@ -70,11 +70,11 @@ def _before(
     *,
     as_json: bool,
 ) -> None:
-    loaded = recipe_with_tasks(recipe, overrides, custom_task)
-    from lexitrain import preflight
+    from lexitrain import preflight, recipe_with_tasks
     from lexitrain.cli.views.diagnosis.preflight import print_preflight
     from lexitrain.cli.views.diagnosis.stages import Stages
 
+    loaded = recipe_with_tasks(recipe, overrides or (), custom_task or ())
     with Stages() as stages:
         found = preflight(
             loaded, data, run or Path("runs") / loaded.name, mirror=mirror, observer=stages

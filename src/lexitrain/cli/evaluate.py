@@ -9,6 +9,7 @@ import typer
 
 from lexitrain.cli.options.custom_tasks import CUSTOM_TASK, TRUST_TASKS
 from lexitrain.cli.options.decoding import JSON_SCHEMA, SAMPLES, SEED, TEMPERATURE
+from lexitrain.cli.options.json_output import AS_JSON
 from lexitrain.cli.options.scored_records import BATCH_SIZE, DATA, GROUP, LIMIT, TASK, existing
 from lexitrain.cli.terminal.console import console, errors_console, print_json
 from lexitrain.cli.terminal.progress import shown_progress
@@ -39,7 +40,7 @@ def evaluate(
     seed: Annotated[int, SEED] = 0,
     custom_task: Annotated[list[str] | None, CUSTOM_TASK] = None,
     trust_tasks: Annotated[bool, TRUST_TASKS] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Score a model on held-out records, with 95 % intervals, beside a trivial predictor.
 
@@ -80,5 +81,20 @@ def evaluate(
 
         print_evaluation(console(), model, report)
     saved = report.save()
+    if saved is not None:
+        _tell_trackers(saved.parent.parent)
     if saved is not None and not as_json:
         console().print(f"Saved to {saved}, every answer beside it.", markup=False, soft_wrap=True)
+
+
+def _tell_trackers(folder: Path) -> None:
+    """Tell the scores to the trackers of the run in this folder, where it is one that has some."""
+    from lexitrain import Run, tell_trackers
+
+    run = Run(folder)
+    if not run.exists():
+        return
+    for said in tell_trackers(run):
+        if "problem" in said:
+            text = f"The tracker {said['tracker']} has no scores: {said['problem']}"
+            errors_console().print(text, markup=False, soft_wrap=True)

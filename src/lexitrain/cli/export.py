@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from lexitrain.cli.options.custom_tasks import CUSTOM_TASK, TRUST_TASKS
-from lexitrain.cli.options.scored_records import existing
+from lexitrain.cli.options.exports import MAX_MB, QUANTIZE, parts
+from lexitrain.cli.options.json_output import AS_JSON
+from lexitrain.cli.options.scored_records import MARGIN, existing
 from lexitrain.cli.terminal.console import console, print_json
 from lexitrain.cli.terminal.progress import shown_progress
 from lexitrain.errors import LIMIT_NOT_MET
@@ -27,10 +29,7 @@ def export(
             "smallest GGUF file that is shown to be no worse than the adapter.",
         ),
     ] = "gguf",
-    quantize: Annotated[
-        str,
-        typer.Option(metavar="TYPE[,TYPE…]", help="Of GGUF files, such as F16,Q8_0,Q4_K_M."),
-    ] = "Q4_K_M",
+    quantize: Annotated[str, QUANTIZE] = "Q4_K_M",
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="By default the run's export/.")
     ] = None,
@@ -45,16 +44,8 @@ def export(
     limit: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Most records to verify with.")
     ] = None,
-    margin: Annotated[
-        float,
-        typer.Option(
-            metavar="M",
-            help="How much worse is still no worse, in units of the score that decides a task.",
-        ),
-    ] = 0.05,
-    max_mb: Annotated[
-        float | None, typer.Option(metavar="MB", min=0, help="Largest file that `best` takes.")
-    ] = None,
+    margin: Annotated[float, MARGIN] = 0.05,
+    max_mb: Annotated[float | None, MAX_MB] = None,
     importance: Annotated[
         int,
         typer.Option(
@@ -68,7 +59,7 @@ def export(
     ] = None,
     custom_task: Annotated[list[str] | None, CUSTOM_TASK] = None,
     trust_tasks: Annotated[bool, TRUST_TASKS] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Write a trained model for other programs, with a grammar of each task's answers beside it.
 
@@ -82,8 +73,8 @@ def export(
 
         report = export_model(
             model,
-            [each.strip() for each in to.split(",") if each.strip()],
-            quantize=[each.strip() for each in quantize.split(",") if each.strip()],
+            parts(to),
+            quantize=parts(quantize),
             out=out,
             task=task,
             verify=verify,

@@ -29,13 +29,14 @@ from lexitrain.errors import InputError, LexiTrainError, nearest
 #: Command, and the module below `lexitrain.cli` that holds it, in the order of the help text. A module holds either
 #: a function of the command's name or, where the command has commands of its own, an `app`.
 COMMANDS = (
-    *("demo", "build", "data", "recipes", "plan", "doctor", "train", "runs"),
-    *("evaluate", "compare", "predict", "tune", "export", "serve", "report", "notebook"),
+    *("demo", "build", "data", "recipes", "plan", "doctor", "train", "watch", "runs"),
+    *("evaluate", "compare", "predict", "tune", "export", "serve", "ab", "report", "notebook"),
 )
 
 
 _INTERRUPTED = 130
 """Exit code after SIGINT, SIGTERM or SIGHUP, where nothing is left to go on with."""
+_GO_ON = {"build", "demo"}
 _WRITE_AT_THEIR_END = {"data", "evaluate"}
 
 
@@ -132,6 +133,8 @@ def _interrupted(arguments: list[str]) -> int:
     """Say that a signal ended the command; a training run that saved its step ends with 4 instead."""
     at_once = arguments and arguments[0] in _WRITE_AT_THEIR_END
     left = "nothing was written" if at_once else "what was written before is whole"
+    if arguments and arguments[0] in _GO_ON:
+        left += ", and the same command goes on from there"
     errors_console().print(f"[yellow]stopped[/] by a signal; {left}.", soft_wrap=True)
     return _INTERRUPTED
 

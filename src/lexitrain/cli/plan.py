@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lexitrain.cli.options.custom_tasks import CUSTOM_TASK, recipe_with_tasks
+from lexitrain.cli.options.custom_tasks import CUSTOM_TASK
+from lexitrain.cli.options.json_output import AS_JSON
+from lexitrain.cli.options.recipe import OVERRIDES, RECIPE
 from lexitrain.cli.terminal.console import console, errors_console, print_json
 from lexitrain.errors import LIMIT_NOT_MET, InputError
 
@@ -19,13 +21,8 @@ _DEFAULT_GPU = "T4"
 
 
 def plan(
-    recipe: Annotated[
-        str, typer.Option("--recipe", metavar="R", help="A shipped recipe or a YAML file.")
-    ] = "fast",
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe."),
-    ] = None,
+    recipe: Annotated[str, RECIPE] = "fast",
+    overrides: Annotated[list[str] | None, OVERRIDES] = None,
     custom_task: Annotated[list[str] | None, CUSTOM_TASK] = None,
     data: Annotated[
         Path | None,
@@ -66,13 +63,13 @@ def plan(
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="FILE.png", help="Draw memory and levers.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:  # fmt: skip
     """Hours, memory, disk and cost of a run, before anything is rented or downloaded.
 
     Exit code 3: a limit that was given, --memory or --within, is not met.
     """
-    from lexitrain import load_recipe
+    from lexitrain import load_recipe, recipe_with_tasks
     from lexitrain.cli.options.durations import hours
     from lexitrain.cli.views.plan import print_calibration, print_plan
 
@@ -80,7 +77,7 @@ def plan(
     _refuse_together({"--within": within, "--versus": versus})
     _refuse_together({"--within": within, "--plot": plot})
     most_hours = None if within is None else hours(within)
-    loaded = recipe_with_tasks(recipe, overrides, custom_task)
+    loaded = recipe_with_tasks(recipe, overrides or (), custom_task or ())
     from lexitrain import Planner
 
     planner = Planner(

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from lexitrain.cli.options.json_output import AS_JSON
+from lexitrain.cli.options.recipe import OVERRIDES
 from lexitrain.cli.terminal.console import print_json
 
 
@@ -13,11 +15,8 @@ def recipes(
     name: Annotated[
         str | None, typer.Argument(help="A shipped recipe or the path of a YAML file.")
     ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="FIELD=VALUE", help="Change a field, e.g. lora.rank=8."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    overrides: Annotated[list[str] | None, OVERRIDES] = None,
+    as_json: Annotated[bool, AS_JSON] = False,
     as_yaml: Annotated[
         bool, typer.Option("--yaml", help="Print the whole recipe as YAML, to start your own from.")
     ] = False,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from lexitrain.cli.options.json_output import AS_JSON
 from lexitrain.cli.terminal.console import console, print_json
 
 
@@ -21,7 +22,7 @@ def report(
             help="The page; by default report.html in the run's folder, of several runs here.",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Write one HTML file of what a run's folder holds: losses, speed, scores, answers, export, events, recipe.
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from lexitrain.cli.options.json_output import AS_JSON
 from lexitrain.cli.terminal.console import console, errors_console, print_json
 from lexitrain.errors import InputError, RunError, nearest
 
@@ -45,15 +46,13 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-_AS_JSON = typer.Option("--json", help="Print one JSON document.")
-
 
 @app.command("list")
 def list_runs(
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="Folder that holds runs, or one run.")
     ] = Path("runs"),
-    as_json: Annotated[bool, _AS_JSON] = False,
+    as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """List runs: state, step, losses, age of the last checkpoint, and how to go on."""
     from lexitrain import list_runs as runs_in
@@ -72,7 +71,7 @@ def list_runs(
 @app.command()
 def verify(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run.")],
-    as_json: Annotated[bool, _AS_JSON] = False,
+    as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Read every checkpoint of a run and compare it with its hashes. Exit code 2: something is broken."""
     from lexitrain import verify_run
@@ -100,7 +99,7 @@ def prune(
     keep: Annotated[
         int, typer.Option("--keep", metavar="N", min=1, help="Newest intact checkpoints to keep.")
     ],
-    as_json: Annotated[bool, _AS_JSON] = False,
+    as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Delete all but the newest intact checkpoints and the best adapter. A run that trains is refused."""
     from lexitrain import prune_run

@@ -12,8 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lexitrain.cli.options.custom_tasks import CUSTOM_TASK, recipe_with_tasks
+from lexitrain.cli.options.custom_tasks import CUSTOM_TASK, TRUST_TASKS
 from lexitrain.cli.options.durations import duration, moment
+from lexitrain.cli.options.json_output import AS_JSON
+from lexitrain.cli.options.recipe import OVERRIDES
+from lexitrain.cli.options.sessions import MIRROR, STOP_AFTER
+from lexitrain.cli.options.trackers import TRACKER
 from lexitrain.cli.terminal.console import errors_console, print_json
 from lexitrain.errors import InputError, Stopped
 
@@ -53,15 +57,10 @@ def train(
         Path | None,
         typer.Option("--run", metavar="DIR", help="Folder of the run.  [default: runs/RECIPE]"),
     ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="FIELD=VALUE", help="Change a field, e.g. lora.rank=8."),
-    ] = None,
+    overrides: Annotated[list[str] | None, OVERRIDES] = None,
     custom_task: Annotated[list[str] | None, CUSTOM_TASK] = None,
-    mirror: Annotated[
-        Path | None,
-        typer.Option("--mirror", metavar="DIR", help="Copy the run here too, and go on from here."),
-    ] = None,
+    mirror: Annotated[Path | None, MIRROR] = None,
+    tracker: Annotated[list[str] | None, TRACKER] = None,
     fresh: Annotated[
         bool,
         typer.Option("--fresh", help="Move an existing run aside (DIR.old-1) and start anew."),
@@ -72,29 +71,21 @@ def train(
             "--accept-changes", help="Go on with another recipe, data or base than before."
         ),
     ] = False,
-    trust_tasks: Annotated[
-        bool,
-        typer.Option(
-            "--trust-tasks", help="Execute the tasks of your own that the run's recipe names."
-        ),
-    ] = False,
+    trust_tasks: Annotated[bool, TRUST_TASKS] = False,
     stop_after_step: Annotated[
         int | None,
         typer.Option(
             metavar="N", help="Save and stop after step N; the schedule stays the whole run's."
         ),
     ] = None,
-    stop_after: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="Save and stop within this time, e.g. 11h or 1h30m."),
-    ] = None,
+    stop_after: Annotated[str | None, STOP_AFTER] = None,
     stop_at: Annotated[
         str | None,
         typer.Option(
             metavar="MOMENT", help="Save and stop before, e.g. 22:00 or 2026-11-24T22:00."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Train an adapter. An interrupted run goes on when the same command is given again, or --run alone.
 
@@ -120,6 +111,7 @@ def train(
             stop_after=None if seconds is None else seconds - (monotonic() - begin),
             stop_at=end,
             mirror=mirror,
+            trackers=tracker,
             fresh=fresh,
             accept_changes=accept_changes,
             observer=progress,
@@ -160,6 +152,8 @@ def _recipe_and_folder(
                 said = f"There is no {named}: taking the run's own recipe."
                 errors_console().print(said, markup=False, soft_wrap=True)
             return own, folder
+    from lexitrain import recipe_with_tasks
+
     loaded = recipe_with_tasks(named or "fast", overrides, resume.custom_tasks)
     return loaded, run or Path("runs") / loaded.name
 

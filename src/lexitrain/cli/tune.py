@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lexitrain.cli.options.custom_tasks import CUSTOM_TASK, recipe_with_tasks
+from lexitrain.cli.options.custom_tasks import CUSTOM_TASK
 from lexitrain.cli.options.durations import hours as in_hours
+from lexitrain.cli.options.json_output import AS_JSON
+from lexitrain.cli.options.recipe import OVERRIDES, RECIPE
 from lexitrain.cli.terminal.console import console, print_json
 
 if TYPE_CHECKING:
@@ -24,13 +26,8 @@ def tune(
         Path,
         typer.Option("--out", metavar="DIR", help="Folder of the study; the same command goes on with it."),
     ],
-    recipe: Annotated[
-        str, typer.Option("--recipe", metavar="R", help="A shipped recipe or a YAML file to start from.")
-    ] = "fast",
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of that recipe first."),
-    ] = None,
+    recipe: Annotated[str, RECIPE] = "fast",
+    overrides: Annotated[list[str] | None, OVERRIDES] = None,
     custom_task: Annotated[list[str] | None, CUSTOM_TASK] = None,
     sweep: Annotated[
         list[str] | None,
@@ -77,7 +74,7 @@ def tune(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what it would cost, and stop.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:  # fmt: skip
     """Find better settings by a race of training runs, or sweep a field and see what it does.
 
@@ -125,5 +122,7 @@ def _with_tasks(recipe: str, overrides: Sequence[str], custom: Sequence[str]) ->
     """The overrides, with the user's own tasks as one more."""
     if not custom:
         return list(overrides)
+    from lexitrain import recipe_with_tasks
+
     tasks = recipe_with_tasks(recipe, overrides, custom).data.custom_tasks
     return [*overrides, f"data.custom_tasks={json.dumps(list(tasks))}"]

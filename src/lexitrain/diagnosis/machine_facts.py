@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from lexitrain.planning import free_memory, threads
+from lexitrain.storage import launcher_number, usable_cores
 from lexitrain.training import NotebookMachine, this_machine
 
 _PATIENCE = 10.0
@@ -74,10 +75,10 @@ class MachineFacts:
             torch=torch.__version__,
             torch_cuda=torch.version.cuda,
             gpus=_torch_gpus(),
-            cores=_cores(),
+            cores=usable_cores(),
             all_cores=os.cpu_count() or 1,
             threads=threads(),
-            processes=int(os.environ.get("WORLD_SIZE", "1")),
+            processes=launcher_number("WORLD_SIZE", 1),
             free=free_memory(torch.device("cpu")),
             notebook=this_machine(),
         )
@@ -101,9 +102,3 @@ def _torch_gpus() -> tuple[SeenGpu, ...]:
         name = torch.cuda.get_device_properties(number).name
         found.append(SeenGpu(name, torch.cuda.get_device_capability(number), free, total))
     return tuple(found)
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -21,6 +21,7 @@ from lexitrain.evaluation.generation import (
 from lexitrain.evaluation.held_out import HeldOut
 from lexitrain.evaluation.report import EvaluationReport, evaluate
 from lexitrain.evaluation.scoring import Evaluation
+from lexitrain.evaluation.sources.api_requests import addressed, is_this_machine
 from lexitrain.evaluation.sources.gguf_model import answer_context, plain_text, with_adapter
 from lexitrain.evaluation.sources.located_model import (
     LoadedModel,
@@ -29,7 +30,9 @@ from lexitrain.evaluation.sources.located_model import (
     locate_model,
     require_model,
 )
+from lexitrain.evaluation.sources.remote_model import RemoteModel, chat_body, said_in
 from lexitrain.evaluation.task_scores import TaskEvaluation
+from lexitrain.evaluation.tutor import Tutor
 
 __all__ = [
     "Answerer",
@@ -42,18 +45,24 @@ __all__ = [
     "LoadedModel",
     "LocatedModel",
     "Prediction",
+    "RemoteModel",
     "TaskEvaluation",
+    "Tutor",
+    "addressed",
     "answer",
     "answer_context",
     "answer_gbnf",
     "asked_gbnf",
+    "chat_body",
     "chosen_gbnf",
     "evaluate",
+    "is_this_machine",
     "load_model",
     "locate_model",
     "plain_text",
     "read_conversations",
     "require_model",
+    "said_in",
     "schema_of",
     "tasks_of",
     "with_adapter",

@@ -7,6 +7,7 @@ is, token for token, the one that training put before an answer.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -119,12 +120,25 @@ class Answerer:
         located = locate_model(model)
         tasks, hint = tasks_of(located, custom_tasks, trust_tasks, system=self._given_system)
         self.task = wanted_task(task or _only_task(located, tasks), tasks, located, hint)
-        loaded = load_model(located)
-        loaded.select(self.task.short)
+        self._loaded = load_model(located)
+        self._loaded.select(self.task.short)
         self.unfinished = located.unfinished
-        self._model = loaded.model
+        self._tasks, self._hint = tasks, hint
         self._aliases = aliases(tasks)
-        self._renderer = Renderer(loaded.tokenizer, tasks, located.max_length, day=located.day)
+        self._renderer = Renderer(
+            self._loaded.tokenizer, tasks, located.max_length, day=located.day
+        )
+
+    def for_task(self, task: str) -> Answerer:
+        """The same loaded model, to be asked by another task; nothing is loaded again.
+
+        Raises:
+            TaskError: there is no such task, or every task has an adapter of its own and this one has none.
+        """
+        other = copy(self)
+        other.task = wanted_task(task, self._tasks, self._loaded.located, self._hint)
+        self._loaded.located.require([other.task.short])
+        return other
 
     def answer(
         self, texts: Sequence[str], *, places: Sequence[str] | None = None
@@ -135,19 +149,27 @@ class Answerer:
             places: how errors name each text; by default as `texts[0]`.
 
         Raises:
+            InputError: it is one text, where a list of texts is wanted.
             DataError: a text is empty or no Unicode text.
         """
+        if isinstance(texts, str):
+            raise InputError(
+                "This is one text, and its letters would be asked one by one.",
+                where="texts",
+                fix="Give a list of texts: [text].",
+            )
         named = places or [f"texts[{number}]" for number in range(len(texts))]
         if self._given_system is not None:
             turns = [[{"role": "user", "content": text}] for text in texts]
             return self.answer_conversations(turns, places=named)
         task = self.task
+        self._loaded.select(task.short)
         records = [
             self._record({"input": text, "output": _ANSWER}, place)
             for text, place in zip(texts, named, strict=True)
         ]
         prompts = [self._renderer.prompt_ids(record) for record in records]
-        answers = ask(self._model, self._renderer, task, prompts, decoding=self._decoding)
+        answers = ask(self._loaded.model, self._renderer, task, prompts, decoding=self._decoding)
         return [
             Prediction(
                 task.short,
@@ -188,8 +210,9 @@ class Answerer:
         ]
         prompts = [self._prompt(record) for record in records]
         longest = self._renderer.max_length
+        self._loaded.select(self.task.short)
         answers = ask(
-            self._model,
+            self._loaded.model,
             self._renderer,
             self.task,
             prompts,
@@ -271,7 +294,7 @@ def answer(
     custom_tasks: Sequence[str] = (),
     trust_tasks: bool = False,
 ) -> list[Prediction]:
-    """A model's answers to texts of one task. To ask the same model again, or conversations, keep an `Answerer`.
+    """A model's answers to texts of one task. To ask the same model again keep a `Tutor`; conversations: `Answerer`.
 
     Args and errors as of `Answerer`.
     """

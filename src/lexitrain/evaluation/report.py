@@ -26,8 +26,8 @@ from lexitrain.evaluation.sources.located_model import LocatedModel, load_model,
 from lexitrain.evaluation.sources.remote_model import RemoteAnswerSource
 from lexitrain.models import WEIGHTS_FILE, base_identity
 from lexitrain.runs import Run
-from lexitrain.samples import Renderer, file_sha256
-from lexitrain.storage import json_text, user_path, write_file, write_json
+from lexitrain.samples import Renderer
+from lexitrain.storage import file_sha256, json_text, user_path, write_file, write_json
 from lexitrain.tasks import Task, own_targets
 
 Progress = Callable[[str, int, int], None]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lexitrain.exporting.beside.phones import PhoneBudget
-from lexitrain.exporting.export import export
+from lexitrain.exporting.export import export, require_exportable
 from lexitrain.exporting.export_report import ExportedFile, ExportReport
 from lexitrain.exporting.serve import serve
 
-__all__ = ["ExportReport", "ExportedFile", "PhoneBudget", "export", "serve"]
+__all__ = ["ExportReport", "ExportedFile", "PhoneBudget", "export", "require_exportable", "serve"]

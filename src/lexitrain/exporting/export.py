@@ -67,13 +67,11 @@ def export(
         MissingExtra: a package is not installed.
         Stopped: the disk is full; what was written before is whole.
     """
-    forms = _known(to)
-    mixtures = _mixtures(quantize)
-    _require_sizes(importance, max_mb, margin)
+    forms, mixtures = require_exportable(
+        to, quantize, max_mb, margin, importance=importance, verified=verify is not None
+    )
     found = ExportedModel.found(model, task, custom_tasks, trust_tasks)
     folder = _folder(found, out)
-    if {"gguf", "gguf-lora", "ollama", "best"} & set(forms):
-        require_gguf()
     data = verify
     if "best" in forms and data is None:
         data = found.located.data
@@ -83,8 +81,6 @@ def export(
                 where="--verify",
                 fix="Name them with --verify FILE.",
             )
-    if data is not None:
-        require_llama_cpp()
     with disk_errors(folder):
         writer = FormWriter(found, folder, progress, importance)
         if data is not None:
@@ -92,6 +88,35 @@ def export(
         report = writer.write(forms, mixtures, max_mb)
         report.save()
     return report
+
+
+def require_exportable(
+    to: Sequence[str],
+    quantize: Sequence[str],
+    max_mb: float | None = None,
+    margin: float = MARGIN,
+    *,
+    importance: int = 0,
+    verified: bool = False,
+) -> tuple[tuple[str, ...], list[str]]:
+    """The forms and the mixtures of an export that can be asked for here, whatever the model: takes no time.
+
+    Args:
+        to, quantize, max_mb, margin, importance: as of `export`.
+        verified: whether the files are to answer records.
+
+    Raises:
+        InputError: there is no such form or quantization, or a limit is no number from 0 on.
+        MissingExtra: a package is not installed.
+    """
+    forms = _known(to)
+    mixtures = _mixtures(quantize)
+    _require_sizes(importance, max_mb, margin)
+    if {"gguf", "gguf-lora", "ollama", "best"} & set(forms):
+        require_gguf()
+    if verified or "best" in forms:
+        require_llama_cpp()
+    return forms, mixtures
 
 
 def _known(to: Sequence[str]) -> tuple[str, ...]:

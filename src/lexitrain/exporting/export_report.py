@@ -121,7 +121,10 @@ class ExportReport:
             return (
                 []
                 if self.chosen
-                else ["No file within the limit is shown to be no worse than the adapter."]
+                else [
+                    "No file within the limit is shown to be no worse than the adapter. Allow a larger file (--max-mb) "
+                    "or a wider margin (--margin), or let more records answer."
+                ]
             )
         return [f"{each.path.name}: {reason}" for each in self.files for reason in each.missed]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -19,7 +17,10 @@ from lexitrain.serving import (
     file_facts,
     gateway,
     is_gguf_file,
+    is_loopback,
+    require_free,
     require_gguf_file,
+    taken,
 )
 from lexitrain.storage import user_path
 from lexitrain.tasks import Task, own_tasks, registry
@@ -70,13 +71,13 @@ def serve(
             where="LEXITRAIN_API_KEY",
             fix="Set another one.",
         )
-    if not key and not _is_loopback(host):
+    if not key and not is_loopback(host):
         raise InputError(
             f"Others can reach {host}, and no key is set.",
             where="--host",
             fix="Set a key in the environment: LEXITRAIN_API_KEY=… lexitrain serve …",
         )
-    _require_free(host, port)
+    require_free(host, port)
     named = {name: user_path(path) for name, path in (adapters or {}).items()}
     for path in named.values():
         require_gguf_file(path)
@@ -115,6 +116,8 @@ def serve(
             gateway(server, offer, tell),
             host=host,
             port=port,
+            http="h11",  # else another package decides how a wrong request is answered
+            ws="none",
             log_level="warning",
             timeout_graceful_shutdown=5,
             server_header=False,
@@ -122,7 +125,7 @@ def serve(
         try:
             uvicorn.Server(config).run()  # `uvicorn.run` would keep Ctrl-C to itself
         except SystemExit:
-            raise _taken(host, port, "it was taken meanwhile") from None
+            raise taken(host, port, "it was taken meanwhile") from None
 
 
 def _systems(tasks: Mapping[str, Task], recipe: str | None) -> dict[str, str]:
@@ -160,31 +163,3 @@ def _file(model: str | Path, quantize: str, tell: Callable[[str], None]) -> Path
 def _written(path: Path) -> float:
     """When; 0 where there is no such file."""
     return path.stat().st_mtime if path.exists() else 0.0
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _require_free(host: str, port: int) -> None:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise _taken(host, port, str(reason)) from None
-
-
-def _taken(host: str, port: int, reason: str) -> InputError:
-    return InputError(
-        f"It cannot listen at {host}:{port} ({reason}).",
-        where="--port",
-        fix="Choose another port, or end the program that uses it.",
-    )

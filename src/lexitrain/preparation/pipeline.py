@@ -93,7 +93,7 @@ def prepare(
         TaskError: a task is unknown or cannot be loaded.
         InputError: a map cannot be understood.
         DataError: a source cannot be read, a map names a column that is nowhere, too many records are bad or dropped,
-            or none is left; nothing is written.
+            none is left, or they are a part of `out`, whose rest would be lost; nothing is written.
         Stopped: the disk is full; nothing is left behind.
     """
     out = user_path(out)
@@ -102,6 +102,7 @@ def prepare(
     rules = Rules(task, tuple(custom_tasks), minimum_characters, tuple(maps), derive_errors)
     scanner = Scanner(rules)
     files, not_read = expanded(sources, out)
+    _refuse_part_of_out(files, out)
     streams = [chunks(source) for source in files]  # a missing one is reported before any work
     inputs = [(source, source_bytes(source)) for source in files]
     total = sum(size for _, size in inputs)
@@ -147,6 +148,19 @@ def prepare(
             json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
         )
     return report
+
+
+def _refuse_part_of_out(files: Sequence[str], out: Path) -> None:
+    """All of a prepared folder may be prepared anew in place; from a part of it the rest would be lost."""
+    named = {Path(file).resolve() for file in files}
+    here = [file.resolve() for split in SPLITS if (file := split_file(out, split)).is_file()]
+    left = [file for file in here if file not in named and file.stat().st_size]
+    if left and len(left) < len(here) and named & set(here):
+        raise DataError(
+            f"Only a part of this folder is read, and all of it would be replaced: {left[0].name} would be lost.",
+            where=out,
+            fix="Choose another --out, or name all of its files.",
+        )
 
 
 def _tell_nobody(_stage: str, _done: int, _total: int) -> None:

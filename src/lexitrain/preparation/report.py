@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from lexitrain.preparation.kept_records import MOST_KEYS
 from lexitrain.preparation.record_table import RecordTable
 from lexitrain.preparation.scan import Scan, Scanner
 from lexitrain.records import SPLITS
+from lexitrain.storage import file_sha256
 
 
 def fingerprint(source: str, size: int) -> dict[str, Any]:
@@ -21,12 +21,7 @@ def fingerprint(source: str, size: int) -> dict[str, Any]:
     path = Path(source)
     if not path.is_file():
         return {"name": source}
-    with path.open("rb") as file:
-        return {
-            "name": source,
-            "bytes": size,
-            "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
-        }
+    return {"name": source, "bytes": size, "sha256": file_sha256(path)}
 
 
 def counts_of(

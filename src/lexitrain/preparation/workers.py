@@ -20,6 +20,7 @@ from typing import Self
 from lexitrain.errors import LexiTrainError
 from lexitrain.preparation.scan import Rules, ScannedChunk, Scanner
 from lexitrain.records import Chunk
+from lexitrain.storage import usable_cores
 
 _UNDER_WAY = 3  # chunks a worker, so that none waits and memory stays bounded
 _WORTH_WORKERS = 16 << 20  # bytes
@@ -30,10 +31,7 @@ def workers_for(input_bytes: int) -> int:
     """How many workers an input deserves: none for a small one, since starting them takes half a second."""
     if input_bytes < _WORTH_WORKERS:
         return 0
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    return min(_MOST_WORKERS, cores)
+    return min(_MOST_WORKERS, usable_cores())
 
 
 class ScanPool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from lexitrain.recipe.custom_tasks import recipe_with_tasks
 from lexitrain.recipe.defaults import fields_from_defaults
 from lexitrain.recipe.schema import (
     NANO,
     NO_MIRROR,
     NO_SYSTEM,
+    NO_TRACKER,
+    TRACKERS,
     DataSection,
     LoraSection,
     ModelSection,
@@ -14,6 +17,7 @@ from lexitrain.recipe.schema import (
     Recipe,
     ScheduleSection,
     StepSection,
+    checked_trackers,
     field_text,
     field_value,
     is_free_on_resume,
@@ -27,6 +31,8 @@ __all__ = [
     "NANO",
     "NO_MIRROR",
     "NO_SYSTEM",
+    "NO_TRACKER",
+    "TRACKERS",
     "DataSection",
     "LoraSection",
     "ModelSection",
@@ -34,6 +40,7 @@ __all__ = [
     "Recipe",
     "ScheduleSection",
     "StepSection",
+    "checked_trackers",
     "field_text",
     "field_value",
     "fields_from_defaults",
@@ -43,6 +50,7 @@ __all__ = [
     "recipe_from_yaml",
     "recipe_names",
     "recipe_to_yaml",
+    "recipe_with_tasks",
     "training_differences",
     "with_whole_paths",
 ]

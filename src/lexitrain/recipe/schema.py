@@ -16,6 +16,7 @@ from unicodedata import normalize
 from pydantic import BaseModel, BeforeValidator, Field, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
+from lexitrain.errors import nearest
 from lexitrain.recipe.adapter_sections import PROJECTIONS, LoraSection, OptimizerSection
 from lexitrain.recipe.section import (
     FREE,
@@ -32,6 +33,12 @@ __all__ = ["PROJECTIONS", "LoraSection", "OptimizerSection"]
 NO_MIRROR = "none"
 """The value of `checkpoints.mirror` that stands for no copies."""
 
+NO_TRACKER = "none"
+"""The value of `trackers` that stands for none."""
+
+TRACKERS = ("tensorboard", "trackio", "wandb", "mlflow")
+"""The trackers that a run can tell."""
+
 NO_SYSTEM = "none"
 """The value of `data.system` that leaves conversations without a system turn as they are."""
 
@@ -41,6 +48,24 @@ Weight = Annotated[float, Field(ge=0, le=1000), BeforeValidator(no_truth_value)]
 
 NANO = "nano"
 """Name of the base that is part of this package, wherever a base is named."""
+
+
+def checked_trackers(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Trackers as `KIND` or `KIND:PLACE`, each kind once. Raises ValueError for what is none."""
+    if any(name.strip().casefold() == NO_TRACKER for name in names):
+        if len(names) > 1:
+            raise ValueError("none stands for no trackers, and others are named beside it")
+        return (NO_TRACKER,)
+    kinds = tuple(name.partition(":")[0] for name in names)
+    for name, kind in zip(names, kinds, strict=True):
+        if kind not in TRACKERS:
+            close = nearest(kind, TRACKERS)
+            hint = f"did you mean {close}?" if close else f"there are {', '.join(TRACKERS)}"
+            raise ValueError(f"{kind!r} is no tracker; {hint}")
+        if name.endswith(":") or not name.isprintable():
+            raise ValueError(f"{name!r} has no place after its colon that could be used")
+    without_repetition(kinds)
+    return names
 
 
 class ModelSection(Section):
@@ -206,6 +231,9 @@ class Recipe(Section):
     """Seed of the adapter's start, the order of samples, and dropout."""
     log_every: int = Field(default=10, ge=1, json_schema_extra=FREE)
     """Steps between two lines of metrics.jsonl."""
+    trackers: tuple[str, ...] = Field(default=(), json_schema_extra=FREE)
+    """Trackers that the run is told to: `tensorboard`, `trackio`, `wandb`, `mlflow`, each alone or with a place, as
+    `tensorboard:FOLDER` or `wandb:PROJECT`. Empty: the run's last ones. `none`: none."""
     model: ModelSection = ModelSection()
     """The base model and the numbers it is stored in."""
     lora: LoraSection = LoraSection()
@@ -224,6 +252,11 @@ class Recipe(Section):
     """When the validation loss is measured, and on how much."""
     evaluation: EvaluationSection = EvaluationSection()
     """What scores are held against."""
+
+    @field_validator("trackers")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return checked_trackers(names)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -3,6 +3,7 @@ anything."""
 
 from __future__ import annotations
 
+from lexitrain.reporting.ab_page import write_ab_page
 from lexitrain.reporting.comparison_page import write_comparison_page
 from lexitrain.reporting.length_plot import draw_lengths
 from lexitrain.reporting.notebook import write_notebook
@@ -17,6 +18,7 @@ __all__ = [
     "draw_lengths",
     "draw_plan",
     "draw_tuning",
+    "write_ab_page",
     "write_comparison_page",
     "write_notebook",
     "write_run_page",

@@ -5,19 +5,22 @@ It is written as JSON of nbformat 4.5, without outputs, the same bytes for the s
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from lexitrain.storage import user_path, write_file
+from lexitrain.errors import InputError, nearest
+from lexitrain.storage import disk_errors, user_path, write_file
 
-Platform = Literal["colab", "kaggle"]
+_NAMES = {"colab": "Colab", "kaggle": "Kaggle"}
+"""Platform -> as it calls itself."""
 
 
 def write_notebook(
     path: str | Path,
-    platform: Platform = "colab",
+    platform: str = "colab",
     *,
     recipe: str = "fast",
     records: str | None = None,
@@ -26,29 +29,69 @@ def write_notebook(
     """Write the notebook; returns its path.
 
     Args:
-        platform: whose storage is used.
+        platform: `colab` or `kaggle`: whose storage is used.
         recipe: that the first cell names.
-        records: the same; by default generated ones, so that every cell runs before own records are there.
+        records: file or folder that it names; by default none, and some are generated, so that every cell runs before
+            own records are there.
         package: what pip installs; empty: nothing, where it is installed already.
 
     Raises:
-        InputError: the file cannot be written.
+        InputError: there is no such platform, the file cannot be written, or it holds something else than an unchanged
+            notebook of this function.
     """
+    if platform not in _NAMES:
+        close = nearest(platform, _NAMES)
+        raise InputError(
+            f"There is no notebook for {platform!r}.",
+            where="--platform",
+            fix=f"Did you mean {close}?" if close else f"There are: {', '.join(_NAMES)}.",
+        )
     target = user_path(path)
-    cells = _cells(platform, recipe, records or "", package)
+    with disk_errors(target):
+        if target.exists() and not _is_unchanged(target):
+            raise InputError(
+                "This is there already, and is not as LexiTrain writes it: it was changed, or is something else.",
+                where=target,
+                fix="Give another --out, or move it away.",
+            )
+        write_file(target, notebook_bytes(_cells(platform, recipe, records or "", package)))
+    return target
+
+
+def _is_unchanged(path: Path) -> bool:
+    """Whether the cells are those that were written; what they have printed may be replaced."""
+    try:
+        found: Any = json.loads(path.read_bytes())
+        return found["metadata"]["lexitrain"]["cells"] == _cells_hash(found["cells"])
+    except (ValueError, KeyError, TypeError, RecursionError, IsADirectoryError):
+        return False
+
+
+def _cells_hash(cells: Sequence[Mapping[str, Any]]) -> str:
+    """Of what stands in cells; editors keep it as one text or as a list of lines."""
+    texts = [[each["cell_type"], "".join(each["source"])] for each in cells]
+    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
+
+
+def notebook_bytes(cells: Sequence[tuple[str, str]]) -> bytes:
+    """A notebook file without outputs.
+
+    Args:
+        cells: `code` or `markdown`, and the text of each.
+    """
+    made = [_cell(number, kind, lines) for number, (kind, lines) in enumerate(cells)]
     content = {
-        "cells": [_cell(number, kind, lines) for number, (kind, lines) in enumerate(cells)],
+        "cells": made,
         "metadata": {
             "accelerator": "GPU",
             "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
             "language_info": {"name": "python"},
+            "lexitrain": {"cells": _cells_hash(made)},
         },
         "nbformat": 4,
         "nbformat_minor": 5,
     }
-    written = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
-    write_file(target, written.encode())
-    return target
+    return (json.dumps(content, ensure_ascii=False, indent=1) + "\n").encode()
 
 
 def _cell(number: int, kind: str, text: str) -> dict[str, Any]:
@@ -61,13 +104,16 @@ def _cell(number: int, kind: str, text: str) -> dict[str, Any]:
     return cell | ({"execution_count": None, "outputs": []} if kind == "code" else {})
 
 
-def _cells(
-    platform: Platform, recipe: str, records: str, package: str
-) -> Sequence[tuple[str, str]]:
-    name = {"colab": "Colab", "kaggle": "Kaggle"}[platform]
+def _literal(text: str) -> str:
+    """The text as Python writes it, whatever quotes and backslashes a path has."""
+    return json.dumps(text, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
+
+
+def _cells(platform: str, recipe: str, records: str, package: str) -> Sequence[tuple[str, str]]:
+    choices = {"recipe": recipe, "records": records, "package": package}
     return [
-        ("markdown", _TITLE.format(name=name)),
-        ("code", _CHOICES.format(recipe=recipe, records=records, package=package)),
+        ("markdown", _TITLE.format(name=_NAMES[platform])),
+        ("code", _CHOICES.format(**{name: _literal(each) for name, each in choices.items()})),
         ("markdown", _ABOUT_STORAGE[platform]),
         ("code", _STORAGE[platform]),
         ("markdown", _ABOUT_INSTALLING),
@@ -98,10 +144,10 @@ build goes on where it was stopped, and does nothing twice.
 """
 
 _CHOICES = """# What to build. Everything else has a default.
-RECIPE = "{recipe}"  # `lexitrain recipes` lists them
-RECORDS = "{records}"  # a file or a folder of records; empty: generated ones
+RECIPE = {recipe}  # `lexitrain recipes` lists them
+RECORDS = {records}  # a file or a folder of records; empty: generated ones
 SETTINGS = []  # such as ["schedule.epochs=3"]
-PACKAGE = "{package}"  # what pip installs; empty: nothing
+PACKAGE = {package}  # what pip installs; empty: nothing
 """
 
 _ABOUT_STORAGE = {

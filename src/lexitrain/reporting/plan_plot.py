@@ -63,14 +63,25 @@ def _memory(axes: Any, plans: list[Plan]) -> None:
 def _waterfall(
     axes: Any, levers: list[tuple[str, float]], ends: tuple[float, float], unit: str
 ) -> None:
-    """From the old value down to the new one, a bar a lever."""
+    """From the old value down to the new one, a bar a lever, each with its number."""
     old, new = ends
     axes.bar(0, old, color="#555555")
-    level = old
+    level, lowest, tops = old, 0.0, [(old, f"{old:.2f}")]
     for place, (_, saved) in enumerate(levers, start=1):
         axes.bar(place, -saved, bottom=level, color="#5b9e5b" if saved >= 0 else "#c0392b")
+        axes.plot([place - 1, place], [level, level], color="#999999", linewidth=0.8)
+        share = f"{-saved:+.2f}" if abs(saved) >= 0.005 else "0"
+        tops.append((max(level, level - saved), share))
         level -= saved
+        lowest = min(lowest, level)
+    axes.plot([len(levers), len(levers) + 1], [level, level], color="#999999", linewidth=0.8)
     axes.bar(len(levers) + 1, new, color="#3b6ea5")
+    tops.append((new, f"{new:.2f}"))
+    for place, (top, text) in enumerate(tops):
+        axes.annotate(
+            text, (place, top), xytext=(0, 2), textcoords="offset points", ha="center", fontsize=8
+        )
+    axes.set_ylim(1.15 * lowest, 1.15 * max(top for top, _ in tops))  # room for the numbers
     names = ["old", *(name for name, _ in levers), "new"]
     axes.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize="small")
-    axes.set(ylabel=unit, title=f"Each change's own share: {unit}")
+    axes.set(ylabel=unit, title=f"Each change's own share, predicted: {unit}")

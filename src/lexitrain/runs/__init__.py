@@ -13,18 +13,19 @@ from lexitrain.runs.checkpoints import (
     ReportBroken,
     read_checkpoint,
 )
-from lexitrain.runs.comparable import forgets_best, validation_losses
+from lexitrain.runs.comparable import best_validation, forgets_best, validation_losses
 from lexitrain.runs.disk_errors import storage_errors
 from lexitrain.runs.first_day import first_day
-from lexitrain.runs.folder import DataSummary, Run
+from lexitrain.runs.folder import BUILD_JOURNAL, DataSummary, Run
 from lexitrain.runs.journals import Event, Metrics, training_seconds
-from lexitrain.runs.listing import RunSummary, list_runs, summarize
+from lexitrain.runs.listing import RunSummary, list_runs, state_of_run, summarize
 from lexitrain.runs.mirror_places import DataFacts, has_place, kept_folder, lies_in_mirror
 from lexitrain.runs.read_only import ReadOnlyRun
 from lexitrain.runs.task_copies import keep_tasks, task_sources
 from lexitrain.runs.upkeep import Pruned, prune_run, verify_run
 
 __all__ = [
+    "BUILD_JOURNAL",
     "MANIFEST",
     "BrokenCheckpoint",
     "Checkpoint",
@@ -38,6 +39,7 @@ __all__ = [
     "ReportBroken",
     "Run",
     "RunSummary",
+    "best_validation",
     "first_day",
     "forgets_best",
     "has_place",
@@ -48,6 +50,7 @@ __all__ = [
     "list_runs",
     "prune_run",
     "read_checkpoint",
+    "state_of_run",
     "step_of",
     "storage_errors",
     "summarize",

@@ -37,6 +37,9 @@ from lexitrain.runs.journals import (
 )
 from lexitrain.storage import Lock, is_held, make_folder, user_path, write_file, write_json
 
+BUILD_JOURNAL = "build.json"
+"""What `build` writes to its own folder, before anything else."""
+
 _RARE = ("unfit", "day")
 
 
@@ -92,8 +95,11 @@ class Run:
         return f"Run({str(self.path)!r})"
 
     def exists(self) -> bool:
-        """True when the folder holds a run: its recipe is the first file that is written."""
-        return self.recipe_file.is_file()
+        """True when the folder holds a run: its recipe is the first file that is written.
+
+        The folder of a `build` holds a recipe too, and its run is in a folder of its own in it.
+        """
+        return self.recipe_file.is_file() and not (self.path / BUILD_JOURNAL).is_file()
 
     def is_empty(self) -> bool:
         """True when the folder is missing or holds nothing but hidden leftovers of an interrupted start."""

@@ -69,8 +69,8 @@ class Event:
     """One line of events.jsonl.
 
     Attributes:
-        event: planned, started, resumed, rescued, checkpoint, rung, signal, stopped, mirror, mirror_wait, warning,
-            environment, nan, validation_nan, broken, accepted or finished.
+        event: planned, started, resumed, rescued, checkpoint, rung, signal, stopped, mirror, mirror_wait, tracker,
+            warning, environment, nan, validation_nan, broken, accepted or finished.
         step: optimizer steps done when it happened.
         time: UTC, ISO 8601.
         details: whatever tells the reader more.

@@ -119,7 +119,7 @@ def _summarize(run: Run) -> RunSummary:
     recipe, events, metrics = run.read_recipe(), run.events(), run.metrics()
     steps = run.checkpoint_steps()
     totals = [each.details["total_steps"] for each in events if "total_steps" in each.details]
-    state = _state(run, events)
+    state = state_of_run(run, events)
     age = None
     if steps:
         age = time.time() - (run.checkpoint(steps[-1]) / MANIFEST).stat().st_mtime
@@ -162,7 +162,8 @@ def _scores(run: Run) -> dict[str, str]:
     return {}
 
 
-def _state(run: Run, events: Sequence[Event]) -> str:
+def state_of_run(run: Run, events: Sequence[Event]) -> str:
+    """finished, running, stopped or interrupted, as of `RunSummary.state`."""
     if run.is_locked():
         return "running"
     turns = [each.event for each in events if each.event in _TURNS]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lexitrain.samples.chat_template import ChatTemplate, chosen_template
-from lexitrain.samples.data_files import file_facts, file_sha256
+from lexitrain.samples.data_files import file_facts
 from lexitrain.samples.fingerprint import base_fingerprint, hash_of, samples_key
 from lexitrain.samples.lengths import MULTIPLE, LengthReport, length_report
 from lexitrain.samples.loading import RunSamples, load_samples, require_known_tasks
@@ -27,7 +27,6 @@ __all__ = [
     "chosen_template",
     "collect",
     "file_facts",
-    "file_sha256",
     "hash_of",
     "length_report",
     "load_samples",

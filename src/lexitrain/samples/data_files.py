@@ -5,7 +5,6 @@ Costs one hash of the files at every start of a run.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from lexitrain.errors import DataError
 from lexitrain.records import REPORT, TRAIN, VALIDATION, file_name, split_file
+from lexitrain.storage import file_sha256
 
 
 def file_facts(folder: Path) -> dict[str, dict[str, Any]]:
@@ -39,12 +39,6 @@ def file_facts(folder: Path) -> dict[str, dict[str, Any]]:
             facts[path.name] = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
     _check_report(folder / REPORT, facts)
     return facts
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check_report(file: Path, facts: Mapping[str, Mapping[str, Any]]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from lexitrain.serving.file_facts import MAX_LENGTH, SYSTEM, TASKS, FileFacts, file_facts
 from lexitrain.serving.gateway import gateway
+from lexitrain.serving.listening import is_loopback, require_free, taken
 from lexitrain.serving.llama_server import (
     LlamaServer,
     is_gguf_file,
@@ -37,7 +38,10 @@ __all__ = [
     "gateway",
     "hidden_states",
     "is_gguf_file",
+    "is_loopback",
+    "require_free",
     "require_gguf_file",
     "require_llama_cpp",
+    "taken",
     "tokenized",
 ]

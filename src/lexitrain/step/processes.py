@@ -29,6 +29,7 @@ from torch import Tensor, distributed
 
 from lexitrain.errors import DeviceError, Stopped
 from lexitrain.step.out_of_memory import is_out_of_memory
+from lexitrain.storage import launcher_number
 
 if TYPE_CHECKING:
     from lexitrain.step.update.flat_adapter import FlatAdapter
@@ -140,12 +141,12 @@ def joined_processes() -> Generator[Processes]:
         Stopped: the others cannot be reached.
         DeviceError: two of them have the same GPU.
     """
-    count = int(os.environ.get("WORLD_SIZE", "1"))
+    count = launcher_number("WORLD_SIZE", 1)
     if count == 1 or "RANK" not in os.environ:
         yield Processes()
         return
     processes = Processes(
-        int(os.environ["RANK"]), count, int(os.environ.get("LOCAL_RANK", os.environ["RANK"]))
+        rank := launcher_number("RANK", 0), count, launcher_number("LOCAL_RANK", rank)
     )
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     processes.device()  # NCCL takes the current device

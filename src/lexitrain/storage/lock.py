@@ -30,10 +30,18 @@ class Lock:
     Args:
         folder: must exist.
         system: lock by the system too; False where that is known not to work.
+        doing: what the holder does, and the option that names the folder: for who is refused.
     """
 
-    def __init__(self, folder: Path, *, system: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        system: bool = True,
+        doing: tuple[str, str] = ("training this run", "--run"),
+    ) -> None:
         self.path = folder / ".lock"
+        self._doing = doing
         self._system = system
         self._descriptor: int | None = None
         self._ended = threading.Event()
@@ -47,7 +55,7 @@ class Lock:
             # The system's lock, once given, proves that no process of this machine holds it, whatever the file says. It
             # says nothing of other machines.
             if locked is False or (_lives(holder) and not (locked and _is_here(holder))):
-                raise _refusal(self.path.parent, holder)
+                raise _refusal(self.path.parent, holder, *self._doing)
             self._descriptor = descriptor
             _renew(self.path)
         except BaseException:
@@ -72,6 +80,12 @@ class Lock:
 def is_held(folder: Path) -> bool:
     """True while some process holds the folder's lock. Asking takes no lock and changes nothing."""
     return _lives(_read(folder / ".lock"))
+
+
+def is_held_here(folder: Path) -> bool:
+    """True while a process of this machine holds the folder's lock."""
+    holder = _read(folder / ".lock")
+    return _lives(holder) and _is_here(holder)
 
 
 def _renew(path: Path) -> None:
@@ -120,19 +134,19 @@ def _lives(holder: dict[str, Any]) -> bool:
     return holder.get("born") == process_start(process)
 
 
-def _refusal(folder: Path, holder: dict[str, Any]) -> RunInUse:
+def _refusal(folder: Path, holder: dict[str, Any], doing: str, option: str) -> RunInUse:
     if holder and not _is_here(holder):
         quiet = max(0.0, time.time() - holder["time"])
         return RunInUse(
-            f"Another machine is training this run (last sign of life {quiet:.0f} s ago).",
+            f"Another machine is {doing} (last sign of life {quiet:.0f} s ago).",
             where=folder,
             fix=f"If that machine is gone, try again in {max(1.0, STALE_SECONDS - quiet):.0f} s; "
-            "else stop it, or give another --run folder.",
+            f"else stop it, or give another {option} folder.",
         )
     return RunInUse(
-        "Another process is training this run.",
+        f"Another process is {doing}.",
         where=folder,
-        fix="Wait for it, stop it, or give another --run folder.",
+        fix=f"Wait for it, stop it, or give another {option} folder.",
     )
 
 

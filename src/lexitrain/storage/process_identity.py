@@ -7,8 +7,11 @@ process began. Cost: psutil, where it is needed, takes some 20 ms to import, and
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
+
+from lexitrain.errors import InputError
 
 
 def boot_id() -> str | None:
@@ -21,6 +24,24 @@ def boot_id() -> str | None:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         return None
+
+
+def launcher_number(name: str, default: int) -> int:
+    """What a launcher (`torchrun`) says of its processes: `WORLD_SIZE`, `RANK`, `LOCAL_RANK`; `default` without one.
+
+    Raises:
+        InputError: the variable holds no number from 0 on.
+    """
+    said = os.environ.get(name, "").strip()
+    if not said:
+        return default
+    if not (said.isascii() and said.isdigit()):
+        raise InputError(
+            f"This is {said!r}, and a launcher of several processes writes a number there.",
+            where=f"environment variable {name}",
+            fix=f"Delete it: unset {name}",
+        )
+    return int(said)
 
 
 def is_running(process: int) -> bool:

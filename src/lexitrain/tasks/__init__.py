@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from lexitrain.tasks.metrics.agreement import Confusion, macro_f1, pearson
-from lexitrain.tasks.metrics.bootstrap import Score, Statistic, bootstrap, t_quantile
+from lexitrain.tasks.metrics.bootstrap import (
+    Score,
+    Statistic,
+    bootstrap,
+    t_distribution,
+    t_quantile,
+)
 from lexitrain.tasks.metrics.differences import (
     POWER,
     Difference,
@@ -66,6 +72,7 @@ __all__ = [
     "records_in_words",
     "registry",
     "schema_problem",
+    "t_distribution",
     "t_quantile",
     "texts",
     "unknown_task",

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from lexitrain.training.event_log import Observer
     from lexitrain.training.recovery.crash_marker import CrashMarker
     from lexitrain.training.stopping import Limits
+    from lexitrain.watching import TrackerProcesses
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,9 @@ class BuiltRun:
     resumed: str | None
 
 
-def build_run(recipe: Recipe, run: Run, call: Call, marker: CrashMarker) -> BuiltRun:
+def build_run(
+    recipe: Recipe, run: Run, call: Call, marker: CrashMarker, trackers: TrackerProcesses
+) -> BuiltRun:
     """All objects of the run.
 
     A new run's folder gets its first files here, when nothing can be wrong with recipe and data any more.
@@ -175,6 +178,7 @@ def build_run(recipe: Recipe, run: Run, call: Call, marker: CrashMarker) -> Buil
         state=state,
         log=log,
         marker=marker,
+        trackers=trackers,
         limits=call.limits,
         saved_at=None if newest is None else newest.step,
     )

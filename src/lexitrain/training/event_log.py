@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from lexitrain.runs import Event, Run
     from lexitrain.training.recovery.state import TrainingState
+    from lexitrain.watching import TimeLeft
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,10 @@ class Progress:
         validation_loss: the last one measured.
         tokens_per_second: layout tokens, over the last steps.
         seconds_left: expected, from what was measured in this run; None before the first step.
+        left: the same with its band; None where too few steps are measured for one.
+        samples_per_second: over the last steps.
+        data_wait: share of the last steps' time that was spent waiting for data, 0 to 1.
+        memory_gb: peak so far, 10^9 bytes: of the GPU's allocator, or of the process on a CPU.
     """
 
     step: int
@@ -34,6 +39,10 @@ class Progress:
     validation_loss: float | None
     tokens_per_second: float
     seconds_left: float | None
+    left: TimeLeft | None = None
+    samples_per_second: float = 0.0
+    data_wait: float = 0.0
+    memory_gb: float | None = None
 
 
 class Observer(Protocol):

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Literal, cast
 from lexitrain.step import attempt, learning_rate_at
 from lexitrain.storage import ProcessorTime
 from lexitrain.training.event_log import Progress
-from lexitrain.training.metrics import Speed, StepTimes, Window
+from lexitrain.training.metrics import Speed, StepTimes, Window, peak_memory_gb
 from lexitrain.training.recovery.checkpoint_content import AdapterFiles, checkpoint_files
 from lexitrain.training.recovery.memory_ladder import NeedsFourBitBase, OutOfRungs
 from lexitrain.training.recovery.state import ReturnToCheckpoint
 from lexitrain.training.step_work import Prefetch
 from lexitrain.training.stopping import Limits
 from lexitrain.training.validation import ValidationLoss, measured_loss
+from lexitrain.watching import STEPS_FOR_A_BAND, TrackerProcesses
 
 if TYPE_CHECKING:
     from lexitrain.batching import SampleOrder
@@ -64,6 +65,7 @@ class Training:
         speed: what steps, validations and checkpoints took.
         times: of the steps since the last line of metrics.
         saved_at: step of the newest checkpoint, on the disk or on its way there.
+        trackers: the processes that tell the run's trackers.
         task_losses: the last validation loss of each task that this call has measured.
     """
 
@@ -79,6 +81,7 @@ class Training:
     state: TrainingState
     log: EventLog
     marker: CrashMarker
+    trackers: TrackerProcesses
     limits: Limits = field(default_factory=Limits)
     speed: Speed = field(default_factory=Speed)
     times: StepTimes = field(default_factory=StepTimes)
@@ -173,6 +176,7 @@ def _take_step(training: Training, ahead: Prefetch[StepWork]) -> None:
     window.learning_rate = rate
     window.grad_norm = norm
     training.speed.steps.append((seconds, result.layout_tokens))
+    training.speed.fed.append((len(work.samples), waited))
     limit = state.losses.is_spike(result.loss)
     if limit is not None:
         rows = sorted(sample.index for sample in work.samples)
@@ -309,6 +313,8 @@ def collect_outcomes(training: Training, *, wait: bool = False) -> None:
         if mirror := training.checkpoints.mirror_seconds():
             each.details["mirror_seconds"] = round(mirror, 3)
     training.log.write_outcomes(outcomes)
+    for said in training.trackers.news():
+        training.log.write("tracker", **said)
     training.speed.writes += [each.details["seconds"] for each in written]
 
 
@@ -323,7 +329,12 @@ def _validation_every(recipe: Recipe) -> int:
 
 def _progress(training: Training, result: StepResult) -> Progress:
     state, order, recipe = training.state, training.order, training.recipe
-    left = order.total_steps - state.step
+    steps = order.total_steps - state.step
+    left = training.speed.left(
+        steps,
+        math.ceil(steps / _validation_every(recipe)),
+        math.ceil(steps / recipe.checkpoints.every),
+    )
     return Progress(
         step=state.step,
         total_steps=order.total_steps,
@@ -331,9 +342,9 @@ def _progress(training: Training, result: StepResult) -> Progress:
         loss=result.loss,
         validation_loss=state.validation_loss,
         tokens_per_second=training.speed.tokens_per_second,
-        seconds_left=training.speed.seconds_left(
-            left,
-            math.ceil(left / _validation_every(recipe)),
-            math.ceil(left / recipe.checkpoints.every),
-        ),
+        seconds_left=None if left is None else left.expected,
+        left=left if len(training.speed.steps) >= STEPS_FOR_A_BAND else None,
+        samples_per_second=training.speed.samples_per_second,
+        data_wait=training.speed.data_wait,
+        memory_gb=round(peak_memory_gb(), 3),
     )

@@ -22,6 +22,7 @@ from statistics import fmean, median
 import torch
 
 from lexitrain.runs import Metrics
+from lexitrain.watching import TimeLeft, time_left
 
 _RECENT_STEPS = 50
 """Steps whose mean speed tells the time left: enough to even out lengths, few enough to follow a slower machine."""
@@ -122,10 +123,13 @@ class StepTimes:
 class Speed:
     """Measured costs of this process's steps, validations and checkpoints, and of their writing behind the loop.
 
+    `fed` are the samples of each of the last steps and how long it waited for them.
+
     `waited` is how long the loop stood still for the checkpoint of each step whose event is not written yet.
     """
 
     steps: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=_RECENT_STEPS))
+    fed: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=_RECENT_STEPS))
     validations: list[float] = field(default_factory=list[float])
     checkpoints: list[float] = field(default_factory=list[float])
     writes: list[float] = field(default_factory=list[float])
@@ -136,6 +140,18 @@ class Speed:
         """Layout tokens a second over the last steps."""
         seconds = sum(each for each, _ in self.steps)
         return sum(tokens for _, tokens in self.steps) / seconds if seconds else 0.0
+
+    @property
+    def samples_per_second(self) -> float:
+        """Samples a second over the last steps."""
+        seconds = sum(each for each, _ in self.steps)
+        return sum(samples for samples, _ in self.fed) / seconds if seconds else 0.0
+
+    @property
+    def data_wait(self) -> float:
+        """Share of the last steps' time that was spent waiting for data."""
+        seconds = sum(each for each, _ in self.steps)
+        return sum(waited for _, waited in self.fed) / seconds if seconds else 0.0
 
     def slowest_cycle(self, *, validation: bool, writing: float = 0.0) -> float:
         """The slowest step, validation (where one is asked for) and checkpoint so far, together, seconds.
@@ -158,13 +174,13 @@ class Speed:
 
     def seconds_left(self, steps: int, validations: int, checkpoints: int) -> float | None:
         """Expected time for what remains; None while no step has been measured."""
-        if not self.steps:
-            return None
-        return (
-            steps * fmean(seconds for seconds, _ in self.steps)
-            + validations * _mean(self.validations)
-            + checkpoints * _mean(self.checkpoints)
-        )
+        left = self.left(steps, validations, checkpoints)
+        return None if left is None else left.expected
+
+    def left(self, steps: int, validations: int, checkpoints: int) -> TimeLeft | None:
+        """Expected time for what remains, and its band; None while no step has been measured."""
+        besides = validations * _mean(self.validations) + checkpoints * _mean(self.checkpoints)
+        return time_left([seconds for seconds, _ in self.steps], steps, besides)
 
 
 @dataclass

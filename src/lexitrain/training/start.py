@@ -9,6 +9,7 @@ the folder is decided by the first.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -52,6 +53,12 @@ from lexitrain.training.recovery.notebook_machine import (
 )
 from lexitrain.training.recovery.state import ReturnToCheckpoint
 from lexitrain.training.stopping import Interrupt, Limits
+from lexitrain.watching import (
+    TrackerProcesses,
+    places_of,
+    require_trackers,
+    with_trackers,
+)
 
 if TYPE_CHECKING:
     from lexitrain.recipe import Recipe
@@ -70,6 +77,7 @@ def train(
     stop_after: float | None = None,
     stop_at: datetime | None = None,
     mirror: str | Path | None = None,
+    trackers: Sequence[str] | None = None,
     fresh: bool = False,
     accept_changes: bool = False,
     observer: Observer | None = None,
@@ -86,12 +94,14 @@ def train(
         stop_at: save and stop before this moment.
         mirror: folder for copies of the run, instead of the recipe's `checkpoints.mirror`. A run whose own folder is
             missing goes on from there.
+        trackers: that are told of the run, as `tensorboard` or `mlflow:FOLDER`, instead of the recipe's `trackers`.
         fresh: move an existing run aside and start anew.
         accept_changes: go on with another recipe or other data than the run was started with.
         observer: is told what happens.
 
     Raises:
         InputError: wrong folder, recipe or data, or the folder is read-only.
+        MissingExtra: the package of a tracker is not installed.
         RunChanged: the run is of another recipe or other data.
         RunInUse: another process or machine trains the run.
         Stopped: the disk is full, a step does not fit in memory, the loss is not a number, a second SIGINT came, or
@@ -102,7 +112,7 @@ def train(
     with joined_processes() as processes:
         run = (Run if processes.first else ReadOnlyRun)(run_dir)
         talking = observer if observer is not None and processes.first else Silent()
-        asked = _Asked(with_whole_paths(recipe), given, mirror, fresh, accept_changes)
+        asked = _Asked(with_whole_paths(recipe), given, mirror, trackers, fresh, accept_changes)
         with storage_errors(run):
             settled, data, sources = processes.from_first(lambda: _settle(run, asked, talking))
             places = runs_at_hand(run, settled.checkpoints.mirror_folder)
@@ -119,6 +129,7 @@ class _Asked:
     recipe: Recipe
     data: Path | None
     mirror: str | Path | None
+    trackers: Sequence[str] | None
     fresh: bool
     accept: bool
 
@@ -130,7 +141,9 @@ def _settle(run: Run, asked: _Asked, observer: Observer) -> tuple[Recipe, Path, 
         The recipe, with the mirror that is to be used; the data folder; where the user's own tasks are read from.
     """
     require_no_file(run)
-    recipe = asked.recipe
+    before = None if asked.fresh else run
+    recipe = with_trackers(asked.recipe, before, asked.trackers)
+    require_trackers(recipe)
     data, sources = _inputs(run, asked, observer)
     require_known_tasks(recipe, registry(sources))
     if asked.fresh:
@@ -189,11 +202,14 @@ def _train_one(recipe: Recipe, run: Run, call: Call) -> TrainingResult:
         run.lock(),
         CrashMarker(run.path, write=call.processes.first) as marker,
         Interrupt(call.observer.stage) as interrupt,
+        TrackerProcesses(run.path, places_of(recipe) if call.processes.first else ()) as trackers,
     ):
         if call.processes.first and run.exists():
             keep_recipe(run, recipe, call.observer)
         try:
-            while (done := _build_and_train(recipe, run, call, marker, interrupt)) is None:
+            while (
+                done := _build_and_train(recipe, run, call, marker, interrupt, trackers)
+            ) is None:
                 release_memory()  # the objects of the state that was given up
         except KeyboardInterrupt:
             if interrupt.noted is None:
@@ -217,10 +233,15 @@ def _restore_and_check(recipe: Recipe, run: Run, call: Call) -> TrainingResult |
 
 
 def _build_and_train(
-    recipe: Recipe, run: Run, call: Call, marker: CrashMarker, interrupt: Interrupt
+    recipe: Recipe,
+    run: Run,
+    call: Call,
+    marker: CrashMarker,
+    interrupt: Interrupt,
+    trackers: TrackerProcesses,
 ) -> TrainingResult | None:
     """Build the run in its newest state and train; None when it has to be built again."""
-    built = build_run(recipe, run, call, marker)
+    built = build_run(recipe, run, call, marker, trackers)
     training = built.training
     _announce(built, interrupt)
     if warning := machine_warning(run, recipe):
@@ -234,6 +255,8 @@ def _build_and_train(
             return None
         finished = ending in {"finished", "early_stopping"}
         result = _finish(built, ending) if finished else _stop(built, interrupt, ending)
+        for said in trackers.finish(result.state, training.limits.tracker_patience()):
+            training.log.write("tracker", **said)
         start = perf_counter()
         training.log.write_outcomes(checkpoints.flush_mirror(training.limits.mirror_patience()))
         if (waited := perf_counter() - start) >= _WORTH_TELLING:

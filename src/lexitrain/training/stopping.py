@@ -26,11 +26,15 @@ from time import monotonic, time
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Self
 
+from lexitrain.watching import PATIENCE_SECONDS
+
 if TYPE_CHECKING:
     from lexitrain.step import Processes
     from lexitrain.training.metrics import Speed
 
 _MIRROR_SHARE = 0.25
+_TRACKER_SECONDS_IN_A_HURRY = 10.0
+
 _SHORTEST_WAIT = 1.0
 """Seconds in which a mirror that is not slow is brought up to date."""
 
@@ -89,6 +93,14 @@ class Limits:
         """How long to wait for the mirror at the end, seconds; None: there is no time limit."""
         left = self.seconds_left()
         return None if left is None else max(left, _SHORTEST_WAIT)
+
+    def tracker_patience(self) -> float:
+        """How long to wait for the trackers at the end, seconds: little where there is a time limit, for the mirror
+        needs the rest, and what a tracker lacks is told by the next call."""
+        left = self.seconds_left()
+        if left is None:
+            return PATIENCE_SECONDS
+        return min(_TRACKER_SECONDS_IN_A_HURRY, max(left, _SHORTEST_WAIT))
 
     def _whole(self) -> float:
         """From the start to the nearer of the two time limits, seconds."""

@@ -113,7 +113,7 @@ class TuningResult:
         return tuple(self._axes)
 
     def to_json(self) -> dict[str, Any]:
-        """The document of result.json and of `lexitrain tune --json`."""
+        """The document of result.json and of `tune --json`."""
         best = self.best
         return {
             "state": self.state,

@@ -50,7 +50,12 @@ def verifier(model: ExportedModel, run: Path, data: Path) -> Verifier:
 
 
 def written(
-    model: ExportedModel, path: Path, *, adapter: bool = True, tokenizer: Any = None
+    model: ExportedModel,
+    path: Path,
+    *,
+    adapter: bool = True,
+    tokenizer: Any = None,
+    kind: str = "F16",
 ) -> Path:
     with model.weights(adapter=adapter) as weights:
         write_gguf(
@@ -58,7 +63,7 @@ def written(
             weights,
             tokenizer or model.tokenizer,
             model.renderer.end_of_turn_id,
-            mixture("F16"),
+            mixture(kind),
             model.about,
         )
     return path
@@ -121,6 +126,14 @@ def test_a_file_of_the_base_is_caught_by_its_distributions_and_scores(
     assert found.equal_answers < 0.2
 
 
+def test_a_file_is_as_far_from_the_adapter_each_time(
+    model: ExportedModel, verifier: Verifier, tmp_path: Path
+) -> None:
+    file = written(model, tmp_path / "again.gguf", kind="Q8_0")
+    first, second = (verifier.verify(file, "Q8_0").distances.to_json() for _ in range(2))
+    assert first == second
+
+
 def test_another_template_is_caught(
     model: ExportedModel, verifier: Verifier, tmp_path: Path
 ) -> None:
@@ -174,7 +187,9 @@ def test_the_best_file_is_the_smallest_that_passes(run: Path, data: Path, tmp_pa
 def test_no_file_within_the_limit_is_told(run: Path, data: Path, tmp_path: Path) -> None:
     report = export(run, ["best"], out=tmp_path, verify=data, limit=LIMIT, max_mb=0.5)
     assert report.chosen is None
-    assert report.missed == ["No file within the limit is shown to be no worse than the adapter."]
+    (missed,) = report.missed
+    assert missed.startswith("No file within the limit is shown to be no worse than the adapter.")
+    assert "--max-mb" in missed
 
 
 def test_importance_needs_the_records_of_training(run: Path, data: Path, tmp_path: Path) -> None:

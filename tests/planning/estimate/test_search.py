@@ -21,6 +21,8 @@ def test_a_search_takes_the_best_that_fits():
     assert found.best is not None
     assert found.best.plan.hours.expected <= hours * 1.01
     assert found.best.plan.recipe.schedule.epochs >= 3
+    assert found.best.recipe.schedule.epochs == found.best.plan.recipe.schedule.epochs
+    assert found.best.recipe in recipes or found.best.settings
     assert found.best in found.pareto
     decided = dict(zip(map(id, found.pareto), found.decided, strict=True))
     assert decided[id(found.best)] == "taken"
@@ -61,6 +63,12 @@ def test_the_users_own_recipe_joins_unless_it_is_a_shipped_one(
     found = candidates(own)
     assert [each.name for each in found[: len(CANDIDATES)]] == list(CANDIDATES)
     assert found[len(CANDIDATES) :] == ([own] if joins else [])
+
+
+def test_all_candidates_read_the_records_of_the_users_own_tasks():
+    own = load_recipe("fast", ['data.custom_tasks=["package.tasks:Mine"]'])
+    assert {each.data.custom_tasks for each in candidates(own)} == {("package.tasks:Mine",)}
+    assert len(candidates(own)) == len(CANDIDATES)
 
 
 @pytest.mark.parametrize(

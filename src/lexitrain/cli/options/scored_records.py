@@ -26,6 +26,9 @@ GROUP: Any = typer.Option(
     help="Key of the records' metadata whose equal values are not independent, such as learner_id. By default the "
     "usual ones.",
 )
+MARGIN: Any = typer.Option(
+    metavar="M", help="How much worse is still no worse, in units of the score that decides a task."
+)
 
 
 def existing(data: Path) -> Path:

@@ -38,6 +38,11 @@ class NowAndThen:
         return True
 
 
+def redraws(out: Console) -> bool:
+    """Whether what is shown there can be drawn again in place: a terminal that can move its cursor."""
+    return out.is_terminal and not out.is_dumb_terminal
+
+
 def live_bar(out: Console, *columns: ProgressColumn) -> Progress:
     """A bar that redraws itself in place and leaves nothing behind; to be started, or entered."""
     from rich.progress import Progress

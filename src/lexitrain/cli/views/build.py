@@ -38,6 +38,8 @@ def print_build(out: Console, result: BuildResult) -> None:
         )
     for sentence in result.missed:
         out.print(f"[red]missed[/]: {escape(sentence)}", soft_wrap=True)
+    if page := result.made.get("report", {}).get("page"):
+        out.print(f"Report: {escape(str(result.folder / 'run' / str(page)))}", soft_wrap=True)
     out.print(f"Everything lies in {escape(str(result.folder))}.", soft_wrap=True)
 
 

@@ -1,4 +1,4 @@
-"""How a training run looks while it goes: a live bar on a terminal, a line now and then elsewhere.
+"""How a training run looks while it goes: a few live lines on a terminal, a line now and then elsewhere.
 
 Both go to standard error, so that standard output holds the result alone.
 """
@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from lexitrain.cli.terminal.console import errors_console
-from lexitrain.cli.terminal.progress import NowAndThen, live_bar
+from lexitrain.cli.terminal.gpu_use import GpuUse
+from lexitrain.cli.terminal.progress import NowAndThen, redraws
 
 if TYPE_CHECKING:
     from lexitrain import Event, Progress
@@ -22,10 +23,14 @@ class TrainingProgress:
     """Shows what `train` tells its observer."""
 
     def __init__(self) -> None:
+        from lexitrain import LiveRun
+
         self._out = errors_console()
-        self._live = sys.stderr.isatty()
-        self._bar: Any = None
-        self._task: Any = None
+        self._redraws = sys.stderr.isatty() and redraws(self._out)
+        self._live = LiveRun()
+        self._view: Any = None
+        self._drawn: Any = None
+        self._gpu: GpuUse | None = None
         self._lines = NowAndThen(_SECONDS_BETWEEN_LINES)
         self._begun = False
 
@@ -33,7 +38,9 @@ class TrainingProgress:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._end_bar()
+        self._end_view()
+        if self._gpu is not None:
+            self._gpu.end()
 
     def stage(self, text: str) -> None:
         """A part of the work begins."""
@@ -41,68 +48,49 @@ class TrainingProgress:
 
         if text != "validating":
             self._out.print(f"[dim]{escape(text)} …[/]", soft_wrap=True)
-        elif self._bar is not None:
-            self._bar.update(self._task, numbers="validating")
+        elif self._view is not None:
+            self._view.note = "validating"
 
     def progress(self, progress: Progress) -> None:
         """A step is done."""
-        if self._live:
-            self._show_bar(progress)
+        self._live = self._live.after_step(progress)
+        if self._gpu is None:
+            self._gpu = GpuUse()
+        if self._redraws:
+            self._draw()
             return
         last = progress.step == progress.total_steps
         if self._lines.due(at_once=last or not self._begun):
+            from lexitrain.cli.views.live import plain_line
+
             self._begun = True
-            self._out.print(
-                f"step {progress.step}/{progress.total_steps}  epoch {progress.epoch:.2f}  "
-                f"{_numbers(progress)}  {_time(progress.seconds_left)} left"
-            )
+            self._out.print(plain_line(self._live, self._gpu.percent), markup=False, soft_wrap=True)
 
     def event(self, event: Event) -> None:
         """Something was written to events.jsonl."""
+        self._live = self._live.after_event(event)
         text = _told(event)
         if text:
             self._out.print(text, soft_wrap=True)
         if event.event in {"finished", "stopped"}:
-            self._end_bar()
+            self._end_view()
 
-    def _show_bar(self, progress: Progress) -> None:
-        if self._bar is None:
-            from rich.progress import BarColumn, TextColumn
+    def _draw(self) -> None:
+        from lexitrain.cli.views.live import LiveView
 
-            self._bar = live_bar(
-                self._out,
-                BarColumn(bar_width=16),
-                TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-                TextColumn("{task.fields[numbers]}"),
-                TextColumn("{task.fields[left]} left"),
-            )
-            self._task = self._bar.add_task("", total=progress.total_steps, numbers="", left="")
-            self._bar.start()
-        self._bar.update(
-            self._task,
-            completed=progress.step,
-            total=progress.total_steps,
-            numbers=_numbers(progress),
-            left=_time(progress.seconds_left),
-        )
+        if self._drawn is None:
+            from rich.live import Live
 
-    def _end_bar(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+            self._view = LiveView(self._live)
+            self._drawn = Live(self._view, console=self._out, refresh_per_second=4, transient=True)
+            self._drawn.start()
+        self._view.live, self._view.note = self._live, ""
+        self._view.gpu = () if self._gpu is None else self._gpu.percent
 
-
-def _numbers(progress: Progress) -> str:
-    validation = "" if progress.validation_loss is None else f"  val {progress.validation_loss:.3f}"
-    return f"loss {progress.loss:.3f}{validation}  {progress.tokens_per_second:,.0f} tokens/s"
-
-
-def _time(seconds: float | None) -> str:
-    if seconds is None:
-        return "?"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+    def _end_view(self) -> None:
+        if self._drawn is not None:
+            self._drawn.stop()
+            self._drawn = None
 
 
 def _told(event: Event) -> str | None:
@@ -113,7 +101,7 @@ def _told(event: Event) -> str | None:
     if tell is None:
         return None
     text = tell(event.details)
-    warning = event.event not in {"planned", "started", "resumed"}
+    warning = event.event not in {"planned", "started", "resumed"} and "place" not in event.details
     return f"[yellow]{escape(text)}[/]" if warning else escape(text)
 
 
@@ -202,6 +190,11 @@ _LINES: dict[str, Callable[[dict[str, Any]], str]] = {
     "broken": lambda details: f"{details['checkpoint']} cannot be used: {details['reason']}",
     "mirror": lambda details: (
         f"mirror: {details['problem']}" if details["problem"] else "mirror: up to date again"
+    ),
+    "tracker": lambda details: (
+        f"{details['tracker']}: switched off, {details['problem']}"
+        if "problem" in details
+        else f"{details['tracker']}: {details.get('place', 'on')}"
     ),
     "rescued": lambda details: f"brought back from the mirror {details['mirror']}",
     "warning": lambda details: f"{details['what']} {details['fix']}",

@@ -27,25 +27,24 @@ def machine_checks(recipe: Recipe, facts: MachineFacts) -> Iterator[Check]:
 
 def gpu_check(facts: MachineFacts) -> Check:
     """Whether the GPU that the driver lists is one that PyTorch can use."""
-    name = "gpu"
     if facts.gpus:
         shown = ", ".join(f"{each.name} ({each.total / 1e9:.1f} GB)" for each in facts.gpus)
-        return passed(name, f"PyTorch {facts.torch} sees {shown}.")
+        return passed("gpu", f"PyTorch {facts.torch} sees {shown}.")
     if not facts.driver_gpus:
         return passed(
-            name, f"There is no NVIDIA GPU: it trains on {facts.threads} processor thread(s)."
+            "gpu", f"There is no NVIDIA GPU: it trains on {facts.threads} processor thread(s)."
         )
     found = f"nvidia-smi lists {', '.join(facts.driver_gpus)}, and PyTorch {facts.torch} sees none"
     why = "It would train on the processor, tens of times slower."
     if facts.torch_cuda is None:
         return warned(
-            name,
+            "gpu",
             f"{found}: this build of PyTorch has no CUDA.",
             why,
             f"Install a build with CUDA in its place: {_CUDA_TORCH}",
         )
     return warned(
-        name,
+        "gpu",
         f"{found}: it was built for CUDA {facts.torch_cuda}, and the driver is {facts.driver}.",
         why,
         f"Renew the driver, or install a PyTorch for its CUDA ({_CUDA_TORCH}); CUDA_VISIBLE_DEVICES may hide the GPU "
@@ -97,7 +96,8 @@ def several_gpus_check(facts: MachineFacts) -> Check:
         "processes",
         f"There are {count} GPUs, and {facts.processes} of them would be used.",
         "A step is shared by any number of processes, with the gradient of one.",
-        f"Start it with `torchrun --nproc-per-node {count} -m lexitrain train …`.",
+        # Without the two hyphens torchrun takes --run for one of its own options.
+        f"Start it with `torchrun --nproc-per-node {count} -m lexitrain -- train …`.",
     )
 
 

@@ -38,22 +38,22 @@ def ranges_check(requirements: Sequence[str], version_of: Callable[[str], str]) 
         version_of: the installed version of a package; raises PackageNotFoundError.
     """
     clashes: list[str] = []
-    names: list[Requirement] = []
+    unmet: list[Requirement] = []
     for requirement in _parsed(requirements):
         try:
             installed = version_of(requirement.name)
         except PackageNotFoundError:
             clashes.append(f"{requirement.name} is not installed (needed: {requirement.specifier})")
-            names.append(requirement)
+            unmet.append(requirement)
             continue
         if not requirement.specifier.contains(installed, prereleases=True):
             clashes.append(f"{requirement.name} is {installed} (needed: {requirement.specifier})")
-            names.append(requirement)
+            unmet.append(requirement)
     if not clashes:
         return passed(
             "packages", "All packages are within the ranges that this version was made for."
         )
-    wanted = " ".join(f"'{each.name}{each.specifier}'" for each in names)
+    wanted = " ".join(f"'{each.name}{each.specifier}'" for each in unmet)
     return warned(
         "packages",
         "; ".join(clashes) + ".",

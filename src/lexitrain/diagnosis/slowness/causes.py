@@ -247,9 +247,12 @@ def _growth(evidence: Evidence) -> Iterator[Cause]:
     if rates is None or not _grows(recorded):
         return
     more = sum(max(0.0, each.token_seconds - rates[0]) * each.tokens for each in recorded.stretches)
+    # Other work that came while it trained makes steps slower too, and its minutes are told once.
+    told = sum(each.gain_minutes or 0.0 for each in _busy(evidence))
     found = f"A token took {rates[1] / rates[0]:.0%} of its first time at the end, without waiting for a processor."
     fix = "A hot device lowers its clock: cool it, or lower its power limit; see `nvidia-smi -q -d PERFORMANCE`."
-    yield Cause("throttling", evidence.minutes(more / recorded.steps), found, fix, "recorded")
+    gain = max(0.0, evidence.minutes(more / recorded.steps) - told)
+    yield Cause("throttling", gain, found, fix, "recorded")
 
 
 def _within_a_step(evidence: Evidence) -> Iterator[Cause]:

@@ -55,7 +55,9 @@ def request(address: str, path: str, body: dict[str, Any] | None, key: str = "")
         ModelError: it does not answer, refuses, or replies with something else.
     """
     where = shown_address(address) + path
-    prepared = _prepared(address, path, body, where, key)
+    target, headers = addressed(address, path, key)
+    data = None if body is None else json.dumps(body).encode()
+    prepared = urllib.request.Request(target, data=data, headers=headers)
     for wait in (*_WAITS, None):
         try:
             return _once(prepared, _LISTING_SECONDS if body is None else _ANSWER_SECONDS)
@@ -89,9 +91,14 @@ def _parts(address: str) -> SplitResult:
     )
 
 
-def _prepared(
-    address: str, path: str, body: dict[str, Any] | None, where: str, given_key: str
-) -> urllib.request.Request:
+def addressed(address: str, path: str, key: str = "") -> tuple[str, dict[str, str]]:
+    """The URL that is asked, without a name or password in it, and the headers of the request, which have them.
+
+    Args as of `request`.
+
+    Raises:
+        ModelError: the address is none, or the key of the environment cannot be one.
+    """
     parts = _parts(address)
     host = parts.netloc.rpartition("@")[2]
     target = urlunsplit((parts.scheme, host, parts.path + path, parts.query, ""))
@@ -99,10 +106,9 @@ def _prepared(
     if parts.username is not None:
         named = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
         headers["Authorization"] = f"Basic {base64.b64encode(named).decode()}"
-    elif key := given_key or _key(where):
+    elif key := key or _key(shown_address(address) + path):
         headers["Authorization"] = f"Bearer {key}"
-    data = None if body is None else json.dumps(body).encode()
-    return urllib.request.Request(target, data=data, headers=headers)
+    return target, headers
 
 
 def _key(where: str) -> str:
@@ -129,7 +135,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 def _once(prepared: urllib.request.Request, seconds: float) -> dict[str, Any]:
     handlers: list[Any] = [_NoRedirect]
-    if _is_this_machine(prepared):  # no proxy of the environment reaches it
+    if is_this_machine(prepared.full_url):  # no proxy of the environment reaches it
         handlers.append(urllib.request.ProxyHandler({}))
     opener = urllib.request.build_opener(*handlers)
     with opener.open(prepared, timeout=seconds) as reply:
@@ -142,8 +148,9 @@ def _once(prepared: urllib.request.Request, seconds: float) -> dict[str, Any]:
     return cast("dict[str, Any]", found)
 
 
-def _is_this_machine(prepared: urllib.request.Request) -> bool:
-    return urlsplit(prepared.full_url).hostname in {"localhost", "127.0.0.1", "::1"}
+def is_this_machine(url: str) -> bool:
+    """Whether a URL points to the machine that asks."""
+    return urlsplit(url).hostname in {"localhost", "127.0.0.1", "::1"}
 
 
 def _asked_wait(error: urllib.error.HTTPError) -> float | None:

@@ -18,6 +18,7 @@ from lexitrain.evaluation.sources.side_by_side import side_by_side
 if TYPE_CHECKING:
     from lexitrain.evaluation.conversations.turns import Turn
     from lexitrain.evaluation.questions import Question
+    from lexitrain.records import Record
     from lexitrain.samples import Renderer, Sample
     from lexitrain.tasks import Task
 
@@ -130,51 +131,66 @@ class RemoteAnswerSource:
         decoding: Decoding,
         sample: int,
     ) -> Said:
-        shown = [
-            {"role": turn["role"], "content": self._remote.plain(turn["content"])}
-            for turn in task.prompt_messages(question.record)
-        ]
-        reply = request(
-            self._remote.address,
-            "/chat/completions",
-            {
-                "model": self._remote.model,
-                "messages": shown,
-                "temperature": decoding.temperature,
-                **({"seed": decoding.seed + sample} if decoding.sampled else {}),
-                **(_FROM_ALL_TOKENS if self._remote.llama_cpp else {}),
-                **(self._held_to(task) if decoding.json_schema else {}),
-                "max_tokens": maximum_tokens,
-                "stream": False,
-            },
-            self._remote.key,
-        )
-        text, cut = self._said(reply)
+        body = chat_body(self._remote, task, question.record, decoding, maximum_tokens, sample)
+        reply = request(self._remote.address, "/chat/completions", body, self._remote.key)
+        text, cut = said_in(reply, self._remote)
         return Said(text, maximum_tokens if cut else None)
 
-    def _held_to(self, task: Task) -> dict[str, Any]:
-        """What a request says so that the answer is one of the task's."""
-        if self._remote.llama_cpp:  # its own grammar of a schema knows no bounds of numbers
-            return {"grammar": answer_gbnf(task)}
-        return {"response_format": _response_format(task)}
 
-    def _said(self, reply: dict[str, Any]) -> tuple[str, bool]:
-        """What the model said, and whether it was cut off.
+def chat_body(
+    remote: RemoteModel,
+    task: Task,
+    record: Record,
+    decoding: Decoding,
+    maximum_tokens: int,
+    sample: int = 0,
+) -> dict[str, Any]:
+    """What `/chat/completions` is asked, so that a model answers a record as it is evaluated.
 
-        Raises:
-            ModelError: the reply holds no answer of the model: to score it as a wrong one would blame the model.
-        """
-        try:
-            choice = reply["choices"][0]
-            content, ended = choice["message"]["content"], choice.get("finish_reason")
-        except (KeyError, IndexError, TypeError, AttributeError):
-            content, ended = False, None
-        text = _text(content)
-        if text is None or ended == "error":
-            raise ModelError(
-                f"The server's reply holds no answer: {str(reply)[:200]}.", where=self._remote.name
-            )
-        return text, ended == "length"
+    Args:
+        maximum_tokens: most of an answer.
+        sample: number from 0 of the answer, among several to the same record.
+    """
+    shown = [
+        {"role": turn["role"], "content": remote.plain(turn["content"])}
+        for turn in task.prompt_messages(record)
+    ]
+    return {
+        "model": remote.model,
+        "messages": shown,
+        "temperature": decoding.temperature,
+        **({"seed": decoding.seed + sample} if decoding.sampled else {}),
+        **(_FROM_ALL_TOKENS if remote.llama_cpp else {}),
+        **(_held_to(remote, task) if decoding.json_schema else {}),
+        "max_tokens": maximum_tokens,
+        "stream": False,
+    }
+
+
+def _held_to(remote: RemoteModel, task: Task) -> dict[str, Any]:
+    """What a request says so that the answer is one of the task's."""
+    if remote.llama_cpp:  # its own grammar of a schema knows no bounds of numbers
+        return {"grammar": answer_gbnf(task)}
+    return {"response_format": _response_format(task)}
+
+
+def said_in(reply: dict[str, Any], remote: RemoteModel) -> tuple[str, bool]:
+    """What the model said, and whether it was cut off.
+
+    Raises:
+        ModelError: the reply holds no answer of the model: to score it as a wrong one would blame the model.
+    """
+    try:
+        choice = reply["choices"][0]
+        content, ended = choice["message"]["content"], choice.get("finish_reason")
+    except (KeyError, IndexError, TypeError, AttributeError):
+        content, ended = False, None
+    text = _text(content)
+    if text is None or ended == "error":
+        raise ModelError(
+            f"The server's reply holds no answer: {str(reply)[:200]}.", where=remote.name
+        )
+    return text, ended == "length"
 
 
 def _text(content: object) -> str | None:

@@ -183,6 +183,8 @@ class Verifier:
             adapters=[] if adapter is None else [adapter],
             adapter_scale=1.0,
             context=answer_context(facts),
+            # llama.cpp's sums depend on what else is in its batch, and rounding them to 8 bits makes much of it.
+            slots=1,
             embeddings=True,
             cache_prompt=False,
         ) as server:

@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lexitrain.storage import usable_cores
+
 if TYPE_CHECKING:
     from lexitrain.planning.devices.catalogue import Gpu
 
@@ -31,9 +33,7 @@ def threads() -> int:
     given = os.environ.get("OMP_NUM_THREADS", "")
     if given.isdecimal() and int(given):
         return int(given)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return usable_cores()
 
 
 def with_installed_memory(gpu: Gpu) -> Gpu:

@@ -25,7 +25,8 @@ _STEP_COUNT = 95
 """A tensor's own count of steps in state.json, where bitsandbytes keeps one; PyTorch's AdamW keeps a tensor instead."""
 
 BYTES_PER_SECOND = 1.1e8
-"""Checkpoint bytes written in a second: made, hashed, synced. Measured: benchmarks/results/checkpoint_size.json."""
+"""Checkpoint bytes written in a second: made, hashed, synced. Cautious: benchmarks/results/checkpoint_size.json has
+132 MB/s for `fast` and 280 for `best`, on one machine."""
 
 
 @dataclass(frozen=True, slots=True)

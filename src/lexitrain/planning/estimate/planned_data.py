@@ -37,13 +37,12 @@ from lexitrain.samples import (
     Renderer,
     base_fingerprint,
     collect,
-    file_sha256,
     hash_of,
     read_saved,
     samples_key,
     unlearnt_bytes,
 )
-from lexitrain.storage import cache_folder
+from lexitrain.storage import cache_folder, file_sha256
 from lexitrain.tasks import aliases, registry
 
 if TYPE_CHECKING:

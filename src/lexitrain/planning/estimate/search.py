@@ -35,10 +35,12 @@ class Option:
     """A recipe with its settings, planned.
 
     Attributes:
+        recipe: as it would be trained; automatic settings are not decided in it.
         settings: what to give with `--set` besides the recipe's name.
         plan: what is foreseen.
     """
 
+    recipe: Recipe
     settings: tuple[str, ...]
     plan: Plan
 
@@ -101,8 +103,12 @@ class Recommendation:
 
 
 def candidates(own: Recipe) -> list[Recipe]:
-    """The shipped recipes that a search tries and the user's own, unless that has the name of another shipped one."""
-    recipes = [load_recipe(name) for name in CANDIDATES]
+    """The shipped recipes that a search tries and the user's own, unless that has the name of another shipped one.
+
+    All of them with the user's own tasks: without, their records could not be read.
+    """
+    tasks = {"data": {"custom_tasks": own.data.custom_tasks}}
+    recipes = [_with(load_recipe(name), tasks) for name in CANDIDATES]
     left_out = set(recipe_names()) - set(CANDIDATES)
     return recipes if own in recipes or own.name in left_out else [*recipes, own]
 
@@ -153,11 +159,11 @@ def _options(recipe: Recipe, plan_of: PlanOf, hours: float | None) -> Iterator[O
             for field, value in fields.items()
         )
         plan = plan_of(changed)
-        yield Option(settings, plan)
+        yield Option(changed, settings, plan)
         shorter = _fewer_epochs(recipe, plan, hours)
         if shorter:
             fewer = _with(changed, {"schedule": {"epochs": shorter}})
-            yield Option((*settings, f"schedule.epochs={shorter}"), plan_of(fewer))
+            yield Option(fewer, (*settings, f"schedule.epochs={shorter}"), plan_of(fewer))
 
 
 def _with(recipe: Recipe, knobs: dict[str, dict[str, Any]]) -> Recipe:

@@ -37,7 +37,7 @@ LEVERS: Mapping[str, tuple[str, ...]] = {
 
 SETTINGS_WITHOUT_COST = (
     "name", "description", "seed", "log_every", "lora.scaling", "optimizer.learning_rate", "optimizer.lora_plus",
-    "optimizer.weight_decay",
+    "trackers", "optimizer.weight_decay",
     "optimizer.clip", "optimizer.beta1", "optimizer.beta2", "optimizer.epsilon", "schedule.kind",
     "schedule.warmup", "schedule.early_stopping", "evaluation.targets",
 )  # fmt: skip

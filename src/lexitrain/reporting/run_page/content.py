@@ -150,7 +150,7 @@ def read_content(path: str | Path) -> RunContent:
 def _content(run: Run) -> RunContent:
     if not run.path.is_dir():
         raise RunError("There is no such folder.", where=run.path, fix="Give the folder of a run.")
-    content = _read(run, run.path.resolve().name)
+    content = _read(run, _title(run.path.resolve()))
     if _has_something(run):
         return content
     parts = _parts(run)
@@ -160,6 +160,11 @@ def _content(run: Run) -> RunContent:
         for saved in part.evaluations
     ]
     return replace(content, parts=parts, evaluations=(*content.evaluations, *of_parts))
+
+
+def _title(folder: Path) -> str:
+    """The folder's name; with that of the folder around it where it is called as `build` calls all of its runs."""
+    return f"{folder.parent.name}/{folder.name}" if folder.name == "run" else folder.name
 
 
 def _parts(run: Run) -> tuple[RunContent, ...]:

@@ -198,7 +198,7 @@ def _scores(names: Sequence[str], contents: Sequence[RunContent]) -> list[Block]
             Table("The score that decides each task, 95 % interval", ["task", *names], rows)
         )
     records = {
-        text(mapping(saved.content.get("data")).get("sha256"), 80) + saved.name
+        (text(mapping(saved.content.get("data")).get("sha256"), 80), number(saved.content.get("n")))
         for saved in found
         if saved
     }
@@ -208,6 +208,10 @@ def _scores(names: Sequence[str], contents: Sequence[RunContent]) -> list[Block]
                 "They were scored on different records, so that their scores do not compare.",
                 "wrong",
             )
+        )
+    if len({text(saved.content.get("decoding")) for saved in found if saved}) > 1:
+        blocks.append(
+            Sentence("Their answers were chosen in other ways (decoding); scores tell of both.")
         )
     if rows:
         command = "lexitrain compare A B --data DIR"

@@ -183,18 +183,18 @@ def _expanded_tail(groups: int) -> float:
 def t_quantile(probability: float, freedom: int) -> float:
     """Student's t quantile, probability in (0.5, 1): bisection on the distribution for whole degrees of freedom."""
     low, high = 0.0, 1.0
-    while _t_distribution(high, freedom) < probability:
+    while t_distribution(high, freedom) < probability:
         high *= 2
     for _ in range(60):
         middle = (low + high) / 2
         low, high = (
-            (middle, high) if _t_distribution(middle, freedom) < probability else (low, middle)
+            (middle, high) if t_distribution(middle, freedom) < probability else (low, middle)
         )
     return (low + high) / 2
 
 
-def _t_distribution(t: float, freedom: int) -> float:
-    """P(T <= t), t >= 0 (Abramowitz & Stegun 26.7.3 and 26.7.4)."""
+def t_distribution(t: float, freedom: int) -> float:
+    """P(T <= t) of Student's t, t >= 0, whole degrees of freedom (Abramowitz & Stegun 26.7.3 and 26.7.4)."""
     if freedom > _NORMAL_FROM:
         return NormalDist().cdf(t * (1 - 1 / (4 * freedom)) / math.sqrt(1 + t * t / (2 * freedom)))
     angle = math.atan(t / math.sqrt(freedom))

@@ -13,8 +13,7 @@ from pathlib import Path
 from lexitrain.errors import DataError, RunError
 from lexitrain.records import REPORT, SPLITS, TRAIN, file_name, split_file
 from lexitrain.runs import DataFacts, Run, kept_folder
-from lexitrain.samples import file_sha256
-from lexitrain.storage import folder_at_once
+from lexitrain.storage import file_sha256, folder_at_once
 
 
 def keep_data(folder: Path, files: DataFacts, mirror: Path) -> None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +90,7 @@ def checkpoint_files(
         "cursor": asdict(cursor),
         "standing": asdict(state),
         "optimizer": numbers,
-        "loss_scale": {"factor": scale.factor, "steady": scale.steady},
+        "loss_scale": {"factor": scale.factor, "steady": scale.steady, "used": scale.used},
     }
     rest = rest_file(model)
     return {
@@ -122,10 +122,18 @@ def restore(
         _put(states[name], key, value)
     for name, numbers in content["optimizer"].items():
         states[name].update(numbers)
-    if loss_scale is not None and loss_scale.used:
-        loss_scale.factor = content["loss_scale"]["factor"]
-        loss_scale.steady = content["loss_scale"]["steady"]
+    if loss_scale is not None:
+        _put_scale(loss_scale, content["loss_scale"])
     return state
+
+
+def _put_scale(scale: LossScale, saved: Mapping[str, Any]) -> None:
+    """Take over a factor that was in use. A checkpoint from a card that needs none has 1, with which most gradients of
+    fp16 would vanish: a run that moves to a card with fp16 begins with that card's own. Checkpoints of before do not
+    say whether it was in use; unused it was never other than 1, nor counted."""
+    used = saved.get("used", saved["factor"] != 1.0 or saved["steady"] != 0)
+    if scale.used and used:
+        scale.factor, scale.steady = saved["factor"], saved["steady"]
 
 
 def state_of(checkpoint: Checkpoint) -> TrainingState:

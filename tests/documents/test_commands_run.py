@@ -1,4 +1,4 @@
-"""The documents: their commands run, their links lead somewhere, their numbers' files exist.
+"""The commands of the documents run. Whether those are there that are not run: test_commands.py.
 
 In README.md and docs/, a fenced block of the language `console` is what a user types and sees. Every line of it
 that starts with `$ lexitrain` is run, top to bottom, in one empty folder a document; a command may end in `# exit 4`
@@ -16,17 +16,17 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.documents.markdown import read_document
+from tests.paths import ROOT
+
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
-BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
-LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 EXIT = re.compile(r"\s+# exit (\d+(?: or \d+)*)$")
 
 
 def commands(document: Path) -> list[str]:
-    text = document.read_text(encoding="utf-8")
-    lines = [line for block in BLOCK.findall(text) for line in block.splitlines()]
+    blocks = read_document(document).code("console")
+    lines = [line for block in blocks for line in block.splitlines()]
     return [line.removeprefix("$ ") for line in lines if line.startswith("$ lexitrain")]
 
 
@@ -56,9 +56,3 @@ def test_the_commands_of_a_document_run(document: Path, tmp_path: Path) -> None:
         )
         wanted = expected.group(1).split(" or ") if expected else ["0"]
         assert str(done.returncode) in wanted, f"{command}\n{done.stdout}\n{done.stderr}"
-
-
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_the_links_of_a_document_lead_somewhere(document: Path) -> None:
-    for target in LINK.findall(document.read_text(encoding="utf-8")):
-        assert (document.parent / target).exists(), target

@@ -1,0 +1,11 @@
+"""Where things lie in the work folder, for both halves and the scorer. Standard library only."""
+
+DATA, TRAIN_ONLY, BASE, RECIPE = "data", "train-data", "base", "recipe.yaml"
+RIVAL = "rival"
+"""Folder of what the rival is given: `work.json`, and these."""
+ROWS, HELD_OUT = "rows.jsonl", "validation.jsonl"
+WEIGHTS = "adapter_model.safetensors"
+INITIAL = f"initial/{WEIGHTS}"
+"""The adapter that both begin with."""
+OWN_ADAPTER, RIVAL_ADAPTER = "adapters/lexitrain", "adapters/unsloth"
+OWN_RUN, COMPARISON = "runs/lexitrain", "comparison"

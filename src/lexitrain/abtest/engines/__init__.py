@@ -1,0 +1,1 @@
+"""The two models of a test: each answers without holding up the service."""

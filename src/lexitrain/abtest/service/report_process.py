@@ -1,0 +1,56 @@
+"""The process that computes a live report: `python -m lexitrain.abtest.service.report_process`.
+
+One line of JSON on standard input says of which test; one on standard output is the report, or null where there is too
+little for one. As people look again and again, intervals are those that hold at all times.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+from lexitrain.errors import LexiTrainError
+
+
+def main() -> None:
+    asked: dict[str, Any] = json.loads(sys.stdin.readline())
+    if hasattr(os, "nice"):
+        os.nice(10)  # learners come first
+    sys.stdout.write(json.dumps(live_report(asked["data"], asked["experiment"])) + "\n")
+
+
+def live_report(data: str, experiment: str) -> dict[str, Any] | None:
+    """What the team's page shows of a test; None where there is too little for it."""
+    from lexitrain.abtest.log.observed import observed
+    from lexitrain.abtest.report import report_ab
+
+    try:
+        report = report_ab(observed(data, experiment), moments=0)
+    except LexiTrainError:
+        return None
+    return {
+        "kind": report.verdict.kind,
+        "arms": list(report.experiment.arms),
+        "harmful": report.verdict.harmful,
+        "reasons": [report.verdict.headline, *report.verdict.reasons],
+        "learners": report.learners,
+        "exposures": report.exposures,
+        "effects": [
+            {
+                "name": each.metric.name,
+                "title": each.metric.title,
+                "difference": each.effect.difference,
+                "low": each.effect.sequence_low,
+                "high": each.effect.sequence_high,
+            }
+            for each in report.metrics
+        ],
+        "sample_ratio_p": report.sample_ratio.p,
+        "cautions": list(report.cautions),
+    }
+
+
+if __name__ == "__main__":
+    main()
