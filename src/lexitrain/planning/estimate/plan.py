@@ -15,6 +15,7 @@ from lexitrain.models import architecture_of
 from lexitrain.planning.devices.calibration import BAND, Calibration, find_calibration
 from lexitrain.planning.devices.rates import Level, Rates, catalogue_rates
 from lexitrain.planning.estimate.automatic_settings import decide
+from lexitrain.planning.estimate.cut_cost import cut_cost, cut_cost_to_json
 from lexitrain.planning.estimate.disk import Disk, disk_use
 from lexitrain.planning.estimate.planned_steps import (
     PlannedData,
@@ -27,6 +28,7 @@ from lexitrain.planning.rehearsal.rehearsed_step import ARITHMETIC
 from lexitrain.planning.rehearsal.target import Target
 
 if TYPE_CHECKING:
+    from lexitrain.batching import CutCost
     from lexitrain.planning.devices.catalogue import Gpu
     from lexitrain.planning.estimate.step_costs import StepCosts
     from lexitrain.planning.rehearsal.rehearsed_step import Memory
@@ -83,6 +85,7 @@ class Plan:
         flops: arithmetic of a step.
         trainable_parameters, base_parameters: of the adapter, of the frozen base.
         choices: automatic settings and what they became, as `field: value`.
+        cut_cost: what a cut costs there, by which steps are cut.
     """
 
     recipe: Recipe
@@ -103,6 +106,7 @@ class Plan:
     trainable_parameters: int
     base_parameters: int
     choices: dict[str, str]
+    cut_cost: CutCost
 
     @property
     def fits(self) -> bool:
@@ -160,6 +164,7 @@ class Plan:
             "layout_tokens_per_step": round(self.steps.layout_tokens, 1),
             "supervised_tokens_per_step": round(self.steps.supervised_tokens, 1),
             "cuts_per_step": round(self.steps.cuts, 2),
+            "cut_cost": cut_cost_to_json(self.cut_cost),
             "choices": self.choices,
             "cost": None if self.cost is None else self.cost.to_json(2),
         }
@@ -204,15 +209,19 @@ def make_plan(
     limit = _VISIBLE * 1e9 * gpu.memory if memory_limit is None else memory_limit
     data = data_for(recipe)
 
+    calibration = find_calibration(gpu, target.dtype) if calibrated else None
+    rates = {level: _rates(gpu, target.dtype, level, calibration) for level in LEVELS}
+
+    def cost_of(each: Recipe) -> CutCost:
+        return cut_cost(architecture, each, target, rates["expected"])
+
     def steps_of(each: Recipe) -> PlannedSteps:
-        return plan_steps(each, data, architecture, target)
+        return plan_steps(each, data, architecture, target, cost_of(each))
 
     decided = decide(recipe, architecture, target, limit, steps_of)
     steps = steps_of(decided.recipe)
     costs = step_costs(architecture, decided.recipe, target)
-    calibration = find_calibration(gpu, target.dtype) if calibrated else None
     disk = disk_use(architecture.config, decided.recipe, steps.total_steps)
-    rates = {level: _rates(gpu, target.dtype, level, calibration) for level in LEVELS}
     seconds = {level: mean_step_seconds(steps.spread, costs, rates[level]) for level in LEVELS}
     totals = {
         level: _run_seconds(decided.recipe, steps, costs, rates[level], seconds[level], disk)
@@ -243,13 +252,17 @@ def make_plan(
         trainable_parameters=costs.trainable_parameters,
         base_parameters=costs.base_parameters,
         choices=decided.choices,
+        cut_cost=cost_of(decided.recipe),
     )
 
 
 def mean_step_seconds(steps: tuple[StepShape, ...], costs: StepCosts, rates: Rates) -> float:
-    """Mean time of an optimizer step over these steps: all cuts and the update."""
-    counted = Counter(cut for step in steps for cut in step)  # padded cuts are all alike
-    cuts = sum(count * rates.seconds(costs.operations(cut)) for cut, count in counted.items())
+    """Mean time of an optimizer step over these steps: all cuts, and the update, before which a step waits."""
+    counted = Counter(steps)  # padded steps are all alike
+    cuts = sum(
+        count * rates.seconds(work for cut in step for work in costs.operations(cut))
+        for step, count in counted.items()
+    )
     return cuts / len(steps) + rates.seconds(costs.update)
 
 

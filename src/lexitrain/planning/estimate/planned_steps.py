@@ -19,6 +19,7 @@ from lexitrain.models import sliding_window
 from lexitrain.planning.rehearsal.cut_shape import CutShape, shapes_of
 
 if TYPE_CHECKING:
+    from lexitrain.batching import CutCost
     from lexitrain.models import Architecture
     from lexitrain.planning.rehearsal.target import Target
     from lexitrain.recipe import Recipe
@@ -91,19 +92,20 @@ class PlannedSteps:
 
 
 def plan_steps(
-    recipe: Recipe, data: PlannedData, architecture: Architecture, target: Target
+    recipe: Recipe, data: PlannedData, architecture: Architecture, target: Target, cost: CutCost
 ) -> PlannedSteps:
     """Lay out the run of a recipe.
 
     Args:
         recipe: its cuts are fixed: where `token_budget` is `auto` there is none.
         data: rendered for the recipe's max_length.
-        architecture: decides what a cut costs, as in training.
-        target: its device and attention decide the layout, as in training.
+        architecture: its window decides the layout, as in training.
+        target: its device and attention likewise.
+        cost: of a cut.
     """
     layout = StepLayout.of_recipe(
         recipe.step,
-        architecture.decoder,
+        cost,
         max_length=recipe.data.max_length,
         pad_id=0,  # only shapes are wanted
         attention=target.attention,
