@@ -42,6 +42,7 @@ def a_run(*settings: str, **changes: Any) -> Recorded:
         **CPU,  # pyright: ignore[reportArgumentType]
         planned_step=None,
         kinds={},
+        cut_cost=None,
         complete=True,
     )
     return replace(made, **changes)

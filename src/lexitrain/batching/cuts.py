@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from lexitrain.batching.few_shapes import row_lengths
 from lexitrain.batching.query_blocks import TILE, Integers
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def cheapest_cuts(
     bucket: int,
     blocks: bool,
     tiles: bool = False,
+    few_shapes: bool = False,
 ) -> list[int]:
     """Contiguous cuts with the least total cost; with `blocks` and no budget, nearly the least in much less memory.
 
@@ -88,11 +90,13 @@ def cheapest_cuts(
         bucket: a cut's tokens are padded to a multiple of it.
         blocks: whether attention goes by blocks.
         tiles: whether it leaves out tiles that the rule hides.
+        few_shapes: whether a cut's tokens are padded to one of few lengths besides.
 
     Returns:
         Exclusive ends of the cuts, as numbers of samples.
     """
-    tokens, costs = _all_cuts(lengths, shared, cost, bucket, blocks=blocks, tiles=tiles)
+    tokens = row_lengths(_cut_tokens(lengths, shared), bucket, few_shapes)
+    costs = _cut_costs(tokens, lengths, shared, cost, blocks=blocks, tiles=tiles)
     if cost.launch:
         return _few(_allowed(tokens, costs, token_budget), cost)
     if token_budget is not None:
@@ -112,15 +116,24 @@ def cheapest_cuts(
     return ends
 
 
-def _all_cuts(
-    lengths: Integers, shared: Integers, cost: CutCost, bucket: int, *, blocks: bool, tiles: bool
-) -> tuple[Integers, NDArray[np.float64]]:
-    """Tokens and cost of each cut of samples `[start, end)`, both [N, N + 1]; meaningless where `end <= start`."""
+def _cut_tokens(lengths: Integers, shared: Integers) -> Integers:
+    """Tokens of each cut of samples `[start, end)`, [N, N + 1]; meaningless where `end <= start`."""
     # A cut holds its samples' lengths less the shares of all but the first.
     length_sum = np.concatenate([[0], np.cumsum(lengths)])
     share_sum = np.concatenate([[0], np.cumsum(shared)])
-    tokens = length_sum - length_sum[:-1, None] - (share_sum - share_sum[1:, None])
-    tokens = -(-tokens // bucket) * bucket
+    return length_sum - length_sum[:-1, None] - (share_sum - share_sum[1:, None])
+
+
+def _cut_costs(
+    tokens: Integers,
+    lengths: Integers,
+    shared: Integers,
+    cost: CutCost,
+    *,
+    blocks: bool,
+    tiles: bool,
+) -> NDArray[np.float64]:
+    """Cost of each cut of samples `[start, end)`, [N, N + 1]; meaningless where `end <= start`."""
     cells = tokens**2
     if (
         blocks or tiles
@@ -129,7 +142,7 @@ def _all_cuts(
         seen = cell_sum - cell_sum[:-1, None] + (shared * lengths)[:, None]
         # Tiles at both ends of what a query sees are computed whole.
         cells = seen if blocks else np.minimum(seen + TILE * tokens, cells)
-    return tokens, cost.of(tokens.astype(np.float64), cells.astype(np.float64))
+    return cost.of(tokens.astype(np.float64), cells.astype(np.float64))
 
 
 def _allowed(

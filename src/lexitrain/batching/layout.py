@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from lexitrain.batching.cuts import CutCost, cheapest_cuts
+from lexitrain.batching.few_shapes import with_few_scored
 from lexitrain.batching.micro_batch import MicroBatch
 from lexitrain.batching.padded_rows import padded_batches
 from lexitrain.batching.prefix_tree import depth_first, shared_with_previous, tree_row
@@ -44,6 +45,7 @@ def lay_out(
     bucket: int = 1,
     blocks: bool = False,
     tiles: bool = False,
+    few_shapes: bool = False,
     window: int | None = None,
 ) -> list[MicroBatch]:
     """Lay a step's samples out as micro-batches whose summed losses are the step's loss.
@@ -62,6 +64,7 @@ def lay_out(
         bucket: lengths of `tree` and `packed` are padded to a multiple of it, so that a compiler sees few shapes.
         blocks: whether attention goes by blocks, which makes long cuts cheap. `padded` has none.
         tiles: whether attention leaves out tiles that the rule hides, which makes them cheap too, in every layout.
+        few_shapes: whether rows and scored positions are padded to few numbers, for CUDA graphs.
         window: tokens that a query of the base's windowed layers sees; None where it has no such layers.
 
     Raises:
@@ -76,8 +79,9 @@ def lay_out(
     if not samples:
         return []
     if layout == "padded":
-        return _with_tiles(
+        return _finished(
             tiles,
+            few_shapes,
             padded_batches(
                 samples,
                 loss=loss,
@@ -92,7 +96,7 @@ def lay_out(
     lengths = np.array([len(samples[i]) for i in order], dtype=np.int64)
     if micro_batch is None:
         ends = cheapest_cuts(
-            lengths, shared, token_budget, cost or CutCost(), bucket, blocks, tiles
+            lengths, shared, token_budget, cost or CutCost(), bucket, blocks, tiles, few_shapes
         )
     else:
         ends = [*range(micro_batch, len(order), micro_batch), len(order)]
@@ -104,19 +108,20 @@ def lay_out(
             loss=loss,
             pad_id=pad_id,
             bucket=bucket,
+            few_shapes=few_shapes,
             blocks=blocks,
             window=window,
         )
         for start, end in zip([0, *ends[:-1]], ends, strict=True)
     ]
-    return _with_tiles(tiles, rows)
+    return _finished(tiles, few_shapes, rows)
 
 
-def _with_tiles(tiles: bool, batches: list[MicroBatch]) -> list[MicroBatch]:
-    """The micro-batches, with their tiles counted where attention goes by them."""
-    if not tiles:
-        return batches
-    return [replace(each, tiles=visible_tiles(each.reach)) for each in batches]
+def _finished(tiles: bool, few_shapes: bool, batches: list[MicroBatch]) -> list[MicroBatch]:
+    """The micro-batches, with their tiles counted and their scored positions padded where that is asked for."""
+    if tiles:
+        batches = [replace(each, tiles=visible_tiles(each.reach)) for each in batches]
+    return [with_few_scored(each) for each in batches] if few_shapes else batches
 
 
 def step_tokens(samples: Sequence[Sample], layout: LayoutName, max_length: int) -> int:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from lexitrain.batching.few_shapes import row_lengths
 from lexitrain.batching.micro_batch import MicroBatch
 from lexitrain.batching.query_blocks import (
     Integers,
@@ -64,6 +65,7 @@ def tree_row(
     loss: LossName,
     pad_id: int,
     bucket: int,
+    few_shapes: bool,
     blocks: bool,
     window: int | None,
 ) -> MicroBatch:
@@ -76,6 +78,7 @@ def tree_row(
         loss: which tokens are scored.
         pad_id: token put on padding.
         bucket: the row is padded to a multiple of it.
+        few_shapes: whether it is padded to one of few lengths besides.
         blocks: whether attention goes by blocks.
         window: of the base's windowed layers, tokens; None where it has none.
     """
@@ -86,7 +89,7 @@ def tree_row(
     owner: list[Integers] = []
     spans: list[Span] = []
     total = sum(len(samples[i]) for i in order) - int(shared[1:].sum())
-    length = -(-total // bucket) * bucket
+    length = int(row_lengths(np.array(total), bucket, few_shapes))
     reach = np.arange(1, length + 1, dtype=np.int64)  # right for padding, which sees itself alone
     path = np.empty(0, dtype=np.int64)  # column of each depth on the current root-to-leaf path
     column = 0

@@ -35,6 +35,7 @@ class StepLayout:
         cost: of a cut.
         bucket: row lengths are padded to a multiple of it.
         blocks, tiles: whether attention goes by blocks, or leaves out tiles that the rule hides.
+        few_shapes: whether rows and scored positions are padded to few numbers.
         window: of the base's windowed layers, tokens.
     """
 
@@ -48,6 +49,7 @@ class StepLayout:
     bucket: int
     blocks: bool
     tiles: bool
+    few_shapes: bool
     window: int | None
 
     @classmethod
@@ -84,6 +86,7 @@ class StepLayout:
             bucket=_bucket(device, attention) if step.bucket == "auto" else step.bucket,
             blocks=attention == "blocks",
             tiles=attention == "flex",
+            few_shapes=step.graphs == "on",
             window=window,
         )
 
@@ -109,6 +112,7 @@ class StepLayout:
                 bucket=self.bucket,
                 blocks=self.blocks,
                 tiles=self.tiles,
+                few_shapes=self.few_shapes,
                 window=self.window,
             )
 

@@ -33,9 +33,6 @@ from .devices.processor import (
 from .estimate.automatic_settings import (
     with_settings as with_settings,
 )
-from .estimate.cut_cost import (
-    planned_cut_cost as planned_cut_cost,
-)
 from .estimate.plan import (
     Band as Band,
 )
@@ -56,6 +53,9 @@ from .estimate.search import (
 )
 from .estimate.search import (
     Recommendation as Recommendation,
+)
+from .estimate.step_costs import (
+    planned_cut_cost as planned_cut_cost,
 )
 from .planner import (
     Planner as Planner,

@@ -23,6 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask
@@ -51,6 +52,28 @@ class BatchTensors:
     labels: Tensor
     columns: tuple[Tensor, ...]
     window_columns: tuple[Tensor, ...]
+
+    @classmethod
+    def of(cls, batch: MicroBatch, device: torch.device) -> BatchTensors:
+        """A micro-batch's arrays as tensors; to a GPU in one transfer, during which the host goes on."""
+        own = [block.columns for block in batch.blocks]
+        arrays = [
+            *(batch.tokens, batch.positions, batch.reach, batch.predict, batch.labels),
+            *own,
+            *(block.columns for block in batch.window_blocks),
+        ]
+        if device.type == "cpu":
+            tensors = [torch.from_numpy(array).to(device) for array in arrays]
+        else:
+            packed = torch.from_numpy(np.concatenate([array.ravel() for array in arrays]))
+            sizes = [array.size for array in arrays]
+            if device.type == "cuda":
+                packed = packed.pin_memory()
+            parts = packed.to(device, non_blocking=True).split(sizes)
+            tensors = [part.view(array.shape) for part, array in zip(parts, arrays, strict=True)]
+        tokens, positions, reach, predict, labels, *columns = tensors
+        seen = tuple(columns[: len(own)]), tuple(columns[len(own) :])
+        return cls(tokens, positions, reach, predict, labels, *seen)
 
 
 class BatchMasks:

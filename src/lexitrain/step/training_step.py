@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,13 +23,13 @@ from lexitrain.models import AttentionKind, attention_kind, sliding_window, use_
 from lexitrain.step.attention import BatchTensors, hidden_states
 from lexitrain.step.decoder_layer.recognition import KnownLayers
 from lexitrain.step.decoder_layer.recomputation import set_gradient_checkpointing
+from lexitrain.step.graphs.cut_graphs import CutGraphs
 from lexitrain.step.loss_scale import FIRST, LossScale
 from lexitrain.step.optimizers import set_learning_rate
 from lexitrain.step.out_of_memory import StepOutOfMemory, attempt
 from lexitrain.step.output_head import LogitChange, sum_of_token_losses
 from lexitrain.step.processes import Processes
-from lexitrain.step.update.flat_adapter import FlatAdapter, adapter_order
-from lexitrain.step.update.flat_optimizer import FlatOptimizer
+from lexitrain.step.update.flat_optimizer import in_one_buffer
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from lexitrain.recipe import StepSection
     from lexitrain.samples import Sample
     from lexitrain.step.decoder_layer.decoder import Decoder
+
 
 T = TypeVar("T")
 
@@ -63,6 +63,7 @@ class TrainingStep:
         own_layers: whether known layers too are computed by the base's own code: for comparisons, and where they were
             found to give another loss.
         loss_scale: of fp16; part of a run's state.
+        graphs: cuts that are recorded, where the settings ask for it.
 
     Args:
         model: a PEFT model whose base and output head are frozen.
@@ -107,7 +108,7 @@ class TrainingStep:
         self._logit_change = LogitChange.of(head, base.config)
         self.grad_norm = 0.0
         self.own_layers = False
-        self.adapter = _in_one_buffer(model, optimizer)
+        self.adapter = in_one_buffer(model, optimizer)
         kind = device or self._head.device.type
         self._gpu = kind == "cuda"
         self._known = KnownLayers(self._backbone, self.adapter, kind, self._head.dtype)
@@ -115,7 +116,7 @@ class TrainingStep:
         self.loss_scale = LossScale(FIRST if self._head.dtype == torch.float16 else 1.0)
         placed = self._head.device
         self.attention: AttentionKind = attention_kind(
-            settings.attention,
+            settings.attention_form,
             torch.cuda.get_device_capability(placed) if placed.type == "cuda" else None,
             base.config,
             settings.layout,
@@ -134,6 +135,9 @@ class TrainingStep:
         self.quantized: bool = getattr(base, "is_quantized", False)
         self.recomputes = settings.gradient_checkpointing == "always"
         set_gradient_checkpointing(base, self.recomputes)
+        self.graphs: CutGraphs | None = None
+        if settings.graphs == "on" and placed.type != "meta":
+            self.graphs = CutGraphs(self._add_gradients, self.adapter, placed, self._head.dtype)
         model.train()  # PEFT's wrapper says it is training while the frozen base inside is not
 
     def _cut_cost(self, config: Any) -> CutCost:
@@ -200,6 +204,8 @@ class TrainingStep:
         result, problem = attempt(work)
         if self.processes.any(problem is not None):
             self.drop_gradients()
+            if self.graphs is not None:
+                self.graphs.give_up("memory ran out in a step, and they hold some")
             raise StepOutOfMemory(problem or "another process ran out of memory")
         return cast(T, result)
 
@@ -222,9 +228,11 @@ class TrainingStep:
         self.begin(training=True)
         total = torch.zeros((), dtype=torch.float32, device=self._head.device)
         factor = self.loss_factor(supervised)
+        recorded = self._recorded(factor)
         try:
             for batch in batches:
-                total += self.add_gradients(batch, factor)
+                loss = recorded.add_gradients(batch) if recorded is not None else None
+                total += self.add_gradients(batch, factor) if loss is None else loss
         finally:
             self.end()
         self.adapter.collect()
@@ -238,6 +246,8 @@ class TrainingStep:
             self.drop_gradients()
         self._decoder = self._in_few_operators()
         if self._decoder is not None:
+            if self.graphs is not None:
+                self._decoder.keep()
             self._decoder.prepare(training=training)
 
     def end(self) -> None:
@@ -252,9 +262,24 @@ class TrainingStep:
 
     def add_gradients(self, batch: MicroBatch, factor: Tensor) -> Tensor:
         """Add a micro-batch's gradients, times a factor; its loss summed over tokens, detached. After `begin`."""
-        loss = self._sum_of_losses(batch, factor)
+        return self._add_gradients(batch, BatchTensors.of(batch, self._head.device), factor)
+
+    def _add_gradients(self, batch: MicroBatch, tensors: BatchTensors, factor: Tensor) -> Tensor:
+        loss = self._sum_of_losses(batch, tensors, factor)
         loss.backward()
         return loss.detach()
+
+    def _recorded(self, factor: Tensor) -> CutGraphs | None:
+        """The recorded cuts, ready for a step; None where cuts cannot be recorded."""
+        decoder = self._decoder
+        if self.graphs is None or decoder is None or not decoder.recordable:
+            return None
+        if self.attention != "dense":
+            return None
+        self.adapter.collected()
+        places = (decoder.places, self._head.data_ptr(), self.adapter.place, self.recomputes)
+        self.graphs.begin(factor, places)
+        return self.graphs
 
     def drop_gradients(self) -> None:
         """Let go of all gradients and their memory."""
@@ -318,13 +343,14 @@ class TrainingStep:
         total = torch.zeros((), dtype=torch.float32, device=self._head.device)
         try:
             for batch in batches:
-                total += self._sum_of_losses(batch)
+                total += self._sum_of_losses(batch, BatchTensors.of(batch, self._head.device))
         finally:
             self.end()
         return total.item(), sum(batch.supervised_tokens for batch in batches)
 
-    def _sum_of_losses(self, batch: MicroBatch, factor: Tensor | None = None) -> Tensor:
-        tensors = _on_device(batch, self._head.device)
+    def _sum_of_losses(
+        self, batch: MicroBatch, tensors: BatchTensors, factor: Tensor | None = None
+    ) -> Tensor:
         hidden = hidden_states(
             self._backbone, self.attention, batch, tensors, self._head.dtype, self._decoder
         )
@@ -338,38 +364,6 @@ class TrainingStep:
             factor=factor,
             gpu=self._gpu,
         )
-
-
-def _in_one_buffer(model: Any, optimizer: Optimizer) -> FlatAdapter:
-    """The trained tensors in the order of their names."""
-    orders = {id(each): adapter_order(name) for name, each in model.named_parameters()}
-    if isinstance(optimizer, FlatOptimizer):
-        optimizer.arrange(lambda each: orders[id(each)])
-        return optimizer.flat
-    moved = [each for group in optimizer.param_groups for each in group["params"]]
-    return FlatAdapter(sorted(moved, key=lambda each: orders[id(each)]))
-
-
-def _on_device(batch: MicroBatch, device: torch.device) -> BatchTensors:
-    """The arrays as tensors; to a GPU in one transfer, during which the host goes on."""
-    own = [block.columns for block in batch.blocks]
-    arrays = [
-        *(batch.tokens, batch.positions, batch.reach, batch.predict, batch.labels),
-        *own,
-        *(block.columns for block in batch.window_blocks),
-    ]
-    if device.type == "cpu":
-        tensors = [torch.from_numpy(array).to(device) for array in arrays]
-    else:
-        packed = torch.from_numpy(np.concatenate([array.ravel() for array in arrays]))
-        sizes = [array.size for array in arrays]
-        if device.type == "cuda":
-            packed = packed.pin_memory()
-        parts = packed.to(device, non_blocking=True).split(sizes)
-        tensors = [part.view(array.shape) for part, array in zip(parts, arrays, strict=True)]
-    tokens, positions, reach, predict, labels, *columns = tensors
-    seen = tuple(columns[: len(own)]), tuple(columns[len(own) :])
-    return BatchTensors(tokens, positions, reach, predict, labels, *seen)
 
 
 def _backbone(base: Any) -> Any:

@@ -10,8 +10,8 @@ from lexitrain.batching import CutCost
 from lexitrain.models import architecture_of
 from lexitrain.planning import Planner, find_gpu, make_plan, planned_cut_cost
 from lexitrain.planning.devices.rates import Rates, catalogue_rates
-from lexitrain.planning.estimate.cut_cost import cut_cost, cut_cost_to_json
 from lexitrain.planning.estimate.planned_data import mixture_data
+from lexitrain.planning.estimate.step_costs import cut_cost, cut_cost_to_json
 from lexitrain.planning.rehearsal.target import Target
 from lexitrain.recipe.yaml_file import load_recipe
 

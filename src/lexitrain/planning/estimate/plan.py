@@ -15,7 +15,6 @@ from lexitrain.models import architecture_of
 from lexitrain.planning.devices.calibration import BAND, Calibration, find_calibration
 from lexitrain.planning.devices.rates import Level, Rates, catalogue_rates
 from lexitrain.planning.estimate.automatic_settings import decide
-from lexitrain.planning.estimate.cut_cost import cut_cost, cut_cost_to_json
 from lexitrain.planning.estimate.disk import Disk, disk_use
 from lexitrain.planning.estimate.planned_steps import (
     PlannedData,
@@ -23,7 +22,7 @@ from lexitrain.planning.estimate.planned_steps import (
     StepShape,
     plan_steps,
 )
-from lexitrain.planning.estimate.step_costs import step_costs
+from lexitrain.planning.estimate.step_costs import cut_cost, cut_cost_to_json, step_costs
 from lexitrain.planning.rehearsal.rehearsed_step import ARITHMETIC
 from lexitrain.planning.rehearsal.target import Target
 
@@ -202,7 +201,7 @@ def make_plan(
     target = Target.of(
         recipe.model.precision,
         gpu.capability,
-        recipe.step.attention,
+        recipe.step.attention_form,
         recipe.step.layout,
         architecture.config,
     )

@@ -245,6 +245,24 @@ class Decoder(nn.Module):
         self._values = flat.values
         self._groups = [group for parts in layers for group in parts.groups]
         self.copies: list[Tensor] = []
+        self._kept: Tensor | None = None
+        self._keeps = False
+
+    def keep(self) -> None:
+        """Let the adapter's numbers in the compute dtype have the same memory in every step."""
+        self._keeps = True
+
+    @property
+    def recordable(self) -> bool:
+        """Whether all that is computed is decided by the sizes of its inputs."""
+        return self._rotary.fixed
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """Where the numbers lie that it reads besides its inputs; after `prepare`."""
+        taken = () if self._kept is None else (self._kept.data_ptr(),)
+        frozen = [place for group in self._groups for place in group.places]
+        return (self._values.data_ptr(), *taken, *frozen)
 
     def prepare(self, *, training: bool) -> None:
         """Take the adapter's numbers, in the compute dtype, for the passes that follow.
@@ -260,11 +278,18 @@ class Decoder(nn.Module):
         self._rotary.prepare()
         if any(layer.recomputes for layer in self._layers) and training:
             return  # every layer takes its own part, as long as it needs it
-        taken = self._values.to(self._dtype)
+        taken = self._taken()
         self.copies = [] if taken is self._values else [taken]
         numbers = Numbers(taken, 0, taken, 0)
         for group in self._groups:
             group.take(numbers)
+
+    def _taken(self) -> Tensor:
+        if not self._keeps or self._values.dtype == self._dtype:
+            return self._values.to(self._dtype)
+        if self._kept is None:
+            self._kept = torch.empty_like(self._values, dtype=self._dtype)
+        return self._kept.copy_(self._values)
 
     def release(self) -> None:
         """Let go of what `prepare` has taken."""

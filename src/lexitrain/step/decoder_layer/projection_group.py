@@ -157,6 +157,12 @@ class ProjectionGroup:
         self._weight = self._weights.whole()
         self._bias = None if self._biases is None else self._biases.whole()
 
+    @property
+    def places(self) -> tuple[int, ...]:
+        """Where the frozen matrices lie."""
+        bias = () if self._bias is None else (self._bias.data_ptr(),)
+        return (self._weight.data_ptr(), *bias)
+
     def take(self, numbers: Numbers) -> None:
         """Take the adapter's numbers for the passes that follow."""
         if not self._tiles:

@@ -34,6 +34,9 @@ class Rotary:
 class RotaryTables:
     """Makes the tables by the base's own frequencies.
 
+    Attributes:
+        fixed: whether a position's frequencies depend on nothing else.
+
     Args:
         own: the base's own module.
     """
@@ -42,12 +45,12 @@ class RotaryTables:
         self._own = own
         kind = str(own.rope_type)
         # Frequencies that depend on what else is in the batch are the module's own business.
-        self._fixed = "dynamic" not in kind and kind != "longrope" and own.attention_scaling == 1
+        self.fixed = "dynamic" not in kind and kind != "longrope" and own.attention_scaling == 1
         self._signed: Tensor | None = None
 
     def prepare(self) -> None:
         """Take the frequencies as they are now."""
-        if self._fixed:
+        if self.fixed:
             frequencies = self._own.inv_freq.float()
             self._signed = torch.cat([-frequencies, frequencies])
 

@@ -2,7 +2,7 @@
 
 The model's parameters are views of the buffer: who reads or writes them sees no difference. Their gradients are views
 of the other one, which exists from the first backward pass of a step until the gradients are dropped, so that its
-memory is free where the output head needs most.
+memory is free where the output head needs most. Where work is recorded that adds to it, its memory is kept.
 
 A layout may ask that a tensor begins at a multiple of some number of elements. Gradients of what lies in between are
 zero, so that it adds nothing to a norm; nothing reads its values.
@@ -67,6 +67,7 @@ class FlatAdapter:
         }
         self.gradient: Tensor | None = None
         self._room: Tensor | None = None
+        self._kept = False
         self._values = self._gathered()
 
     @property
@@ -88,13 +89,21 @@ class FlatAdapter:
     def collected(self) -> Tensor:
         """The gradient, [size], fp32: there from now on, zero where no backward pass has come by."""
         if self.gradient is None:
-            # One number more than are trained: what processes sum together with the gradient.
-            self._room = torch.zeros(
-                self.room, dtype=self._values.dtype, device=self._values.device
-            )
+            if self._room is None:
+                # One number more than are trained: what processes sum together with the gradient.
+                self._room = torch.zeros(
+                    self.room, dtype=self._values.dtype, device=self._values.device
+                )
+            else:
+                self._room.zero_()
             self.gradient = self._room[: self.size]
             self.point()
         return self.gradient
+
+    @property
+    def place(self) -> int:
+        """Where the gradient lies, while there is one."""
+        return 0 if self.gradient is None else self.gradient.data_ptr()
 
     @property
     def room(self) -> int:
@@ -114,10 +123,16 @@ class FlatAdapter:
             each.grad = part.of(self.collected())
 
     def drop(self) -> None:
-        """Let go of the gradient and its memory."""
-        self.gradient = self._room = None
+        """Let go of the gradient, and of its memory unless that is kept."""
+        self.gradient = None
+        if not self._kept:
+            self._room = None
         for each in self.parameters:
             each.grad = None
+
+    def keep(self) -> None:
+        """Let every later gradient have the same memory."""
+        self._kept = True
 
     def collect(self) -> Tensor:
         """The gradient, [size], with what autograd has left at single tensors moved in.

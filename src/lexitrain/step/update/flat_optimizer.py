@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
-from lexitrain.step.update.flat_adapter import FlatAdapter, Part
+from lexitrain.step.update.flat_adapter import FlatAdapter, Part, adapter_order
 
 BLOCK = 256
 """Numbers that share a scale in bitsandbytes' 8-bit state."""
@@ -214,6 +214,16 @@ class FlatOptimizer(Optimizer):
         if counted:
             for member, _ in region.members:
                 self.state[member]["step"] = state["step"]
+
+
+def in_one_buffer(model: torch.nn.Module, optimizer: Optimizer) -> FlatAdapter:
+    """The trained tensors of an optimizer in one buffer, in the order of their names."""
+    orders = {id(each): adapter_order(name) for name, each in model.named_parameters()}
+    if isinstance(optimizer, FlatOptimizer):
+        optimizer.arrange(lambda each: orders[id(each)])
+        return optimizer.flat
+    moved = [each for group in optimizer.param_groups for each in group["params"]]
+    return FlatAdapter(sorted(moved, key=lambda each: orders[id(each)]))
 
 
 def _fill_gaps(state: dict[str, Any], parts: Sequence[Part]) -> None:

@@ -1,0 +1,241 @@
+"""Cuts that are recorded and replayed: the same gradients, the same memory, and the plain computation where that fails.
+
+Without a GPU a recording does its work anew on the same tensors, so that everything but CUDA's own graph is held here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from lexitrain.batching import IGNORED
+from lexitrain.samples import Sample
+from lexitrain.step import TrainingStep
+from lexitrain.step.graphs.cut_graphs import CutGraphs
+from lexitrain.step.graphs.recording import Recording, Repeated, RepeatingRecorder, Work
+from tests.step.decoder_layer.bases import KINDS, adapted, step_of
+from tests.step.test_equality import random_samples
+
+LAYOUTS = [
+    {"layout": "tree"},
+    {"layout": "tree", "token_budget": 70},
+    {"layout": "packed", "token_budget": 100},
+    {"layout": "padded", "micro_batch": 3},
+]
+
+ONE_CUT = {"micro_batch": 10}
+
+
+def a_step(settings: dict[str, Any], *, graphs: str, kind: str = "qwen2") -> TrainingStep:
+    return step_of(adapted(kind), attention="dense", graphs=graphs, **settings)
+
+
+def gradients(step: TrainingStep) -> torch.Tensor:
+    return torch.cat([each.grad.ravel() for each in step.parameters if each.grad is not None])
+
+
+def close(one: torch.Tensor, other: torch.Tensor, tolerance: float) -> bool:
+    return bool((one - other).norm() <= tolerance * other.norm())
+
+
+@pytest.mark.parametrize("settings", LAYOUTS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_replayed_cuts_give_the_gradient_of_the_plain_ones(settings: dict[str, Any], kind: str):
+    plain, graphs = (a_step(settings, graphs=each, kind=kind) for each in ("off", "on"))
+    for number in range(8):
+        samples = random_samples(number % 2)
+        expected, found = plain.gradients(samples), graphs.gradients(samples)
+        assert found.loss == pytest.approx(expected.loss, rel=1e-5)
+        assert found.supervised_tokens == expected.supervised_tokens
+        assert graphs.grad_norm == pytest.approx(plain.grad_norm, rel=1e-5)
+        assert close(gradients(graphs), gradients(plain), 1e-5)
+    assert graphs.graphs is not None
+    # Frequencies that the base's own code scales may depend on what else is in the batch.
+    assert bool(graphs.graphs.recorded) == (kind != "llama stretched")
+    assert not graphs.graphs.told
+
+
+def test_weights_are_the_same_after_twenty_updates_a_rung_and_another_rate():
+    plain, graphs = (a_step({"token_budget": 70}, graphs=each) for each in ("off", "on"))
+    for number in range(20):
+        samples = random_samples(number % 3)
+        if number == 12:
+            plain.recompute()
+            graphs.recompute()
+        for step in (plain, graphs):
+            step.gradients(samples)
+            step.update(1e-3 * (1 + number % 4))
+    assert graphs.graphs is not None
+    assert graphs.graphs.recorded
+    values = (graphs.adapter.values, plain.adapter.values)
+    assert close(*values, 1e-6)
+
+
+def test_pads_enter_neither_the_loss_nor_its_count():
+    step = a_step(ONE_CUT, graphs="on")
+    samples = random_samples(0)
+    (batch,) = step.lay_out(samples)
+    assert batch.tokens.shape[1] in (128, 256, 384, 512)
+    assert len(batch.predict) % 128 == 0
+    assert np.count_nonzero(batch.labels == IGNORED) > 0
+    assert batch.supervised_tokens == sum(int(each.supervised.sum()) for each in samples)
+
+
+def test_adapters_that_are_loaded_and_weights_that_move_are_followed():
+    plain, graphs = (a_step(ONE_CUT, graphs=each) for each in ("off", "on"))
+    samples = random_samples(0)
+    for _ in range(4):
+        graphs.gradients(samples)
+    assert graphs.graphs is not None
+    assert graphs.graphs.recorded == 1
+    torch.manual_seed(5)
+    for one, other in zip(plain.parameters, graphs.parameters, strict=True):
+        numbers = torch.randn_like(one) * 0.1
+        one.data.copy_(numbers)
+        other.data = numbers.clone()  # other memory, as loading with `assign` gives
+    plain.gradients(samples)
+    graphs.gradients(samples)
+    assert close(gradients(graphs), gradients(plain), 1e-5)
+    base: Any = graphs.model.get_base_model()
+    for each in base.parameters():
+        if not each.requires_grad:
+            each.data = each.data.clone()
+    graphs.gradients(samples)
+    assert close(gradients(graphs), gradients(plain), 1e-5)
+
+
+class Stays(TorchDispatchMode):
+    """Fails on what a graph cannot hold: a number read by the host, a size that depends on numbers."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert func.overloadpacket not in {
+            torch.ops.aten._local_scalar_dense,
+            torch.ops.aten.nonzero,
+            torch.ops.aten.masked_select,
+            torch.ops.aten.unique_consecutive,
+        }, func
+        if func.overloadpacket in {torch.ops.aten.index, torch.ops.aten.index_put_}:
+            assert all(each is None or each.dtype != torch.bool for each in args[1]), func
+        return func(*args, **(kwargs or {}))
+
+
+class Watched(RepeatingRecorder):
+    """Records under the watch, and notes where the inputs lie at each replay."""
+
+    def record(self, work: Work) -> Recording:
+        def watched() -> None:
+            with Stays():
+                work()
+
+        watched()
+        return Repeated(watched)
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_recorded_work_reads_no_number_and_has_no_size_that_depends_on_one(recompute: bool):
+    step = a_step({"token_budget": 70}, graphs="on")
+    if recompute:
+        step.recompute()
+    step.graphs = CutGraphs(
+        step._add_gradients, step.adapter, torch.device("cpu"), torch.float32, Watched()
+    )
+    samples = random_samples(0)
+    for _ in range(4):
+        step.gradients(samples)
+    assert step.graphs.recorded
+    assert not step.graphs.told
+
+
+class Broken(RepeatingRecorder):
+    def __init__(self, spoil: Callable[[Work], None]) -> None:
+        self.spoil = spoil
+
+    def record(self, work: Work) -> Recording:
+        return Repeated(lambda: self.spoil(work))
+
+
+def raising(error: Exception) -> Callable[[Work], None]:
+    def spoil(_: Work) -> None:
+        raise error
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda _: None, "its gradient is"),
+        (lambda work: (work(), work()), "its gradient is"),
+        (raising(RuntimeError("operation not permitted when stream is capturing")), "capturing"),
+        (raising(torch.OutOfMemoryError("CUDA out of memory")), "no memory"),
+    ],
+)
+def test_a_recording_that_gives_something_else_or_fails_is_never_used(
+    spoil: Callable[[Work], None], said: str
+):
+    plain, step = (a_step(ONE_CUT, graphs=each) for each in ("off", "on"))
+    step.graphs = CutGraphs(
+        step._add_gradients, step.adapter, torch.device("cpu"), torch.float32, Broken(spoil)
+    )
+    samples = random_samples(0)
+    for _ in range(5):
+        plain.gradients(samples)
+        step.gradients(samples)
+        assert close(gradients(step), gradients(plain), 1e-6)
+    assert not step.graphs.recorded
+    (told,) = step.graphs.told
+    assert said in told
+
+
+def test_memory_that_runs_out_in_a_step_ends_the_recordings(monkeypatch: pytest.MonkeyPatch):
+    step = a_step(ONE_CUT, graphs="on")
+    samples = random_samples(0)
+    for _ in range(4):
+        step.gradients(samples)
+    graphs = step.graphs
+    assert graphs is not None
+    real, failed = graphs.add_gradients, []
+
+    def once(batch: Any) -> Any:
+        if not failed:
+            failed.append(batch)
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(batch)
+
+    monkeypatch.setattr(graphs, "add_gradients", once)
+    with pytest.raises(Exception, match="out of memory"):
+        step.gradients(samples)
+    step.gradients(samples)
+    assert not graphs.recorded
+    assert "memory ran out" in graphs.told[0]
+
+
+def test_a_gradient_that_is_no_number_is_not_what_a_recording_is_held_against():
+    step = a_step(ONE_CUT, graphs="on")
+    samples = random_samples(0)
+    good = step.adapter.values.clone()
+    step.adapter.values[:] = float("nan")
+    for _ in range(4):
+        step.gradients(samples)
+    assert step.graphs is not None
+    assert (step.graphs.recorded, step.graphs.told) == (0, [])
+    step.adapter.values[:] = good
+    step.gradients(samples)
+    assert step.graphs.recorded == 1
+
+
+def test_few_forms_are_recorded_however_many_come_by():
+    step = a_step({"micro_batch": 1}, graphs="on")
+    random = np.random.default_rng(0)
+    (first, *_) = random_samples(0)
+    for length in range(1, 2400, 150):
+        prompt = random.integers(2, 400, length).astype(np.int32)
+        for _ in range(3):
+            step.gradients([Sample(prompt, first.completion_ids, first.supervised, "grammar", 0)])
+    assert step.graphs is not None
+    assert 6 < step.graphs.recorded <= 12
