@@ -155,7 +155,7 @@ def _refuse_part_of_out(files: Sequence[str], out: Path) -> None:
     named = {Path(file).resolve() for file in files}
     here = [file.resolve() for split in SPLITS if (file := split_file(out, split)).is_file()]
     left = [file for file in here if file not in named and file.stat().st_size]
-    if left and len(left) < len(here) and named & set(here):
+    if left and named & set(here):
         raise DataError(
             f"Only a part of this folder is read, and all of it would be replaced: {left[0].name} would be lost.",
             where=out,
