@@ -8,6 +8,8 @@ import pytest
 
 from lexitrain import Answerer, Tutor, answer
 from lexitrain.errors import DataError, InputError, ModelError, RunError, TaskError
+from lexitrain.evaluation import LocatedModel
+from lexitrain.evaluation import answering as answering_module
 from lexitrain.evaluation import tutor as tutor_module
 from tests.taught import RECORDS, save_run
 
@@ -112,3 +114,26 @@ def test_an_answer_may_be_held_to_the_schema(base: Path):
     given = Tutor(base, json_schema=True).answer("vocabulary", "house")
     assert given.valid or given.truncated
     assert json.loads(given.text)["level"] in {"A1", "A2", "B1", "B2", "C1", "C2"}
+
+
+def test_it_is_looked_for_once_and_the_code_of_its_tasks_is_run_once(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    located: list[str] = []
+    real = answering_module.locate_model
+
+    def counted(model: str | Path) -> LocatedModel:
+        located.append(str(model))
+        return real(model)
+
+    monkeypatch.setattr(answering_module, "locate_model", counted)
+    own = tmp_path / "own.py"
+    own.write_text(
+        "from pathlib import Path\nfrom lexitrain.tasks.fluency import Fluency\n"
+        f"with Path({str(tmp_path / 'runs')!r}).open('a') as file:\n    file.write('x')\n"
+        "class Mine(Fluency):\n    short = 'mine'\n    name = 'my own'\n"
+    )
+    tutor = Tutor(base, custom_tasks=[str(own)])
+    assert "mine" in tutor.tasks
+    assert located == [str(base)]
+    assert (tmp_path / "runs").read_text() == "x"

@@ -85,11 +85,13 @@ class Answerer:
 
     Attributes:
         task: that it answers.
+        tasks: short names of the tasks that it was trained for; of a base alone all that are known.
         unfinished: checkpoints that stand for the adapter of a run that has not finished.
 
     Args:
         model: a run, an adapter folder, a base folder, `nano`, or a Hub id.
         task: short name or name in the prompt; not needed where the model knows one task only.
+        any_task: where none is named take the first one; `for_task` asks by the others.
         system: system text of conversations that have none, instead of the recipe's `data.system`: a text, or `none`.
             Texts are then asked as conversations: this system turn, then the text as it stands.
         decoding: how answers are chosen; greedily, one to each text, by default.
@@ -108,6 +110,7 @@ class Answerer:
         model: str | Path,
         task: str | None = None,
         *,
+        any_task: bool = False,
         system: str | None = None,
         decoding: Decoding | None = None,
         custom_tasks: Sequence[str] = (),
@@ -119,7 +122,11 @@ class Answerer:
         self._given_system = None if system is None else _system(system)
         located = locate_model(model)
         tasks, hint = tasks_of(located, custom_tasks, trust_tasks, system=self._given_system)
-        self.task = wanted_task(task or _only_task(located, tasks), tasks, located, hint)
+        self.tasks = tuple(name for name in located.tasks or tasks if name in tasks)
+        if any_task and not self.tasks:
+            raise not_loaded(located.tasks[0], located, hint)
+        wanted = task or (self.tasks[0] if any_task else _only_task(located, tasks))
+        self.task = wanted_task(wanted, tasks, located, hint)
         self._loaded = load_model(located)
         self._loaded.select(self.task.short)
         self.unfinished = located.unfinished
