@@ -5,7 +5,6 @@ Both go to standard error, so that standard output holds the result alone.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -26,7 +25,7 @@ class TrainingProgress:
         from lexitrain import LiveRun
 
         self._out = errors_console()
-        self._redraws = sys.stderr.isatty() and redraws(self._out)
+        self._redraws = redraws(self._out)
         self._live = LiveRun()
         self._view: Any = None
         self._drawn: Any = None
@@ -189,7 +188,9 @@ _LINES: dict[str, Callable[[dict[str, Any]], str]] = {
     "resumed": _resumed,
     "broken": lambda details: f"{details['checkpoint']} cannot be used: {details['reason']}",
     "mirror": lambda details: (
-        f"mirror: {details['problem']}" if details["problem"] else "mirror: up to date again"
+        f"mirror: {details['problem']}"
+        if details["problem"]
+        else f"mirror: {details.get('back', '')} is up to date"
     ),
     "tracker": lambda details: (
         f"{details['tracker']}: switched off, {details['problem']}"
