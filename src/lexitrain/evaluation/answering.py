@@ -47,6 +47,7 @@ class Prediction:
         messages: the turns that were asked; None for a text.
         truncated: whether it ran into the limit of tokens instead of ending; it is no answer then.
         sample: its number, from 1, among several answers to the same; None where there is one.
+        shortened: whether the text is longer than a sample of training may be, so that its end was not read.
     """
 
     task: str
@@ -57,6 +58,7 @@ class Prediction:
     messages: tuple[Message, ...] | None = None
     truncated: bool = False
     sample: int | None = None
+    shortened: bool = False
 
     @property
     def valid(self) -> bool:
@@ -67,11 +69,13 @@ class Prediction:
         """The prediction as JSON."""
         asked = {} if self.messages is None else {"messages": list(self.messages)}
         sample = {} if self.sample is None else {"sample": self.sample}
+        shortened = {"shortened": True} if self.shortened else {}
         return {
             "task": self.task,
             "input": self.input,
             **asked,
             **sample,
+            **shortened,
             "answer": self.answer,
             "valid": self.valid,
             "truncated": self.truncated,
@@ -159,12 +163,7 @@ class Answerer:
             InputError: it is one text, where a list of texts is wanted.
             DataError: a text is empty or no Unicode text.
         """
-        if isinstance(texts, str):
-            raise InputError(
-                "This is one text, and its letters would be asked one by one.",
-                where="texts",
-                fix="Give a list of texts: [text].",
-            )
+        _require_texts(texts)
         named = places or [f"texts[{number}]" for number in range(len(texts))]
         if self._given_system is not None:
             turns = [[{"role": "user", "content": text}] for text in texts]
@@ -175,7 +174,8 @@ class Answerer:
             self._record({"input": text, "output": _ANSWER}, place)
             for text, place in zip(texts, named, strict=True)
         ]
-        prompts = [self._renderer.prompt_ids(record) for record in records]
+        asked = [self._renderer.prompt(record) for record in records]
+        prompts = [prompt for prompt, _ in asked]
         answers = ask(self._loaded.model, self._renderer, task, prompts, decoding=self._decoding)
         return [
             Prediction(
@@ -186,8 +186,9 @@ class Answerer:
                 said.truncated or task.invalid(said.text),
                 truncated=said.truncated is not None,
                 sample=sample,
+                shortened=shortened,
             )
-            for record, each in zip(records, answers, strict=True)
+            for record, (_, shortened), each in zip(records, asked, answers, strict=True)
             for sample, said in numbered(each)
         ]
 
@@ -332,6 +333,16 @@ def tasks_of(
     return registry(own.sources, located.system if system is None else system), own.hint
 
 
+def _require_texts(texts: object) -> None:
+    if isinstance(texts, str | bytes):
+        problem = "This is one text, and its letters would be asked one by one."
+    elif not isinstance(texts, Sequence):
+        problem = f"This is of the type {type(texts).__name__}, which is no list of texts."
+    else:
+        return
+    raise InputError(problem, where="texts", fix="Give a list of texts: [text].")
+
+
 def _system(text: str) -> str:
     """The system text by the rules of `data.system`."""
     try:
@@ -351,6 +362,12 @@ def _role(turn: object) -> str:
 
 def wanted_task(name: str, tasks: Mapping[str, Task], located: LocatedModel, hint: str) -> Task:
     """The task of this name; where it is missed for want of trust, the error says so."""
+    if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TaskError(
+            f"A task is named by a text, not by something of the type {type(name).__name__}.",
+            where="--task",
+            fix=f"One of: {', '.join(tasks)}.",
+        )
     if hint and name not in aliases(tasks):
         close = nearest(name, aliases(tasks))
         raise not_loaded(name, located, f"Did you mean {close}? {hint}" if close else hint)

@@ -13,6 +13,7 @@ from lexitrain.abtest.report.wording import in_words, signed
 from lexitrain.abtest.statistics.effects import Effect, Looking, effect_of
 from lexitrain.abtest.statistics.learner_sums import learner_sums
 from lexitrain.abtest.statistics.metrics import RATED
+from lexitrain.errors import number_of
 
 _UNLIKELY = 0.01
 _WEEK = 7.0
@@ -54,7 +55,8 @@ def _of_learners(evidence: Evidence, imbalance: float | None) -> Iterator[str]:
     for name, arm in zip(evidence.arms, evidence.effect.arms, strict=True):
         if arm.learners >= 10 and arm.even_learners < _UNEVEN * arm.learners:
             yield (
-                f"A few of the {arm.learners:,} learners of {name} are most of what it was asked: they count as "
+                f"A few of the {number_of(arm.learners, 'learner')} of {name} are most of what it was asked: "
+                "they count as "
                 f"{arm.even_learners:,.0f}."
             )
 
@@ -110,8 +112,9 @@ def _of_time(evidence: Evidence, over_time: Sequence[Effect], alpha: float) -> I
 def _of_rows(seen: Observations, evidence: Evidence) -> Iterator[str]:
     if evidence.crossed > 0:
         yield (
-            f"{evidence.crossed:,} learners were shown both arms. They count in the one that was assigned, which makes "
+            f"{number_of(evidence.crossed, 'learner was', 'learners were')} shown both arms. They count in the "
+            "one that was assigned, which makes "
             "a difference look smaller than it is."
         )
     if seen.repeated:
-        yield f"{seen.repeated:,} rows were there more than once and are counted once."
+        yield f"{number_of(seen.repeated, 'row was', 'rows were')} there more than once, and counted once."

@@ -17,6 +17,7 @@ from lexitrain.abtest.statistics.effects import Effect
 from lexitrain.abtest.statistics.guardrails import Guardrail
 from lexitrain.abtest.statistics.metrics import Metric
 from lexitrain.abtest.statistics.sample_ratio import SampleRatio
+from lexitrain.errors import number_of
 
 Kind = Literal["broken", "stop", "better", "worse", "no worse", "not enough yet"]
 
@@ -95,7 +96,8 @@ def verdict_of(evidence: Evidence) -> Verdict:
         wanted = evidence.planned.learners
         return Verdict(
             "not enough yet",
-            f"Not yet: the test is to be read once, at {wanted:,} learners, and {evidence.learners:,} have come.",
+            f"Not yet: the test is to be read once, at {number_of(wanted, 'learner')}, and "
+            f"{number_of(evidence.learners, 'has', 'have')} come.",
             ("Reading it earlier finds differences where there are none.",),
             by,
         )
@@ -119,7 +121,8 @@ def _broken(evidence: Evidence) -> list[str]:
         )
     if evidence.crossed > max(1.0, MOST_CROSSED * evidence.learners):
         reasons.append(
-            f"{evidence.crossed:,} of {evidence.learners:,} learners were shown both arms: the assignment does not "
+            f"{evidence.crossed:,} of {number_of(evidence.learners, 'learner')} "
+            f"{'was' if evidence.learners == 1 else 'were'} shown both arms: the assignment does not "
             "stick."
         )
     return reasons
@@ -175,7 +178,9 @@ def _outlook(evidence: Evidence) -> list[str]:
     planned = evidence.planned
     if planned is not None and not evidence.is_over:
         left = planned.learners - evidence.learners
-        return [f"{left:,} more learners are planned{_days_for(evidence, left)}."]
+        return [
+            f"{number_of(left, 'more learner is', 'more learners are')} planned{_days_for(evidence, left)}."
+        ]
     if planned is not None:
         return [
             f"As many learners as planned have come. A difference of {amount(evidence.metric, planned.effect)} would "
@@ -189,7 +194,8 @@ def _outlook(evidence: Evidence) -> list[str]:
     if left <= 0:
         return []
     return [
-        f"About {left:,} more learners would bring the interval to ± {amount(evidence.metric, evidence.margin)}"
+        f"About {number_of(left, 'more learner')} would bring the interval to ± "
+        f"{amount(evidence.metric, evidence.margin)}"
         f"{_days_for(evidence, left)}."
     ]
 
@@ -198,4 +204,4 @@ def _days_for(evidence: Evidence, learners: int) -> str:
     if evidence.days < 1:
         return ""
     days = math.ceil(learners / (evidence.learners / evidence.days))
-    return f", about {days:,} days at the pace so far"
+    return f", about {number_of(days, 'day')} at the pace so far"

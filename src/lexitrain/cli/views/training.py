@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from lexitrain.cli.terminal.console import errors_console
 from lexitrain.cli.terminal.gpu_use import GpuUse
 from lexitrain.cli.terminal.progress import NowAndThen, redraws
+from lexitrain.errors import number_of
 
 if TYPE_CHECKING:
     from lexitrain import Event, Progress
@@ -124,10 +125,13 @@ def _started(details: dict[str, Any]) -> str:
     before = details["validation_loss"]
     loss = "" if before is None else f"; validation loss {before:.4f} before training"
     skipped = sum(details["skipped"].values())
-    unfit = f"; {skipped} records are left out" if skipped else ""
+    unfit = f"; {number_of(skipped, 'record is', 'records are')} left out" if skipped else ""
     reasons: dict[str, int] = details.get("unfit") or {}
     unfit += "".join(f" ({count}: {reason.rstrip('.')})" for reason, count in reasons.items())
-    return f"{details['total_steps']} steps, {details['samples_per_epoch']} samples an epoch{unfit}{loss}"
+    return (
+        f"{number_of(details['total_steps'], 'step')}, {number_of(details['samples_per_epoch'], 'sample')} "
+        f"an epoch{unfit}{loss}"
+    )
 
 
 def _resumed(details: dict[str, Any]) -> str:
