@@ -76,9 +76,8 @@ def _data(plan: Plan) -> list[str]:
     found = list(plan.data.warnings)
     if plan.data.skipped:
         found.append(
-            f"{number_of(plan.data.skipped, 'record does', 'records do')} not fit "
-            f"data.max_length={plan.recipe.data.max_length}, or the chat "
-            "template refuses them; they are left out."
+            f"{number_of(plan.data.skipped, 'record is', 'records are')} left out: longer than "
+            f"data.max_length={plan.recipe.data.max_length}, or refused by the chat template."
         )
     samples, epochs = plan.steps.samples, plan.recipe.schedule.epochs
     if epochs >= _MANY_EPOCHS and samples < _FEW_SAMPLES:
