@@ -44,6 +44,10 @@ class Unavailable(Exception):
     """The database does not answer or cannot be written; nothing of what was asked is in it."""
 
 
+class Unreachable(InputError):
+    """The database is as it must be, for all that is known, and does not let itself be read just now."""
+
+
 class Address:
     """Where a log is kept: a file, or the URL of a PostgreSQL database.
 
@@ -99,6 +103,7 @@ class Address:
         """A connection that only reads.
 
         Raises:
+            Unreachable: it does not answer.
             InputError: there is no log.
         """
         if self.file is None:
@@ -124,6 +129,8 @@ class Database(ABC):
 
     errors: tuple[type[Exception], ...] = ()
     """What the driver raises."""
+    passing: tuple[type[Exception], ...] = ()
+    """Of these what may pass by itself: no connection, a lock, no memory or room."""
 
     @abstractmethod
     def begin(self) -> Cursor:
@@ -193,7 +200,8 @@ class Database(ABC):
 
     def refused(self, error: Exception) -> InputError:
         """The error for a database that cannot be used."""
-        return InputError(
+        kind = Unreachable if isinstance(error, self.passing) else InputError
+        return kind(
             f"The database cannot be used: {self.address.hidden(error)}",
             where=self.address.shown,
             fix="Check that it exists, may be written and is a database of `lexitrain ab`.",
@@ -202,6 +210,7 @@ class Database(ABC):
 
 class _SQLite(Database):
     errors = (sqlite3.Error,)
+    passing = (sqlite3.OperationalError,)
     number = "INTEGER PRIMARY KEY AUTOINCREMENT"
 
     def __init__(self, address: Address, file: Path, *, read_only: bool) -> None:
@@ -273,7 +282,7 @@ class _PostgreSQL(Database):
         import psycopg
 
         super().__init__(address)
-        self.errors = (psycopg.Error,)
+        self.errors, self.passing = (psycopg.Error,), (psycopg.OperationalError,)
         self._url = url
         try:
             self._connect()

@@ -12,7 +12,7 @@ from lexitrain.abtest.report.cautions import cautions_of
 from lexitrain.abtest.report.content import DAY, AbReport, MetricEffect, Moment
 from lexitrain.abtest.report.verdict import Evidence, verdict_of
 from lexitrain.abtest.statistics.effects import Looking, effect_of
-from lexitrain.abtest.statistics.guardrails import AbLimits, guardrails
+from lexitrain.abtest.statistics.harm import AbLimits, guardrails
 from lexitrain.abtest.statistics.learner_sums import learner_sums
 from lexitrain.abtest.statistics.metrics import METRIC, Metric
 from lexitrain.abtest.statistics.pre_period import imbalance

@@ -14,7 +14,7 @@ from typing import Literal
 from lexitrain.abtest.observations import PlannedTest
 from lexitrain.abtest.report.wording import amount, between, in_words, signed
 from lexitrain.abtest.statistics.effects import Effect
-from lexitrain.abtest.statistics.guardrails import Guardrail
+from lexitrain.abtest.statistics.harm import Guardrail
 from lexitrain.abtest.statistics.metrics import Metric
 from lexitrain.abtest.statistics.sample_ratio import SampleRatio
 

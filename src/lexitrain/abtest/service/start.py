@@ -103,7 +103,7 @@ def serve_ab(
 
     address = Address(data)
     asked = EngineSettings(
-        json_schema, seconds, settings.limits.at_once, slots, threads, tuple(custom_tasks)
+        json_schema, seconds, settings.limits.at_once, slots, threads, tuple(custom_tasks), tell
     )
     arms = arms_of(a, b, tasks, asked)
     service = Service(address, str(data), experiment, share, _plan(plan), arms, settings, tell)

@@ -17,6 +17,8 @@ from lexitrain.abtest.log.database import Unavailable
 from lexitrain.abtest.service.attempts import Attempt, whole
 from lexitrain.abtest.service.guarding.shield import Receive, Send
 from lexitrain.abtest.service.paths.bodies import Refusal
+from lexitrain.abtest.told_once import ToldOnce
+from lexitrain.errors import InputError
 
 NO_ANSWER = "The tutor cannot answer just now. Please try again."
 
@@ -68,6 +70,22 @@ async def on_unavailable(_: Request, error: Exception) -> Response:
     return refusal(
         503, "unavailable", "This cannot be kept just now. Please try again.", {"Retry-After": "2"}
     )
+
+
+class Broken:
+    """For `InputError`: the log is gone, or is another program's now. The team is told, as waiting does not help.
+
+    Args:
+        tell: called with a sentence.
+    """
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = ToldOnce(tell)
+
+    async def __call__(self, _: Request, error: Exception) -> Response:
+        assert isinstance(error, InputError)
+        self._tell(error.what, f"Requests fail: {error}")
+        return refusal(500, "log", "The service has lost its log; its team is told.")
 
 
 async def on_http(_: Request, error: Exception) -> Response:
