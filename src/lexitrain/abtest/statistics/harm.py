@@ -8,16 +8,16 @@ observed distribution.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from lexitrain.abtest.observations import Observations
+from lexitrain.abtest.ranges import LONGEST_WAIT, require_between
 from lexitrain.abtest.statistics.effects import Looking, arm_share, effect_of
 from lexitrain.abtest.statistics.learner_sums import learner_sums
 from lexitrain.abtest.statistics.metrics import ERRORS, INVALID_JSON, Metric
-from lexitrain.errors import InputError
 
 SLOWEST = 0.95
 _COUNT = 3  # guardrails, that share alpha
@@ -36,7 +36,7 @@ class AbLimits:
         p95_seconds: that neither arm's p95 latency may exceed; None: as it comes.
 
     Raises:
-        InputError: a limit that is not above 0.
+        InputError: a limit that nothing could be beyond, or that everything would be.
     """
 
     error_rate: float = ERRORS.margin
@@ -45,10 +45,13 @@ class AbLimits:
     p95_seconds: float | None = None
 
     def __post_init__(self) -> None:
-        for each in fields(self):
-            value: float | None = getattr(self, each.name)
-            if value is not None and not 0 < value < math.inf:
-                raise InputError("A limit is more than 0.", where=each.name)
+        share = "limit of a difference of shares"
+        require_between(self.error_rate, 1e-6, 0.99, "--errors", share)
+        require_between(self.invalid_json_rate, 1e-6, 0.99, "--invalid-json", share)
+        require_between(self.slower, 1, 100, "--slower", "limit of how many times slower an arm is")
+        if self.p95_seconds is not None:
+            limit = "limit of the p95 latency in seconds"
+            require_between(self.p95_seconds, 1e-3, LONGEST_WAIT, "--p95", limit)
 
 
 @dataclass(frozen=True, slots=True)

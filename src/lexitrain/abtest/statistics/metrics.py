@@ -29,6 +29,7 @@ class Metric:
         margin: how much worse counts as no worse unless said otherwise, in units of the metric.
         step: the smallest change of one value; None where there is none.
         told_by_learner: a learner decides whether there is a value, so that those who tell are not all.
+        range: of one value, and so of a mean.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Metric:
     margin: float
     step: float | None = 1.0
     told_by_learner: bool = False
+    range: tuple[float, float] = (0.0, 1.0)
 
 
 def _helpful(seen: Observations) -> Values:
@@ -83,11 +85,14 @@ METRIC: Mapping[str, Metric] = {
         ),
         Metric(
             "stars", "stars, mean of rated answers", "mean", " stars", _stars, True, 0.25,
-            told_by_learner=True,
+            told_by_learner=True, range=(1.0, 5.0),
         ),
         Metric("fixed", "sentence right in the end, of all requests", "share", "", _fixed, True, 0.05),
         Metric("corrected", "corrected by the learner, of all requests", "share", "", _corrected, False, 0.05),
-        Metric("seconds", "seconds to the answer, mean", "mean", " s", _seconds, False, 0.5, step=None),
+        Metric(
+            "seconds", "seconds to the answer, mean", "mean", " s", _seconds, False, 0.5,
+            step=None, range=(0.0, 86_400.0),
+        ),
     )
 }  # fmt: skip
 """What a test may ask, by name."""
