@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from lexitrain.abtest.service.guarding import shield
 from lexitrain.abtest.service.settings import RequestLimits
 from lexitrain.abtest.service.start import _names
 from tests.abtest.served import TOKEN, ScriptedEngine, ServedTest, wait_until
@@ -434,8 +433,3 @@ def test_a_clock_that_is_set_back_moves_nothing_before_the_test(
     monkeypatch.undo()
     wait_until(lambda: "open" not in served.states())
     assert len(observed(served.data).time) == 2
-
-
-def test_the_shield_lets_other_protocols_pass_to_be_refused() -> None:
-    """Websockets are not served; the server says so itself."""
-    assert shield._host(b"a:b") == "a:b"

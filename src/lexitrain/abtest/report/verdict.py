@@ -138,7 +138,7 @@ def _decided(evidence: Evidence, by: Literal["sequence", "fixed"]) -> Verdict:
     low, high = interval
     shown = (
         f"{metric.title}: {signed(metric, evidence.effect.difference)} "
-        f"({between(metric, interval, metric.higher_is_better)})."
+        f"({between(metric, interval)})."
     )
     if low > 0:
         reasons = (shown, *_not_yet_harmless(evidence))

@@ -20,9 +20,9 @@ def signed(metric: Metric, value: float) -> str:
     return f"{value:+.2f}{metric.unit}"
 
 
-def between(metric: Metric, gains: tuple[float, float], higher_is_better: bool) -> str:
+def between(metric: Metric, gains: tuple[float, float]) -> str:
     """An interval of gains as one of differences."""
-    low, high = gains if higher_is_better else (-gains[1], -gains[0])
+    low, high = gains if metric.higher_is_better else (-gains[1], -gains[0])
     return interval_text(metric, low, high)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from lexitrain.abtest.service.application import application
 from lexitrain.abtest.service.consent import version_of
 from lexitrain.abtest.service.live_report import LiveReport
 from lexitrain.abtest.service.tutor import Tutor
+from lexitrain.storage import json_text
 
 if TYPE_CHECKING:
     from lexitrain.abtest.engines.open_engine import Arms
@@ -75,7 +75,7 @@ class Service:
         )
         opened.push_async_callback(log.close)
         version = version_of(settings.consent)
-        await log.keep_consent(version, json.dumps(settings.consent, ensure_ascii=False))
+        await log.keep_consent(version, json_text(settings.consent))
         for engine in (arms.a, arms.b):
             opened.push_async_callback(engine.close)
             await engine.open()

@@ -189,7 +189,7 @@ def _token(file: str | Path | None, tell: Callable[[str], None], address: str) -
     if file is not None:
         where = user_path(file)
         try:
-            token = user_path(file).read_text(encoding="ascii").strip()
+            token = user_path(file).read_text(encoding="utf-8-sig").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"The token cannot be read ({error}).", where=where) from None
     elif not token:

@@ -78,6 +78,7 @@ function show(state) {
   by("tiles").replaceChildren(...["a", "b"].map((arm) => tile(arm, state)));
   by("guardrails").replaceChildren(guardrails(state));
   report(state.report);
+  figures(state);
   list("events", [...state.events].reverse().map(event));
   list("failures", [...state.failures].reverse().map(({ at, arm, what }) =>
     `${when(at)} · ${filled(words.arm, { arm })} · ${what}`));
@@ -156,6 +157,12 @@ function guardrails(state) {
       : each.value === null ? words.few : element("span", { className: "good" }, words.ok),
   ]));
   return table([words.arm_head, words.guardrail, words.value, words.limit, words.requests, words.state], rows);
+}
+
+function figures({ now, reported, report_trouble: wrong }) {
+  const age = reported === null ? "" : filled(words.figures, { when: when(reported), seconds: number.format(Math.max(0, Math.round(now - reported))) });
+  by("figures").textContent = [age, wrong === null ? "" : filled(words.no_figures, { wrong })].join(" ").trim();
+  by("figures").className = wrong === null ? "quiet" : "wrong";
 }
 
 function measured(each, value) {

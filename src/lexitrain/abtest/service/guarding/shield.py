@@ -7,12 +7,12 @@ noticed behind it.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from lexitrain.abtest.service.settings import RequestLimits
 from lexitrain.serving import host_name
+from lexitrain.storage import json_text
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -143,7 +143,7 @@ def _with_headers(send: Send) -> Send:
 
 
 async def _refuse(send: Send, status: int, code: str, said: str) -> None:
-    body = json.dumps({"error": {"code": code, "message": said}}).encode()
+    body = json_text({"error": {"code": code, "message": said}}).encode()
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +18,7 @@ from lexitrain.abtest.service.guarding.shield import Receive, Send
 from lexitrain.abtest.service.paths.bodies import Refusal
 from lexitrain.abtest.told_once import ToldOnce
 from lexitrain.errors import InputError
+from lexitrain.storage import json_text
 
 NO_ANSWER = "The tutor cannot answer just now. Please try again."
 
@@ -179,7 +179,7 @@ class EventStream(Response):
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
 
         async def tell(event: str, content: dict[str, Any], *, more: bool = True) -> None:
-            said = f"event: {event}\ndata: {json.dumps(content, ensure_ascii=False)}\n\n".encode()
+            said = f"event: {event}\ndata: {json_text(content)}\n\n".encode()
             await send({"type": "http.response.body", "body": said, "more_body": more})
 
         async for piece in self._attempt.pieces():

@@ -79,6 +79,7 @@ class TeamPaths:
     async def _state(self) -> Response:
         tutor = self._tutor
         facts = tutor.log.facts
+        report = self._report.newest()
         counted, events = await asyncio.gather(
             tutor.log.read(lambda database: counts(database, facts.experiment)), tutor.log.events()
         )
@@ -99,7 +100,9 @@ class TeamPaths:
                 "failures": [
                     {"at": at, "arm": arm, "what": what} for at, arm, what in tutor.failures
                 ],
-                "report": self._report.newest(),
+                "report": report.figures,
+                "reported": report.at,
+                "report_trouble": report.trouble,
             }
         )
 
