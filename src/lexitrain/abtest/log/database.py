@@ -14,11 +14,10 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, cast
-from urllib.parse import urlsplit
 
 from lexitrain.abtest.log.tables import TABLES, VERSION
 from lexitrain.errors import InputError, MissingExtra
-from lexitrain.storage import user_path
+from lexitrain.storage import DatabaseUrl, database_url, user_path
 
 _BUSY_SECONDS = 10
 _NETWORK = frozenset(
@@ -65,7 +64,8 @@ class Address:
         self.file: Path | None = None
         scheme = self._url.split("://", 1)[0] if "://" in self._url else ""
         if scheme in {"postgresql", "postgres"}:
-            self.shown = _without_password(self._url)
+            self._known = database_url(self._url)
+            self.shown = self._known.shown
             if find_spec("psycopg") is None:
                 raise MissingExtra("psycopg", "ab")
         elif scheme:
@@ -77,16 +77,11 @@ class Address:
         else:
             self.file = user_path(name)
             self.shown = str(self.file)
+            self._known = DatabaseUrl(self.shown, self.shown, ())
 
     def hidden(self, error: object) -> str:
         """The first line of what a database says, without the password."""
-        said = (
-            (str(error).strip() or type(error).__name__)
-            .partition("\n")[0]
-            .replace(self._url, self.shown)
-        )
-        password = None if self.file else urlsplit(self._url).password
-        return said.replace(password, "***") if password else said
+        return self._known.hidden(error)
 
     def connected(self) -> Database:
         """A connection that writes; a file is made where there is none.
@@ -326,13 +321,6 @@ class _Spelt:
 
     def fetchall(self) -> list[Any]:
         return cast("list[Any]", self._cursor.fetchall())
-
-
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    user, at, host = parts.netloc.rpartition("@")
-    name = user.partition(":")[0]
-    return f"{parts.scheme}://{name}{at}{host}{parts.path}"
 
 
 def _require_local(file: Path) -> None:
