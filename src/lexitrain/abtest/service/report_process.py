@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
+from lexitrain.abtest.pages.languages import LANGUAGES
 from lexitrain.errors import DataError, LexiTrainError
 from lexitrain.storage import json_text
 
@@ -43,7 +45,8 @@ def live_report(data: str, experiment: str) -> dict[str, Any] | None:
         "kind": report.verdict.kind,
         "arms": list(report.experiment.arms),
         "harmful": report.verdict.harmful,
-        "reasons": [report.verdict.headline, *report.verdict.reasons],
+        "headline": _said([report.verdict.headline]),
+        "reasons": _said([*report.verdict.reasons, *report.cautions]),
         "learners": report.learners,
         "exposures": report.exposures,
         "effects": [
@@ -57,8 +60,14 @@ def live_report(data: str, experiment: str) -> dict[str, Any] | None:
             for each in report.metrics
         ],
         "sample_ratio_p": report.sample_ratio.p,
-        "cautions": list(report.cautions),
     }
+
+
+def _said(texts: Sequence[str]) -> dict[str, list[str]]:
+    """Language -> the texts in it."""
+    from lexitrain.abtest.sentences import said_in
+
+    return {language: [said_in(each, language) for each in texts] for language in LANGUAGES}
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import numpy as np
 
 from lexitrain.abtest.observations import Observations
 from lexitrain.abtest.ranges import LONGEST_WAIT, require_between
+from lexitrain.abtest.sentences import sentence
 from lexitrain.abtest.statistics.effects import Looking, arm_share, effect_of
 from lexitrain.abtest.statistics.learner_sums import learner_sums
 from lexitrain.abtest.statistics.metrics import ERRORS, INVALID_JSON, Metric
@@ -111,7 +112,7 @@ def _rate(seen: Observations, metric: Metric, limit: float, looking: Looking) ->
             guard,
             state="harm",
             harmful=harmful,
-            reason=f"{metric.title}: at least {100 * least:.1f} points more than the other arm",
+            reason=sentence("rate_harm", metric=metric.title, least=100 * least),
         )
     return replace(guard, state="fine" if max(-low, high) <= limit else "not enough yet")
 
@@ -127,7 +128,7 @@ def _slowest(seen: Observations, limits: AbLimits, looking: Looking) -> Guardrai
     first, other = (_p95(seen, arm, replace(looking, alpha=looking.alpha / 2)) for arm in (0, 1))
     guard = Guardrail(
         "p95_seconds",
-        "19 of 20 answers take no longer than",
+        sentence("p95_seconds"),
         (first.value, other.value),
         _over(other.low, first.high),
         _over(other.high, first.low),
@@ -137,10 +138,10 @@ def _slowest(seen: Observations, limits: AbLimits, looking: Looking) -> Guardrai
     for arm, (own, than) in enumerate(((first, other), (other, first))):
         least = _over(own.low, than.high)
         if least is not None and least > limits.slower:
-            return _harm(guard, arm, f"p95 latency: at least {least:.1f} times the other arm's")
+            return _harm(guard, arm, sentence("slower_harm", least=least))
         most = limits.p95_seconds
         if most is not None and own.low is not None and own.low > most:
-            return _harm(guard, arm, f"p95 latency: at least {own.low:.1f} s, over {most:g} s")
+            return _harm(guard, arm, sentence("slow_harm", low=own.low, most=most))
     ratios = _over(other.high, first.low), _over(first.high, other.low)
     if all(each is not None and each <= limits.slower for each in ratios) and (
         limits.p95_seconds is None

@@ -44,7 +44,7 @@ async function team(method, path, body) {
   }
   const content = await reply.json();
   if (!reply.ok) {
-    trouble(content.error.message);
+    trouble(words.refusals[content.error.code] ?? content.error.message);
     return null;
   }
   trouble();
@@ -91,7 +91,8 @@ function list(id, lines) {
 }
 
 function event({ at, kind, arm, details }) {
-  const more = Object.entries(details).map(([name, value]) => `${words[value] ?? name} ${words[value] ? "" : value}`.trim());
+  const more = Object.entries(details).map(([name, value]) =>
+    `${words.details[name] ?? name} ${words.details[value] ?? words[value] ?? (typeof value === "number" ? number.format(value) : value)}`);
   return `${when(at)} · ${filled(words.kinds[kind] ?? kind, { arm: arm ?? "" })}${more.length ? ` · ${more.join(", ")}` : ""}`;
 }
 
@@ -176,13 +177,10 @@ function report(found) {
     by("effects").replaceChildren(element("p", { className: "quiet" }, words.no_report));
     return;
   }
-  // The reasons come in English; the verdict itself is said in the page's language.
-  const [headline, ...reasons] = found.reasons;
-  const told = filled(words.verdicts[found.kind], { a: found.arms[0], b: found.arms[1], harmful: found.harmful ?? "" });
-  const english = document.documentElement.lang === "en";
+  const language = document.documentElement.lang;
   by("verdict").replaceChildren(
-    element("p", {}, element("strong", {}, english ? headline : told)),
-    ...[...(english ? [] : [headline]), ...reasons, ...found.cautions].map((line) => element("p", { className: "quiet", lang: "en" }, line)));
+    ...found.headline[language].map((line) => element("p", {}, element("strong", {}, line))),
+    ...found.reasons[language].map((line) => element("p", { className: "quiet" }, line)));
   const rows = found.effects.map((each) => [
     words.metrics[each.name] ?? each.title,
     each.difference === null ? "–" : number.format(each.difference),
