@@ -85,8 +85,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "Learners fell into the arms {said} where {meant} were meant (p = {p}, {often}): the arms differ in who is in "
         "them. Look for learners who are lost or counted twice in one arm, and start again.",
         "Người học chia vào hai nhánh theo {said}, trong khi dự kiến là {meant} (p = {p}, {often}): hai nhánh "
-        "không gồm những người học giống nhau. Hãy tìm xem ở nhánh nào người học bị mất hoặc bị đếm hai lần, rồi bắt đầu "
-        "lại.",
+        "không gồm những người học giống nhau. Hãy tìm xem ở nhánh nào người học bị mất hoặc bị đếm hai lần, rồi bắt "
+        "đầu lại.",
     ),
     "to": ("{first} to {other}", "{first} trên {other}"),
     "not_by_looking": (
