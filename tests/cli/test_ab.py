@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,28 @@ def test_a_plan_is_shown_with_what_it_assumes(capsys: pytest.CaptureFixture[str]
         "Assumed: two values",
     ):
         assert words in shown
+
+
+def test_learners_who_ask_once_do_not_come_back(capsys: pytest.CaptureFixture[str]):
+    assert lexitrain([*PLAN, "--learners-per-day", "100"]) == 0
+    assert "Learners who come back" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        "run(['ab', 'plan', '--help'])",
+        "run(['ab', 'serve', '--help'])",
+        "run(['ab', 'plan', '--effect', '0.05', '--baseline', '0.6', '--learners-per-day', '99'])",
+        "run(['ab', 'report', {file!r}])",
+        "import lexitrain.abtest.service.report_process, lexitrain.abtest.service.application",
+    ],
+)
+def test_what_asks_no_model_loads_no_torch(file: Path, work: str):
+    code = f"import sys; from lexitrain.cli.main import run; {work.format(file=str(file))}; "
+    code += "sys.exit(9 if 'torch' in sys.modules else 0)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_hopeless_plan_ends_with_3_and_says_what_is_possible(capsys: pytest.CaptureFixture[str]):

@@ -131,17 +131,20 @@ class Decisions:
             self._known = event.number
             if event.kind == "stopped" and event.arm in ARMS:
                 self._guardrails.stopped = event.arm
-            elif event.kind == "resumed" and event.arm == self._guardrails.stopped:
+            elif (
+                event.kind == "resumed"
+                and event.arm in ARMS
+                and event.arm == self._guardrails.stopped
+            ):
                 self._resumed(event.arm)
         for decision in self._unwritten:  # came after all that is written
             if decision.kind == "stopped":
                 self._guardrails.stopped = decision.arm
 
-    def _resumed(self, arm: Arm | None) -> None:
+    def _resumed(self, arm: Arm) -> None:
         self._guardrails.stopped = None
-        if arm is not None:
-            # What it was stopped for would stop it again with the next request.
-            self._guardrails.forget(arm)
+        # What it was stopped for would stop it again with the next request.
+        self._guardrails.forget(arm)
 
 
 def _reason(passed: Guardrail) -> dict[str, Any]:

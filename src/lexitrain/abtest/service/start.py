@@ -178,8 +178,10 @@ def _names(host: str, given: Sequence[str]) -> frozenset[str]:
                 where="--name",
                 fix="Give it as in ab.example.org.",
             )
-    here = {"localhost", "127.0.0.1", "[::1]", host_name(host)} if is_loopback(host) else set()
-    return frozenset(found.keys() | here)
+    names = set(found)
+    if is_loopback(host):
+        names |= {"localhost", "127.0.0.1", "[::1]", host_name(host)}
+    return frozenset(names)
 
 
 def _token(file: str | Path | None, tell: Callable[[str], None], address: str) -> str:
