@@ -34,9 +34,12 @@ def print_ab_plan(out: Console, plan: AbPlan, assumed: Sequence[str]) -> None:
     out.print(table)
     lines = [
         f"Reading at any time costs {plan.cost:.2f} times the learners at most.",
-        f"Learners who come back: {traffic.values:.2g} values each, which count as "
-        f"{traffic.values / traffic.design_effect:.2g} (design effect {traffic.design_effect:.2f}).",
     ]
+    if traffic.visits > 1:
+        lines.append(
+            f"Learners who come back: {traffic.values:.2g} values each, which count as "
+            f"{traffic.values / traffic.design_effect:.2g} (design effect {traffic.design_effect:.2f})."
+        )
     lines += [f"Assumed: {each}." for each in assumed]
     if plan.hopeless:
         lines.append(
