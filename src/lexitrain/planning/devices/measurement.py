@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch.nn.functional import linear, scaled_dot_product_attention
 
-from lexitrain.errors import DeviceError
+from lexitrain.errors import DeviceError, number_of
 from lexitrain.models import Architecture, attach_adapter, compute_dtype
 from lexitrain.planning.devices.calibration import Calibration, save_calibration
 from lexitrain.planning.devices.catalogue import Gpu, named_like
@@ -141,7 +141,10 @@ def calibrate(report: Report) -> Calibration:
         factors=fitted.factors,
         steps=tuple(
             {
-                "what": f"{probe.layers} layers of {probe.hidden}, {probe.cut.rows} x {probe.cut.length} tokens",
+                "what": (
+                    f"{number_of(probe.layers, 'layer')} of {probe.hidden}, {probe.cut.rows} x "
+                    f"{probe.cut.length} tokens"
+                ),
                 "measured": seconds,
                 "predicted": fitted.seconds(works),
             }
@@ -359,7 +362,7 @@ def real_step(
 def _architecture(probe: _Probe, kind: str) -> Architecture:
     heads = probe.hidden // _HEAD_SIZE
     return Architecture(
-        f"{probe.layers} layers of {probe.hidden}",
+        f"{number_of(probe.layers, 'layer')} of {probe.hidden}",
         {
             "model_type": "qwen2",
             "vocab_size": _VOCABULARY[kind],
