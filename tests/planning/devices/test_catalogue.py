@@ -25,6 +25,16 @@ def test_the_promised_devices_are_there_with_their_sources():
         assert (gpu.price is None) == ("price" not in gpu.source), name
 
 
+@pytest.mark.parametrize("name", [name for name in gpu_names() if not find_gpu(name).is_cpu])
+def test_the_range_of_a_launch_holds_our_figure_and_what_others_measured(name: str):
+    gpu = find_gpu(name)
+    low, high = (gpu.launch * factor for factor in gpu.launch_factors)
+    # 15 us: a fast host. 0.25 to 0.4 s for the 4,705 launches of a micro-batch of 0.5B: a slow one.
+    assert low < 15
+    assert high >= 1e6 * 0.4 / 4705 - 0.1
+    assert "unsloth" in gpu.source["launch"]
+
+
 def test_the_fitted_share_is_the_one_that_was_fitted():
     results = ROOT / "benchmarks" / "results"
     fitted = json.loads((results / "fit_t4.json").read_text(encoding="utf-8"))

@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lexitrain.errors import InputError
 from lexitrain.models.architecture import architecture_of
@@ -108,6 +110,30 @@ def test_a_smaller_gpu_is_never_faster(shrink: dict[str, float]):
     for recipe in ("fast", "notebook"):
         here, there = planned(recipe), planned(recipe, gpu=small)
         assert there.hours.expected >= here.hours.expected * (1 - 1e-9)
+
+
+@given(st.floats(0.5, 500), st.floats(1, 20), st.sampled_from(("fast", "notebook")))
+def test_a_slower_launch_never_gives_a_shorter_time(launch: float, slower: float, recipe: str):
+    here, there = (
+        planned(recipe, gpu=replace(GPU, launch=each)) for each in (launch, launch * slower)
+    )
+    for level in ("low", "expected", "high"):
+        for band in ("step_seconds", "hours"):
+            ours, theirs = (getattr(getattr(plan, band), level) for plan in (here, there))
+            assert theirs >= ours * (1 - 1e-9)
+    assert there.launches == here.launches  # nothing is cut otherwise
+
+
+def test_a_plan_says_what_starting_operations_takes_and_within_which_range():
+    plan = planned("fast")
+    document = plan.to_json()
+    low, expected, high = document["launch_us"].values()
+    factors = GPU.launch_factors
+    assert [low, high] == pytest.approx([GPU.launch * each for each in factors])
+    assert low < expected < high
+    assert document["launches_per_step"] == round(plan.launches)
+    started = document["step_seconds_by_kind"]["launches"]
+    assert started == pytest.approx(plan.launches * expected * 1e-6, rel=0.01)
 
 
 def test_more_tokens_never_need_less_memory():

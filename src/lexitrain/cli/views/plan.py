@@ -29,6 +29,11 @@ def print_plan(plan: Plan, warnings: Sequence[str], comparison: Comparison | Non
     shown.print(f"Data: {plan.data.source}.", markup=False)
     shown.print(f"Speed: {_basis(plan)}.\n", markup=False)
     grid = _plain_table()
+    grid.add_row(
+        "arithmetic",
+        f"{plan.flops / 1e12:.2f} TFLOP a step",
+        f"counted; {plan.trainable_parameters:,} parameters trained",
+    )
     grid.add_row("hours", _band(plan.hours, "h"), _shares(plan))
     cost = plan.cost
     if cost is not None:
@@ -43,10 +48,13 @@ def print_plan(plan: Plan, warnings: Sequence[str], comparison: Comparison | Non
         f"{steps.layout_tokens:,.0f} a step",
         f"{steps.real_tokens:,.0f} in the samples, {steps.supervised_tokens:,.0f} scored, {steps.cuts:.1f} cuts",
     )
+    launch = plan.launch.times(1e6)
+    operations = "operations" if plan.gpu.is_cpu else "kernels"
     grid.add_row(
-        "arithmetic",
-        f"{plan.flops / 1e12:.2f} TFLOP a step",
-        f"{plan.trainable_parameters:,} parameters trained",
+        "launches",
+        f"{plan.launches:,.0f} a step",
+        f"{operations} started, {launch.expected:.0f} µs each ({launch.low:.0f}–{launch.high:.0f}), "
+        f"{_band(plan.launch.times(plan.launches), 's')} a step",
     )
     disk = plan.disk
     mirrored = f", and {disk.mirror / 1e6:,.0f} MB mirrored" if disk.mirror else ""
@@ -154,7 +162,10 @@ def _basis(plan: Plan) -> str:
         return (
             "data sheet, with the achieved share fitted on published runs; predicted, not measured"
         )
-    return "data sheet alone, a wide range; `lexitrain plan --calibrate` on the device narrows it"
+    return (
+        "data sheet alone, a wide range; predicted, not measured. `lexitrain plan --calibrate` on the device "
+        "narrows it"
+    )
 
 
 def _band(band: Band, unit: str) -> str:

@@ -78,6 +78,8 @@ class Plan:
         hours: of the whole run.
         parts: expected hours by part: training, validation, checkpoints, data.
         kinds: expected seconds a step by kind of work.
+        launch: seconds that starting one operation takes.
+        launches: operations that a step starts, kernels on a GPU.
         disk: checkpoint bytes.
         price: dollars an hour, or None.
         flops: arithmetic of a step.
@@ -97,6 +99,8 @@ class Plan:
     hours: Band
     parts: dict[str, float]
     kinds: dict[str, float]
+    launch: Band
+    launches: float
     disk: Disk
     price: float | None
     flops: float
@@ -142,6 +146,8 @@ class Plan:
             "step_seconds_by_kind": {
                 kind: float(f"{each:.3g}") for kind, each in self.kinds.items()
             },
+            "launches_per_step": round(self.launches),
+            "launch_us": self.launch.times(1e6).to_json(2),
             "memory_gb": {
                 **gigabytes,
                 "peak": round(memory.peak / 1e9, 4),
@@ -218,12 +224,16 @@ def make_plan(
         level: _run_seconds(decided.recipe, steps, costs, rates[level], seconds[level], disk)
         for level in LEVELS
     }
+    launch = {level: rates[level].launch for level in LEVELS}
     if calibration is not None:
+        launch = {level: launch["expected"] * BAND[level] for level in LEVELS}
         seconds = {level: seconds["expected"] * BAND[level] for level in LEVELS}
         totals = {
             level: {part: each * BAND[level] for part, each in totals["expected"].items()}
             for level in LEVELS
         }
+    launches = _mean_launches(steps.spread, costs)
+    kinds = _mean_by_kind(steps.spread, costs, rates["expected"])
     return Plan(
         recipe=decided.recipe,
         gpu=gpu,
@@ -236,7 +246,9 @@ def make_plan(
         step_seconds=Band(**seconds),
         hours=Band(**{level: sum(totals[level].values()) / 3600 for level in LEVELS}),
         parts={part: each / 3600 for part, each in totals["expected"].items()},
-        kinds=_mean_by_kind(steps.spread, costs, rates["expected"]),
+        kinds=kinds | {"launches": launches * launch["expected"]},
+        launch=Band(**launch),
+        launches=launches,
         disk=disk,
         price=gpu.price if price is None else price,
         flops=_mean_flops(steps.spread, costs),
@@ -298,14 +310,18 @@ def _validation_seconds(
 
 
 def _mean_by_kind(steps: tuple[StepShape, ...], costs: StepCosts, rates: Rates) -> dict[str, float]:
-    """Seconds of a step by kind of work, and of starting its operations."""
+    """Seconds of a step by kind of work."""
     works = [work for step in steps for cut in step for work in costs.operations(cut)]
     found = {kind: each / len(steps) for kind, each in rates.by_kind(works).items()}
     for kind, each in rates.by_kind(costs.update).items():
         found[kind] = found.get(kind, 0.0) + each
-    started = sum(work.launches for work in works) / len(steps)
-    started += sum(work.launches for work in costs.update)
-    return found | {"launches": started * rates.launch}
+    return found
+
+
+def _mean_launches(steps: tuple[StepShape, ...], costs: StepCosts) -> float:
+    """Operations that a step starts."""
+    cuts = sum(work.launches for step in steps for cut in step for work in costs.operations(cut))
+    return cuts / len(steps) + sum(work.launches for work in costs.update)
 
 
 def _mean_flops(steps: tuple[StepShape, ...], costs: StepCosts) -> float:
