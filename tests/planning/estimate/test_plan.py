@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lexitrain.errors import InputError
 from lexitrain.models.architecture import architecture_of
-from lexitrain.planning.devices.catalogue import Gpu, find_gpu
+from lexitrain.planning.devices.catalogue import Gpu, find_gpu, named_like
 from lexitrain.planning.estimate.plan import Plan, make_plan
 from lexitrain.planning.estimate.planned_data import mixture_data
 from lexitrain.planning.estimate.step_costs import step_costs
@@ -122,6 +122,29 @@ def test_a_slower_launch_never_gives_a_shorter_time(launch: float, slower: float
             ours, theirs = (getattr(getattr(plan, band), level) for plan in (here, there))
             assert theirs >= ours * (1 - 1e-9)
     assert there.launches == here.launches  # nothing is cut otherwise
+
+
+def test_two_cards_share_a_step_and_exchange_its_gradients():
+    one, two = planned("fast", gpu=find_gpu("T4")), planned("fast", gpu=find_gpu("T4 x2"))
+    exchange = two.gpu.exchange_seconds(4 * two.trainable_parameters, "expected")
+    assert two.kinds["exchange"] == exchange
+    for step, shares in zip(two.steps.spread, two.steps.shares, strict=True):
+        assert len(shares) == 2
+        assert sorted(map(str, step)) == sorted(str(cut) for share in shares for cut in share)
+    pairs = zip(one.steps.spread, one.steps.shares, strict=True)
+    assert all(shares == (step,) for step, shares in pairs)
+    # Never more than twice as fast; a card holds no more than it would alone.
+    assert (
+        one.step_seconds.expected / 2
+        <= two.step_seconds.expected
+        < one.step_seconds.expected + exchange
+    )
+    assert two.memory.weights == one.memory.weights
+    assert two.memory.peak <= one.memory.peak
+
+
+def test_a_measured_card_serves_two_of_them():
+    assert named_like("Tesla T4") == find_gpu(find_gpu("T4 x2").card)
 
 
 def test_a_plan_says_what_starting_operations_takes_and_within_which_range():

@@ -6,7 +6,6 @@ device's rates from the catalogue or from a calibration. Nothing is trained and 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -77,9 +76,9 @@ class Plan:
         step_seconds: of one optimizer step.
         hours: of the whole run.
         parts: expected hours by part: training, validation, checkpoints, data.
-        kinds: expected seconds a step by kind of work.
+        kinds: expected seconds a step by kind of work, of one process where several share it.
         launch: seconds that starting one operation takes.
-        launches: operations that a step starts, kernels on a GPU.
+        launches: operations that a step starts in one process, kernels on a GPU.
         disk: checkpoint bytes.
         price: dollars an hour, or None.
         flops: arithmetic of a step.
@@ -211,7 +210,7 @@ def make_plan(
     data = data_for(recipe)
 
     def steps_of(each: Recipe) -> PlannedSteps:
-        return plan_steps(each, data, architecture, target)
+        return plan_steps(each, data, architecture, target, gpu.count)
 
     decided = decide(recipe, architecture, target, limit, steps_of)
     steps = steps_of(decided.recipe)
@@ -219,7 +218,12 @@ def make_plan(
     calibration = find_calibration(gpu, target.dtype) if calibrated else None
     disk = disk_use(architecture.config, decided.recipe, steps.total_steps)
     rates = {level: _rates(gpu, target.dtype, level, calibration) for level in LEVELS}
-    seconds = {level: mean_step_seconds(steps.spread, costs, rates[level]) for level in LEVELS}
+    exchanged = 4.0 * costs.trainable_parameters
+    seconds = {
+        level: mean_step_seconds(steps.shares, costs, rates[level])
+        + gpu.exchange_seconds(exchanged, level)
+        for level in LEVELS
+    }
     totals = {
         level: _run_seconds(decided.recipe, steps, costs, rates[level], seconds[level], disk)
         for level in LEVELS
@@ -232,8 +236,12 @@ def make_plan(
             level: {part: each * BAND[level] for part, each in totals["expected"].items()}
             for level in LEVELS
         }
-    launches = _mean_launches(steps.spread, costs)
-    kinds = _mean_by_kind(steps.spread, costs, rates["expected"])
+    # Of one process: what its share of a step takes on the average.
+    shares = tuple(share for step in steps.shares for share in step)
+    launches = _mean_launches(shares, costs)
+    kinds = _mean_by_kind(shares, costs, rates["expected"])
+    if gpu.count > 1:
+        kinds["exchange"] = gpu.exchange_seconds(exchanged, "expected")
     return Plan(
         recipe=decided.recipe,
         gpu=gpu,
@@ -258,10 +266,18 @@ def make_plan(
     )
 
 
-def mean_step_seconds(steps: tuple[StepShape, ...], costs: StepCosts, rates: Rates) -> float:
-    """Mean time of an optimizer step over these steps: all cuts and the update."""
-    counted = Counter(cut for step in steps for cut in step)  # padded cuts are all alike
-    cuts = sum(count * rates.seconds(costs.operations(cut)) for cut, count in counted.items())
+def mean_step_seconds(
+    steps: tuple[tuple[StepShape, ...], ...], costs: StepCosts, rates: Rates
+) -> float:
+    """Mean time of an optimizer step over these steps: all cuts of the process with most to do, and the update.
+
+    Args:
+        steps: each as the shares of its processes.
+        costs, rates: of any cut, and of the device.
+    """
+    different = {cut for step in steps for share in step for cut in share}
+    seconds = {cut: rates.seconds(costs.operations(cut)) for cut in different}
+    cuts = sum(max(sum(seconds[cut] for cut in share) for share in step) for step in steps)
     return cuts / len(steps) + rates.seconds(costs.update)
 
 

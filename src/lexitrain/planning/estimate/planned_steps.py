@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lexitrain.batching import SampleOrder, StepLayout, fixed_subset
+from lexitrain.batching import SampleOrder, StepLayout, deal, fixed_subset
 from lexitrain.models import sliding_window
 from lexitrain.planning.rehearsal.cut_shape import CutShape, shapes_of
 
@@ -60,6 +60,7 @@ class PlannedSteps:
 
     Attributes:
         spread: steps evenly spread over the run.
+        shares: of each of these the cuts of each process, dealt as training deals them.
         heaviest: those with most tokens, that with most scored ones, that with the longest sample, and the one of the
             spread with the longest micro-batch.
         validation: a spread of the validation batches.
@@ -70,6 +71,7 @@ class PlannedSteps:
     """
 
     spread: tuple[StepShape, ...]
+    shares: tuple[tuple[StepShape, ...], ...]
     heaviest: tuple[StepShape, ...]
     validation: tuple[StepShape, ...]
     total_steps: int
@@ -91,7 +93,11 @@ class PlannedSteps:
 
 
 def plan_steps(
-    recipe: Recipe, data: PlannedData, architecture: Architecture, target: Target
+    recipe: Recipe,
+    data: PlannedData,
+    architecture: Architecture,
+    target: Target,
+    processes: int = 1,
 ) -> PlannedSteps:
     """Lay out the run of a recipe.
 
@@ -100,6 +106,7 @@ def plan_steps(
         data: rendered for the recipe's max_length.
         architecture: decides what a cut costs, as in training.
         target: its device and attention decide the layout, as in training.
+        processes: that share each step.
     """
     layout = StepLayout.of_recipe(
         recipe.step,
@@ -114,13 +121,13 @@ def plan_steps(
     key = repr(
         (
             (data.key, recipe.data.task_weights, recipe.seed, recipe.step.effective_batch),
-            (recipe.schedule.epochs, recipe.validation.limit, layout),
+            (recipe.schedule.epochs, recipe.validation.limit, layout, processes),
         )
     )
     if key not in _laid_out:
         if len(_laid_out) == _MOST_LAID_OUT:
             del _laid_out[next(iter(_laid_out))]
-        _laid_out[key] = _plan_steps(recipe, data, layout)
+        _laid_out[key] = _plan_steps(recipe, data, layout, processes)
     return _laid_out[key]
 
 
@@ -128,7 +135,9 @@ _laid_out: dict[str, PlannedSteps] = {}
 _MOST_LAID_OUT = 16
 
 
-def _plan_steps(recipe: Recipe, data: PlannedData, layout: StepLayout) -> PlannedSteps:
+def _plan_steps(
+    recipe: Recipe, data: PlannedData, layout: StepLayout, processes: int
+) -> PlannedSteps:
     order = SampleOrder(
         [sample.task for sample in data.train],
         recipe.seed,
@@ -138,12 +147,16 @@ def _plan_steps(recipe: Recipe, data: PlannedData, layout: StepLayout) -> Planne
     )
     chosen = np.unique(np.linspace(0, order.total_steps - 1, SPREAD).round().astype(int))
     indices = [order.samples(int(step)) for step in chosen]
-    batches = [layout.lay_out([data.train[i] for i in step]) for step in indices]
+    batches = [layout.lay_out([data.train[i] for i in step], processes) for step in indices]
     spread = tuple(shapes_of(step) for step in batches)
     longest = max(spread, key=lambda step: max(cut.positions for cut in step))
     return PlannedSteps(
         spread=spread,
-        heaviest=(*_heaviest(order, data.train, layout), longest),
+        shares=tuple(
+            tuple(shapes_of(share) for share in deal(step, layout.cost, processes))
+            for step in batches
+        ),
+        heaviest=(*_heaviest(order, data.train, layout, processes), longest),
         validation=tuple(
             shapes_of(layout.lay_out(part)) for part in _validation_parts(recipe, data)
         ),
@@ -157,7 +170,7 @@ def _plan_steps(recipe: Recipe, data: PlannedData, layout: StepLayout) -> Planne
 
 
 def _heaviest(
-    order: SampleOrder, samples: Sequence[Sample], layout: StepLayout
+    order: SampleOrder, samples: Sequence[Sample], layout: StepLayout, processes: int
 ) -> tuple[StepShape, ...]:
     """The steps with most tokens, with most scored tokens and with the longest sample, of the first epochs.
 
@@ -172,7 +185,7 @@ def _heaviest(
     answers = int(np.argmax([scored[order.samples(step)].sum() for step in steps]))
     found = {longest, answers, *np.argsort(totals, kind="stable")[-HEAVIEST:].tolist()}
     return tuple(
-        shapes_of(layout.lay_out([samples[i] for i in order.samples(step)]))
+        shapes_of(layout.lay_out([samples[i] for i in order.samples(step)], processes))
         for step in sorted(found)
     )
 
