@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lexitrain.batching.cuts import CutCost
 from lexitrain.batching.decoder_shape import DecoderShape
 from lexitrain.batching.layout import step_tokens
 from lexitrain.batching.micro_batch import IGNORED, MicroBatch
@@ -14,6 +15,7 @@ __all__ = [
     "IGNORED",
     "Block",
     "Cursor",
+    "CutCost",
     "DecoderShape",
     "MicroBatch",
     "SampleOrder",

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lexitrain.errors import InputError
@@ -18,7 +18,7 @@ from lexitrain.planning.estimate.step_costs import step_costs
 from lexitrain.planning.estimate.warnings import warnings_of
 from lexitrain.planning.rehearsal.cut_shape import CutShape
 from lexitrain.planning.rehearsal.rehearse import rehearse
-from lexitrain.planning.rehearsal.target import Target
+from lexitrain.planning.rehearsal.target import Engine, Target
 from lexitrain.recipe.schema import Recipe
 from lexitrain.recipe.yaml_file import load_recipe
 
@@ -28,11 +28,15 @@ ON_NANO = ["model.base=nano"]
 
 
 def planned(
-    recipe: str | Recipe, *overrides: str, gpu: Gpu = GPU, limit: float | None = None
+    recipe: str | Recipe,
+    *overrides: str,
+    gpu: Gpu = GPU,
+    limit: float | None = None,
+    engine: Engine = "lexitrain",
 ) -> Plan:
     if isinstance(recipe, str):
         recipe = load_recipe(recipe, [*ON_NANO, *overrides])
-    return make_plan(recipe, gpu, DATA, memory_limit=limit, calibrated=False)
+    return make_plan(recipe, gpu, DATA, memory_limit=limit, calibrated=False, engine=engine)
 
 
 def test_parts_sum_to_the_peak_and_to_the_hours():
@@ -112,6 +116,7 @@ def test_a_smaller_gpu_is_never_faster(shrink: dict[str, float]):
         assert there.hours.expected >= here.hours.expected * (1 - 1e-9)
 
 
+@settings(deadline=None)
 @given(st.floats(0.5, 500), st.floats(1, 20), st.sampled_from(("fast", "notebook")))
 def test_a_slower_launch_never_gives_a_shorter_time(launch: float, slower: float, recipe: str):
     here, there = (

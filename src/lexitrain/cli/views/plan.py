@@ -24,7 +24,7 @@ def print_plan(plan: Plan, warnings: Sequence[str], comparison: Comparison | Non
     shown = console()
     recipe, steps = plan.recipe, plan.steps
     shown.print(
-        f"[bold]{recipe.name}[/] on {plan.gpu.name}, {recipe.model.base}, {plan.target.dtype}"
+        f"[bold]{_named(plan)}[/] on {plan.gpu.name}, {recipe.model.base}, {plan.target.dtype}"
     )
     shown.print(f"Data: {plan.data.source}.", markup=False)
     shown.print(f"Speed: {_basis(plan)}.\n", markup=False)
@@ -81,10 +81,12 @@ def print_comparison(comparison: Comparison) -> None:
     a, b = comparison.a, comparison.b
     table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left",
                   title=f"\n{a.recipe.name} → {b.recipe.name}, each change alone")  # fmt: skip
-    for heading in ("", f"old ({a.recipe.name})", f"new ({b.recipe.name})", "foreseen", "claimed"):
+    old, new = (f"{word} ({_named(plan)})" for word, plan in (("old", a), ("new", b)))
+    for heading in ("", old, new, "foreseen", "claimed"):
         table.add_column(heading, overflow="fold")
     for row in comparison.rows:
-        verdict = {None: "", True: " [green]holds[/]", False: " [red]does not hold[/]"}[row.holds]
+        colour = {"holds": "green", "exceeded": "yellow"}.get(row.verdict, "red")
+        verdict = f" [{colour}]{row.verdict}[/]" if row.verdict else ""
         table.add_row(row.what, row.old, row.new, row.improvement, f"{row.claim}{verdict}")
     shown.print(table)
     for row in comparison.rows:
@@ -153,6 +155,11 @@ def _plain_table() -> Table:
     from rich.table import Table
 
     return Table(box=None, pad_edge=False, show_header=False)
+
+
+def _named(plan: Plan) -> str:
+    """The recipe's name, and whose step it has where that is not this product's."""
+    return plan.recipe.name + (" in Transformers Trainer" if plan.engine == "trainer" else "")
 
 
 def _basis(plan: Plan) -> str:

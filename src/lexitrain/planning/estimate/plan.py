@@ -23,7 +23,7 @@ from lexitrain.planning.estimate.planned_steps import (
 )
 from lexitrain.planning.estimate.step_costs import step_costs
 from lexitrain.planning.rehearsal.rehearsed_step import ARITHMETIC
-from lexitrain.planning.rehearsal.target import Target
+from lexitrain.planning.rehearsal.target import Engine, Target
 
 if TYPE_CHECKING:
     from lexitrain.planning.devices.catalogue import Gpu
@@ -108,6 +108,11 @@ class Plan:
     choices: dict[str, str]
 
     @property
+    def engine(self) -> Engine:
+        """Whose step it is."""
+        return self.target.engine
+
+    @property
     def fits(self) -> bool:
         """Whether the device's memory holds it, the runtime's own share included."""
         return self.memory.device_total <= self.memory_limit
@@ -132,6 +137,7 @@ class Plan:
         gigabytes = {name: round(size / 1e9, 4) for name, size in memory.parts().items()}
         document: dict[str, Any] = {
             "recipe": self.recipe.name,
+            "engine": self.engine,
             "gpu": self.gpu.name,
             "basis": self.basis,
             "base": self.recipe.model.base,
@@ -172,7 +178,7 @@ class Plan:
 
 
 PlanOf = Callable[["Recipe"], Plan]
-"""Plans a recipe, for one device and one set of records."""
+"""Plans a recipe in this product's step, for one device and one set of records."""
 
 
 def make_plan(
@@ -183,6 +189,7 @@ def make_plan(
     memory_limit: float | None = None,
     price: float | None = None,
     calibrated: bool = True,
+    engine: Engine = "lexitrain",
 ) -> Plan:
     """Plan a run.
 
@@ -193,6 +200,7 @@ def make_plan(
         memory_limit: bytes; what the device has where not given.
         price: dollars an hour; the catalogue's where not given.
         calibrated: use a measurement of the device where there is one.
+        engine: whose step: this product's, or that of the usual trainer, whose attention is over whole rows.
 
     Raises:
         InputError: the base's shape cannot be had, there is nothing to train on, or the device cannot compute
@@ -202,10 +210,12 @@ def make_plan(
     target = Target.of(
         recipe.model.precision,
         gpu.capability,
-        recipe.step.attention,
+        recipe.step.attention if engine == "lexitrain" else "auto",
         recipe.step.layout,
         architecture.config,
     )
+    if engine == "trainer":
+        target = target.for_trainer()
     limit = _VISIBLE * 1e9 * gpu.memory if memory_limit is None else memory_limit
     data = data_for(recipe)
 

@@ -7,7 +7,7 @@ mean stands for all, and the heaviest of the run, which decide the memory. Some 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from lexitrain.batching import SampleOrder, StepLayout, deal, fixed_subset
 from lexitrain.models import sliding_window
-from lexitrain.planning.rehearsal.cut_shape import CutShape, shapes_of
+from lexitrain.planning.rehearsal.cut_shape import CutShape, scored_everywhere, shapes_of
+from lexitrain.planning.usual_trainer.batches import PaddedBatches
 
 if TYPE_CHECKING:
+    from lexitrain.batching import MicroBatch
     from lexitrain.models import Architecture
     from lexitrain.planning.rehearsal.target import Target
     from lexitrain.recipe import Recipe
@@ -108,7 +110,7 @@ def plan_steps(
         target: its device and attention decide the layout, as in training.
         processes: that share each step.
     """
-    layout = StepLayout.of_recipe(
+    layout: StepLayout | PaddedBatches = StepLayout.of_recipe(
         recipe.step,
         architecture.decoder,
         max_length=recipe.data.max_length,
@@ -117,6 +119,9 @@ def plan_steps(
         device=target.device,
         window=sliding_window(architecture.config),
     )
+    if target.engine == "trainer":
+        assert isinstance(recipe.step.micro_batch, int)
+        layout = PaddedBatches.of_layout(layout, recipe.step.micro_batch)
     # Recipes that are compared often differ in nothing that the layout depends on.
     key = repr(
         (
@@ -135,9 +140,11 @@ _laid_out: dict[str, PlannedSteps] = {}
 _MOST_LAID_OUT = 16
 
 
-def _plan_steps(
-    recipe: Recipe, data: PlannedData, layout: StepLayout, processes: int
-) -> PlannedSteps:
+Layout = StepLayout | PaddedBatches
+
+
+def _plan_steps(recipe: Recipe, data: PlannedData, layout: Layout, processes: int) -> PlannedSteps:
+    shapes = _shapes_in(layout)
     order = SampleOrder(
         [sample.task for sample in data.train],
         recipe.seed,
@@ -148,18 +155,15 @@ def _plan_steps(
     chosen = np.unique(np.linspace(0, order.total_steps - 1, SPREAD).round().astype(int))
     indices = [order.samples(int(step)) for step in chosen]
     batches = [layout.lay_out([data.train[i] for i in step], processes) for step in indices]
-    spread = tuple(shapes_of(step) for step in batches)
+    spread = tuple(shapes(step) for step in batches)
     longest = max(spread, key=lambda step: max(cut.positions for cut in step))
     return PlannedSteps(
         spread=spread,
         shares=tuple(
-            tuple(shapes_of(share) for share in deal(step, layout.cost, processes))
-            for step in batches
+            tuple(shapes(share) for share in deal(step, layout.cost, processes)) for step in batches
         ),
         heaviest=(*_heaviest(order, data.train, layout, processes), longest),
-        validation=tuple(
-            shapes_of(layout.lay_out(part)) for part in _validation_parts(recipe, data)
-        ),
+        validation=tuple(shapes(layout.lay_out(part)) for part in _validation_parts(recipe, data)),
         total_steps=order.total_steps,
         steps_per_epoch=order.steps_per_epoch,
         samples=order.samples_per_epoch,
@@ -169,8 +173,12 @@ def _plan_steps(
     )
 
 
+def _shapes_in(layout: Layout) -> Callable[[Sequence[MicroBatch]], StepShape]:
+    return scored_everywhere if isinstance(layout, PaddedBatches) else shapes_of
+
+
 def _heaviest(
-    order: SampleOrder, samples: Sequence[Sample], layout: StepLayout, processes: int
+    order: SampleOrder, samples: Sequence[Sample], layout: Layout, processes: int
 ) -> tuple[StepShape, ...]:
     """The steps with most tokens, with most scored tokens and with the longest sample, of the first epochs.
 
@@ -185,7 +193,7 @@ def _heaviest(
     answers = int(np.argmax([scored[order.samples(step)].sum() for step in steps]))
     found = {longest, answers, *np.argsort(totals, kind="stable")[-HEAVIEST:].tolist()}
     return tuple(
-        shapes_of(layout.lay_out([samples[i] for i in order.samples(step)], processes))
+        _shapes_in(layout)(layout.lay_out([samples[i] for i in order.samples(step)], processes))
         for step in sorted(found)
     )
 
