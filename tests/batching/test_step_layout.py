@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from lexitrain.batching.cuts import CutCost
 from lexitrain.batching.decoder_shape import DecoderShape
 from lexitrain.batching.step_layout import StepLayout
 from lexitrain.recipe.schema import StepSection
@@ -19,7 +20,7 @@ SHAPE = DecoderShape(
 def layout(attention: str = "blocks", device: str = "cpu", **settings) -> StepLayout:
     step = StepSection(**settings)
     return StepLayout.of_recipe(
-        step, SHAPE, max_length=64, pad_id=1, attention=attention, device=device
+        step, CutCost.of_shape(SHAPE), max_length=64, pad_id=1, attention=attention, device=device
     )
 
 

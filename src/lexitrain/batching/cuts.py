@@ -3,6 +3,10 @@
 Where attention is dense, its cost grows with the square of a cut's length, so that the cheapest cuts are short. With
 attention by blocks a further cut costs no more than the prefix that it repeats: one long row is then the cheapest in
 time and by far the dearest in memory, so the shortest cuts are taken that cost at most a tenth more.
+
+A GPU computes while the kernels that follow are being started, so a step there takes the longer of its work and its
+launches: cuts are worth their saving as long as the launches of all of them take less. A slower launch never gives more
+cuts.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lexitrain.batching.query_blocks import Integers
+from lexitrain.batching.query_blocks import TILE, Integers
 
 if TYPE_CHECKING:
     from lexitrain.batching.decoder_shape import DecoderShape
@@ -30,18 +34,21 @@ class CutCost:
     """What a micro-batch costs, in units of one token's matrix products through the decoder layers.
 
     A cut of `L` positions and `C` cells of the attention matrix, `L ** 2` where it is dense, costs
-    `max(L + pair * C, floor)`. The defaults are those of Qwen2.5-0.5B.
+    `max(L + pair * C, floor)`, and a step the sum over its cuts or `launch` times their number, whichever is more. The
+    defaults are those of Qwen2.5-0.5B on a device whose launches cost nothing to speak of.
 
     Args:
         pair: cost of one cell of the attention matrix. It takes 14 x (heads x head dimension) operations: two
             products forward, five backward (fused kernels compute the scores again), 2 operations each. A token takes
             4 x (weights of a layer): the frozen base needs no weight gradients.
-        floor: a cut shorter than this costs as much as one of this length, because launching its kernels takes that
-            long. About 256 tokens on a GPU for models of 0.5B and more.
+        floor: a cut shorter than this costs as much as one of this length: products of so few rows fill no device.
+        launch: tokens that a GPU computes while the kernels of one cut are started. 0 where a device does one after
+            the other.
     """
 
     pair: float = 14 * 896 / (4 * 14_909_440)
     floor: float = 256.0
+    launch: float = 0.0
 
     @classmethod
     def of_shape(cls, shape: DecoderShape) -> CutCost:
@@ -52,6 +59,15 @@ class CutCost:
         """Cost of cuts with the given lengths (positions) and cells."""
         return np.maximum(lengths + self.pair * cells, self.floor)
 
+    def of_step(self, work: float, cuts: int) -> float:
+        """Cost of so many cuts that are computed one after the other.
+
+        Args:
+            work: sum of their costs.
+            cuts: their number.
+        """
+        return max(work, cuts * self.launch)
+
 
 def cheapest_cuts(
     lengths: Integers,
@@ -60,6 +76,7 @@ def cheapest_cuts(
     cost: CutCost,
     bucket: int,
     blocks: bool,
+    tiles: bool = False,
 ) -> list[int]:
     """Contiguous cuts with the least total cost; with `blocks` and no budget, nearly the least in much less memory.
 
@@ -70,14 +87,17 @@ def cheapest_cuts(
         cost: of a cut.
         bucket: a cut's tokens are padded to a multiple of it.
         blocks: whether attention goes by blocks.
+        tiles: whether it leaves out tiles that the rule hides.
 
     Returns:
         Exclusive ends of the cuts, as numbers of samples.
     """
-    tokens, costs = _all_cuts(lengths, shared, cost, bucket, blocks)
+    tokens, costs = _all_cuts(lengths, shared, cost, bucket, blocks=blocks, tiles=tiles)
+    if cost.launch:
+        return _few(_allowed(tokens, costs, token_budget), cost)
     if token_budget is not None:
-        return _path(tokens, costs, token_budget)[0]
-    ends, least = _path(tokens, costs, None)
+        return _path(_allowed(tokens, costs, token_budget))[0]
+    ends, least = _path(costs)
     longest = max(tokens[start, end] for start, end in zip([0, *ends], ends, strict=False))
     single = int(np.diagonal(tokens, 1).max())  # the longest sample needs its memory in any case
     # Dense attention makes the cheapest cuts short; by blocks nothing but the activations' memory speaks against long
@@ -86,14 +106,14 @@ def cheapest_cuts(
         budget = max(short, single)
         if budget >= longest:
             break
-        shorter, total = _path(tokens, costs, budget)
+        shorter, total = _path(_allowed(tokens, costs, budget))
         if total <= least * _WORTH_MEMORY:
             return shorter
     return ends
 
 
 def _all_cuts(
-    lengths: Integers, shared: Integers, cost: CutCost, bucket: int, blocks: bool
+    lengths: Integers, shared: Integers, cost: CutCost, bucket: int, *, blocks: bool, tiles: bool
 ) -> tuple[Integers, NDArray[np.float64]]:
     """Tokens and cost of each cut of samples `[start, end)`, both [N, N + 1]; meaningless where `end <= start`."""
     # A cut holds its samples' lengths less the shares of all but the first.
@@ -102,21 +122,55 @@ def _all_cuts(
     tokens = length_sum - length_sum[:-1, None] - (share_sum - share_sum[1:, None])
     tokens = -(-tokens // bucket) * bucket
     cells = tokens**2
-    if blocks:  # a sample's own tokens see its path alone; the first of a cut has nothing before it
+    if (
+        blocks or tiles
+    ):  # a sample's own tokens see its path alone; the first of a cut has nothing before it
         cell_sum = np.concatenate([[0], np.cumsum((lengths - shared) * lengths)])
-        cells = cell_sum - cell_sum[:-1, None] + (shared * lengths)[:, None]
+        seen = cell_sum - cell_sum[:-1, None] + (shared * lengths)[:, None]
+        # Tiles at both ends of what a query sees are computed whole.
+        cells = seen if blocks else np.minimum(seen + TILE * tokens, cells)
     return tokens, cost.of(tokens.astype(np.float64), cells.astype(np.float64))
 
 
-def _path(
+def _allowed(
     tokens: Integers, costs: NDArray[np.float64], token_budget: int | None
-) -> tuple[list[int], float]:
-    """The ends of the cuts with the least total cost under a budget, and that cost; O(samples²)."""
-    if token_budget is not None:
-        allowed = tokens <= token_budget
-        np.fill_diagonal(allowed[:, 1:], True)  # a single sample must go somewhere
-        costs = np.where(allowed, costs, np.inf)
-    count = len(tokens)
+) -> NDArray[np.float64]:
+    """The costs, infinite for cuts that hold more tokens than the budget and more than one sample."""
+    if token_budget is None:
+        return costs
+    allowed = tokens <= token_budget
+    np.fill_diagonal(allowed[:, 1:], True)  # a single sample must go somewhere
+    return np.where(allowed, costs, np.inf)
+
+
+def _few(costs: NDArray[np.float64], cost: CutCost) -> list[int]:
+    """The ends of the cuts of the step with the least cost, launches included, and of such the fewest.
+
+    For one cut more at a time, the least sum of costs up to each end follows from those with one less. It ends where
+    the launches alone cost more than the best so far; O(cuts x samples²).
+    """
+    count = len(costs)
+    costs = np.where(
+        np.tri(count, count + 1, dtype=bool), np.inf, costs
+    )  # from a sample to one after it
+    least = costs[0]
+    come_from: list[Integers] = [np.zeros(count + 1, dtype=np.int64)]
+    best, fewest = cost.of_step(float(least[-1]), 1), 1
+    while len(come_from) < count and (len(come_from) + 1) * cost.launch < best:
+        totals = least[:-1, None] + costs
+        come_from.append(totals.argmin(axis=0))
+        least = totals.min(axis=0)
+        if (total := cost.of_step(float(least[-1]), len(come_from))) < best:
+            best, fewest = total, len(come_from)
+    ends = [count]
+    for step in come_from[fewest - 1 : 0 : -1]:
+        ends.append(int(step[ends[-1]]))
+    return ends[::-1]
+
+
+def _path(costs: NDArray[np.float64]) -> tuple[list[int], float]:
+    """The ends of the cuts with the least total cost, and that cost; O(samples²)."""
+    count = len(costs)
     best = np.zeros(count + 1)
     come_from = np.zeros(count + 1, dtype=np.int64)
     for end in range(1, count + 1):

@@ -12,6 +12,7 @@ Only numpy is used; 24 samples of 120 tokens take about a millisecond.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -20,7 +21,7 @@ from lexitrain.batching.cuts import CutCost, cheapest_cuts
 from lexitrain.batching.micro_batch import MicroBatch
 from lexitrain.batching.padded_rows import padded_batches
 from lexitrain.batching.prefix_tree import depth_first, shared_with_previous, tree_row
-from lexitrain.batching.query_blocks import Integers
+from lexitrain.batching.query_blocks import Integers, visible_tiles
 from lexitrain.batching.scored_tokens import LossName
 from lexitrain.errors import RecipeError
 
@@ -42,6 +43,7 @@ def lay_out(
     cost: CutCost | None = None,
     bucket: int = 1,
     blocks: bool = False,
+    tiles: bool = False,
     window: int | None = None,
 ) -> list[MicroBatch]:
     """Lay a step's samples out as micro-batches whose summed losses are the step's loss.
@@ -59,6 +61,7 @@ def lay_out(
         cost: what a cut costs; that of Qwen2.5-0.5B by default.
         bucket: lengths of `tree` and `packed` are padded to a multiple of it, so that a compiler sees few shapes.
         blocks: whether attention goes by blocks, which makes long cuts cheap. `padded` has none.
+        tiles: whether attention leaves out tiles that the rule hides, which makes them cheap too, in every layout.
         window: tokens that a query of the base's windowed layers sees; None where it has no such layers.
 
     Raises:
@@ -73,22 +76,27 @@ def lay_out(
     if not samples:
         return []
     if layout == "padded":
-        return padded_batches(
-            samples,
-            loss=loss,
-            max_length=max_length,
-            pad_id=pad_id,
-            token_budget=token_budget,
-            micro_batch=micro_batch,
-            window=window,
+        return _with_tiles(
+            tiles,
+            padded_batches(
+                samples,
+                loss=loss,
+                max_length=max_length,
+                pad_id=pad_id,
+                token_budget=token_budget,
+                micro_batch=micro_batch,
+                window=window,
+            ),
         )
     order, shared = _in_a_row(samples, layout)
     lengths = np.array([len(samples[i]) for i in order], dtype=np.int64)
     if micro_batch is None:
-        ends = cheapest_cuts(lengths, shared, token_budget, cost or CutCost(), bucket, blocks)
+        ends = cheapest_cuts(
+            lengths, shared, token_budget, cost or CutCost(), bucket, blocks, tiles
+        )
     else:
         ends = [*range(micro_batch, len(order), micro_batch), len(order)]
-    return [
+    rows = [
         tree_row(
             samples,
             order[start:end],
@@ -101,6 +109,14 @@ def lay_out(
         )
         for start, end in zip([0, *ends[:-1]], ends, strict=True)
     ]
+    return _with_tiles(tiles, rows)
+
+
+def _with_tiles(tiles: bool, batches: list[MicroBatch]) -> list[MicroBatch]:
+    """The micro-batches, with their tiles counted where attention goes by them."""
+    if not tiles:
+        return batches
+    return [replace(each, tiles=visible_tiles(each.reach)) for each in batches]
 
 
 def step_tokens(samples: Sequence[Sample], layout: LayoutName, max_length: int) -> int:

@@ -35,6 +35,7 @@ class MicroBatch:
     # trunk's columns among theirs.
     window: int | None = None
     window_blocks: tuple[Block, ...] = ()
+    tiles: int = 0  # that attention computes, of all rows, where it leaves out hidden ones; 0: it leaves out none
 
     @property
     def layout_tokens(self) -> int:
@@ -51,4 +52,4 @@ class MicroBatch:
         """Cells of the attention matrix that are computed, for one head."""
         rows, length = self.tokens.shape
         blocks = [(block.queries, len(block.columns)) for block in self.blocks]
-        return attention_cells(rows, length, blocks, self.trunk)
+        return attention_cells(rows, length, blocks, self.trunk, self.tiles)

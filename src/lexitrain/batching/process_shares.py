@@ -22,7 +22,7 @@ _CUTS_EACH = (1, 2, 3)
 
 def deal(batches: Sequence[MicroBatch], cost: CutCost, count: int) -> list[list[MicroBatch]]:
     """One share for each of `count` processes, some possibly empty; a share keeps the order of its cuts."""
-    costs = [_cost(batch, cost) for batch in batches]
+    costs = [cost.of_step(_cost(batch, cost), 1) for batch in batches]
     loads = [0.0] * count
     shares: list[list[int]] = [[] for _ in range(count)]
     for index in sorted(range(len(batches)), key=lambda each: (-costs[each], each)):
@@ -62,8 +62,12 @@ def _samples(batches: Sequence[MicroBatch]) -> set[int]:
     return {int(index) for batch in batches for index in np.unique(batch.sample)}
 
 
-def _busiest(batches: Sequence[MicroBatch], cost: CutCost, count: int) -> float:
-    return max(sum(_cost(batch, cost) for batch in share) for share in deal(batches, cost, count))
+def _busiest(batches: Sequence[MicroBatch], cost: CutCost, count: int) -> tuple[float, float]:
+    """Cost of the dearest share; and its work alone, which decides where launches take as long either way."""
+    shares = [
+        (sum(_cost(b, cost) for b in share), len(share)) for share in deal(batches, cost, count)
+    ]
+    return max((cost.of_step(work, cuts), work) for work, cuts in shares)
 
 
 def _cost(batch: MicroBatch, cost: CutCost) -> float:

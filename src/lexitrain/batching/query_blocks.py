@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 Integers = NDArray[np.int64]
 
+TILE = 128
+"""Queries and keys of a tile of FlexAttention, which computes a tile whole or not at all."""
 _WIDE = 192
 """From so many queries on PyTorch's CPU kernel works in larger tiles: measured, 115 instead of 75 GFLOP/s."""
 _NARROW = 1.5
@@ -54,17 +56,37 @@ class Span:
     above: Integers
 
 
-def attention_cells(rows: int, length: int, blocks: Sequence[tuple[int, int]], trunk: int) -> int:
+def attention_cells(
+    rows: int, length: int, blocks: Sequence[tuple[int, int]], trunk: int, tiles: int = 0
+) -> int:
     """Cells of the attention matrix that are computed, for one head.
 
     Args:
         rows, length: of the micro-batch.
         blocks: queries and keys of each block of its only row; none where attention is over whole rows.
         trunk: columns at the row's beginning that all later queries see besides their block's.
+        tiles: of all rows, where attention leaves out those that the rule hides; else 0.
     """
+    if tiles:
+        return tiles * TILE**2
     if not blocks:
         return rows * length**2
     return sum(queries * keys for queries, keys in blocks) + trunk * (length - trunk)
+
+
+def visible_tiles(reach: Integers) -> int:
+    """Tiles in which a query sees a key, of all rows.
+
+    Args:
+        reach: [B, L], see `MicroBatch`. A window hides some of them, which is not counted.
+    """
+    rows, length = reach.shape
+    padded = np.zeros((rows, -(-length // TILE) * TILE), dtype=np.int64)
+    padded[:, :length] = reach
+    # The keys of a tile are seen from their own tile on, until the farthest of them is seen no more.
+    farthest: Integers = padded.reshape(rows, -1, TILE).max(axis=2)
+    ends: Integers = -(-farthest // TILE)
+    return int(ends.sum()) - rows * sum(range(farthest.shape[1]))
 
 
 def cheapest_blocks(spans: Sequence[Span]) -> tuple[int, tuple[Block, ...]]:

@@ -10,14 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lexitrain.batching.cuts import CutCost
 from lexitrain.batching.layout import LayoutName, lay_out
 from lexitrain.batching.micro_batch import MicroBatch
 from lexitrain.batching.process_shares import cuts_for
 from lexitrain.batching.scored_tokens import LossName
 
 if TYPE_CHECKING:
-    from lexitrain.batching.decoder_shape import DecoderShape
+    from lexitrain.batching.cuts import CutCost
     from lexitrain.recipe import StepSection
     from lexitrain.samples import Sample
 
@@ -35,7 +34,7 @@ class StepLayout:
         micro_batch: exact number of samples of a micro-batch; None: the cheapest cuts.
         cost: of a cut.
         bucket: row lengths are padded to a multiple of it.
-        blocks: whether attention goes by blocks.
+        blocks, tiles: whether attention goes by blocks, or leaves out tiles that the rule hides.
         window: of the base's windowed layers, tokens.
     """
 
@@ -48,13 +47,14 @@ class StepLayout:
     cost: CutCost
     bucket: int
     blocks: bool
+    tiles: bool
     window: int | None
 
     @classmethod
     def of_recipe(
         cls,
         step: StepSection,
-        shape: DecoderShape | None,
+        cost: CutCost,
         *,
         max_length: int,
         pad_id: int,
@@ -66,7 +66,7 @@ class StepLayout:
 
         Args:
             step: the recipe's section; where it says `auto`, there is no token budget and cuts are the cheapest.
-            shape: of the base's decoder; decides what a cut costs. None: unknown, as of Qwen2.5-0.5B.
+            cost: of a cut there.
             max_length: the recipe's `data.max_length`.
             pad_id: the tokenizer's.
             attention: form in which it is computed there: `dense`, `blocks` or `flex`.
@@ -80,9 +80,10 @@ class StepLayout:
             pad_id=pad_id,
             token_budget=None if step.token_budget == "auto" else step.token_budget,
             micro_batch=None if step.micro_batch == "auto" else step.micro_batch,
-            cost=CutCost() if shape is None else CutCost.of_shape(shape),
+            cost=cost,
             bucket=_bucket(device, attention) if step.bucket == "auto" else step.bucket,
             blocks=attention == "blocks",
+            tiles=attention == "flex",
             window=window,
         )
 
@@ -107,6 +108,7 @@ class StepLayout:
                 cost=self.cost,
                 bucket=self.bucket,
                 blocks=self.blocks,
+                tiles=self.tiles,
                 window=self.window,
             )
 

@@ -39,6 +39,9 @@ from .devices.processor import (
 from .estimate.automatic_settings import (
     with_settings as with_settings,
 )
+from .estimate.cut_cost import (
+    planned_cut_cost as planned_cut_cost,
+)
 from .estimate.plan import (
     Band as Band,
 )

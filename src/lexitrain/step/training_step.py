@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lexitrain.batching import DecoderShape, MicroBatch, StepLayout, deal
+from lexitrain.batching import CutCost, DecoderShape, MicroBatch, StepLayout, deal
 from lexitrain.errors import ModelError
 from lexitrain.models import AttentionKind, attention_kind, sliding_window, use_own_masks
 from lexitrain.step.attention import BatchTensors, hidden_states
@@ -74,6 +74,7 @@ class TrainingStep:
         clip: largest global norm of the gradient.
         processes: those that train together.
         device: the kind of device whose kernels are used; that of the weights where not given.
+        cut_cost: what a cut costs there; by the base's shape alone where not given.
 
     Raises:
         ModelError: the model's output head is not a plain frozen matrix, or the base is no decoder such as Llama's.
@@ -91,6 +92,7 @@ class TrainingStep:
         clip: float,
         processes: Processes | None = None,
         device: str | None = None,
+        cut_cost: CutCost | None = None,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
@@ -122,7 +124,7 @@ class TrainingStep:
             use_own_masks(base)
         self.step_layout = StepLayout.of_recipe(
             settings,
-            None if self.attention == "own" else DecoderShape.of_config(base.config),
+            cut_cost or self._cut_cost(base.config),
             max_length=max_length,
             pad_id=pad_id,
             attention=self.attention,
@@ -133,6 +135,12 @@ class TrainingStep:
         self.recomputes = settings.gradient_checkpointing == "always"
         set_gradient_checkpointing(base, self.recomputes)
         model.train()  # PEFT's wrapper says it is training while the frozen base inside is not
+
+    def _cut_cost(self, config: Any) -> CutCost:
+        """By the decoder's shape, which a base that attends its own way need not say."""
+        if self.attention == "own":
+            return CutCost()
+        return CutCost.of_shape(DecoderShape.of_config(config))
 
     def recompute(self) -> None:
         """Recompute activations in the backward pass from now on. The gradient stays the same."""

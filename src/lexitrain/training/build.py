@@ -268,7 +268,9 @@ def _build_step(
         pad_id: token put on padding.
     """
     base = base_on_rung(plan.recipe.model, state.rung)
-    step = built_step(plan.recipe, base, pad_id, start=start, processes=processes)
+    step = built_step(
+        plan.recipe, base, pad_id, start=start, processes=processes, cut_cost=plan.cut_cost
+    )
     return step, AdapterFiles(step.model, recipe.model.base, recipe.model.revision)
 
 

@@ -23,10 +23,12 @@ from lexitrain.planning import (
     free_memory,
     make_plan,
     overhead_bytes,
+    planned_cut_cost,
     with_settings,
 )
 
 if TYPE_CHECKING:
+    from lexitrain.batching import CutCost
     from lexitrain.recipe import Recipe
     from lexitrain.runs import Run
     from lexitrain.samples import RunSamples
@@ -43,6 +45,11 @@ class RunPlan:
 
     recipe: Recipe
     document: Mapping[str, Any]
+
+    @property
+    def cut_cost(self) -> CutCost | None:
+        """What a cut costs on the device that the run was planned for; None: not foreseen."""
+        return planned_cut_cost(self.document)
 
     def summary(self) -> dict[str, Any]:
         """What the event `planned` says; empty choices mean that nothing had to be given up."""
@@ -114,6 +121,7 @@ def _plan_of_before(run: Run, recipe: Recipe) -> RunPlan:
     try:
         plan = RunPlan(with_settings(recipe, document.get("choices", {})), document)
         plan.beside(1, 1.0, 1.0)  # reads the numbers that are used at the end
+        planned_cut_cost(document)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RunError(
             f"This is not the plan of a run: {type(error).__name__}.",

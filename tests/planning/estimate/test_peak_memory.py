@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lexitrain.batching import SampleOrder, StepLayout
+from lexitrain.batching import CutCost, SampleOrder, StepLayout
 from lexitrain.models.architecture import architecture_of
 from lexitrain.planning.estimate.peak_memory import Candidate, peak_memory, searched_peak
 from lexitrain.planning.estimate.planned_data import mixture_data
@@ -67,10 +67,11 @@ def test_no_cut_of_a_planned_run_needs_more():
     recipe = load_recipe("fast", ["model.base=nano", "schedule.epochs=1"])
     target = Target.of("auto", (7, 5))
     data = mixture_data(2400)(recipe)
-    steps = plan_steps(recipe, data, NANO, target)
+    cost = CutCost.of_shape(NANO.decoder)
+    steps = plan_steps(recipe, data, NANO, target, cost)
     planned = peak_memory(NANO, recipe, target, (*steps.spread, *steps.heaviest))
     layout = StepLayout.of_recipe(
-        recipe.step, NANO.decoder, max_length=512, pad_id=0, attention="dense", device="cuda"
+        recipe.step, cost, max_length=512, pad_id=0, attention="dense", device="cuda"
     )
     tasks = [sample.task for sample in data.train]
     order = SampleOrder(tasks, recipe.seed, recipe.step.effective_batch, 1, {})

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lexitrain.batching import CutCost
 from lexitrain.batching.sample_order import SampleOrder
 from lexitrain.errors import InputError
 from lexitrain.models import attach_adapter
@@ -29,7 +30,9 @@ T4, A100 = (7, 5), (8, 0)
 
 def steps_of(recipe: Recipe, capability: tuple[int, int] | None = None) -> PlannedSteps:
     target = Target.of(recipe.model.precision, capability, recipe.step.attention)
-    return plan_steps(recipe, DATA, architecture_of(recipe.model.base), target)
+    architecture = architecture_of(recipe.model.base)
+    cost = CutCost.of_shape(architecture.decoder)
+    return plan_steps(recipe, DATA, architecture, target, cost)
 
 
 @pytest.mark.parametrize("settings", [[], ["step.token_budget=600"], ["step.layout=packed"]])
@@ -38,6 +41,7 @@ def test_a_step_is_laid_out_as_training_would(settings: list[str], tmp_path: Pat
     tiny_model().save_pretrained(tmp_path)
     recipe = load_recipe("fast", [f"model.base={tmp_path}", "optimizer.name=adamw", *settings])
     model = attach_adapter(tiny_model(), recipe.lora, 1)
+    cost = CutCost(pair=2e-3, launch=300)
     step = TrainingStep(
         model,
         build_optimizer(model.parameters(), recipe.optimizer),
@@ -45,10 +49,11 @@ def test_a_step_is_laid_out_as_training_would(settings: list[str], tmp_path: Pat
         max_length=recipe.data.max_length,
         pad_id=1,
         clip=1.0,
+        cut_cost=cost,
     )
     data = PlannedData(SAMPLES[:24], [], "test", exact=False, key="24")
     target = Target.of("auto", None, recipe.step.attention)
-    planned = plan_steps(recipe, data, architecture_of(str(tmp_path)), target)
+    planned = plan_steps(recipe, data, architecture_of(str(tmp_path)), target, cost)
     order = SampleOrder([s.task for s in data.train], recipe.seed, 24, recipe.schedule.epochs)
     first = [data.train[index] for index in order.samples(0)]
     assert planned.spread[0] == shapes_of(step.lay_out(first))

@@ -104,8 +104,9 @@ def _measured(recorded: Recorded, facts: MachineFacts, told: Observer) -> Profil
         recipe.schedule.epochs,
         recipe.data.task_weights,
     )
-    step = built_step(recipe, recipe.model, tokenizer.pad_token_id)
-    changed = _changed(recorded, facts, step, tokenizer.pad_token_id)
+    pad_id = tokenizer.pad_token_id
+    step = built_step(recipe, recipe.model, pad_id, cut_cost=recorded.cut_cost)
+    changed = _changed(recorded, facts, step, pad_id)
     asked = _SECONDS / recorded.step_seconds / (2 * len(changed) + 1)
     count = min(order.total_steps, max(_FEWEST, min(_MOST, int(asked))))
     work = [
@@ -191,6 +192,7 @@ def _changed(
                 max_length=recipe.data.max_length,
                 pad_id=pad_id,
                 clip=recipe.optimizer.clip,
+                cut_cost=recorded.cut_cost,
             )
             found["layout"] = _Way(other, threads)
     if mended := _other_precision(recorded, facts):

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lexitrain.errors import RunError
-from lexitrain.planning import with_settings
+from lexitrain.planning import planned_cut_cost, with_settings
 from lexitrain.runs import Run, list_runs
 
 if TYPE_CHECKING:
+    from lexitrain.batching import CutCost
     from lexitrain.recipe import Recipe
     from lexitrain.runs import Event, Metrics
 
@@ -78,6 +79,7 @@ class Recorded:
         dtype: in which was computed, as PyTorch calls it.
         planned_step: seconds of a step as planned.
         kinds: kind of work -> seconds a step, as planned.
+        cut_cost: what a cut costs there, as planned.
         complete: whether times of checkpoints and validations were recorded.
     """
 
@@ -95,6 +97,7 @@ class Recorded:
     dtype: str
     planned_step: float | None
     kinds: Mapping[str, float]
+    cut_cost: CutCost | None
     complete: bool
 
     @property
@@ -239,6 +242,7 @@ def _put_together(
         dtype=str(environment.get("compute_dtype", "unknown")),
         planned_step=float(plan["step_seconds"]) if "step_seconds" in plan else None,
         kinds={kind: float(each) for kind, each in kinds.items()},
+        cut_cost=planned_cut_cost(plan),
         complete=all(each.loop is not None for each in saved.values())
         and lines[-1].cpu_seconds is not None,
     )

@@ -6,14 +6,17 @@ device's rates from the catalogue or from a calibration. Nothing is trained and 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from lexitrain.batching import CutCost
 from lexitrain.models import architecture_of
 from lexitrain.planning.devices.calibration import BAND, Calibration, find_calibration
 from lexitrain.planning.devices.rates import Level, Rates, catalogue_rates
 from lexitrain.planning.estimate.automatic_settings import decide
+from lexitrain.planning.estimate.cut_cost import cut_cost, cut_cost_to_json
 from lexitrain.planning.estimate.disk import Disk, disk_use
 from lexitrain.planning.estimate.planned_steps import (
     PlannedData,
@@ -84,6 +87,7 @@ class Plan:
         flops: arithmetic of a step.
         trainable_parameters, base_parameters: of the adapter, of the frozen base.
         choices: automatic settings and what they became, as `field: value`.
+        cut_cost: what a cut costs there, by which steps are cut.
     """
 
     recipe: Recipe
@@ -106,6 +110,7 @@ class Plan:
     trainable_parameters: int
     base_parameters: int
     choices: dict[str, str]
+    cut_cost: CutCost
 
     @property
     def engine(self) -> Engine:
@@ -171,6 +176,7 @@ class Plan:
             "layout_tokens_per_step": round(self.steps.layout_tokens, 1),
             "supervised_tokens_per_step": round(self.steps.supervised_tokens, 1),
             "cuts_per_step": round(self.steps.cuts, 2),
+            "cut_cost": cut_cost_to_json(self.cut_cost),
             "choices": self.choices,
             "cost": None if self.cost is None else self.cost.to_json(2),
         }
@@ -219,15 +225,21 @@ def make_plan(
     limit = _VISIBLE * 1e9 * gpu.memory if memory_limit is None else memory_limit
     data = data_for(recipe)
 
+    calibration = find_calibration(gpu, target.dtype) if calibrated else None
+    rates = {level: _rates(gpu, target.dtype, level, calibration) for level in LEVELS}
+
+    def cost_of(each: Recipe) -> CutCost:
+        if engine == "trainer":  # it cuts by the number of samples
+            return CutCost.of_shape(architecture.decoder)
+        return cut_cost(architecture, each, target, rates["expected"])
+
     def steps_of(each: Recipe) -> PlannedSteps:
-        return plan_steps(each, data, architecture, target, gpu.count)
+        return plan_steps(each, data, architecture, target, cost_of(each), gpu.count)
 
     decided = decide(recipe, architecture, target, limit, steps_of)
     steps = steps_of(decided.recipe)
     costs = step_costs(architecture, decided.recipe, target)
-    calibration = find_calibration(gpu, target.dtype) if calibrated else None
     disk = disk_use(architecture.config, decided.recipe, steps.total_steps)
-    rates = {level: _rates(gpu, target.dtype, level, calibration) for level in LEVELS}
     exchanged = 4.0 * costs.trainable_parameters
     seconds = {
         level: mean_step_seconds(steps.shares, costs, rates[level])
@@ -273,21 +285,26 @@ def make_plan(
         trainable_parameters=costs.trainable_parameters,
         base_parameters=costs.base_parameters,
         choices=decided.choices,
+        cut_cost=cost_of(decided.recipe),
     )
 
 
 def mean_step_seconds(
     steps: tuple[tuple[StepShape, ...], ...], costs: StepCosts, rates: Rates
 ) -> float:
-    """Mean time of an optimizer step over these steps: all cuts of the process with most to do, and the update.
+    """Mean time of an optimizer step over these steps: all cuts of the process with most to do, and the update, before
+    which a step waits.
 
     Args:
         steps: each as the shares of its processes.
         costs, rates: of any cut, and of the device.
     """
-    different = {cut for step in steps for share in step for cut in share}
-    seconds = {cut: rates.seconds(costs.operations(cut)) for cut in different}
-    cuts = sum(max(sum(seconds[cut] for cut in share) for share in step) for step in steps)
+
+    def seconds(share: StepShape) -> float:
+        return rates.seconds(work for cut in share for work in costs.operations(cut))
+
+    counted = Counter(steps)  # padded steps are all alike
+    cuts = sum(count * max(map(seconds, step)) for step, count in counted.items())
     return cuts / len(steps) + rates.seconds(costs.update)
 
 

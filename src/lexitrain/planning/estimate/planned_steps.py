@@ -20,7 +20,7 @@ from lexitrain.planning.rehearsal.cut_shape import CutShape, scored_everywhere, 
 from lexitrain.planning.usual_trainer.batches import PaddedBatches
 
 if TYPE_CHECKING:
-    from lexitrain.batching import MicroBatch
+    from lexitrain.batching import CutCost, MicroBatch
     from lexitrain.models import Architecture
     from lexitrain.planning.rehearsal.target import Target
     from lexitrain.recipe import Recipe
@@ -99,6 +99,7 @@ def plan_steps(
     data: PlannedData,
     architecture: Architecture,
     target: Target,
+    cost: CutCost,
     processes: int = 1,
 ) -> PlannedSteps:
     """Lay out the run of a recipe.
@@ -106,13 +107,14 @@ def plan_steps(
     Args:
         recipe: its cuts are fixed: where `token_budget` is `auto` there is none.
         data: rendered for the recipe's max_length.
-        architecture: decides what a cut costs, as in training.
-        target: its device and attention decide the layout, as in training.
+        architecture: its window decides the layout, as in training.
+        target: its device and attention likewise.
+        cost: of a cut.
         processes: that share each step.
     """
     layout: StepLayout | PaddedBatches = StepLayout.of_recipe(
         recipe.step,
-        architecture.decoder,
+        cost,
         max_length=recipe.data.max_length,
         pad_id=0,  # only shapes are wanted
         attention=target.attention,

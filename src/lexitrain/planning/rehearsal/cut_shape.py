@@ -26,6 +26,7 @@ class CutShape:
         trunk: columns at its beginning that all later queries see besides.
         windowed: whether a position lies deeper than the window of the base's windowed layers reaches.
         window_blocks: queries and keys of each block in these layers, where attention goes by blocks.
+        tiles: of all rows, where attention leaves out hidden ones.
     """
 
     rows: int
@@ -35,6 +36,7 @@ class CutShape:
     trunk: int = 0
     windowed: bool = False
     window_blocks: tuple[tuple[int, int], ...] = ()
+    tiles: int = 0
 
     @classmethod
     def of(cls, batch: MicroBatch) -> CutShape:
@@ -48,6 +50,7 @@ class CutShape:
             batch.trunk,
             batch.window is not None,
             _sizes(batch.window_blocks),
+            batch.tiles,
         )
 
     @property
@@ -58,7 +61,7 @@ class CutShape:
     @property
     def cells(self) -> int:
         """Cells of the attention matrix that are computed, for one head."""
-        return attention_cells(self.rows, self.length, self.blocks, self.trunk)
+        return attention_cells(self.rows, self.length, self.blocks, self.trunk, self.tiles)
 
     @property
     def in_window(self) -> CutShape:

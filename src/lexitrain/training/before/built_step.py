@@ -8,6 +8,7 @@ from lexitrain.models import attach_adapter, compute_dtype, load_base
 from lexitrain.step import Processes, TrainingStep, build_optimizer, keep_freed_memory
 
 if TYPE_CHECKING:
+    from lexitrain.batching import CutCost
     from lexitrain.recipe import ModelSection, Recipe
 
 
@@ -18,6 +19,7 @@ def built_step(
     *,
     start: str | None = None,
     processes: Processes | None = None,
+    cut_cost: CutCost | None = None,
 ) -> TrainingStep:
     """Load the base, put the adapter on it, and make the step.
 
@@ -27,6 +29,7 @@ def built_step(
         pad_id: token put on padding.
         start: folder of an adapter to start from.
         processes: that train together; None: this one.
+        cut_cost: what a cut costs, as planned; None: by the base's shape alone.
 
     Raises:
         InputError: the base or the adapter cannot be had, or cannot be trained.
@@ -46,4 +49,5 @@ def built_step(
         pad_id=pad_id,
         clip=decided.optimizer.clip,
         processes=together,
+        cut_cost=cut_cost,
     )
