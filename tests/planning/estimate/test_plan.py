@@ -148,6 +148,19 @@ def test_two_cards_share_a_step_and_exchange_its_gradients():
     assert two.memory.peak <= one.memory.peak
 
 
+@pytest.mark.parametrize(
+    ("system", "machine", "told"), [("Darwin", "arm64", True), ("Linux", "x86_64", False)]
+)
+def test_on_a_mac_a_plan_for_the_processor_says_why_it_is_that(
+    system: str, machine: str, told: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    here, there = planned("demo", gpu=find_gpu("CPU")), planned("demo")
+    monkeypatch.setattr("platform.system", lambda: system)
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    assert any("MPS" in note for note in warnings_of(here, tmp_path)) == told
+    assert not any("MPS" in note for note in warnings_of(there, tmp_path))
+
+
 def test_a_measured_card_serves_two_of_them():
     assert named_like("Tesla T4") == find_gpu(find_gpu("T4 x2").card)
 
