@@ -1,7 +1,9 @@
 """What plans foresee for the team's T4, beside what the team observed: `python -m benchmarks.plan_t4`.
 
 18,400 samples with the lengths of the benchmark mixture, an eighth as many for validation; the T4's speed as fitted by
-`benchmarks/fit_t4.py`, which saw none of the team's hours. Everything here is predicted, nothing measured on a T4.
+`benchmarks/fit_t4.py`, which saw none of the team's hours. The team's own recipes are planned twice: in this product's
+step, and in that of the Transformers Trainer, which is what the team ran and what `--versus` compares. Everything here
+is predicted, nothing measured on a T4.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ def main() -> None:
     recipes = {name: load_recipe(name) for name in ("slow", "notebook", "fast", "best")}
     planner = Planner(find_gpu("T4"), calibrated=False)
     plans = {name: planner.plan(recipe) for name, recipe in recipes.items()}
+    usual = {name: planner.plan(recipes[name], "trainer") for name in OBSERVED}
     pairs = (("slow", "notebook"), ("notebook", "fast"), ("slow", "best"))
     document: dict[str, Any] = {
         "command": "python -m benchmarks.plan_t4",
@@ -40,6 +43,7 @@ def main() -> None:
         },
         "observed_by_the_team": OBSERVED,
         "plans": {name: plan.to_json() for name, plan in plans.items()},
+        "usual_trainer": {name: plan.to_json() for name, plan in usual.items()},
         "headline": {
             "best, 7 epochs, hours": plans["best"].hours.to_json(),
             "notebook, 4 epochs, hours": plans["notebook"].hours.to_json(),
@@ -60,10 +64,11 @@ def main() -> None:
         },
     }
     RESULT.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    for name, plan in plans.items():
+    shown = plans | {f"{name}, trainer": plan for name, plan in usual.items()}
+    for name, plan in shown.items():
         hours, memory = plan.hours, plan.memory
         print(
-            f"{name:9} {hours.expected:6.2f} h ({hours.low:.2f}–{hours.high:.2f}), training "
+            f"{name:17} {hours.expected:6.2f} h ({hours.low:.2f}–{hours.high:.2f}), training "
             f"{plan.parts['training']:.2f}; {memory.peak / 1e9:.2f} GB at the peak, {plan.disk.kept / 1e6:.0f} MB kept"
         )
     print(json.dumps(document["headline"], indent=2))

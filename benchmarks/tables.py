@@ -6,44 +6,21 @@ two; a test compares it with the results, so that no number in a table can diffe
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.against.result import halves, others
-from benchmarks.workload import RESULTS
+from benchmarks.markdown import on_what, result, table
+from benchmarks.plan_tables import PLAN_TABLES
 
 _DOCS = Path(__file__).parents[1] / "docs"
 DOCUMENTS = tuple(
-    _DOCS / f"{name}.md" for name in ("performance", "tuning", "export", "doctor", "build")
+    _DOCS / f"{name}.md"
+    for name in ("performance", "planning", "tuning", "export", "doctor", "build")
 )
 BLOCK = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
-
-
-def result(name: str) -> dict[str, Any]:
-    """A saved result; empty when there is none."""
-    file = RESULTS / f"{name}.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A Markdown table, the first column to the left, numbers to the right."""
-    lines = [list(head), ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "".join("| " + " | ".join(str(cell) for cell in line) + " |\n" for line in lines)
-
-
-def on_what(found: dict[str, Any]) -> str:
-    """A line that says where and with what a result was measured."""
-    versions = found["versions"]
-    named = ", ".join(
-        f"{name} {versions[name]}"
-        for name in ("torch", "transformers", "peft", "trl", "gguf", "libgguf", "xllamacpp")
-        if name in versions
-    )
-    threads = "" if "thread" in found["device"] else f", {found['threads']} threads"
-    return f"Measured on {found['device']}{threads}, {found['date']}; {named}.\n\n"
 
 
 def compare() -> str:
@@ -355,7 +332,7 @@ TABLES: dict[str, Callable[[], str]] = {
         slowness,
         killed,
     )
-}
+} | PLAN_TABLES
 
 
 def made(name: str) -> str:

@@ -54,6 +54,49 @@ def test_versus_adds_both_plans_and_the_levers(capsys: pytest.CaptureFixture[str
     assert (tmp_path / "plan.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_usual_trainer_is_rehearsed_where_it_is_asked_for(capsys: pytest.CaptureFixture[str]):
+    assert run([*NANO, "--engine", "trainer", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["engine"] == "trainer"
+    assert document["choices"]["step.micro_batch"] == "4"
+    assert run([*NANO, "--engine", "trainer"]) == 0
+    assert "demo in Transformers Trainer" in capsys.readouterr().out
+
+
+def test_beside_versus_the_teams_recipes_are_what_the_team_ran(capsys: pytest.CaptureFixture[str]):
+    small = ["--samples", "200", "--set", "model.base=nano"]
+    asked = ["plan", "--recipe", "notebook", "--versus", "demo", *small, "--json"]
+    assert run(asked) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["a"]["engine"], document["b"]["engine"]) == ("lexitrain", "trainer")
+    assert document["engine"] == "trainer"
+    assert "engine" in {each["lever"] for each in document["levers"]}
+    saved = document["improvement"]["hours_saved"]
+    assert sum(each["hours"] for each in document["levers"]) == pytest.approx(saved, abs=1e-3)
+    assert run([*asked, "--engine", "lexitrain", "--versus-engine", "lexitrain"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["a"]["engine"], document["b"]["engine"]) == ("lexitrain", "lexitrain")
+    assert "engine" not in {each["lever"] for each in document["levers"]}
+
+
+@pytest.mark.parametrize(
+    ("options", "where", "says"),
+    [
+        (["--engine", "trainr"], "--engine", "Did you mean trainer?"),
+        (["--versus", "slow", "--versus-engine", "x"], "--versus-engine", "no engine 'x'"),
+        (["--versus-engine", "trainer"], "--versus-engine", "no old recipe"),
+        (["--engine", "trainer", "--within", "4h"], "--engine", "not both"),
+    ],
+)
+def test_what_is_no_engine_is_refused(
+    options: list[str], where: str, says: str, capsys: pytest.CaptureFixture[str]
+):
+    assert run([*NANO, *options]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert where in said
+    assert says in said
+
+
 def test_an_unknown_gpu_names_the_nearest(capsys: pytest.CaptureFixture[str]):
     assert run([*NANO, "--gpu", "RTX 3061"]) == 2
     assert "Did you mean RTX 3060?" in capsys.readouterr().err

@@ -38,6 +38,10 @@ def test_a_gpu_that_pytorch_sees_is_well():
     check = gpu_check(on(T4))
     assert (check.verdict, "Tesla T4 (15.8 GB)" in check.found) == ("ok", True)
     assert gpu_check(MachineFacts()).verdict == "ok"
+    mac = gpu_check(MachineFacts(apple=True, threads=8))
+    assert mac.verdict == "warn"
+    assert "This Mac's GPU is not used: it trains on 8 processor" in mac.found
+    assert "MPS" in mac.why
 
 
 def test_a_build_without_cuda_is_told_apart_from_an_old_driver():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,7 +12,7 @@ from lexitrain.cli.options.custom_tasks import CUSTOM_TASK
 from lexitrain.cli.options.json_output import AS_JSON
 from lexitrain.cli.options.recipe import OVERRIDES, RECIPE
 from lexitrain.cli.terminal.console import console, errors_console, print_json
-from lexitrain.errors import LIMIT_NOT_MET, InputError
+from lexitrain.errors import LIMIT_NOT_MET, InputError, nearest
 
 if TYPE_CHECKING:
     from lexitrain import Gpu, Recommendation
@@ -46,6 +46,18 @@ def plan(
         str | None,
         typer.Option("--versus", metavar="R2", help="Compare with this recipe, the old one."),
     ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            "--engine", metavar="E",
+            help="Whose step: lexitrain, or trainer: Transformers Trainer with PEFT. Beside --versus the team's slow "
+            "and notebook are rehearsed in the trainer, which is what the team ran.",
+        ),
+    ] = None,
+    versus_engine: Annotated[
+        str | None,
+        typer.Option("--versus-engine", metavar="E", help="The same for the recipe of --versus."),
+    ] = None,
     within: Annotated[
         str | None,
         typer.Option("--within", metavar="H", help="Find the recipe for so many hours: 4, 4h, 90m or 1h30m."),
@@ -76,6 +88,10 @@ def plan(
     _refuse_together({"--data": data, "--samples": samples})
     _refuse_together({"--within": within, "--versus": versus})
     _refuse_together({"--within": within, "--plot": plot})
+    _refuse_together({"--within": within, "--engine": engine})
+    ours, theirs = _engine(engine, "--engine"), _engine(versus_engine, "--versus-engine")
+    if versus is None and theirs is not None:
+        raise InputError("There is no old recipe without --versus.", where="--versus-engine")
     most_hours = None if within is None else hours(within)
     loaded = recipe_with_tasks(recipe, overrides or (), custom_task or ())
     from lexitrain import Planner
@@ -88,8 +104,13 @@ def plan(
         warnings = [] if found.best is None else planner.warnings(found.best.plan)
         _show_recommendation(found, warnings, as_json=as_json)
         return
-    found = planner.plan(loaded)
-    comparison = None if versus is None else planner.compare(load_recipe(versus), loaded)
+    comparison = None
+    if versus is None:
+        found = planner.plan(loaded, ours or "lexitrain")
+    else:
+        old = load_recipe(versus)
+        comparison = planner.compare(old, loaded, old_engine=theirs, engine=ours)
+        found = comparison.b
     if plot is not None:
         from lexitrain import draw_plan
 
@@ -113,6 +134,18 @@ def _refuse_together(options: Mapping[str, object]) -> None:
     if all(value is not None for value in options.values()):
         names = list(options)
         raise InputError(f"Give {' or '.join(names)}, not both.", where=names[-1])
+
+
+def _engine(name: str | None, option: str) -> Literal["lexitrain", "trainer"] | None:
+    """Raises InputError for what is no engine."""
+    if name in (None, "lexitrain", "trainer"):
+        return name
+    close = nearest(name, ("lexitrain", "trainer"))
+    raise InputError(
+        f"There is no engine '{name}'.",
+        where=option,
+        fix=(f"Did you mean {close}? " if close else "") + "There are: lexitrain, trainer.",
+    )
 
 
 def _device(name: str, *, calibrate: bool) -> Gpu:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from lexitrain.planning import free_memory, threads
+from lexitrain.planning import free_memory, has_apple_gpu, threads
 from lexitrain.storage import launcher_number, usable_cores
 from lexitrain.training import NotebookMachine, this_machine
 
@@ -44,7 +44,8 @@ class MachineFacts:
         driver: version of their driver; empty where there is none.
         torch: version of PyTorch.
         torch_cuda: version of the CUDA that PyTorch was built with; None for a build without one.
-        gpus: those that PyTorch can use.
+        gpus: those that PyTorch can use, of NVIDIA.
+        apple: whether there is a GPU of Apple's, which nothing is trained on.
         cores: processors that this process may use.
         all_cores: processors of the machine.
         threads: that PyTorch computes with.
@@ -58,6 +59,7 @@ class MachineFacts:
     torch: str = ""
     torch_cuda: str | None = None
     gpus: tuple[SeenGpu, ...] = ()
+    apple: bool = False
     cores: int = 1
     all_cores: int = 1
     threads: int = 1
@@ -75,6 +77,7 @@ class MachineFacts:
             torch=torch.__version__,
             torch_cuda=torch.version.cuda,
             gpus=_torch_gpus(),
+            apple=has_apple_gpu(),
             cores=usable_cores(),
             all_cores=os.cpu_count() or 1,
             threads=threads(),

@@ -102,6 +102,9 @@ from .location import (
 from .location import (
     resolve_base as resolve_base,
 )
+from .lora_targets import (
+    require_targets as require_targets,
+)
 from .precision import (
     Precision as Precision,
 )

@@ -7,6 +7,9 @@ from .devices.calibration import (
     calibration_folder as calibration_folder,
 )
 from .devices.catalogue import (
+    ON_A_MAC as ON_A_MAC,
+)
+from .devices.catalogue import (
     Gpu as Gpu,
 )
 from .devices.catalogue import (
@@ -23,6 +26,9 @@ from .devices.local import (
 )
 from .devices.measurement import (
     measured_device as measured_device,
+)
+from .devices.processor import (
+    has_apple_gpu as has_apple_gpu,
 )
 from .devices.processor import (
     threads as threads,

@@ -15,7 +15,7 @@ from lexitrain.planning.estimate.plan import Plan, make_plan
 from lexitrain.planning.estimate.planned_data import mixture_data, own_data
 from lexitrain.planning.estimate.search import recommend
 from lexitrain.planning.estimate.warnings import warnings_of
-from lexitrain.planning.versus.comparison import compare_plans
+from lexitrain.planning.versus.comparison import compare_plans, ran_in
 from lexitrain.recipe import recipe_to_yaml
 from lexitrain.storage import user_path
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from lexitrain.planning.devices.catalogue import Gpu
     from lexitrain.planning.estimate.search import Recommendation
+    from lexitrain.planning.rehearsal.target import Engine
     from lexitrain.planning.versus.comparison import Comparison
     from lexitrain.recipe import Recipe
 
@@ -59,15 +60,20 @@ class Planner:
         self._data_for = (
             mixture_data(samples) if data is None else own_data(user_path(data), _tokenizer_of)
         )
-        self._known: dict[str, Plan] = {}
+        self._known: dict[tuple[Engine, str], Plan] = {}
 
-    def plan(self, recipe: Recipe) -> Plan:
+    def plan(self, recipe: Recipe, engine: Engine = "lexitrain") -> Plan:
         """What is foreseen for a recipe.
+
+        Args:
+            recipe: the recipe.
+            engine: whose step is rehearsed: this product's, or that of the usual trainer (`trainer`), Transformers'
+                Trainer with PEFT.
 
         Raises:
             InputError: as `make_plan`; or the records cannot be used.
         """
-        key = recipe_to_yaml(recipe)
+        key = (engine, recipe_to_yaml(recipe))
         if key not in self._known:
             self._known[key] = make_plan(
                 recipe,
@@ -76,12 +82,30 @@ class Planner:
                 memory_limit=None if self._memory_gb is None else 1e9 * self._memory_gb,
                 price=self._price,
                 calibrated=self._calibrated,
+                engine=engine,
             )
         return self._known[key]
 
-    def compare(self, old: Recipe, new: Recipe) -> Comparison:
-        """Both recipes, what each difference does, and what is claimed of it. Raises as `plan`."""
-        return compare_plans(old, new, self.plan)
+    def compare(
+        self,
+        old: Recipe,
+        new: Recipe,
+        *,
+        old_engine: Engine | None = None,
+        engine: Engine | None = None,
+    ) -> Comparison:
+        """Both recipes, what each difference does, and what is claimed of it.
+
+        Args:
+            old, new: the recipes.
+            old_engine, engine: whose step each has; None: of the team's own recipes that of the usual trainer, which
+                is what the team ran, of any other this product's.
+
+        Raises:
+            InputError: as `plan`.
+        """
+        engines = (old_engine or ran_in(old), engine or ran_in(new))
+        return compare_plans(old, new, self.plan, engines)
 
     def recommend(
         self, own: Recipe, hours: float | None, overrides: Sequence[str] | None = None
@@ -110,6 +134,7 @@ def plan(
     samples: int | None = None,
     price: float | None = None,
     memory_gb: float | None = None,
+    engine: Engine = "lexitrain",
 ) -> Plan:
     """What is foreseen for a recipe on a device. To plan several, keep a `Planner`.
 
@@ -117,6 +142,7 @@ def plan(
         recipe: its automatic settings are decided as training would decide them on this device.
         gpu: a name of the catalogue, `name=… tflops=… bandwidth=… memory=…`, or what `find_gpu` returned.
         data, samples, price, memory_gb: as of `Planner`.
+        engine: as of `Planner.plan`.
 
     Raises:
         DeviceError: the device is unknown, or cannot compute as the recipe asks.
@@ -132,7 +158,7 @@ def plan(
         price=price,
         memory_gb=memory_gb,
     )
-    return planner.plan(recipe)
+    return planner.plan(recipe, engine)
 
 
 def _tokenizer_of(recipe: Recipe) -> Any:

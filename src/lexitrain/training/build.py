@@ -20,6 +20,7 @@ from lexitrain.models import (
     require_known_tokens,
     require_usable_packages,
 )
+from lexitrain.planning import ON_A_MAC, has_apple_gpu
 from lexitrain.records import TRAIN, VALIDATION, file_name, split_file
 from lexitrain.runs import Checkpoint, Checkpoints, keep_tasks, read_checkpoint, step_of
 from lexitrain.samples import load_samples, unlearnt_bytes
@@ -138,6 +139,8 @@ def build_run(
     log = EventLog(run, state, observer)
     observer.stage("planning the step")
     device = processes.device()
+    if device.type == "cpu" and has_apple_gpu():
+        observer.stage(ON_A_MAC)
     plan = processes.from_first(
         lambda: plan_run(
             run, recipe, samples, device, processes=processes.count, goes_on=newest is not None

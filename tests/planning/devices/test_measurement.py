@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 
 from lexitrain.errors import DeviceError
 from lexitrain.planning.devices import measurement
@@ -13,7 +14,10 @@ from lexitrain.planning.devices.catalogue import find_gpu
 from lexitrain.planning.devices.measurement import fit_factors, measured_device
 from lexitrain.planning.devices.processor import processor
 from lexitrain.planning.devices.rates import Curve, Rates
+from lexitrain.planning.devices.real_steps import Probe, launch_seconds, timed_step
+from lexitrain.planning.rehearsal.cut_shape import CutShape
 from lexitrain.planning.rehearsal.rehearsed_step import Work
+from lexitrain.planning.rehearsal.target import Target
 from tests.planning.devices.test_calibration import measured
 
 RATES = Rates(Curve(((1.0, 1e10),)), Curve(((1.0, 5e9),)), Curve(((1.0, 1e10),)), 1e-5, False)
@@ -32,6 +36,18 @@ def test_real_steps_correct_each_kind_of_work():
     for seconds, works in steps:
         assert fitted.seconds(works) == pytest.approx(seconds, rel=0.05)
     assert fitted.factors["matmul"] == pytest.approx(1.5, rel=0.1)
+
+
+def test_a_launch_is_measured_in_a_real_cut_and_is_all_that_a_cut_without_work_takes():
+    device, target = torch.device("cpu"), Target.of("auto", None)
+    launch = launch_seconds(target, device, torch.float32)
+    assert 1e-7 < launch < 1e-3
+    # As deep and as narrow, of another length: its time is that of its launches.
+    deep = Probe(128, 64, 24, CutShape(1, 16, 4, ((16, 16),)), rank=4)
+    seconds, works = timed_step(deep, target, device, torch.float32)
+    started = sum(work.launches for work in works)
+    assert started > 24 * 50
+    assert 0.25 < seconds / (launch * started) < 4
 
 
 @pytest.fixture

@@ -6,17 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lexitrain.errors import InputError
 from lexitrain.models.architecture import architecture_of
-from lexitrain.planning.devices.catalogue import Gpu, find_gpu
+from lexitrain.planning.devices.catalogue import Gpu, find_gpu, named_like
 from lexitrain.planning.estimate.plan import Plan, make_plan
 from lexitrain.planning.estimate.planned_data import mixture_data
 from lexitrain.planning.estimate.step_costs import step_costs
 from lexitrain.planning.estimate.warnings import warnings_of
 from lexitrain.planning.rehearsal.cut_shape import CutShape
 from lexitrain.planning.rehearsal.rehearse import rehearse
-from lexitrain.planning.rehearsal.target import Target
+from lexitrain.planning.rehearsal.target import Engine, Target
 from lexitrain.recipe.schema import Recipe
 from lexitrain.recipe.yaml_file import load_recipe
 
@@ -26,11 +28,15 @@ ON_NANO = ["model.base=nano"]
 
 
 def planned(
-    recipe: str | Recipe, *overrides: str, gpu: Gpu = GPU, limit: float | None = None
+    recipe: str | Recipe,
+    *overrides: str,
+    gpu: Gpu = GPU,
+    limit: float | None = None,
+    engine: Engine = "lexitrain",
 ) -> Plan:
     if isinstance(recipe, str):
         recipe = load_recipe(recipe, [*ON_NANO, *overrides])
-    return make_plan(recipe, gpu, DATA, memory_limit=limit, calibrated=False)
+    return make_plan(recipe, gpu, DATA, memory_limit=limit, calibrated=False, engine=engine)
 
 
 def test_parts_sum_to_the_peak_and_to_the_hours():
@@ -108,6 +114,68 @@ def test_a_smaller_gpu_is_never_faster(shrink: dict[str, float]):
     for recipe in ("fast", "notebook"):
         here, there = planned(recipe), planned(recipe, gpu=small)
         assert there.hours.expected >= here.hours.expected * (1 - 1e-9)
+
+
+@settings(deadline=None)
+@given(st.floats(0.5, 500), st.floats(1, 20), st.sampled_from(("fast", "notebook")))
+def test_a_slower_launch_never_gives_a_shorter_time(launch: float, slower: float, recipe: str):
+    here, there = (
+        planned(recipe, gpu=replace(GPU, launch=each)) for each in (launch, launch * slower)
+    )
+    for level in ("low", "expected", "high"):
+        for band in ("step_seconds", "hours"):
+            ours, theirs = (getattr(getattr(plan, band), level) for plan in (here, there))
+            # Cuts are chosen anew by what a launch takes, from a cost that is a little off: exact for the same cuts.
+            assert theirs >= ours * (1 - (1e-9 if here.steps == there.steps else 0.01))
+    assert there.launches <= here.launches * (1 + 1e-9)  # never more cuts
+
+
+def test_two_cards_share_a_step_and_exchange_its_gradients():
+    one, two = planned("fast", gpu=find_gpu("T4")), planned("fast", gpu=find_gpu("T4 x2"))
+    exchange = two.gpu.exchange_seconds(4 * two.trainable_parameters, "expected")
+    assert two.kinds["exchange"] == exchange
+    for step, shares in zip(two.steps.spread, two.steps.shares, strict=True):
+        assert len(shares) == 2
+        assert sorted(map(str, step)) == sorted(str(cut) for share in shares for cut in share)
+    pairs = zip(one.steps.spread, one.steps.shares, strict=True)
+    assert all(shares == (step,) for step, shares in pairs)
+    # Never more than twice as fast; a card holds no more than it would alone.
+    assert (
+        one.step_seconds.expected / 2
+        <= two.step_seconds.expected
+        < one.step_seconds.expected + exchange
+    )
+    assert two.memory.weights == one.memory.weights
+    assert two.memory.peak <= one.memory.peak
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "told"), [("Darwin", "arm64", True), ("Linux", "x86_64", False)]
+)
+def test_on_a_mac_a_plan_for_the_processor_says_why_it_is_that(
+    system: str, machine: str, told: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    here, there = planned("demo", gpu=find_gpu("CPU")), planned("demo")
+    monkeypatch.setattr("platform.system", lambda: system)
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    assert any("MPS" in note for note in warnings_of(here, tmp_path)) == told
+    assert not any("MPS" in note for note in warnings_of(there, tmp_path))
+
+
+def test_a_measured_card_serves_two_of_them():
+    assert named_like("Tesla T4") == find_gpu(find_gpu("T4 x2").card)
+
+
+def test_a_plan_says_what_starting_operations_takes_and_within_which_range():
+    plan = planned("fast")
+    document = plan.to_json()
+    low, expected, high = document["launch_us"].values()
+    factors = GPU.launch_factors
+    assert [low, high] == pytest.approx([GPU.launch * each for each in factors])
+    assert low < expected < high
+    assert document["launches_per_step"] == round(plan.launches)
+    started = document["step_seconds_by_kind"]["launches"]
+    assert started == pytest.approx(plan.launches * expected * 1e-6, rel=0.01)
 
 
 def test_more_tokens_never_need_less_memory():

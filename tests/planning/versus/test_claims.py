@@ -51,7 +51,23 @@ def test_a_claim_about_results_names_the_recipes():
     assert claim_about("accumulation", SLOW, NOTEBOOK) is None
 
 
-@pytest.mark.parametrize(("hours", "holds"), [(4.0, True), (4.4, True), (4.5, False)])
-def test_a_claim_holds_when_nine_tenths_of_it_are_reached(hours: float, holds: bool):
-    claim = Claim("time", {}, {}, "2.5×", "times_faster", 2.5)
-    assert claim.holds(plan(10.0), plan(hours)) == holds
+@pytest.mark.parametrize(
+    ("hours", "verdict"),
+    [
+        (4.5, "does not hold"),
+        (4.4, "holds"),
+        (4.0, "holds"),
+        (3.1, "holds"),
+        (2.9, "exceeded"),
+        (1.4, "exceeded"),
+    ],
+)
+def test_a_claim_holds_within_a_tenth_and_what_is_more_exceeds_it(hours: float, verdict: str):
+    claim = Claim("time", {}, {}, "2.5–3×", "times_faster", 2.5, 3.0)
+    assert claim.verdict(plan(10.0), plan(hours)) == verdict
+
+
+def test_a_claim_of_a_range_has_both_ends():
+    for claim in claims():
+        assert claim.value <= claim.most
+        assert ("–" in claim.text) == (claim.value < claim.most), claim.text

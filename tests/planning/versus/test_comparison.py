@@ -26,8 +26,10 @@ def test_versus_tells_what_each_change_does():
         "model", "sequence length", "LoRA rank", "batch", "accumulation", "epochs", "optimizer",
         "training time", "GPU memory", "checkpoints",
     ]  # fmt: skip
-    assert rows["epochs"]["holds"] is True
-    assert rows["LoRA rank"]["holds"] is False
+    assert rows["epochs"]["verdict"] == "holds"
+    assert rows["LoRA rank"]["verdict"] == "does not hold"
+    assert rows["LoRA rank"]["why"]
+    assert not rows["epochs"]["why"]
     assert "frozen base" in rows["LoRA rank"]["why"]
     assert rows["model"]["claim"] == ""  # both are nano here
 
@@ -39,7 +41,7 @@ def test_a_change_of_ones_own_has_no_claim_and_equal_settings_have_no_gain():
     assert (rows["epochs"].old, rows["epochs"].new) == ("2", "1")
     assert rows["epochs"].improvement.endswith("less time")
     assert not any(row.claim or row.why for row in found.rows)
-    assert all(row.holds is None for row in found.rows)
+    assert all(row.verdict == "" for row in found.rows)
     assert rows["model"].improvement == ""
     assert rows["training time"].improvement.endswith("× as fast")
     assert [lever.name for lever in found.levers] == ["epochs"]

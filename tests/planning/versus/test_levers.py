@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lexitrain.planning.rehearsal.target import Engine
 from lexitrain.planning.versus.levers import (
     LEVERS,
     SETTINGS_WITHOUT_COST,
@@ -16,18 +17,20 @@ from lexitrain.planning.versus.levers import (
 from lexitrain.recipe.schema import Recipe, recipe_fields
 from lexitrain.recipe.yaml_file import load_recipe, recipe_names
 
+engines: st.SearchStrategy[Engine] = st.sampled_from(("lexitrain", "trainer"))
 recipes = st.sampled_from([load_recipe(name) for name in recipe_names()])
 
 
-def costly(recipe: Recipe) -> Measure:
+def costly(recipe: Recipe, engine: Engine = "lexitrain") -> Measure:
     """Some measure in which all settings depend on each other."""
     work = recipe.schedule.epochs * recipe.data.max_length**1.5 * (1 + recipe.lora.rank / 10)
     work *= 3 if "1.5B" in recipe.model.base else 1
     work *= 2 if recipe.step.layout == "padded" else 1
+    work *= 2 if engine == "trainer" else 1
     memory = (
         recipe.data.max_length * recipe.lora.rank / (1 if recipe.step.micro_batch == "auto" else 3)
     )
-    return Measure(work, memory)
+    return Measure(work, memory if engine == "lexitrain" else 3 * memory)
 
 
 def test_every_recipe_field_belongs_to_a_lever_or_costs_nothing():
@@ -35,10 +38,11 @@ def test_every_recipe_field_belongs_to_a_lever_or_costs_nothing():
     assert sorted(placed) == sorted(dotted for dotted, _ in recipe_fields())
 
 
-@given(recipes, recipes)
-def test_the_shares_sum_to_the_whole(old: Recipe, new: Recipe):
-    levers = pull_levers(old, new, costly)
-    before, after = costly(old), costly(new)
+@given(recipes, recipes, engines, engines)
+def test_the_shares_sum_to_the_whole(old: Recipe, new: Recipe, one: Engine, other: Engine):
+    levers = pull_levers(old, new, costly, (one, other))
+    before, after = costly(old, one), costly(new, other)
+    assert ("engine" in {each.name for each in levers}) == (one != other)
     assert sum(each.hours for each in levers) == pytest.approx(before.hours - after.hours)
     saved = sum(each.memory_gb for each in levers)
     assert saved == pytest.approx(before.memory_gb - after.memory_gb, abs=1e-6)

@@ -26,11 +26,16 @@ def print_plan(plan: Plan, warnings: Sequence[str], comparison: Comparison | Non
     shown = console()
     recipe, steps = plan.recipe, plan.steps
     shown.print(
-        f"[bold]{recipe.name}[/] on {plan.gpu.name}, {recipe.model.base}, {plan.target.dtype}"
+        f"[bold]{_named(plan)}[/] on {plan.gpu.name}, {recipe.model.base}, {plan.target.dtype}"
     )
     shown.print(f"Data: {plan.data.source}.", markup=False)
     shown.print(f"Speed: {_basis(plan)}.\n", markup=False)
     grid = _plain_table()
+    grid.add_row(
+        "arithmetic",
+        f"{plan.flops / 1e12:.2f} TFLOP a step",
+        f"counted; {plan.trainable_parameters:,} parameters trained",
+    )
     grid.add_row("hours", _band(plan.hours, "h"), _shares(plan))
     cost = plan.cost
     if cost is not None:
@@ -46,10 +51,13 @@ def print_plan(plan: Plan, warnings: Sequence[str], comparison: Comparison | Non
         f"{steps.layout_tokens:,.0f} a step",
         f"{steps.real_tokens:,.0f} in the samples, {steps.supervised_tokens:,.0f} scored, {steps.cuts:.1f} cuts",
     )
+    launch = plan.launch.times(1e6)
+    operations = "operations" if plan.gpu.is_cpu else "kernels"
     grid.add_row(
-        "arithmetic",
-        f"{plan.flops / 1e12:.2f} TFLOP a step",
-        f"{plan.trainable_parameters:,} parameters trained",
+        "launches",
+        f"{plan.launches:,.0f} a step",
+        f"{operations} started, {launch.expected:.0f} µs each ({launch.low:.0f}–{launch.high:.0f}), "
+        f"{_band(plan.launch.times(plan.launches), 's')} a step",
     )
     disk = plan.disk
     mirrored = f", and {disk.mirror / 1e6:,.0f} MB mirrored" if disk.mirror else ""
@@ -76,10 +84,12 @@ def print_comparison(comparison: Comparison) -> None:
     a, b = comparison.a, comparison.b
     table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left",
                   title=f"\n{a.recipe.name} → {b.recipe.name}, each change alone")  # fmt: skip
-    for heading in ("", f"old ({a.recipe.name})", f"new ({b.recipe.name})", "foreseen", "claimed"):
+    old, new = (f"{word} ({_named(plan)})" for word, plan in (("old", a), ("new", b)))
+    for heading in ("", old, new, "foreseen", "claimed"):
         table.add_column(heading, overflow="fold")
     for row in comparison.rows:
-        verdict = {None: "", True: " [green]holds[/]", False: " [red]does not hold[/]"}[row.holds]
+        colour = {"holds": "green", "exceeded": "yellow"}.get(row.verdict, "red")
+        verdict = f" [{colour}]{row.verdict}[/]" if row.verdict else ""
         table.add_row(row.what, row.old, row.new, row.improvement, f"{row.claim}{verdict}")
     shown.print(table)
     for row in comparison.rows:
@@ -152,6 +162,11 @@ def _plain_table() -> Table:
     return Table(box=None, pad_edge=False, show_header=False)
 
 
+def _named(plan: Plan) -> str:
+    """The recipe's name, and whose step it has where that is not this product's."""
+    return plan.recipe.name + (" in Transformers Trainer" if plan.engine == "trainer" else "")
+
+
 def _basis(plan: Plan) -> str:
     if plan.calibration is not None:
         return f"measured on this kind of device on {plan.calibration.date}; the range is 15 % either way"
@@ -159,7 +174,10 @@ def _basis(plan: Plan) -> str:
         return (
             "data sheet, with the achieved share fitted on published runs; predicted, not measured"
         )
-    return "data sheet alone, a wide range; `lexitrain plan --calibrate` on the device narrows it"
+    return (
+        "data sheet alone, a wide range; predicted, not measured. `lexitrain plan --calibrate` on the device "
+        "narrows it"
+    )
 
 
 def _band(band: Band, unit: str) -> str:

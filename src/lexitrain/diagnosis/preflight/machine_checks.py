@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lexitrain.diagnosis.check import Check, passed, warned
 from lexitrain.errors import number_of
 from lexitrain.models import compute_precision
+from lexitrain.planning import ON_A_MAC
 
 if TYPE_CHECKING:
     from lexitrain.diagnosis.machine_facts import MachineFacts
@@ -31,6 +32,13 @@ def gpu_check(facts: MachineFacts) -> Check:
     if facts.gpus:
         shown = ", ".join(f"{each.name} ({each.total / 1e9:.1f} GB)" for each in facts.gpus)
         return passed("gpu", f"PyTorch {facts.torch} sees {shown}.")
+    if facts.apple:
+        return warned(
+            "gpu",
+            f"This Mac's GPU is not used: it trains on {facts.threads} processor thread(s).",
+            ON_A_MAC,
+            "Train the small recipes here (`demo`), and the others where there is an NVIDIA GPU.",
+        )
     if not facts.driver_gpus:
         return passed(
             "gpu",

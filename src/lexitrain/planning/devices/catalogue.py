@@ -20,9 +20,15 @@ from lexitrain.models import compute_precision
 Status = Literal["measured", "fitted", "catalogue"]
 
 _OWN = "'name=My GPU tflops=40 bandwidth=500 memory=12'"
-_VARIANTS = {"ti", "super", "laptop", "mobile", "max"}
+_VARIANTS = {"ti", "super", "laptop", "mobile", "max", "d"}
 _GIVEN_LAUNCH = (0.6, 1.6)
 """Range of a launch that the user gives: what it takes varies from operation to operation."""
+_APPLE = re.compile(r"(?:apple)?(?:m\d{1,2}(?:pro|max|ultra)?|mps|metal|silicon)")
+ON_A_MAC = (
+    "On a Mac the processor trains: no step of this product was ever run on Apple's GPU (MPS), and what is not shown "
+    "to give the plain step's gradients is not used."
+)
+"""What is used on a Mac, and why."""
 _OWN_FIELDS = ("name", "tflops", "bandwidth", "memory", "fp32", "capability", "launch", "price")
 
 
@@ -42,6 +48,9 @@ class Gpu:
         fraction: low, expected and high share of `tflops` that matrix products reach.
         status: how `fraction` is known.
         price: dollars an hour, or None.
+        card: its name in the catalogue; differs from `name` where there are several of them.
+        count: cards, each with a process of its own that computes its share of every step. All figures are of one.
+        exchange: low, expected and high 10^9 bytes a second at which the cards exchange gradients; None of one card.
         source: what says so, by figure: `figures`, `launch`, and where there are such figures `fraction` and `price`.
     """
 
@@ -56,11 +65,23 @@ class Gpu:
     status: Status
     price: float | None
     source: Mapping[str, str]
+    card: str = ""
+    count: int = 1
+    exchange: tuple[float, float, float] | None = None
 
     @property
     def is_cpu(self) -> bool:
         """True for the processor itself."""
         return self.capability is None
+
+    def exchange_seconds(self, size: float, level: str) -> float:
+        """Seconds in which the cards add up `size` bytes that each of them has: each sends and receives
+        2 (n - 1) / n of it, in a ring (Patarasuk & Yuan 2009, doi:10.1016/j.jpdc.2008.09.002)."""
+        if self.exchange is None:
+            return 0.0
+        slow, expected, fast = self.exchange
+        rate = {"low": fast, "expected": expected, "high": slow}[level]
+        return 2 * (self.count - 1) / self.count * size / (1e9 * rate)
 
     def peak(self, precision: str) -> float:
         """Operations a second of matrix products in `precision`."""
@@ -85,6 +106,12 @@ def find_gpu(text: str) -> Gpu:
     if "=" in text:
         return _own(text)
     wanted = _plain(text)
+    if _APPLE.fullmatch(wanted):
+        raise DeviceError(
+            f"'{text}' is a GPU of Apple's, and nothing is trained on those (MPS).",
+            where="--gpu",
+            fix=f"{ON_A_MAC} Plan for it with --gpu CPU, after `lexitrain plan --calibrate` there.",
+        )
     for gpu, spellings in _spellings().items():
         if wanted in spellings:
             return _catalogue()[gpu]
@@ -138,7 +165,10 @@ def _entries() -> dict[str, dict[str, Any]]:
     text = files("lexitrain.planning.devices").joinpath("gpus.yaml").read_text(encoding="utf-8")
     entries: dict[str, dict[str, Any]] = yaml.safe_load(text)
     shared = entries.pop("defaults")
-    return {name: {**shared, **entry} for name, entry in entries.items()}
+    return {
+        name: {**shared, **(entries[entry["card"]] if "card" in entry else {}), **entry}
+        for name, entry in entries.items()
+    }
 
 
 @cache
@@ -155,6 +185,9 @@ def _catalogue() -> dict[str, Gpu]:
             status=entry["status"],
             price=entry.get("price"),
             source={**entry["source"], "launch": entry["launch_source"]},
+            card=entry.get("card", name),
+            count=entry.get("count", 1),
+            exchange=tuple(entry["exchange"]) if "exchange" in entry else None,
         )
         for name, entry in _entries().items()
     }
@@ -190,6 +223,7 @@ def _own(text: str) -> Gpu:
         launch=_positive(given, "launch", like.launch),
         launch_factors=_GIVEN_LAUNCH if "launch" in given else like.launch_factors,
         price=_positive(given, "price") if "price" in given else None,
+        card="",
         source={
             "figures": "given with --gpu",
             "launch": "given with --gpu" if "launch" in given else like.source["launch"],

@@ -1,16 +1,16 @@
 """Measuring the device at hand: rates of single operations, then ten real training steps.
 
 Single operations give the shape of the rates: matrix products, the attention kernel and element-wise traffic by the
-size of one operation, and what starting one costs. Ten steps of the product's own code, with random weights, give the
-correction for each kind of work: least squares on relative errors, held near 1 where the steps say little (ridge).
-Takes about a minute on a CPU.
+size of one operation. What starting one costs is measured in a real cut of a real shape. Ten steps of the product's
+own code, with random weights, give the correction for each kind of work: least squares on relative errors, held near 1
+where the steps say little (ridge). Takes about a minute on a CPU.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from statistics import median
@@ -22,16 +22,21 @@ import torch
 from torch.nn.functional import linear, scaled_dot_product_attention
 
 from lexitrain.errors import DeviceError, number_of
-from lexitrain.models import Architecture, attach_adapter, compute_dtype
+from lexitrain.models import compute_dtype
 from lexitrain.planning.devices.calibration import Calibration, save_calibration
 from lexitrain.planning.devices.catalogue import Gpu, named_like
 from lexitrain.planning.devices.processor import processor
 from lexitrain.planning.devices.rates import Curve, Rates
-from lexitrain.planning.rehearsal.cut_shape import CutShape, blank_micro_batch
-from lexitrain.planning.rehearsal.rehearse import rehearse
+from lexitrain.planning.devices.real_steps import (
+    CPU_PROBES,
+    GPU_PROBES,
+    HEAD_SIZE,
+    Probe,
+    launch_seconds,
+    timed_step,
+)
 from lexitrain.planning.rehearsal.target import Target
-from lexitrain.recipe import LoraSection, OptimizerSection, Recipe, StepSection
-from lexitrain.step import TrainingStep, build_optimizer, keep_freed_memory
+from lexitrain.step import keep_freed_memory
 
 if TYPE_CHECKING:
     from lexitrain.planning.rehearsal.rehearsed_step import Work
@@ -44,57 +49,10 @@ _PATIENCE = 0.12
 _RIDGE = 0.01
 """Weight of a correction's distance from 1 against a step's relative error: 10 % away costs as much as 1 % of error."""
 _LAUNCH_RIDGE = 0.001
-"""The same for the cost of a launch, which is held less near to what was measured: a real step starts its operations
-from Python modules, and that the single operations do not show."""
+"""The same for the cost of a launch, which is held less near to what was measured: that is of a cut without work, whose
+operations find everything in the caches, as those of a working step do not."""
 _FACTOR_LIMITS = (0.2, 8.0)
 """Corrections beyond these would say that a rate was measured wrongly, not that steps differ from single operations."""
-_STEP_REPEATS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class _Probe:
-    """A model shape and the cut of a step that is run for real."""
-
-    hidden: int
-    inner: int
-    layers: int
-    cut: CutShape
-    rank: int = 16
-
-
-def _in_blocks(length: int, *, scored: int, before: int = 0) -> CutShape:
-    """One row in blocks of 128 queries, each of which sees itself and up to `before` columns more."""
-    starts = range(0, length, 128)
-    return CutShape(1, length, scored, tuple((128, 128 + min(start, before)) for start in starts))
-
-
-_CPU_PROBES = (
-    _Probe(384, 1024, 4, _in_blocks(128, scored=32)),
-    _Probe(384, 1024, 4, _in_blocks(512, scored=128, before=64)),
-    _Probe(384, 1024, 8, _in_blocks(256, scored=256)),
-    _Probe(384, 1024, 4, CutShape(4, 192, 768)),
-    _Probe(512, 1536, 4, _in_blocks(384, scored=96), rank=32),
-    _Probe(512, 1536, 6, _in_blocks(1536, scored=384, before=256), rank=64),
-    _Probe(768, 2048, 4, _in_blocks(256, scored=64), rank=8),
-    _Probe(768, 2048, 4, _in_blocks(640, scored=160)),
-    _Probe(768, 2048, 2, CutShape(4, 256, 1024)),
-    _Probe(640, 1792, 4, _in_blocks(1024, scored=256, before=512)),
-)
-_GPU_PROBES = (
-    _Probe(896, 4864, 6, CutShape(1, 256, 64)),
-    _Probe(896, 4864, 6, CutShape(1, 512, 128)),
-    _Probe(896, 4864, 12, CutShape(1, 1024, 256)),
-    _Probe(896, 4864, 6, CutShape(1, 2048, 512)),
-    _Probe(896, 4864, 6, CutShape(4, 512, 2048)),
-    _Probe(896, 4864, 6, CutShape(8, 512, 4096), rank=32),
-    _Probe(1536, 8960, 4, CutShape(1, 512, 128), rank=48),
-    _Probe(1536, 8960, 4, CutShape(1, 1024, 256)),
-    _Probe(1536, 8960, 8, CutShape(1, 2048, 512)),
-    _Probe(1536, 8960, 4, CutShape(2, 768, 1536), rank=48),
-)
-_HEAD_SIZE = 64
-_VOCABULARY = {"cpu": 8_192, "cuda": 151_936}
-"""Of the probes: Qwen2.5's on a GPU; on a CPU a small one, so that the head does not take most of a small step."""
 
 
 def calibrate(report: Report) -> Calibration:
@@ -113,20 +71,21 @@ def calibrate(report: Report) -> Calibration:
     attention = _attention(device, dtype)
     report("memory traffic")
     bandwidth = _bandwidth(device)
+    report("starting operations")
+    capability = torch.cuda.get_device_capability() if device.type == "cuda" else None
+    target = Target.of("auto", capability)
     plain = Rates(
         matrix=Curve(matrix),
         attention=Curve(attention),
         bandwidth=Curve(bandwidth),
-        launch=_launch(device),
+        launch=launch_seconds(target, device, dtype),
         overlapped=device.type == "cuda",
     )
-    capability = torch.cuda.get_device_capability() if device.type == "cuda" else None
-    target = Target.of("auto", capability)
-    rows: list[tuple[_Probe, float, tuple[Work, ...]]] = []
-    probes = _CPU_PROBES if device.type == "cpu" else _GPU_PROBES
+    rows: list[tuple[Probe, float, tuple[Work, ...]]] = []
+    probes = CPU_PROBES if device.type == "cpu" else GPU_PROBES
     for number, probe in enumerate(probes, start=1):
         report(f"training step {number} of {len(probes)}")
-        rows.append((probe, *_real_step(probe, target, device, dtype)))
+        rows.append((probe, *timed_step(probe, target, device, dtype)))
     fitted = fit_factors(plain, [(seconds, works) for _, seconds, works in rows])
     return Calibration(
         device=torch.cuda.get_device_name() if device.type == "cuda" else processor(),
@@ -264,9 +223,7 @@ def _attention(device: torch.device, dtype: torch.dtype) -> Points:
     points = []
     for length in (64, 128, 256, 512, 1024):
         query, key, value = (
-            torch.randn(
-                1, heads, length, _HEAD_SIZE, device=device, dtype=dtype, requires_grad=True
-            )
+            torch.randn(1, heads, length, HEAD_SIZE, device=device, dtype=dtype, requires_grad=True)
             for _ in range(3)
         )
         mask = torch.zeros(1, 1, length, length, device=device, dtype=dtype)
@@ -276,7 +233,7 @@ def _attention(device: torch.device, dtype: torch.dtype) -> Points:
 
         # Two products forward, five backward (one of them recomputes the scores; Dao et al. 2022, arXiv:2205.14135),
         # of 2 x length^2 x width operations each: 2.5 times the forward's, 3.5 times for both.
-        forward = 4.0 * length**2 * heads * _HEAD_SIZE
+        forward = 4.0 * length**2 * heads * HEAD_SIZE
         seconds = _seconds(both, device, 1 if length > 128 else 5)
         # Later the rate is asked for by the size of one of the two kernels. It was measured over both, so the point
         # stands between their sizes: at the geometric mean, the root of 2.5.
@@ -294,83 +251,3 @@ def _bandwidth(device: torch.device) -> Points:
         inner = 1 if exponent > 21 else 20
         points.append((moved, moved / _seconds(lambda x=numbers: x * 1.5, device, inner)))
     return tuple(points)
-
-
-def _launch(device: torch.device) -> float:
-    """Seconds that an operation without work takes, autograd's share included."""
-    one = torch.ones(1, device=device, requires_grad=True)
-
-    def chain() -> None:
-        x = one
-        for _ in range(50):
-            x = x * 1.0
-        x.backward()
-
-    return _seconds(chain, device) / 100  # 50 operations forward and as many backward
-
-
-def _real_step(
-    probe: _Probe, target: Target, device: torch.device, dtype: torch.dtype
-) -> tuple[float, tuple[Work, ...]]:
-    """Seconds of a training step with random weights, and the operations that its rehearsal lists."""
-    architecture = _architecture(probe, device.type)
-    recipe = Recipe(
-        lora=LoraSection(rank=probe.rank, alpha=2.0 * probe.rank),
-        step=StepSection(layout="packed", gradient_checkpointing="never"),
-        optimizer=OptimizerSection(name="adamw"),
-    )
-    step = real_step(architecture, recipe, device, dtype)
-    batch = blank_micro_batch(probe.cut)
-
-    def once() -> None:
-        step.accumulate([batch], probe.cut.scored)
-        step.update(0.0)
-
-    once()
-    found = []
-    for _ in range(_STEP_REPEATS):
-        start = perf_counter()
-        once()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        found.append(perf_counter() - start)
-    return median(found), rehearse(architecture, recipe, target, (probe.cut,)).operations
-
-
-def real_step(
-    architecture: Architecture, recipe: Recipe, device: torch.device, dtype: torch.dtype
-) -> TrainingStep:
-    """The product's step on a base of this shape with random weights."""
-    from transformers import AutoModelForCausalLM
-
-    config = architecture.transformers_config()
-    with torch.device(device):
-        base: Any = AutoModelForCausalLM.from_config(
-            config, dtype=dtype, attn_implementation="sdpa"
-        )
-    model = attach_adapter(base.requires_grad_(False).eval(), recipe.lora, recipe.seed, begin=False)
-    return TrainingStep(
-        model,
-        build_optimizer(model.named_parameters(), recipe.optimizer),
-        recipe.step,
-        max_length=recipe.data.max_length,
-        pad_id=0,
-        clip=recipe.optimizer.clip,
-    )
-
-
-def _architecture(probe: _Probe, kind: str) -> Architecture:
-    heads = probe.hidden // _HEAD_SIZE
-    return Architecture(
-        f"{number_of(probe.layers, 'layer')} of {probe.hidden}",
-        {
-            "model_type": "qwen2",
-            "vocab_size": _VOCABULARY[kind],
-            "hidden_size": probe.hidden,
-            "intermediate_size": probe.inner,
-            "num_hidden_layers": probe.layers,
-            "num_attention_heads": heads,
-            "num_key_value_heads": 2,
-            "tie_word_embeddings": True,
-        },
-    )

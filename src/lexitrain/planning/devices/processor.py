@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from lexitrain.planning.devices.catalogue import Gpu
 
 
+def has_apple_gpu() -> bool:
+    """Whether this machine has a GPU of Apple's, which nothing is trained on."""
+    return (platform.system(), platform.machine()) == ("Darwin", "arm64")
+
+
 def processor() -> str:
     """The processor's model and how many cores this process may use."""
     model = platform.processor() or platform.machine()

@@ -7,11 +7,12 @@ weight in every pass. Training and planning both ask here, so that a plan says w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lexitrain.planning.estimate.peak_memory import peak_memory
+from lexitrain.planning.usual_trainer.batches import trainer_recipe
 from lexitrain.recipe import Recipe, field_value
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ def decide(
         limit: bytes that the device has for this process.
         steps_of: the steps of a recipe, laid out.
     """
+    if target.engine == "trainer":
+        return _as_the_trainer(recipe, architecture, target, limit, steps_of)
     tried: list[tuple[Recipe, Memory]] = []
     longest = max(cut.positions for step in steps_of(recipe).heaviest for cut in step)
     for settings in _from_fast_to_frugal(recipe, longest):
@@ -71,6 +74,21 @@ def decide(
         tried.append((candidate, memory))
     frugal, memory = min(tried, key=lambda each: each[1].device_total)
     return Decided(frugal, memory, _choices(recipe, frugal), fits=False)
+
+
+def _as_the_trainer(
+    recipe: Recipe,
+    architecture: Architecture,
+    target: Target,
+    limit: float,
+    steps_of: Callable[[Recipe], PlannedSteps],
+) -> Decided:
+    """The usual trainer chooses nothing by what fits."""
+    usual = trainer_recipe(recipe)
+    steps = steps_of(usual)
+    memory = peak_memory(architecture, usual, target, (*steps.spread, *steps.heaviest))
+    choices = _choices(recipe, usual, (*_AUTOMATIC[:2], "step.micro_batch"))
+    return Decided(usual, memory, choices, memory.device_total <= limit)
 
 
 def with_settings(recipe: Recipe, settings: dict[str, Any]) -> Recipe:
@@ -99,9 +117,9 @@ def _from_fast_to_frugal(recipe: Recipe, longest: int) -> Iterator[dict[str, Any
                 yield dict(zip(_AUTOMATIC, (quantization, recomputation, budget), strict=True))
 
 
-def _choices(recipe: Recipe, decided: Recipe) -> dict[str, str]:
+def _choices(recipe: Recipe, decided: Recipe, fields: Sequence[str] = _AUTOMATIC) -> dict[str, str]:
     return {
         dotted: str(field_value(decided, dotted))
-        for dotted in _AUTOMATIC
+        for dotted in fields
         if field_value(recipe, dotted) == "auto" and field_value(decided, dotted) != "auto"
     }

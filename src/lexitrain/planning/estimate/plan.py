@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from lexitrain.batching import CutCost
 from lexitrain.models import architecture_of
 from lexitrain.planning.devices.calibration import BAND, Calibration, find_calibration
-from lexitrain.planning.devices.rates import Level, Rates, catalogue_rates
+from lexitrain.planning.devices.rates import Level, Rates, catalogue_rates, in_graphs
 from lexitrain.planning.estimate.automatic_settings import decide
 from lexitrain.planning.estimate.disk import Disk, disk_use
 from lexitrain.planning.estimate.planned_steps import (
@@ -24,10 +25,9 @@ from lexitrain.planning.estimate.planned_steps import (
 )
 from lexitrain.planning.estimate.step_costs import cut_cost, cut_cost_to_json, step_costs
 from lexitrain.planning.rehearsal.rehearsed_step import ARITHMETIC
-from lexitrain.planning.rehearsal.target import Target
+from lexitrain.planning.rehearsal.target import Engine, Target
 
 if TYPE_CHECKING:
-    from lexitrain.batching import CutCost
     from lexitrain.planning.devices.catalogue import Gpu
     from lexitrain.planning.estimate.step_costs import StepCosts
     from lexitrain.planning.rehearsal.rehearsed_step import Memory
@@ -78,7 +78,9 @@ class Plan:
         step_seconds: of one optimizer step.
         hours: of the whole run.
         parts: expected hours by part: training, validation, checkpoints, data.
-        kinds: expected seconds a step by kind of work.
+        kinds: expected seconds a step by kind of work, of one process where several share it.
+        launch: seconds that starting one operation takes.
+        launches: operations that a step starts in one process, kernels on a GPU.
         disk: checkpoint bytes.
         price: dollars an hour, or None.
         flops: arithmetic of a step.
@@ -99,6 +101,8 @@ class Plan:
     hours: Band
     parts: dict[str, float]
     kinds: dict[str, float]
+    launch: Band
+    launches: float
     disk: Disk
     price: float | None
     flops: float
@@ -106,6 +110,11 @@ class Plan:
     base_parameters: int
     choices: dict[str, str]
     cut_cost: CutCost
+
+    @property
+    def engine(self) -> Engine:
+        """Whose step it is."""
+        return self.target.engine
 
     @property
     def fits(self) -> bool:
@@ -132,6 +141,7 @@ class Plan:
         gigabytes = {name: round(size / 1e9, 4) for name, size in memory.parts().items()}
         document: dict[str, Any] = {
             "recipe": self.recipe.name,
+            "engine": self.engine,
             "gpu": self.gpu.name,
             "basis": self.basis,
             "base": self.recipe.model.base,
@@ -145,6 +155,8 @@ class Plan:
             "step_seconds_by_kind": {
                 kind: float(f"{each:.3g}") for kind, each in self.kinds.items()
             },
+            "launches_per_step": round(self.launches),
+            "launch_us": self.launch.times(1e6).to_json(2),
             "memory_gb": {
                 **gigabytes,
                 "peak": round(memory.peak / 1e9, 4),
@@ -171,7 +183,7 @@ class Plan:
 
 
 PlanOf = Callable[["Recipe"], Plan]
-"""Plans a recipe, for one device and one set of records."""
+"""Plans a recipe in this product's step, for one device and one set of records."""
 
 
 def make_plan(
@@ -182,6 +194,7 @@ def make_plan(
     memory_limit: float | None = None,
     price: float | None = None,
     calibrated: bool = True,
+    engine: Engine = "lexitrain",
 ) -> Plan:
     """Plan a run.
 
@@ -192,6 +205,7 @@ def make_plan(
         memory_limit: bytes; what the device has where not given.
         price: dollars an hour; the catalogue's where not given.
         calibrated: use a measurement of the device where there is one.
+        engine: whose step: this product's, or that of the usual trainer, whose attention is over whole rows.
 
     Raises:
         InputError: the base's shape cannot be had, there is nothing to train on, or the device cannot compute
@@ -201,37 +215,59 @@ def make_plan(
     target = Target.of(
         recipe.model.precision,
         gpu.capability,
-        recipe.step.attention_form,
+        recipe.step.attention_form if engine == "lexitrain" else "auto",
         recipe.step.layout,
         architecture.config,
     )
+    if engine == "trainer":
+        target = target.for_trainer()
     limit = _VISIBLE * 1e9 * gpu.memory if memory_limit is None else memory_limit
     data = data_for(recipe)
 
     calibration = find_calibration(gpu, target.dtype) if calibrated else None
-    rates = {level: _rates(gpu, target.dtype, level, calibration) for level in LEVELS}
+    eager = {level: _rates(gpu, target.dtype, level, calibration) for level in LEVELS}
+    recorded = engine == "lexitrain" and recipe.step.graphs == "on"
+    rates = {
+        level: in_graphs(eager[level], level) if recorded else eager[level] for level in LEVELS
+    }
 
     def cost_of(each: Recipe) -> CutCost:
+        if engine == "trainer":  # it cuts by the number of samples
+            return CutCost.of_shape(architecture.decoder)
         return cut_cost(architecture, each, target, rates["expected"])
 
     def steps_of(each: Recipe) -> PlannedSteps:
-        return plan_steps(each, data, architecture, target, cost_of(each))
+        return plan_steps(each, data, architecture, target, cost_of(each), gpu.count)
 
     decided = decide(recipe, architecture, target, limit, steps_of)
     steps = steps_of(decided.recipe)
     costs = step_costs(architecture, decided.recipe, target)
     disk = disk_use(architecture.config, decided.recipe, steps.total_steps)
-    seconds = {level: mean_step_seconds(steps.spread, costs, rates[level]) for level in LEVELS}
-    totals = {
-        level: _run_seconds(decided.recipe, steps, costs, rates[level], seconds[level], disk)
+    exchanged = 4.0 * costs.trainable_parameters
+    seconds = {
+        level: mean_step_seconds(steps.shares, costs, rates[level])
+        + gpu.exchange_seconds(exchanged, level)
         for level in LEVELS
     }
+    totals = {
+        # Validations are not recorded.
+        level: _run_seconds(decided.recipe, steps, costs, eager[level], seconds[level], disk)
+        for level in LEVELS
+    }
+    launch = {level: rates[level].launch for level in LEVELS}
     if calibration is not None:
+        launch = {level: launch["expected"] * BAND[level] for level in LEVELS}
         seconds = {level: seconds["expected"] * BAND[level] for level in LEVELS}
         totals = {
             level: {part: each * BAND[level] for part, each in totals["expected"].items()}
             for level in LEVELS
         }
+    # Of one process: what its share of a step takes on the average.
+    shares = tuple(share for step in steps.shares for share in step)
+    launches = _mean_launches(shares, costs)
+    kinds = _mean_by_kind(shares, costs, rates["expected"])
+    if gpu.count > 1:
+        kinds["exchange"] = gpu.exchange_seconds(exchanged, "expected")
     return Plan(
         recipe=decided.recipe,
         gpu=gpu,
@@ -244,7 +280,9 @@ def make_plan(
         step_seconds=Band(**seconds),
         hours=Band(**{level: sum(totals[level].values()) / 3600 for level in LEVELS}),
         parts={part: each / 3600 for part, each in totals["expected"].items()},
-        kinds=_mean_by_kind(steps.spread, costs, rates["expected"]),
+        kinds=kinds | {"launches": launches * launch["expected"]},
+        launch=Band(**launch),
+        launches=launches,
         disk=disk,
         price=gpu.price if price is None else price,
         flops=_mean_flops(steps.spread, costs),
@@ -255,13 +293,22 @@ def make_plan(
     )
 
 
-def mean_step_seconds(steps: tuple[StepShape, ...], costs: StepCosts, rates: Rates) -> float:
-    """Mean time of an optimizer step over these steps: all cuts, and the update, before which a step waits."""
+def mean_step_seconds(
+    steps: tuple[tuple[StepShape, ...], ...], costs: StepCosts, rates: Rates
+) -> float:
+    """Mean time of an optimizer step over these steps: all cuts of the process with most to do, and the update, before
+    which a step waits.
+
+    Args:
+        steps: each as the shares of its processes.
+        costs, rates: of any cut, and of the device.
+    """
+
+    def seconds(share: StepShape) -> float:
+        return rates.seconds(work for cut in share for work in costs.operations(cut))
+
     counted = Counter(steps)  # padded steps are all alike
-    cuts = sum(
-        count * rates.seconds(work for cut in step for work in costs.operations(cut))
-        for step, count in counted.items()
-    )
+    cuts = sum(count * max(map(seconds, step)) for step, count in counted.items())
     return cuts / len(steps) + rates.seconds(costs.update)
 
 
@@ -309,14 +356,18 @@ def _validation_seconds(
 
 
 def _mean_by_kind(steps: tuple[StepShape, ...], costs: StepCosts, rates: Rates) -> dict[str, float]:
-    """Seconds of a step by kind of work, and of starting its operations."""
+    """Seconds of a step by kind of work."""
     works = [work for step in steps for cut in step for work in costs.operations(cut)]
     found = {kind: each / len(steps) for kind, each in rates.by_kind(works).items()}
     for kind, each in rates.by_kind(costs.update).items():
         found[kind] = found.get(kind, 0.0) + each
-    started = sum(work.launches for work in works) / len(steps)
-    started += sum(work.launches for work in costs.update)
-    return found | {"launches": started * rates.launch}
+    return found
+
+
+def _mean_launches(steps: tuple[StepShape, ...], costs: StepCosts) -> float:
+    """Operations that a step starts."""
+    cuts = sum(work.launches for step in steps for cut in step for work in costs.operations(cut))
+    return cuts / len(steps) + sum(work.launches for work in costs.update)
 
 
 def _mean_flops(steps: tuple[StepShape, ...], costs: StepCosts) -> float:

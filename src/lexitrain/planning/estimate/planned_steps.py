@@ -7,19 +7,20 @@ mean stands for all, and the heaviest of the run, which decide the memory. Some 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lexitrain.batching import SampleOrder, StepLayout, fixed_subset
+from lexitrain.batching import SampleOrder, StepLayout, deal, fixed_subset
 from lexitrain.models import sliding_window
-from lexitrain.planning.rehearsal.cut_shape import CutShape, shapes_of
+from lexitrain.planning.rehearsal.cut_shape import CutShape, scored_everywhere, shapes_of
+from lexitrain.planning.usual_trainer.batches import PaddedBatches
 
 if TYPE_CHECKING:
-    from lexitrain.batching import CutCost
+    from lexitrain.batching import CutCost, MicroBatch
     from lexitrain.models import Architecture
     from lexitrain.planning.rehearsal.target import Target
     from lexitrain.recipe import Recipe
@@ -61,6 +62,7 @@ class PlannedSteps:
 
     Attributes:
         spread: steps evenly spread over the run.
+        shares: of each of these the cuts of each process, dealt as training deals them.
         heaviest: those with most tokens, that with most scored ones, that with the longest sample, and the one of the
             spread with the longest micro-batch.
         validation: a spread of the validation batches.
@@ -71,6 +73,7 @@ class PlannedSteps:
     """
 
     spread: tuple[StepShape, ...]
+    shares: tuple[tuple[StepShape, ...], ...]
     heaviest: tuple[StepShape, ...]
     validation: tuple[StepShape, ...]
     total_steps: int
@@ -92,7 +95,12 @@ class PlannedSteps:
 
 
 def plan_steps(
-    recipe: Recipe, data: PlannedData, architecture: Architecture, target: Target, cost: CutCost
+    recipe: Recipe,
+    data: PlannedData,
+    architecture: Architecture,
+    target: Target,
+    cost: CutCost,
+    processes: int = 1,
 ) -> PlannedSteps:
     """Lay out the run of a recipe.
 
@@ -102,8 +110,9 @@ def plan_steps(
         architecture: its window decides the layout, as in training.
         target: its device and attention likewise.
         cost: of a cut.
+        processes: that share each step.
     """
-    layout = StepLayout.of_recipe(
+    layout: StepLayout | PaddedBatches = StepLayout.of_recipe(
         recipe.step,
         cost,
         max_length=recipe.data.max_length,
@@ -112,17 +121,20 @@ def plan_steps(
         device=target.device,
         window=sliding_window(architecture.config),
     )
+    if target.engine == "trainer":
+        assert isinstance(recipe.step.micro_batch, int)
+        layout = PaddedBatches.of_layout(layout, recipe.step.micro_batch)
     # Recipes that are compared often differ in nothing that the layout depends on.
     key = repr(
         (
             (data.key, recipe.data.task_weights, recipe.seed, recipe.step.effective_batch),
-            (recipe.schedule.epochs, recipe.validation.limit, layout),
+            (recipe.schedule.epochs, recipe.validation.limit, layout, processes),
         )
     )
     if key not in _laid_out:
         if len(_laid_out) == _MOST_LAID_OUT:
             del _laid_out[next(iter(_laid_out))]
-        _laid_out[key] = _plan_steps(recipe, data, layout)
+        _laid_out[key] = _plan_steps(recipe, data, layout, processes)
     return _laid_out[key]
 
 
@@ -130,7 +142,11 @@ _laid_out: dict[str, PlannedSteps] = {}
 _MOST_LAID_OUT = 16
 
 
-def _plan_steps(recipe: Recipe, data: PlannedData, layout: StepLayout) -> PlannedSteps:
+Layout = StepLayout | PaddedBatches
+
+
+def _plan_steps(recipe: Recipe, data: PlannedData, layout: Layout, processes: int) -> PlannedSteps:
+    shapes = _shapes_in(layout)
     order = SampleOrder(
         [sample.task for sample in data.train],
         recipe.seed,
@@ -140,15 +156,16 @@ def _plan_steps(recipe: Recipe, data: PlannedData, layout: StepLayout) -> Planne
     )
     chosen = np.unique(np.linspace(0, order.total_steps - 1, SPREAD).round().astype(int))
     indices = [order.samples(int(step)) for step in chosen]
-    batches = [layout.lay_out([data.train[i] for i in step]) for step in indices]
-    spread = tuple(shapes_of(step) for step in batches)
+    batches = [layout.lay_out([data.train[i] for i in step], processes) for step in indices]
+    spread = tuple(shapes(step) for step in batches)
     longest = max(spread, key=lambda step: max(cut.positions for cut in step))
     return PlannedSteps(
         spread=spread,
-        heaviest=(*_heaviest(order, data.train, layout), longest),
-        validation=tuple(
-            shapes_of(layout.lay_out(part)) for part in _validation_parts(recipe, data)
+        shares=tuple(
+            tuple(shapes(share) for share in deal(step, layout.cost, processes)) for step in batches
         ),
+        heaviest=(*_heaviest(order, data.train, layout, processes), longest),
+        validation=tuple(shapes(layout.lay_out(part)) for part in _validation_parts(recipe, data)),
         total_steps=order.total_steps,
         steps_per_epoch=order.steps_per_epoch,
         samples=order.samples_per_epoch,
@@ -158,8 +175,12 @@ def _plan_steps(recipe: Recipe, data: PlannedData, layout: StepLayout) -> Planne
     )
 
 
+def _shapes_in(layout: Layout) -> Callable[[Sequence[MicroBatch]], StepShape]:
+    return scored_everywhere if isinstance(layout, PaddedBatches) else shapes_of
+
+
 def _heaviest(
-    order: SampleOrder, samples: Sequence[Sample], layout: StepLayout
+    order: SampleOrder, samples: Sequence[Sample], layout: Layout, processes: int
 ) -> tuple[StepShape, ...]:
     """The steps with most tokens, with most scored tokens and with the longest sample, of the first epochs.
 
@@ -174,7 +195,7 @@ def _heaviest(
     answers = int(np.argmax([scored[order.samples(step)].sum() for step in steps]))
     found = {longest, answers, *np.argsort(totals, kind="stable")[-HEAVIEST:].tolist()}
     return tuple(
-        shapes_of(layout.lay_out([samples[i] for i in order.samples(step)]))
+        _shapes_in(layout)(layout.lay_out([samples[i] for i in order.samples(step)], processes))
         for step in sorted(found)
     )
 

@@ -94,7 +94,11 @@ def step_costs(architecture: Architecture, recipe: Recipe, target: Target) -> St
         return StepCosts(
             lines=tuple((kind, phase) for kind, phase in content["lines"]),
             forms=np.array(content["forms"]),
-            update=(update_work(recipe.optimizer.name, content["sizes"]),),
+            update=(
+                update_work(
+                    recipe.optimizer.name, content["sizes"], flat=target.engine == "lexitrain"
+                ),
+            ),
             head_chunk=chunk,
             trainable_parameters=sum(content["sizes"]),
             base_parameters=content["base_parameters"],

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from lexitrain.errors import number_of
 from lexitrain.planning.devices.calibration import damaged_calibrations
+from lexitrain.planning.devices.catalogue import ON_A_MAC
+from lexitrain.planning.devices.processor import has_apple_gpu
 
 if TYPE_CHECKING:
     from lexitrain.planning.estimate.plan import Plan
@@ -89,6 +91,8 @@ def _data(plan: Plan) -> list[str]:
         )
     if not plan.data.validation:
         found.append("There are no validation samples: the last adapter is kept, not the best.")
+    if plan.gpu.is_cpu and has_apple_gpu():
+        found.append(ON_A_MAC)
     return found
 
 

@@ -86,6 +86,11 @@ def shapes_of(batches: Sequence[MicroBatch]) -> tuple[CutShape, ...]:
     return tuple(CutShape.of(batch) for batch in batches)
 
 
+def scored_everywhere(batches: Sequence[MicroBatch]) -> tuple[CutShape, ...]:
+    """The same where every position goes through the output head, whether its loss counts or not."""
+    return tuple(replace(cut, scored=cut.positions) for cut in shapes_of(batches))
+
+
 def _sizes(blocks: Sequence[Block]) -> tuple[tuple[int, int], ...]:
     return tuple((block.queries, len(block.columns)) for block in blocks)
 

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, library
 from torch.utils.flop_counter import sdpa_backward_flop_count, sdpa_flop_count
 
+from lexitrain.models import torch_dtype
 from lexitrain.planning.rehearsal.target import Target
 
 _BLOCK = 64
@@ -71,6 +72,8 @@ def device_kernels(target: Target) -> Iterator[None]:
             (operators, "_fused_rms_norm"): _cuda_norm,
             (operators, "_fused_rms_norm_backward"): _cuda_norm_backward,
         }
+    if target.engine == "trainer" and target.dtype != "fp32":
+        exchanged |= _under_autocast(exchanged, torch_dtype(target.dtype))
     own = {place: getattr(*place) for place in exchanged}
     try:
         for place, kernel in exchanged.items():
@@ -79,6 +82,39 @@ def device_kernels(target: Target) -> Iterator[None]:
     finally:
         for place, kernel in own.items():
             setattr(*place, kernel)
+
+
+def _under_autocast(
+    exchanged: dict[tuple[Any, str], Any], dtype: torch.dtype
+) -> dict[tuple[Any, str], Any]:
+    """Products and attention that cast their fp32 arguments first, as autocast does."""
+    functional: Any = torch.nn.functional
+    found: dict[tuple[Any, str], Any] = {}
+    for name in ("linear", "scaled_dot_product_attention"):
+        place = (functional, name)
+        kernel = exchanged.get(place, getattr(functional, name))
+
+        def cast(*args: Any, kernel: Any = kernel, **kwargs: Any) -> Tensor:
+            return kernel(
+                *(_lowered(each, dtype) for each in args),
+                **{key: _lowered(each, dtype) for key, each in kwargs.items()},
+            )
+
+        found[place] = cast
+    return found
+
+
+def _lowered(value: Any, dtype: torch.dtype) -> Any:
+    wide = isinstance(value, Tensor) and value.dtype == torch.float32
+    return value.to(dtype) if wide else value
+
+
+def _additive(mask: Tensor | None, query: Tensor) -> Tensor | None:
+    """A mask of yes and no as the kernels take it, made anew in each call as PyTorch does."""
+    if mask is None or mask.dtype != torch.bool:
+        return mask
+    made = torch.zeros(mask.shape, dtype=query.dtype, device=mask.device)
+    return made.masked_fill_(mask.logical_not(), float("-inf"))
 
 
 def _cpu_attention(
@@ -91,8 +127,9 @@ def _cpu_attention(
     scale: float | None = None,
     enable_gqa: bool = False,  # noqa: ARG001 (the kernel takes grouped queries as they are)
 ) -> Tensor:
+    mask = _additive(attn_mask, query)
     return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-        query, key, value, dropout_p, is_causal, attn_mask=attn_mask, scale=scale
+        query, key, value, dropout_p, is_causal, attn_mask=mask, scale=scale
     )[0]
 
 
@@ -106,6 +143,7 @@ def _cuda_attention(
     scale: float | None = None,
 ) -> Tensor:
     """The memory-efficient kernel: the only fused one that takes a mask."""
+    attn_mask = _additive(attn_mask, query)
     if attn_mask is not None:
         rows, heads, length, _ = query.shape
         attn_mask = attn_mask.expand(rows, heads, length, key.shape[2])
@@ -200,10 +238,12 @@ class FourBitLinear(torch.nn.Module):
 
     Args:
         linear: the layer whose place it takes.
+        compute: what its input is cast to, and its result cast back from; None: it has that type.
     """
 
-    def __init__(self, linear: torch.nn.Linear) -> None:
+    def __init__(self, linear: torch.nn.Linear, compute: torch.dtype | None = None) -> None:
         super().__init__()
+        self.compute = compute
         self.in_features, self.out_features = linear.in_features, linear.out_features
         count = linear.weight.numel()
         packed = torch.empty(-(-count // 2), dtype=torch.uint8, device="meta")
@@ -215,14 +255,18 @@ class FourBitLinear(torch.nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """`x @ weight.T + bias`, the weight restored for the moment."""
         shape = [self.out_features, self.in_features]
-        return _FourBitProduct.apply(x, self.packed, self.scales, self.bias, shape)  # pyright: ignore
+        given = x if self.compute is None else x.to(self.compute)
+        found: Any = _FourBitProduct.apply(given, self.packed, self.scales, self.bias, shape)
+        return found.to(x.dtype)
 
 
-def quantize(model: torch.nn.Module, keep: torch.nn.Module) -> None:
+def quantize(
+    model: torch.nn.Module, keep: torch.nn.Module, compute: torch.dtype | None = None
+) -> None:
     """Put stand-ins in 4 bits in the place of the frozen linear layers but `keep`, the output head, as loading does."""
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if not isinstance(child, torch.nn.Linear) or child is keep:
                 continue
             if not child.weight.requires_grad:
-                setattr(module, name, FourBitLinear(child))
+                setattr(module, name, FourBitLinear(child, compute))

@@ -43,7 +43,7 @@ def state_bytes(optimizer: str, sizes: Sequence[int]) -> int:
     return small + 2 * states + 2 * 4 * blocks + MAPS_8BIT
 
 
-def update_work(optimizer: str, sizes: Sequence[int]) -> Work:
+def update_work(optimizer: str, sizes: Sequence[int], *, flat: bool = True) -> Work:
     """Norm, clipping and AdamW over all trained numbers.
 
     The gradient is read for its norm, read and written when it is scaled, and read by the update, which reads and
@@ -52,6 +52,7 @@ def update_work(optimizer: str, sizes: Sequence[int]) -> Work:
 
     Args:
         optimizer, sizes: as in `state_bytes`.
+        flat: all tensors are one; else each is updated for itself, as by the usual trainer.
     """
     count = sum(sizes)
     # fp32: 4 bytes written as zeros, 4 read for the norm, 8 read and written for the clipping, 4 of gradient and 8 of
@@ -60,5 +61,7 @@ def update_work(optimizer: str, sizes: Sequence[int]) -> Work:
     kinds = {optimizer.endswith("8bit") and size >= SMALLEST_8BIT for size in sizes}
     # Zeros, cast, norm, its mean with the loss, clipping; a count of steps where PyTorch keeps it on the device.
     launches = 5 + len(kinds) + (optimizer == "adamw")
+    if not flat:
+        launches = 5 + len(sizes) * (optimizer != "adamw")
     # AdamW takes about 20 operations a number; the traffic decides its time by far.
     return Work("optimizer", "update", 20.0 * count, float(moved), launches)

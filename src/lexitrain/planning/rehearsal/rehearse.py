@@ -27,6 +27,7 @@ from lexitrain.planning.rehearsal.optimizer_state import state_bytes, update_wor
 from lexitrain.planning.rehearsal.recorder import PARTS, Recording, WorkTable, summed
 from lexitrain.planning.rehearsal.rehearsed_step import Memory, Rehearsal, Work
 from lexitrain.planning.rehearsal.target import Target
+from lexitrain.planning.rehearsal.trainer_step import build_trainer_step
 
 if TYPE_CHECKING:
     from lexitrain.models import Architecture
@@ -53,9 +54,8 @@ class _AtDepths:
     """The recipe's step at two depths from which the others follow, or at the full depth alone."""
 
     def __init__(self, architecture: Architecture, recipe: Recipe, target: Target) -> None:
-        self._build: Callable[[int], FakeStep] = partial(
-            build_fake_step, architecture, recipe, target
-        )
+        build = build_trainer_step if target.engine == "trainer" else build_fake_step
+        self._build: Callable[[int], FakeStep] = partial(build, architecture, recipe, target)
         self.depth = architecture.decoder.layers
         self._mixed = architecture.windowed_layers not in {0, self.depth}
         # Where some layers have adapters and others none, they are not alike.
@@ -212,7 +212,7 @@ def rehearse(
         memory=_memory(max(moments, key=lambda each: sum(each.values())), fixed, recipe, target),
         operations=(
             *_lines(summed(records[shape][1] for shape in shapes)),
-            update_work(recipe.optimizer.name, fixed.sizes),
+            update_work(recipe.optimizer.name, fixed.sizes, flat=target.engine == "lexitrain"),
         ),
     )
 

@@ -7,7 +7,7 @@ business of `lexitrain.planning.devices`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from lexitrain.errors import ModelError
@@ -20,6 +20,8 @@ from lexitrain.models import (
 )
 
 DeviceKind = Literal["cpu", "cuda"]
+Engine = Literal["lexitrain", "trainer"]
+"""Whose step it is: this product's, or that of the Transformers Trainer with PEFT."""
 
 _PLAIN: Mapping[str, Any] = {"model_type": "llama"}
 
@@ -32,11 +34,13 @@ class Target:
         device: `cpu` or `cuda`.
         dtype: compute precision, in which the base is stored as well.
         attention: `blocks` of queries (CPU), a `dense` mask (CUDA below compute capability 8.0) or `flex`.
+        engine: whose step is rehearsed.
     """
 
     device: DeviceKind
     dtype: Precision
     attention: AttentionKind
+    engine: Engine = "lexitrain"
 
     @classmethod
     def of(
@@ -72,3 +76,7 @@ class Target:
             compute_precision(precision, capability),
             kind,
         )
+
+    def for_trainer(self) -> Target:
+        """The same device under the usual trainer, whose attention is over whole rows with a mask."""
+        return replace(self, attention="dense", engine="trainer")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from lexitrain.recipe import Recipe
 
 _ENOUGH = 0.9
-"""A claim holds when what is foreseen reaches this share of it: claims are round numbers."""
+"""A claim holds when what is foreseen reaches this share of it, and it no more than this share of what is foreseen:
+claims are round numbers."""
+
+Verdict = Literal["holds", "exceeded", "does not hold"]
+"""`exceeded`: more is foreseen than was claimed, so that the claim does not describe the change either."""
 
 Wanted = Mapping[str, tuple[Any, ...]]
 """Field of a recipe -> the values and patterns of which it must meet one."""
@@ -37,7 +41,8 @@ class Claim:
         old, new: what the recipes before and after the change must hold for the claim to be about them.
         text: the claim, as it is shown.
         gain: name of what is claimed, see `lexitrain.planning.versus.gains`.
-        value: how much of it.
+        value: how much of it, at least.
+        most: how much at most; `value` where the claim is one number.
     """
 
     row: str
@@ -46,6 +51,7 @@ class Claim:
     text: str
     gain: str
     value: float
+    most: float
 
     def is_about(self, old: Recipe, new: Recipe) -> bool:
         """Whether going from `old` to `new` is the change that the claim speaks of: of the shipped recipes, which stand
@@ -54,9 +60,12 @@ class Claim:
             return False
         return _meets(old, self.old) and _meets(new, self.new)
 
-    def holds(self, before: Plan, after: Plan) -> bool:
+    def verdict(self, before: Plan, after: Plan) -> Verdict:
         """Whether the plans before and after the change bear the claim out."""
-        return GAINS[self.gain](before, after) >= _ENOUGH * self.value
+        gained = GAINS[self.gain](before, after)
+        if gained < _ENOUGH * self.value:
+            return "does not hold"
+        return "holds" if _ENOUGH * gained <= self.most else "exceeded"
 
 
 @cache
@@ -72,6 +81,7 @@ def claims() -> tuple[Claim, ...]:
             text=entry["claim"],
             gain=entry["gain"],
             value=float(entry["value"]),
+            most=float(entry.get("most", entry["value"])),
         )
         for entry in entries
     )

@@ -7,19 +7,30 @@ how much of it each one owns, is the levers' business (`levers.py`).
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from lexitrain.planning.estimate.plan import Plan, PlanOf
+from lexitrain.planning.estimate.plan import Plan
 from lexitrain.planning.versus.gains import checkpoints_saved, memory_saved, times_faster
 from lexitrain.planning.versus.levers import LEVERS, Lever, Measure, pull_levers
 from lexitrain.planning.versus.table import Row, table
 from lexitrain.recipe import field_value, fields_from_defaults, recipe_names
 
 if TYPE_CHECKING:
+    from lexitrain.planning.rehearsal.target import Engine
     from lexitrain.recipe import Recipe
 
+_OF_THE_TEAM = ("slow", "notebook")
+"""Shipped recipes that stand for what the team ran in the Transformers Trainer."""
 _OF_THE_RUN = ("data", "checkpoints and validation")
 """Levers that are no settings of the training that a user would compare."""
+
+
+class PlanBy(Protocol):
+    """Plans a recipe in one engine's step."""
+
+    def __call__(self, recipe: Recipe, *, engine: Engine) -> Plan:
+        """The plan."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +70,34 @@ class Comparison:
         }
 
 
-def compare_plans(old: Recipe, new: Recipe, plan_of: PlanOf) -> Comparison:
+def ran_in(recipe: Recipe) -> Engine:
+    """Whose step a recipe was run in: the team's own in the usual trainer, any other in this product's."""
+    return "trainer" if recipe.name in _OF_THE_TEAM else "lexitrain"
+
+
+def compare_plans(
+    old: Recipe,
+    new: Recipe,
+    plan_by: PlanBy,
+    engines: tuple[Engine, Engine] = ("lexitrain", "lexitrain"),
+) -> Comparison:
     """Foresee both recipes and every step between them.
 
     Args:
         old: the recipe that `--versus` names.
         new: the recipe that is planned.
-        plan_of: plans a recipe, for the same device and the same records.
+        plan_by: plans a recipe, for the same device and the same records.
+        engines: whose step the old one and the new one have.
     """
-    a, b = plan_of(old), plan_of(new)
+    before, after = engines
+    a, b = plan_by(old, engine=before), plan_by(new, engine=after)
 
-    def measure(recipe: Recipe) -> Measure:
-        plan = plan_of(recipe)
+    def measure(recipe: Recipe, engine: Engine) -> Measure:
+        plan = plan_by(recipe, engine=engine)
         return Measure(plan.hours.expected, plan.memory.peak / 1e9)
 
-    rows, levers = table(old, new, plan_of), pull_levers(old, new, measure)
+    rows = table(old, new, a, b, lambda recipe: plan_by(recipe, engine=before))
+    levers = pull_levers(old, new, measure, engines)
     return Comparison(a, b, rows, levers, tuple(_defaults(old)))
 
 

@@ -9,10 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lexitrain.recipe import Recipe, field_text, field_value
 
+if TYPE_CHECKING:
+    from lexitrain.planning.rehearsal.target import Engine
+
+ENGINE = "engine"
+"""The lever of whose step it is. It is no field of a recipe."""
 LEVERS: Mapping[str, tuple[str, ...]] = {
     "model": ("model.base", "model.revision", "model.adapter"),
     "sequence length": ("data.max_length",),
@@ -28,6 +33,7 @@ LEVERS: Mapping[str, tuple[str, ...]] = {
     "dropout": ("lora.dropout",),
     "precision": ("model.precision",),
     "data": ("data.tasks", "data.task_weights", "data.custom_tasks", "data.system", "data.workers", "data.adapters"),
+    ENGINE: (),
     "checkpoints and validation": (
         "checkpoints.every", "checkpoints.keep", "checkpoints.mirror", "checkpoints.background", "validation.every",
         "validation.limit",
@@ -79,27 +85,34 @@ class Measure:
 
 
 def pull_levers(
-    old: Recipe, new: Recipe, measure: Callable[[Recipe], Measure]
+    old: Recipe,
+    new: Recipe,
+    measure: Callable[[Recipe, Engine], Measure],
+    engines: tuple[Engine, Engine] = ("lexitrain", "lexitrain"),
 ) -> tuple[Lever, ...]:
     """Each lever's own share of the way from `old` to `new`.
 
     Args:
         old, new: the two recipes.
-        measure: foresees a recipe; called some two dozen times, often for equal recipes.
+        measure: foresees a recipe in an engine's step; called some two dozen times, often for equal recipes.
+        engines: of the old one and the new one.
     """
-    levers = [name for name in LEVERS if _changes(old, new, name)]
+    changes = {name: _changes(old, new, name) for name in LEVERS}
+    if engines[0] != engines[1]:
+        changes[ENGINE] = [f"{engines[0]} → {engines[1]}"]
+    levers = [name for name in LEVERS if changes[name]]
     known: dict[frozenset[str], Measure] = {}
 
     def at(pulled: frozenset[str]) -> Measure:
         if pulled not in known:
-            known[pulled] = measure(mixed(old, new, pulled))
+            known[pulled] = measure(mixed(old, new, pulled), engines[ENGINE in pulled])
         return known[pulled]
 
     shares = [_shares(order, at) for order in (levers, levers[::-1])]
     return tuple(
         Lever(
             name,
-            "; ".join(_changes(old, new, name)),
+            "; ".join(changes[name]),
             hours=sum(share[name].hours for share in shares) / 2,
             memory_gb=sum(share[name].memory_gb for share in shares) / 2,
         )

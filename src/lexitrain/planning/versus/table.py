@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from lexitrain.planning.estimate.plan import Plan, PlanOf
-from lexitrain.planning.versus.claims import claim_about
+from lexitrain.planning.versus.claims import Verdict, claim_about
 from lexitrain.planning.versus.gains import (
     checkpoints_saved,
     memory_saved,
@@ -33,8 +33,8 @@ class Row:
         old, new: its values.
         improvement: what the change alone does (for results: what all changes do), in words.
         claim: what is claimed of this very change, or empty.
-        holds: whether the claim holds; None without one.
-        why: one sentence where it does not.
+        verdict: what becomes of the claim; empty without one.
+        why: one sentence where it does not hold.
     """
 
     what: str
@@ -42,7 +42,7 @@ class Row:
     new: str
     improvement: str = ""
     claim: str = ""
-    holds: bool | None = None
+    verdict: Verdict | Literal[""] = ""
     why: str = ""
 
 
@@ -50,14 +50,14 @@ Told = tuple[str, str]
 """What a change does, in words, and why a claim about it may fail."""
 
 
-def table(old: Recipe, new: Recipe, plan_of: PlanOf) -> tuple[Row, ...]:
+def table(old: Recipe, new: Recipe, a: Plan, b: Plan, plan_of: PlanOf) -> tuple[Row, ...]:
     """A line for each setting, changed alone, and for each result of all changes together.
 
     Args:
         old, new: the two recipes.
-        plan_of: plans a recipe; asked for both, and for the old one with each single change.
+        a, b: their plans.
+        plan_of: plans the old one with a single change, in the old one's engine.
     """
-    a, b = plan_of(old), plan_of(new)
 
     def setting(
         what: str, before: object, after: object, tell: Callable[[Plan, Plan], Told]
@@ -92,8 +92,9 @@ def _judged(row: Row, told: Told, old: Recipe, new: Recipe, before: Plan, after:
     claim = claim_about(row.what, old, new)
     if claim is None:
         return row
-    holds = claim.holds(before, after)
-    return replace(row, claim=claim.text, holds=holds, why="" if holds else why)
+    verdict = claim.verdict(before, after)
+    missed = verdict == "does not hold"
+    return replace(row, claim=claim.text, verdict=verdict, why=why if missed else "")
 
 
 # What each line tells, from the plans before and after the change
