@@ -64,6 +64,7 @@ CHANGES = {
     "step.memory_limit": ("1e-6", "recomputation"),
     "step.attention": ("dense", "attention"),
     "step.bucket": ("32", "layout tokens"),
+    "step.graphs": ("always", "layout tokens"),
     "optimizer.name": ("adamw_8bit", "weights"),
     "optimizer.learning_rate": ("1e-3", "learning rates"),
     "optimizer.lora_plus": ("4", "weights"),

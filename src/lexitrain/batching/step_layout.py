@@ -86,7 +86,7 @@ class StepLayout:
             bucket=_bucket(device, attention) if step.bucket == "auto" else step.bucket,
             blocks=attention == "blocks",
             tiles=attention == "flex",
-            few_shapes=step.graphs == "on",
+            few_shapes=step.graphs == "always",
             window=window,
         )
 

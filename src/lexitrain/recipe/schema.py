@@ -148,14 +148,14 @@ class StepSection(Section):
     bucket: AutoOrCount = "auto"
     """Cut lengths are padded to a multiple of it, so that kernels see few shapes. `auto`: 1 on a CPU; on a GPU 16, or
     64 with `flex`."""
-    graphs: Literal["auto", "on", "off"] = "auto"
-    """`on`: a GPU starts each cut as one recorded CUDA graph, over rows and answers padded to few sizes. `auto`: off,
+    graphs: Literal["auto", "always", "never"] = "auto"
+    """`always`: a GPU starts each cut as one recorded CUDA graph, over rows and answers padded to few sizes. `auto`: never,
     until that has been measured on a GPU."""
 
     @property
     def attention_form(self) -> Literal["auto", "dense", "blocks", "flex"]:
         """The form of attention that is asked for; graphs are recorded with a dense mask."""
-        return "dense" if self.graphs == "on" and self.attention == "auto" else self.attention
+        return "dense" if self.graphs == "always" and self.attention == "auto" else self.attention
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -166,10 +166,10 @@ class StepSection(Section):
             )
         if self.micro_batch != "auto" and self.token_budget != "auto":
             raise ValueError("micro_batch and token_budget both set the cuts; give one of them")
-        if self.graphs == "on" and self.attention_form != "dense":
+        if self.graphs == "always" and self.attention_form != "dense":
             raise ValueError(
                 f"graphs are recorded with a dense mask, not with attention '{self.attention}'; "
-                "use attention 'auto' or 'dense', or graphs 'off'"
+                "use attention 'auto' or 'dense', or graphs 'never'"
             )
         if self.micro_batch != "auto" and self.micro_batch > self.effective_batch:
             raise ValueError(

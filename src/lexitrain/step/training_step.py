@@ -136,7 +136,7 @@ class TrainingStep:
         self.recomputes = settings.gradient_checkpointing == "always"
         set_gradient_checkpointing(base, self.recomputes)
         self.graphs: CutGraphs | None = None
-        if settings.graphs == "on" and placed.type != "meta":
+        if settings.graphs == "always" and placed.type != "meta":
             self.graphs = CutGraphs(self._add_gradients, self.adapter, placed, self._head.dtype)
         model.train()  # PEFT's wrapper says it is training while the frozen base inside is not
 

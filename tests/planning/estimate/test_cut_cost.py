@@ -87,3 +87,15 @@ def test_a_plan_document_keeps_it():
     assert planned_cut_cost({}) is None
     with pytest.raises((TypeError, ValueError)):
         planned_cut_cost({"cut_cost": {"pair": "many"}})
+
+
+@pytest.mark.parametrize("gpu", ["T4", "L4", "A100-40", "H100"])
+@pytest.mark.parametrize("recipe", ["fast", "best"])
+def test_with_graphs_a_step_waits_for_its_work_alone(gpu: str, recipe: str):
+    """Launches are at most 15 % of a step's time, and cuts are as the device's own work asks for."""
+    planner = Planner(find_gpu(gpu), samples=1000, calibrated=False)
+    graphs = planner.plan(load_recipe(recipe, ["step.graphs=always"]))
+    assert graphs.kinds["launches"] <= 0.15 * graphs.step_seconds.expected
+    plain = planner.plan(load_recipe(recipe, ["step.attention=dense"]))
+    assert graphs.target.attention == "dense"
+    assert graphs.step_seconds.high < plain.step_seconds.high

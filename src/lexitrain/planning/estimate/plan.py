@@ -226,7 +226,7 @@ def make_plan(
 
     calibration = find_calibration(gpu, target.dtype) if calibrated else None
     eager = {level: _rates(gpu, target.dtype, level, calibration) for level in LEVELS}
-    recorded = engine == "lexitrain" and recipe.step.graphs == "on"
+    recorded = engine == "lexitrain" and recipe.step.graphs == "always"
     rates = {
         level: in_graphs(eager[level], level) if recorded else eager[level] for level in LEVELS
     }

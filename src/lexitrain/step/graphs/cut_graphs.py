@@ -115,10 +115,15 @@ class CutGraphs:
         found.recording.replay()
         return self._loss
 
+    def take_told(self) -> list[str]:
+        """What was told since this was last asked."""
+        told, self.told = self.told, []
+        return told
+
     def give_up(self, reason: str) -> None:
         """Let go of all recordings and make no more; says so where there were any."""
         if self._recorded and not self._off:
-            self.told.append(f"CUDA graphs are off from now on: {reason}")
+            self.told.append(f"CUDA graphs are off from now on: {reason}.")
         self._off = self._off or bool(self._recorded)
         self._recorded.clear()
 
@@ -137,7 +142,8 @@ class CutGraphs:
             else:
                 self._plain.add(form)
                 self.told.append(
-                    f"a cut of {form.rows} x {form.length} tokens is not recorded: no memory"
+                    f"A cut of {form.rows} x {form.length} tokens is not recorded as a CUDA graph: there is no memory "
+                    "for it."
                 )
         else:
             return found
@@ -148,7 +154,7 @@ class CutGraphs:
     def _end(self, reason: str) -> None:
         self._off = True
         self._recorded.clear()
-        self.told.append(f"CUDA graphs cannot be used here, and are off: {reason}")
+        self.told.append(f"CUDA graphs cannot be used here, and are off: {reason}.")
 
     def _record(self, batch: MicroBatch, gradient: Tensor) -> _Recorded:
         inputs = StaticInputs(batch, self._device)
