@@ -107,3 +107,14 @@ def nearest(word: str, choices: Iterable[str]) -> str | None:
     """The choice that is spelt most like `word`, or None when nothing is close."""
     close = get_close_matches(word, list(choices), n=1, cutoff=0.5)
     return close[0] if close else None
+
+
+def number_of(count: int, one: str, many: str | None = None) -> str:
+    """A number with the form of a word that goes with it: `1 step`, `2 steps`, `1,200 records are`.
+
+    Args:
+        count: how many.
+        one: the word, or some words, as they are of one.
+        many: as they are of none or several; None: `one` and an s.
+    """
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"

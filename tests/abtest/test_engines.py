@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -126,8 +127,17 @@ def whole(body: bytes) -> bytes:
         (EVENTS + b'data: {"choices": [{"delta": {"content": {"a": 1}}}]}\n\n', True),
         (EVENTS + b"data: 5\n\n", True),
         (EVENTS + b"data: " + b"a" * 2_000_000, True),
+        (
+            whole(b'{"choices": [{"message": {"content": "half"}, "finish_reason": "error"}]}'),
+            False,
+        ),
+        (
+            EVENTS
+            + b'data: {"choices": [{"delta": {"content": "half"}, "finish_reason": "error"}]}\n\ndata: [DONE]\n\n',
+            True,
+        ),
     ],
-    ids=range(17),
+    ids=range(19),
 )
 def test_an_address_that_misbehaves_is_a_failure_and_no_fault(raw: bytes, streamed: bool) -> None:
     stub = Misbehaving(wait=0.0 if raw else 60.0)
@@ -143,6 +153,36 @@ def test_an_answer_that_was_cut_off_says_so() -> None:
     )
     said = behind(stub, lambda engine: engine.answer(question(), lambda _: None))
     assert said == Said('{"corr', cut=True)
+
+
+class Dripping(StubEngine):
+    """Sends a piece of an answer every tenth of a second, for ever."""
+
+    async def _reply(self, path: bytes, body: bytes, writer: asyncio.StreamWriter) -> None:
+        if path == b"/v1/models":
+            await super()._reply(path, body, writer)
+            return
+        streamed = b'"stream": true' in body
+        writer.write(EVENTS if streamed else OK + b"Content-Length: 100000\r\n\r\n")
+        piece = b'data: {"choices": [{"delta": {"content": "a"}}]}\n\n' if streamed else b" "
+        while not writer.is_closing():
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_the_time_is_for_the_whole_answer(streamed: bool) -> None:
+    """Pieces that keep coming do not begin it anew."""
+
+    async def work(engine: Engine) -> float:
+        begun = time.monotonic()
+        with pytest.raises(EngineFailure, match="No answer in 2 s"):
+            async with asyncio.timeout(20):
+                await engine.answer(question(streamed=streamed), lambda _: None)
+        return time.monotonic() - begun
+
+    assert 1.9 < behind(Dripping(), work) < 6
 
 
 def test_what_was_given_up_ends_at_the_address_too() -> None:

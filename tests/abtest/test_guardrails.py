@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from lexitrain.abtest.service.guardrails import Guardrails, Seen, binomial_tail
 from lexitrain.abtest.service.settings import GuardrailLimits
+from lexitrain.abtest.service.stopping import Guardrails, Seen, binomial_tail
 
 LIMITS = GuardrailLimits(seconds=1.0, errors=0.1, invalid=0.2)
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from lexitrain.abtest.service.guarding import shield
 from lexitrain.abtest.service.settings import RequestLimits
+from lexitrain.abtest.service.start import _names
 from tests.abtest.served import TOKEN, ScriptedEngine, ServedTest, wait_until
 
 STRANGE = [
@@ -334,6 +334,19 @@ def test_another_name_of_this_machine_is_refused(tmp_path: Path) -> None:
             assert served.raw("GET", "/health", Host=host)[0] == 200
 
 
+def test_a_name_may_be_given_with_the_port_that_a_browser_shows(tmp_path: Path) -> None:
+    """Behind a proxy at another port a browser asks for `ab.example.org:8443`."""
+    names = _names("127.0.0.1", ["AB.example.org:8443", "[2001:db8::1]:8443", "2001:db8::2"])
+    with ServedTest(tmp_path / "t.db", names=names) as served:
+        for host in (
+            "ab.example.org:8443", "ab.example.org", "ab.example.org.:8443", "[2001:db8::1]", "[2001:db8::2]:80",
+            "[::1]:8090", "localhost:8090",
+        ):  # fmt: skip
+            assert served.raw("GET", "/health", Host=host)[0] == 200, host
+        for host in ("example.org:8443", "[2001:db8::3]:8443", "ab.example.org:8443.evil.example"):
+            assert served.raw("GET", "/health", Host=host)[0] == 421, host
+
+
 def test_every_reply_has_the_headers_that_protect(served: ServedTest) -> None:
     learner = served.learner()
     replies = [
@@ -391,8 +404,11 @@ def test_an_address_that_asks_too_often_waits(limited: ServedTest) -> None:
     assert said[-1] == 429
 
 
-def test_the_teams_token_cannot_be_tried_out(tmp_path: Path) -> None:
-    with ServedTest(tmp_path / "t.db", limits=RequestLimits(learner=0, address=6000)) as served:
+@pytest.mark.parametrize("address", [6000, 0])
+def test_the_teams_token_cannot_be_tried_out(tmp_path: Path, address: int) -> None:
+    """Not even where an address may ask as often as it likes."""
+    limits = RequestLimits(learner=0, address=address)
+    with ServedTest(tmp_path / "t.db", limits=limits) as served:
         said = [served.call("GET", "/v1/team", who=f"guess-{n}")[0] for n in range(8)]
         assert said == [401] * 5 + [429] * 3
         assert served.call("GET", "/v1/team", who=TOKEN)[0] == 200
@@ -417,9 +433,3 @@ def test_a_clock_that_is_set_back_moves_nothing_before_the_test(
     monkeypatch.undo()
     wait_until(lambda: "open" not in served.states())
     assert len(observed(served.data).time) == 2
-
-
-def test_the_shield_lets_other_protocols_pass_to_be_refused() -> None:
-    """Websockets are not served; the server says so itself."""
-    assert shield._host(b"[::1]:80") == "[::1]"
-    assert shield._host(b"a:b") == "a:b"

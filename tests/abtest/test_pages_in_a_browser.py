@@ -233,6 +233,11 @@ def test_the_team_sees_the_test_and_stops_an_arm(
         page.wait_for_selector("#tiles section")
         page.wait_for_selector("svg.interval", timeout=120_000)
         assert page.inner_text("#tiles").count("model-") == 2
+        verdict, other = ("Not enough yet", "Chưa đủ dữ liệu")[:: 1 if language == "en" else -1]
+        assert verdict in page.inner_text("#verdict")
+        assert other not in page.inner_text("#verdict")
+        age = "The statistics are of" if language == "en" else "Thống kê tính lúc"
+        assert age in page.inner_text("#figures")
         assert barriers(page, axe) == []
         assert page.evaluate("document.documentElement.scrollWidth") == size[0]
         assert told == []

@@ -177,7 +177,7 @@ class TestGuardrails:
 
     @pytest.mark.parametrize("limit", [0, -1, float("nan"), float("inf")])
     def test_a_limit_that_is_none(self, limit: float):
-        with pytest.raises(InputError, match="more than 0"):
+        with pytest.raises(InputError, match="Permitted is between 1 and 100"):
             AbLimits(slower=limit)
 
     def test_slow_answers(self):

@@ -8,7 +8,9 @@ import pytest
 
 from lexitrain import Choices, build, generate_file, outlook
 from lexitrain.building.beforehand import files_of, one_build
-from lexitrain.errors import DataError, InputError, RunInUse
+from lexitrain.errors import DataError, InputError, MissingExtra, RunInUse
+from lexitrain.storage import Lock, is_held
+from lexitrain.watching.trackers import places as places_module
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +31,10 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"max_mb": float("inf")}, "--max-mb"),
         ({"overrides": ("lora.rnak=8",)}, "lora.rank"),
         ({"recipe": "fsat"}, "fast"),
+        ({"overrides": ("data.adapters=per_task",)}, "data.adapters=one"),
+        ({"mirror": Path("/nowhere/at/all")}, "mirror cannot be made"),
+        ({"overrides": ("checkpoints.mirror=/nowhere/at/all",)}, "mirror cannot be made"),
+        ({"trackers": ("tensorbord",)}, "no tracker"),
     ],
 )
 def test_a_wrong_word_is_told_at_once(
@@ -78,6 +84,28 @@ def test_two_builds_in_one_folder_are_one_too_many(records: Path, tmp_path: Path
     assert not choices.folder.exists()
 
 
+def test_a_build_that_ends_leaves_the_lock_of_the_next(
+    records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choices = Choices((str(records),), tmp_path / "tutor", recipe="demo")
+    let_go = Lock.__exit__
+    later: list[Lock] = []
+
+    def then_another_begins(lock: Lock, *error: object) -> None:
+        let_go(lock, *error)
+        monkeypatch.setattr(Lock, "__exit__", let_go)
+        later.append(Lock(choices.folder))
+        later[0].__enter__()
+
+    with one_build(choices):
+        (choices.folder / "made").touch()
+        monkeypatch.setattr(Lock, "__exit__", then_another_begins)
+    assert is_held(choices.folder)
+    with pytest.raises(RunInUse), one_build(choices):
+        pass
+    later[0].__exit__()
+
+
 def test_records_of_which_none_is_held_out_are_refused_before_training(
     records: Path, tmp_path: Path
 ) -> None:
@@ -113,3 +141,22 @@ def test_the_name_of_a_file_in_a_folder_counts_with_its_folder(tmp_path: Path) -
     before = files_of([str(tmp_path)])
     (tmp_path / "a" / "same.jsonl").rename(tmp_path / "b" / "same.jsonl")
     assert files_of([str(tmp_path)]) != before
+
+
+def test_a_mirror_that_is_the_builds_own_folder_is_refused(records: Path, tmp_path: Path) -> None:
+    choices = Choices((str(records),), tmp_path / "tutor", recipe="demo", mirror=tmp_path / "tutor")
+    for call in (build, outlook):
+        with pytest.raises(InputError, match="own place"):
+            call(choices)
+    assert not choices.folder.exists()
+
+
+def test_a_missing_tracker_is_told_by_an_outlook_too(
+    records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places_module, "find_spec", lambda _: None)
+    choices = Choices((str(records),), tmp_path / "tutor", recipe="demo", trackers=("tensorboard",))
+    for call in (build, outlook):
+        with pytest.raises(MissingExtra, match="tensorboard"):
+            call(choices)
+    assert not choices.folder.exists()

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -119,7 +120,7 @@ def test_what_the_user_changed_is_neither_used_nor_written_over(
     assert file.read_bytes() == before
 
 
-def test_a_mirror_that_comes_too_late_is_told(
+def test_a_mirror_that_comes_later_is_caught_up_with(
     records: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
     class Told(Unwatched):
@@ -129,10 +130,21 @@ def test_a_mirror_that_comes_too_late_is_told(
         def says(self, sentence: str) -> None:
             self.said.append(sentence)
 
-    observer = Told()
-    build(choices(records, undisturbed, mirror=tmp_path / "mirror"), observer)
+    observer, mirror = Told(), tmp_path / "drive" / "mirror"
+    mirror.parent.mkdir()
+    result = build(choices(records, undisturbed, mirror=mirror), observer)
+    assert "train" in result.skipped
+    assert observer.said == []
+    copy = (mirror / "run" / "adapter" / "adapter_model.safetensors").read_bytes()
+    assert copy == (undisturbed / "run" / "adapter" / "adapter_model.safetensors").read_bytes()
+    shutil.rmtree(mirror.parent)  # the drive is gone, and all is built
+    assert build(choices(records, undisturbed), observer).skipped == result.skipped
     (said,) = observer.said
-    assert said.startswith(f"Nothing is copied to {tmp_path / 'mirror'}")
+    assert "as they were" in said
+    assert str(mirror) in said
+    assert build(choices(records, undisturbed, mirror=Path("none")), observer).skipped == STAGES
+    assert build(choices(records, undisturbed), observer).skipped == STAGES
+    assert len(observer.said) == 1
 
 
 def test_changed_records_move_the_run_aside(records: Path, tmp_path: Path) -> None:

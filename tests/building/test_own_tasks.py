@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lexitrain import Choices, build
+from lexitrain import Choices, build, outlook
 from lexitrain.errors import LimitNotMet, Stopped
 
 pytestmark = pytest.mark.slow
@@ -66,6 +66,12 @@ def test_shipped_recipes_are_planned_with_its_records_too(choices: Choices) -> N
     hopeless = Choices(choices.records, choices.folder, recipe="ours.yaml", hours=1e-6, gpu="T4")
     with pytest.raises(LimitNotMet, match="Nothing fits"):
         build(hopeless)
+
+
+def test_an_outlook_reads_the_records_of_its_recipes_own_task(choices: Choices) -> None:
+    found = outlook(choices)
+    assert found.recipe.data.custom_tasks == (str(Path("paraphrase.py").absolute()),)
+    assert not choices.folder.exists()
 
 
 class _Told:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ from lexitrain.cli.main import run as lexitrain
 from tests.abtest.worlds import exposures, written
 
 PLAN = ["ab", "plan", "--effect", "0.05", "--baseline", "0.6"]
+
+STARS = ["ab", "plan", "--metric", "stars", "--sd", "1", "--learners-per-day", "9"]
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +33,28 @@ def test_a_plan_is_shown_with_what_it_assumes(capsys: pytest.CaptureFixture[str]
         "Assumed: two values",
     ):
         assert words in shown
+
+
+def test_learners_who_ask_once_do_not_come_back(capsys: pytest.CaptureFixture[str]):
+    assert lexitrain([*PLAN, "--learners-per-day", "100"]) == 0
+    assert "Learners who come back" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        "run(['ab', 'plan', '--help'])",
+        "run(['ab', 'serve', '--help'])",
+        "run(['ab', 'plan', '--effect', '0.05', '--baseline', '0.6', '--learners-per-day', '99'])",
+        "run(['ab', 'report', {file!r}])",
+        "import lexitrain.abtest.service.report_process, lexitrain.abtest.service.application",
+    ],
+)
+def test_what_asks_no_model_loads_no_torch(file: Path, work: str):
+    code = f"import sys; from lexitrain.cli.main import run; {work.format(file=str(file))}; "
+    code += "sys.exit(9 if 'torch' in sys.modules else 0)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_hopeless_plan_ends_with_3_and_says_what_is_possible(capsys: pytest.CaptureFixture[str]):
@@ -91,6 +117,24 @@ def test_harm_ends_with_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
         (["ab", "report", "nothing.jsonl"], "nothing.jsonl"),
         (["ab", "report", "{file}", "--margin", "0"], "margin"),
         (["ab", "report", "{file}", "--p95", "-1"], "limit"),
+        (["ab", "report", "{file}", "--p95", "nan"], "Permitted is between 0.001 and 600"),
+        (["ab", "report", "{file}", "--errors", "5"], "--errors: The limit of a difference of shares is 5."),
+        (["ab", "report", "{file}", "--errors", "nan"], "--errors"),
+        (["ab", "report", "{file}", "--invalid-json", "2"], "--invalid-json"),
+        (["ab", "report", "{file}", "--slower", "0.5"], "Permitted is between 1 and 100"),
+        (["ab", "report", "{file}", "--margin", "5"], "Permitted is between 1e-06 and 1"),
+        ([*PLAN, "--learners-per-day", "9", "--learners", "1"], "--learners"),
+        ([*PLAN, "--learners-per-day", "9", "--visits", "0.5"], "--visits"),
+        ([*PLAN, "--learners-per-day", "9", "--visits", "2", "--visits-sd", "-1"], "--visits-sd"),
+        ([*PLAN, "--learners-per-day", "9", "--visits", "2", "--alike", "1.5"], "--alike"),
+        ([*PLAN, "--learners-per-day", "9", "--rated", "0"], "--rated"),
+        ([*PLAN, "--learners-per-day", "9", "--power", "1"], "--power"),
+        ([*PLAN, "--learners-per-day", "9", "--alpha", "nan"], "--alpha"),
+        ([*PLAN, "--learners-per-day", "9", "--ratio", "1:1e9"], "at most 1000:1"),
+        ([*PLAN, "--learners-per-day", "9", "--most-days", "1000000"], "--most-days"),
+        (["ab", "plan", "--effect", "nan", "--baseline", "0.6", "--learners-per-day", "9"], "--effect"),
+        ([*STARS, "--effect", "5", "--baseline", "3.9"], "--effect: The baseline with the effect is 8.9."),
+        ([*STARS, "--effect", "0.2", "--baseline", "60"], "Permitted is between 1 and 5"),
         (["ab", "report", "{file}", "--plan", "{file}"], "no JSON"),
     ],
 )  # fmt: skip
@@ -99,5 +143,5 @@ def test_a_mistake_is_one_message_and_exit_code_2(
 ):
     assert lexitrain([each.format(file=file) for each in arguments]) == 2
     captured = capsys.readouterr()
-    assert told in captured.err
+    assert told in " ".join(captured.err.split())
     assert captured.out == ""

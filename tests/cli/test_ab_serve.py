@@ -52,7 +52,33 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["--experiment", ""], "--experiment"),
         (["--experiment", "a\nb"], "--experiment"),
         (["--name", "http://x/"], "no name of a machine"),
+        (["--name", "x:port"], "no name of a machine"),
+        (["--name", ":80"], "no name of a machine"),
+        (["--name", "[x"], "no name of a machine"),
+        (["--ratio", "1e300:1"], "at most 1000:1"),
         (["--timeout", "0"], "--timeout"),
+        (["--timeout", "nan"], "Permitted is between 0.1 and 600"),
+        (
+            ["--max-errors", "5"],
+            "--max-errors: The limit of a share is 5. Permitted is between 1e-06 and 0.95",
+        ),
+        (["--max-errors", "0.96"], "--max-errors"),
+        (["--max-errors", "nan"], "--max-errors"),
+        (["--max-errors", "-1"], "--max-errors"),
+        (
+            ["--max-invalid", "20"],
+            "--max-invalid: The limit of a share is 20. Permitted is between 1e-06 and 0.95",
+        ),
+        (["--max-invalid", "0"], "--max-invalid"),
+        (
+            ["--max-p95", "nan"],
+            "--max-p95: The limit in seconds is nan. Permitted is between 0.001 and 600",
+        ),
+        (["--max-p95", "inf"], "--max-p95"),
+        (["--max-p95", "-1"], "--max-p95"),
+        (["--per-learner", "10000000"], "--per-learner"),
+        (["--per-address", "10000000"], "--per-address"),
+        (["--threads", "5000"], "--threads"),
         (["--data", "mysql://u:hush@h/d"], "mysql"),
         (["--data", "text.db"], "not a database"),
         (["--data", "no/such/folder/t.db"], "cannot be written"),
@@ -69,7 +95,7 @@ def test_what_cannot_be_is_refused(
     command = ["ab", "serve", "--a", ENGINE, "--b", ENGINE, "--port", str(free_port()), *options]
     assert run(command) == 2
     told = said(capsys)
-    assert words in told
+    assert words in told, told
     assert "hush" not in told
     assert "Traceback" not in told
 
@@ -97,8 +123,8 @@ class Command:
         told: what it said until then.
     """
 
-    def __init__(self, engine: str, *options: str) -> None:
-        self.port = free_port()
+    def __init__(self, engine: str, *options: str, host: str = "127.0.0.1") -> None:
+        self.host, self.port = host, free_port()
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "lexitrain", "ab", "serve", "--a", f"{engine}#old"),
@@ -115,8 +141,9 @@ class Command:
                 break
         end = time.monotonic() + 30
         while True:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            with socket.socket(family) as probe:
+                if probe.connect_ex((host, self.port)) == 0:
                     break
             assert time.monotonic() < end, self.told
             time.sleep(0.05)
@@ -124,7 +151,7 @@ class Command:
     def call(
         self, method: str, path: str, content: object = None, who: str = ""
     ) -> tuple[int, dict]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=30)
         body = None if content is None else json.dumps(content)
         headers = {"Content-Type": "application/json"} if body else {}
         if who:
@@ -195,6 +222,21 @@ def test_a_test_from_its_start_to_its_report(
     command = ["ab", "serve", "--a", f"{engine}#old", "--b", f"{engine}#new", "--port"]
     assert run([*command, str(free_port()), "--task", "grammar"]) == 2
     assert "was begun with 0.75" in said(capsys)
+
+
+@pytest.mark.slow
+def test_an_ipv6_address_is_printed_as_a_browser_takes_it(engine: str) -> None:
+    with socket.socket(socket.AF_INET6) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError:
+            pytest.skip("there is no IPv6 here")
+    served = Command(engine, "--host", "::1", host="::1")
+    try:
+        assert f"http://[::1]:{served.port}/team" in served.told
+        assert served.call("GET", "/health")[0] == 200
+    finally:
+        served.end(signal.SIGINT)
 
 
 @pytest.mark.slow

@@ -17,11 +17,11 @@ from lexitrain.errors import InputError
 from lexitrain.evaluation import answering
 from lexitrain.evaluation.conversations.turns import turns_of
 from lexitrain.evaluation.generation import Continuation, asking
-from lexitrain.evaluation.scoring import evaluate_records
 from lexitrain.recipe.schema import Recipe
 from lexitrain.records.record import Record
 from lexitrain.samples.rendering import Renderer
 from lexitrain.tasks import bootstrap, pooled_mean, registry
+from tests.evaluation.scored import evaluate_records
 from tests.said import said
 from tests.taught import RECORDS, save_records
 from tests.tiny import tiny_model, tiny_tokenizer

@@ -7,12 +7,13 @@ import pytest
 
 from lexitrain.errors import DataError, RecipeError
 from lexitrain.evaluation import Evaluation
-from lexitrain.evaluation.scoring import evaluate_records, evaluate_source
+from lexitrain.evaluation.scoring import evaluate_source
 from lexitrain.evaluation.sources.answer_source import LoadedAnswerSource
 from lexitrain.evaluation.task_scores import Answered, TaskEvaluation
 from lexitrain.records.record import Record
 from lexitrain.samples import Renderer
 from lexitrain.tasks import Score, registry
+from tests.evaluation.scored import evaluate_records
 from tests.taught import RECORDS, taught_model
 from tests.tiny import tiny_model, tiny_tokenizer
 

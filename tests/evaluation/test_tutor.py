@@ -8,6 +8,8 @@ import pytest
 
 from lexitrain import Answerer, Tutor, answer
 from lexitrain.errors import DataError, InputError, ModelError, RunError, TaskError
+from lexitrain.evaluation import LocatedModel
+from lexitrain.evaluation import answering as answering_module
 from lexitrain.evaluation import tutor as tutor_module
 from tests.taught import RECORDS, save_run
 
@@ -112,3 +114,57 @@ def test_an_answer_may_be_held_to_the_schema(base: Path):
     given = Tutor(base, json_schema=True).answer("vocabulary", "house")
     assert given.valid or given.truncated
     assert json.loads(given.text)["level"] in {"A1", "A2", "B1", "B2", "C1", "C2"}
+
+
+def test_it_is_looked_for_once_and_the_code_of_its_tasks_is_run_once(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    located: list[str] = []
+    real = answering_module.locate_model
+
+    def counted(model: str | Path) -> LocatedModel:
+        located.append(str(model))
+        return real(model)
+
+    monkeypatch.setattr(answering_module, "locate_model", counted)
+    own = tmp_path / "own.py"
+    own.write_text(
+        "from pathlib import Path\nfrom lexitrain.tasks.fluency import Fluency\n"
+        f"with Path({str(tmp_path / 'runs')!r}).open('a') as file:\n    file.write('x')\n"
+        "class Mine(Fluency):\n    short = 'mine'\n    name = 'my own'\n"
+    )
+    tutor = Tutor(base, custom_tasks=[str(own)])
+    assert "mine" in tutor.tasks
+    assert located == [str(base)]
+    assert (tmp_path / "runs").read_text() == "x"
+
+
+def test_a_text_whose_end_is_not_read_is_told(base: Path):
+    tutor = Tutor(base)
+    long = "He go to school. " * 6000
+    given = tutor.answer("grammar", long)
+    assert given.shortened
+    assert given.input == long.strip()
+    assert given.to_json()["shortened"] is True
+    short, end = tutor.answers("grammar", ["He go.", long])
+    assert (short.shortened, end.shortened) == (False, True)
+    assert "shortened" not in short.to_json()
+
+
+@pytest.mark.parametrize("texts", [None, 5, b"He go.", {"He go.": 1}, {"He go."}, iter(["He go."])])
+def test_what_is_no_list_of_texts_is_refused(base: Path, texts: object):
+    with pytest.raises(InputError, match="Give a list of texts"):
+        Tutor(base).answers("grammar", texts)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("task", [None, 5, ["grammar"]])
+def test_what_names_no_task_is_refused(base: Path, task: object):
+    with pytest.raises(TaskError, match="grammar"):
+        Tutor(base).answer(task, "He go.")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", ["", " \n\t", "\0", None, 5, b"He go.", "He \ud800 go."])
+def test_what_is_no_text_is_refused(base: Path, text: object):
+    with pytest.raises(DataError, match=r"^text: "):
+        Tutor(base).answer("grammar", text)  # type: ignore[arg-type]
+    assert Tutor(base).answer("grammar", "He \0 go.").input == "He go."

@@ -8,10 +8,10 @@ import pytest
 
 from lexitrain.errors import DataError
 from lexitrain.planning import planner as planner_module
+from lexitrain.planning.candidates import Candidates
 from lexitrain.planning.devices.catalogue import find_gpu
 from lexitrain.planning.estimate.plan import Plan
 from lexitrain.planning.planner import Planner
-from lexitrain.recipe.schema import Recipe
 from lexitrain.recipe.yaml_file import load_recipe
 
 L4 = find_gpu("L4")
@@ -49,8 +49,8 @@ def test_both_recipes_of_a_comparison_are_planned_for_the_same_device():
 def test_a_search_is_over_the_candidates_within_the_limits(monkeypatch: pytest.MonkeyPatch):
     asked = {}
 
-    def recommend(recipes: list[Recipe], plan_of: object, **limits: object) -> str:
-        asked.update(limits, recipes=[recipe.name for recipe in recipes])
+    def recommend(among: Candidates, plan_of: object, **limits: object) -> str:
+        asked.update(limits, recipes=[recipe.name for recipe in among.recipes])
         return "found"
 
     monkeypatch.setattr(planner_module, "recommend", recommend)

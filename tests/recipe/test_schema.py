@@ -21,7 +21,7 @@ import lexitrain.runs.checkpoints as checkpoints_module
 import lexitrain.step.training_step as step_module
 import lexitrain.training.loop as loop_module
 from lexitrain.errors import RecipeError
-from lexitrain.recipe.schema import DataSection, recipe_fields, training_differences
+from lexitrain.recipe.schema import DataSection, Recipe, recipe_fields, training_differences
 from lexitrain.recipe.yaml_file import load_recipe, recipe_from_yaml, recipe_to_yaml
 from lexitrain.runs.folder import Run
 from lexitrain.training import train
@@ -350,3 +350,9 @@ def prove_custom_tasks(path: str) -> None:
 
     assert "style" not in registry()
     assert registry((path,))["style"].name == "style_correction"
+
+
+def test_validations_come_with_checkpoints_unless_they_have_steps_of_their_own() -> None:
+    assert Recipe.model_validate({"checkpoints": {"every": 7}}).validation_every == 7
+    own = Recipe.model_validate({"checkpoints": {"every": 7}, "validation": {"every": 3}})
+    assert own.validation_every == 3

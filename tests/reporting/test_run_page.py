@@ -294,7 +294,7 @@ def test_free_text_is_near_or_far_and_not_wrong(run: Path):
     assert "explanation: 1 of 4 answers have the reference's explanation Nearest to the" in words
     near, far = words.index("Nearest to the reference"), words.index("Farthest from it")
     assert near < words.index("row 0") < words.index("row 1") < far < words.index("row 3")
-    assert "vocabulary: 0 of 1 answers have the reference's level Right None. Wrong row 9" in words
+    assert "vocabulary: 0 of 1 answer has the reference's level Right None. Wrong row 9" in words
 
 
 def test_a_run_that_trains_at_the_moment_is_told_as_such(run: Path):

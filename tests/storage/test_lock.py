@@ -89,3 +89,37 @@ def test_the_holder_gives_signs_of_life(tmp_path: Path, monkeypatch: pytest.Monk
         end = time.monotonic() + 30
         while json.loads((tmp_path / ".lock").read_text() or '{"time": 0}')["time"] <= first:
             assert time.monotonic() < end
+
+
+def test_a_file_that_its_holder_has_deleted_is_nobodys_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opened before the holder deleted it, locked after he let go: another file may be the lock by then."""
+    first = Lock(tmp_path)
+    first.__enter__()
+    opened = os.open
+
+    def slowly(path: Path, *rest: int) -> int:
+        descriptor = opened(path, *rest)
+        if first.path.exists() and first._descriptor is not None:  # pyright: ignore[reportPrivateUsage]
+            first.path.unlink()
+            first.__exit__()
+        return descriptor
+
+    monkeypatch.setattr(lock_module.os, "open", slowly)
+    second = Lock(tmp_path)
+    with second:
+        assert is_held(tmp_path)
+        with pytest.raises(InputError, match="Another process"), Lock(tmp_path):
+            pass
+
+
+def test_who_lets_go_leaves_the_lock_of_who_came_after(tmp_path: Path) -> None:
+    first, second = Lock(tmp_path), Lock(tmp_path)
+    first.__enter__()
+    first.path.unlink()
+    second.__enter__()
+    first.__exit__()
+    assert is_held(tmp_path)
+    second.__exit__()
+    assert not is_held(tmp_path)

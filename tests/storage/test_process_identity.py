@@ -10,7 +10,8 @@ import time
 import psutil
 import pytest
 
-from lexitrain.storage.process_identity import boot_id, is_running, process_start
+from lexitrain.errors import InputError
+from lexitrain.storage.process_identity import boot_id, is_running, launcher_number, process_start
 
 
 @pytest.fixture
@@ -61,3 +62,25 @@ def test_elsewhere_the_moment_of_the_start_is_taken(monkeypatch: pytest.MonkeyPa
 def test_the_boot_id_stays_while_the_machine_runs() -> None:
     assert boot_id()
     assert boot_id() == boot_id()
+
+
+@pytest.mark.parametrize("said", ["0", "00", "-1", "two", "1.0", "٣", "9" * 5000])
+def test_a_number_of_processes_is_one_or_more(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    monkeypatch.setenv("WORLD_SIZE", said)
+    with pytest.raises(InputError, match="WORLD_SIZE") as refusal:
+        launcher_number("WORLD_SIZE", 1)
+    assert "unset WORLD_SIZE" in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK"])
+def test_a_process_is_one_of_those_that_were_started(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for said, number in (("", 0), ("0", 0), (" 1 ", 1)):
+        monkeypatch.setenv(name, said)
+        assert launcher_number(name, 0) == number
+    for wrong in ("2", "-1", "x"):
+        monkeypatch.setenv(name, wrong)
+        with pytest.raises(InputError, match=rf"{name}: This is '{wrong}'"):
+            launcher_number(name, 0)

@@ -29,16 +29,22 @@ def test_a_window_weights_losses_by_tokens() -> None:
 
 def test_the_time_left_counts_validations_and_checkpoints() -> None:
     speed = Speed()
-    assert speed.seconds_left(10, 1, 1) is None
+    assert speed.left(10, 1, 1) is None
     speed.steps.extend([(1.0, 100), (3.0, 300)])
     assert speed.tokens_per_second == 100.0
-    assert speed.seconds_left(10, 0, 0) == 20.0
+    assert _expected(speed, 10, 0, 0) == 20.0
     speed.validations.append(7.0)
     speed.checkpoints.append(1.0)
-    assert speed.seconds_left(10, 2, 3) == 20.0 + 14.0 + 3.0
+    assert _expected(speed, 10, 2, 3) == 20.0 + 14.0 + 3.0
 
 
 def test_the_speed_follows_the_last_steps() -> None:
     speed = Speed()
     speed.steps.extend([(100.0, 1)] * 60 + [(1.0, 1)] * 50)
-    assert speed.seconds_left(1, 0, 0) == 1.0
+    assert _expected(speed, 1, 0, 0) == 1.0
+
+
+def _expected(speed: Speed, steps: int, validations: int, checkpoints: int) -> float:
+    left = speed.left(steps, validations, checkpoints)
+    assert left is not None
+    return left.expected

@@ -14,9 +14,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from lexitrain.errors import InputError
 from lexitrain.recipe.schema import Recipe
 from lexitrain.recipe.yaml_file import load_recipe, recipe_to_yaml
 from lexitrain.runs.folder import Run
+from lexitrain.step import joined_processes
 from tests.paths import ROOT
 from tests.small_runs import write_data
 from tests.step.test_equality import plain_step
@@ -192,3 +194,24 @@ def test_alone_everything_is_its_own_answer(recipe_of: Callable[..., Recipe]) ->
     assert not processes.any(False)
     assert processes.sums([1.5, 2.0]) == [1.5, 2.0]
     assert processes.from_first(lambda: "told") == "told"
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"WORLD_SIZE": "0", "RANK": "0"}, "WORLD_SIZE"),
+        ({"WORLD_SIZE": "2", "RANK": "2"}, "RANK"),
+        ({"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "7"}, "LOCAL_RANK"),
+        ({"WORLD_SIZE": "2", "RANK": "0"}, "MASTER_ADDR"),
+        ({"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "127.0.0.1"}, "MASTER_PORT"),
+    ],
+)
+def test_what_no_launcher_says_is_refused(
+    monkeypatch: pytest.MonkeyPatch, said: dict[str, str], told: str
+) -> None:
+    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in said.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=f"environment variable {told}:"), joined_processes():
+        pass

@@ -12,8 +12,9 @@ from lexitrain.errors import RunError
 from lexitrain.recipe.schema import Recipe
 from lexitrain.runs.folder import Run
 from lexitrain.runs.journals import Event, Metrics, append_event
+from lexitrain.training import Progress
 from lexitrain.watching import LiveRun, live_run
-from lexitrain.watching.time_left import TimeLeft, planned_left, time_left
+from lexitrain.watching.time_left import TimeLeft, planned_left, time_left, with_planned_band
 
 LINE = Metrics(10, 0.5, 2.0, 1e-3, 1.0, 12.0, 200.0, 500, 1000, 0.5, 0.75)
 """Ten steps in five seconds, of which half a second was spent waiting."""
@@ -66,6 +67,19 @@ def test_before_anything_is_measured_the_plan_says_what_is_left() -> None:
     assert planned_left({"low": 0.0, "expected": 0.0, "high": 0.001}, 1, 2) is None
     for broken in (None, {}, {"low": "x"}, [1]):
         assert planned_left(broken, 1, 2) is None
+
+
+def test_too_few_steps_get_the_plans_band_around_what_was_measured() -> None:
+    """From the files and from the observer alike."""
+    planned = planned_left(PLAN["hours"], 20, 40)
+    assert with_planned_band(20.0, planned) == time_left([1.0], 20, 0.0, planned)
+    assert with_planned_band(20.0, None) == time_left([1.0], 20, 0.0)
+    step = Progress(20, 40, 0.5, 1.0, None, 100.0, seconds_left=20.0)
+    live = LiveRun(hours=PLAN["hours"]).after_step(step)
+    assert live.left == TimeLeft(10.0, 20.0, 40.0)
+    assert LiveRun().after_step(step).left == TimeLeft(20.0, 20.0, 20.0)
+    unknown = replace(step, seconds_left=None)
+    assert LiveRun(hours=PLAN["hours"]).after_step(unknown).left == planned
 
 
 def test_a_band_holds_what_steps_alike_would_take() -> None:

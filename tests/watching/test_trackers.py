@@ -14,7 +14,11 @@ import numpy as np
 import psutil
 import pytest
 
+from lexitrain.recipe import load_recipe
 from lexitrain.runs.folder import Run
+from lexitrain.storage import Lock
+from lexitrain.watching import tell_trackers
+from lexitrain.watching.trackers.places import tracker_folder
 from tests.small_runs import write_data
 from tests.watching import tracked_run
 from tests.watching.readers import Numbers, of_mlflow, of_tensorboard, of_trackio, of_wandb
@@ -188,3 +192,61 @@ def test_a_tracker_that_fails_is_switched_off_and_the_run_is_trained(
     assert [each.event for each in run.events()].count("finished") == 1
     (problem,) = [each.details["problem"] for each in run.events() if each.event == "tracker"]
     assert "FileExistsError" in problem or "NotADirectoryError" in problem
+
+
+@pytest.mark.parametrize("held", ["the run", "its tracker"])
+def test_nobody_waits_for_a_tracker_that_another_process_tells(
+    tmp_path: Path, home: Path, held: str
+) -> None:
+    run = Run(tmp_path / "run")
+    run.write_recipe(load_recipe("demo", ["trackers=[tensorboard]"]))
+    run.append_event("started", 0, total_steps=9)
+    folder = tracker_folder(run, "tensorboard")
+    folder.mkdir(parents=True)
+    log = folder / "log.txt"
+    log.write_text("what the other one prints\n")
+    start = time.monotonic()
+    with Lock(run.path if held == "the run" else folder):
+        (said,) = tell_trackers(run)
+    assert time.monotonic() - start < 5
+    assert said["tracker"] == "tensorboard"
+    assert ("is being trained" if held == "the run" else "another process") in said["problem"]
+    assert log.read_text() == "what the other one prints\n"
+    assert "place" in tell_trackers(run)[0]  # and once it has let go
+    assert log.read_text() == ""
+
+
+def test_who_waits_for_a_tracker_leaves_the_log_of_who_tells_it(tmp_path: Path, home: Path) -> None:
+    run = Run(tmp_path / "run")
+    run.write_recipe(load_recipe("demo"))
+    run.append_event("started", 0, total_steps=9)
+    folder = tracker_folder(run, "tensorboard")
+    folder.mkdir(parents=True)
+    log = folder / "log.txt"
+    log.write_text("what the other one prints\n")
+    waiting = (
+        "import sys; from types import SimpleNamespace as Its; from threading import Event\n"
+        "from lexitrain.runs import Run; from lexitrain.watching.trackers import child\n"
+        "child.LOCK_SECONDS = 0.2\n"
+        "child.follow('tensorboard', '', Run(sys.argv[1]), Its(happened=Event()), print)\n"
+    )
+    with Lock(folder):
+        waited = subprocess.run(
+            [sys.executable, "-c", waiting, str(run.path)], check=False, timeout=60
+        )
+    assert waited.returncode
+    text = log.read_text()
+    assert text.startswith("what the other one prints\n")
+    assert "Another process is telling this tracker of the run" in text
+
+
+def test_a_finished_run_catches_up_with_a_tracker_that_comes_later(
+    tmp_path: Path, home: Path, start: Callable[..., subprocess.Popen[bytes]], tiny_base: Path
+) -> None:
+    assert start(base=str(tiny_base)).wait(300) == 0
+    run = Run(tmp_path / "run")
+    journal = run.events_file.read_bytes()
+    assert start("tensorboard", base=str(tiny_base)).wait(300) == 0
+    assert_same(of_tensorboard(run.path / "tensorboard"), lines_of(run), single=True)
+    assert run.read_recipe().trackers == ("tensorboard",)
+    assert run.events_file.read_bytes() == journal

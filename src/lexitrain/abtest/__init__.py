@@ -20,7 +20,7 @@ from lexitrain.abtest.report.wording import amount, interval_text, signed, value
 from lexitrain.abtest.service.settings import GuardrailLimits, RequestLimits
 from lexitrain.abtest.service.start import serve_ab
 from lexitrain.abtest.statistics.effects import Effect
-from lexitrain.abtest.statistics.guardrails import AbLimits
+from lexitrain.abtest.statistics.harm import AbLimits
 from lexitrain.abtest.statistics.metrics import Metric, is_share
 
 __all__ = [

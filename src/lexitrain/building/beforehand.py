@@ -8,8 +8,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from lexitrain.building.choices import Choices
+from lexitrain.building.choices import Choices, own_recipe
 from lexitrain.errors import InputError
+from lexitrain.recipe import NO_MIRROR, Recipe
+from lexitrain.runs import Run
 from lexitrain.storage import (
     Lock,
     disk_errors,
@@ -18,15 +20,17 @@ from lexitrain.storage import (
     make_folder,
     user_path,
 )
+from lexitrain.watching import require_trackers, with_trackers
 
 
-def require_possible(choices: Choices) -> None:
-    """Nothing, where the choices are ones that can be built. Writes nothing.
+def require_possible(choices: Choices) -> Recipe:
+    """The recipe that was given, where the choices are ones that can be built. Writes nothing.
 
     Raises:
+        RecipeError: as of `load_recipe`.
         InputError: no records; a folder that is a file, or lies among the records; a form, a quantization or a limit of
-            the export that is none.
-        MissingExtra: a package of the export is not installed.
+            the export that is none; an adapter for each task; a tracker that is none; no place for the mirror.
+        MissingExtra: a package of the export or of a tracker is not installed.
     """
     from lexitrain.exporting import require_exportable
 
@@ -35,6 +39,11 @@ def require_possible(choices: Choices) -> None:
         raise InputError("Give records to build from.", where="RECORDS")
     _require_folder(choices)
     require_exportable(choices.to, choices.quantize, choices.max_mb, choices.margin, verified=True)
+    own = own_recipe(choices)
+    require_trackers(with_trackers(own, None, choices.trackers))
+    _require_one_adapter(own)
+    _require_mirror(choices, own)
+    return own
 
 
 @contextmanager
@@ -62,8 +71,8 @@ def one_build(choices: Choices) -> Generator[None]:
     try:
         yield
     finally:
+        lock.path.unlink(missing_ok=True)  # while it is held: afterwards it may be another build's
         lock.__exit__()
-        lock.path.unlink(missing_ok=True)
         if made and not any(folder.iterdir()):
             folder.rmdir()  # refused before anything was made
 
@@ -123,6 +132,29 @@ def _require_one_process(choices: Choices) -> None:
         fix=f"Give it without the launcher. Several processes can share its training once it is planned: {train}, "
         "and then the build again.",
     )
+
+
+def _require_one_adapter(own: Recipe) -> None:
+    if own.data.adapters == "per_task":
+        raise InputError(
+            "A build exports one model, and with an adapter for each task there would be several.",
+            where="data.adapters=per_task",
+            fix="Build with --set data.adapters=one. Or train with `lexitrain train`, and export one adapter after the "
+            "other: `lexitrain export RUN --task TASK`.",
+        )
+
+
+def _require_mirror(choices: Choices, own: Recipe) -> None:
+    from lexitrain.training import require_place
+
+    given = choices.mirror is not None and str(choices.mirror).strip().casefold() != NO_MIRROR
+    if given or (choices.mirror is None and own.checkpoints.mirror_folder is not None):
+        mirror = (
+            user_path(choices.mirror).absolute()
+            if choices.mirror
+            else own.checkpoints.mirror_folder
+        )
+        require_place(Run(choices.run), mirror)
 
 
 def _require_folder(choices: Choices) -> None:

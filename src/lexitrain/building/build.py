@@ -13,7 +13,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from lexitrain.building.beforehand import code_of, files_of, one_build, require_possible
-from lexitrain.building.choices import Choices, own_recipe
+from lexitrain.building.choices import Choices
 from lexitrain.building.observer import BuildObserver, Unwatched
 from lexitrain.building.recipe_choice import chosen
 from lexitrain.building.stage_journal import StageJournal, key_of
@@ -22,7 +22,7 @@ from lexitrain.recipe import Recipe, load_recipe
 from lexitrain.records import REPORT, SPLITS, split_file
 from lexitrain.runs import Run
 from lexitrain.storage import disk_errors, write_file
-from lexitrain.watching import require_trackers, tell_trackers, with_trackers
+from lexitrain.watching import places_of, tell_trackers
 
 if TYPE_CHECKING:
     from lexitrain.comparison import ModelComparison
@@ -92,10 +92,9 @@ def build(choices: Choices, observer: BuildObserver | None = None) -> BuildResul
         RunInUse: another build is at work in the folder.
         Stopped: training was stopped and saved; the same call goes on.
     """
-    require_possible(choices)
-    own_recipe(choices)
+    own = require_possible(choices)
     with one_build(choices):
-        return _Build(choices, observer or Unwatched()).run()
+        return _Build(choices, own, observer or Unwatched()).run()
 
 
 def prepared_from(choices: Choices, own: Recipe) -> list[object]:
@@ -104,20 +103,18 @@ def prepared_from(choices: Choices, own: Recipe) -> list[object]:
 
 
 class _Build:
-    def __init__(self, choices: Choices, observer: BuildObserver) -> None:
+    def __init__(self, choices: Choices, own: Recipe, observer: BuildObserver) -> None:
         self._choices = choices
+        self._own = own
         self._observer = observer
         self._journal = StageJournal(choices.folder)
         self._result = BuildResult(choices.folder)
         self._key = ""
         self._report: EvaluationReport | None = None
-        self._tasks: tuple[str, ...] = ()
+        self._tasks = own.data.custom_tasks
 
     def run(self) -> BuildResult:
-        choices = self._choices
-        own = own_recipe(choices)
-        self._tasks = own.data.custom_tasks
-        require_trackers(with_trackers(own, None, choices.trackers))
+        choices, own = self._choices, self._own
         self._stage(
             "prepare",
             prepared_from(choices, own),
@@ -137,7 +134,7 @@ class _Build:
         )
         self._stage("preflight", [], self._preflight)
         self._stage("train", [], self._train, lambda: [choices.run / "adapter"])
-        self._tell_of_mirror()
+        self._catch_up()
         self._stage(
             "evaluate",
             [choices.limit, choices.margin],
@@ -200,14 +197,19 @@ class _Build:
             )
         return not missing and not changed
 
-    def _tell_of_mirror(self) -> None:
-        mirror = self._choices.mirror
-        with_it = self._result.made["train"].get("mirror")
-        if mirror is not None and "train" in self._result.skipped and with_it != str(mirror):
-            self._observer.says(
-                f"Nothing is copied to {mirror}: the training is done already, and copies are made while it trains. "
-                f"Copy {self._choices.folder} there yourself."
-            )
+    def _catch_up(self) -> None:
+        """Bring mirror and trackers up to date with a training that was done before: `train` does it."""
+        kept = Run(self._choices.run)
+        if "train" not in self._result.skipped:
+            return
+        before = kept.read_recipe()
+        named = (self._choices.mirror, self._choices.trackers) != (None, None)
+        if not named and before.checkpoints.mirror_folder is None and not places_of(before):
+            return
+        try:
+            self._trained(load_recipe(str(self._choices.chosen_recipe)), fresh=False)
+        except InputError as error:  # all is built, whatever has become of a drive
+            self._observer.says(f"Mirror and trackers are as they were. {error}")
 
     def _exported_files(self) -> list[Path]:
         folder = self._choices.run / "export"

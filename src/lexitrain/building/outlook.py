@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from lexitrain.building.beforehand import require_possible
 from lexitrain.building.build import STAGES, prepared_from
-from lexitrain.building.choices import own_recipe
 from lexitrain.building.recipe_choice import chosen
 from lexitrain.building.stage_journal import StageJournal, key_of
 from lexitrain.records import REPORT
@@ -55,8 +54,7 @@ def outlook(choices: Choices) -> BuildOutlook:
     Raises:
         As `build`, of the stage `plan`.
     """
-    require_possible(choices)
-    own = own_recipe(choices)
+    own = require_possible(choices)
     journal = StageJournal(choices.folder)
     stages = {stage: journal.has(stage) for stage in STAGES}
     key = key_of("", STAGES[0], *prepared_from(choices, own))
@@ -66,5 +64,5 @@ def outlook(choices: Choices) -> BuildOutlook:
 
     with TemporaryDirectory(prefix="lexitrain-") as folder, disk_errors(Path(folder)):
         data = Path(folder) / "data"
-        prepare(list(choices.records), data, custom_tasks=choices.custom_tasks, seed=own.seed)
+        prepare(list(choices.records), data, custom_tasks=own.data.custom_tasks, seed=own.seed)
         return BuildOutlook(*chosen(choices, own, data), stages)

@@ -40,14 +40,15 @@ def chosen(choices: Choices, own: Recipe, data: str | Path) -> tuple[Recipe, Pla
             )
         why = f"{own.name} on {device.name}: {_foreseen(plan)}"
         return own, plan, why
-    found = planner.recommend(own, choices.hours)
+    found = planner.recommend(own, choices.hours, choices.overrides)
     if found.best is None:
         raise LimitNotMet(
-            found.why,
+            " ".join([found.why, *found.notes]),
             where="--within",
             fix="Give more hours, fewer records, or a faster device.",
         )
-    return found.best.recipe, found.best.plan, f"{found.why} {_foreseen(found.best.plan)}"
+    why = " ".join([found.why, _foreseen(found.best.plan), *found.notes])
+    return found.best.recipe, found.best.plan, why
 
 
 def _foreseen(plan: Plan) -> str:

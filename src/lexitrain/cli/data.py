@@ -12,6 +12,7 @@ from lexitrain.cli.options.json_output import AS_JSON
 from lexitrain.cli.options.recipe import OVERRIDES
 from lexitrain.cli.terminal.console import console, print_json
 from lexitrain.cli.terminal.progress import shown_progress
+from lexitrain.errors import number_of
 
 app = typer.Typer(
     name="data",
@@ -145,7 +146,7 @@ def generate(
         print_json({"out": str(out), "records": count, "seed": seed, "tasks": counts})
     else:
         shares = ", ".join(f"{name} {number:,}" for name, number in sorted(counts.items()))
-        console().print(f"{count:,} records in {out}: {shares}.", markup=False)
+        console().print(f"{number_of(count, 'record')} in {out}: {shares}.", markup=False)
         console().print(f"Next: lexitrain data prepare {out} --out DIR", markup=False)
 
 

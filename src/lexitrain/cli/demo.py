@@ -16,7 +16,7 @@ from lexitrain.cli.build import shown_build
 from lexitrain.cli.options.json_output import AS_JSON
 from lexitrain.cli.options.recipe import OVERRIDES
 from lexitrain.cli.terminal.console import console, errors_console, print_json
-from lexitrain.errors import InputError
+from lexitrain.errors import InputError, number_of
 
 RECORDS = 10_000
 SCORED = 1000
@@ -56,7 +56,7 @@ def demo(
     start = perf_counter()
     seed = load_recipe("demo", overrides or ()).seed
     source = folder / "records.jsonl"
-    errors_console().print(f"[bold]generate {records:,} tutor records[/]")
+    errors_console().print(f"[bold]generate {number_of(records, 'tutor record')}[/]")
     generate_file(source, records, seed)
     choices = Choices(
         records=(str(source),),

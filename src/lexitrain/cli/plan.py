@@ -100,7 +100,7 @@ def plan(
         _device(gpu, calibrate=calibrate), data=data, samples=samples, price=price, memory_gb=memory
     )
     if most_hours is not None:
-        found = planner.recommend(loaded, most_hours)
+        found = planner.recommend(loaded, most_hours, overrides or ())
         warnings = [] if found.best is None else planner.warnings(found.best.plan)
         _show_recommendation(found, warnings, as_json=as_json)
         return

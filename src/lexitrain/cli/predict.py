@@ -12,7 +12,7 @@ import typer
 from lexitrain.cli.options.custom_tasks import CUSTOM_TASK, TRUST_TASKS
 from lexitrain.cli.options.decoding import JSON_SCHEMA, SAMPLES, SEED, TEMPERATURE
 from lexitrain.cli.terminal.console import errors_console, print_json, printable
-from lexitrain.errors import DataError, InputError
+from lexitrain.errors import DataError, InputError, number_of
 
 if TYPE_CHECKING:
     from lexitrain import Answerer, AskedConversations, Prediction
@@ -153,6 +153,8 @@ def _print(prediction: Prediction, *, whole: bool) -> None:
     text = prediction.text if free and prediction.messages else prediction.text.replace("\n", " ")
     sys.stdout.write((printable(text) if sys.stdout.isatty() else text) + "\n")
     sys.stdout.flush()
+    if prediction.shortened:
+        _say("the text is longer than a sample of training may be: its end was not read")
     if not prediction.valid:
         _say(f"not a valid answer: {prediction.problem}")
 
@@ -163,5 +165,7 @@ def _end(predictions: list[Prediction], single: bool) -> None:
     if not invalid:
         return
     if not single:
-        errors_console().print(f"{invalid:,} of {len(predictions):,} answers are not valid")
+        errors_console().print(
+            f"{invalid:,} of {number_of(len(predictions), 'answer is', 'answers are')} not valid"
+        )
     raise typer.Exit(InputError.exit_code)

@@ -47,6 +47,7 @@ class Prediction:
         messages: the turns that were asked; None for a text.
         truncated: whether it ran into the limit of tokens instead of ending; it is no answer then.
         sample: its number, from 1, among several answers to the same; None where there is one.
+        shortened: whether the text is longer than a sample of training may be, so that its end was not read.
     """
 
     task: str
@@ -57,6 +58,7 @@ class Prediction:
     messages: tuple[Message, ...] | None = None
     truncated: bool = False
     sample: int | None = None
+    shortened: bool = False
 
     @property
     def valid(self) -> bool:
@@ -67,11 +69,13 @@ class Prediction:
         """The prediction as JSON."""
         asked = {} if self.messages is None else {"messages": list(self.messages)}
         sample = {} if self.sample is None else {"sample": self.sample}
+        shortened = {"shortened": True} if self.shortened else {}
         return {
             "task": self.task,
             "input": self.input,
             **asked,
             **sample,
+            **shortened,
             "answer": self.answer,
             "valid": self.valid,
             "truncated": self.truncated,
@@ -85,11 +89,13 @@ class Answerer:
 
     Attributes:
         task: that it answers.
+        tasks: short names of the tasks that it was trained for; of a base alone all that are known.
         unfinished: checkpoints that stand for the adapter of a run that has not finished.
 
     Args:
         model: a run, an adapter folder, a base folder, `nano`, or a Hub id.
         task: short name or name in the prompt; not needed where the model knows one task only.
+        any_task: where none is named take the first one; `for_task` asks by the others.
         system: system text of conversations that have none, instead of the recipe's `data.system`: a text, or `none`.
             Texts are then asked as conversations: this system turn, then the text as it stands.
         decoding: how answers are chosen; greedily, one to each text, by default.
@@ -108,6 +114,7 @@ class Answerer:
         model: str | Path,
         task: str | None = None,
         *,
+        any_task: bool = False,
         system: str | None = None,
         decoding: Decoding | None = None,
         custom_tasks: Sequence[str] = (),
@@ -119,7 +126,11 @@ class Answerer:
         self._given_system = None if system is None else _system(system)
         located = locate_model(model)
         tasks, hint = tasks_of(located, custom_tasks, trust_tasks, system=self._given_system)
-        self.task = wanted_task(task or _only_task(located, tasks), tasks, located, hint)
+        self.tasks = tuple(name for name in located.tasks or tasks if name in tasks)
+        if any_task and not self.tasks:
+            raise not_loaded(located.tasks[0], located, hint)
+        wanted = task or (self.tasks[0] if any_task else _only_task(located, tasks))
+        self.task = wanted_task(wanted, tasks, located, hint)
         self._loaded = load_model(located)
         self._loaded.select(self.task.short)
         self.unfinished = located.unfinished
@@ -152,12 +163,7 @@ class Answerer:
             InputError: it is one text, where a list of texts is wanted.
             DataError: a text is empty or no Unicode text.
         """
-        if isinstance(texts, str):
-            raise InputError(
-                "This is one text, and its letters would be asked one by one.",
-                where="texts",
-                fix="Give a list of texts: [text].",
-            )
+        _require_texts(texts)
         named = places or [f"texts[{number}]" for number in range(len(texts))]
         if self._given_system is not None:
             turns = [[{"role": "user", "content": text}] for text in texts]
@@ -168,7 +174,8 @@ class Answerer:
             self._record({"input": text, "output": _ANSWER}, place)
             for text, place in zip(texts, named, strict=True)
         ]
-        prompts = [self._renderer.prompt_ids(record) for record in records]
+        asked = [self._renderer.prompt(record) for record in records]
+        prompts = [prompt for prompt, _ in asked]
         answers = ask(self._loaded.model, self._renderer, task, prompts, decoding=self._decoding)
         return [
             Prediction(
@@ -179,8 +186,9 @@ class Answerer:
                 said.truncated or task.invalid(said.text),
                 truncated=said.truncated is not None,
                 sample=sample,
+                shortened=shortened,
             )
-            for record, each in zip(records, answers, strict=True)
+            for record, (_, shortened), each in zip(records, asked, answers, strict=True)
             for sample, said in numbered(each)
         ]
 
@@ -325,6 +333,16 @@ def tasks_of(
     return registry(own.sources, located.system if system is None else system), own.hint
 
 
+def _require_texts(texts: object) -> None:
+    if isinstance(texts, str | bytes):
+        problem = "This is one text, and its letters would be asked one by one."
+    elif not isinstance(texts, Sequence):
+        problem = f"This is of the type {type(texts).__name__}, which is no list of texts."
+    else:
+        return
+    raise InputError(problem, where="texts", fix="Give a list of texts: [text].")
+
+
 def _system(text: str) -> str:
     """The system text by the rules of `data.system`."""
     try:
@@ -344,6 +362,12 @@ def _role(turn: object) -> str:
 
 def wanted_task(name: str, tasks: Mapping[str, Task], located: LocatedModel, hint: str) -> Task:
     """The task of this name; where it is missed for want of trust, the error says so."""
+    if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TaskError(
+            f"A task is named by a text, not by something of the type {type(name).__name__}.",
+            where="--task",
+            fix=f"One of: {', '.join(tasks)}.",
+        )
     if hint and name not in aliases(tasks):
         close = nearest(name, aliases(tasks))
         raise not_loaded(name, located, f"Did you mean {close}? {hint}" if close else hint)

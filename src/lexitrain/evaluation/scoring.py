@@ -13,7 +13,6 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
 from time import perf_counter
 from typing import Any
 
@@ -27,10 +26,9 @@ from lexitrain.evaluation.generation import Decoding, Said
 from lexitrain.evaluation.groups import Grouping, grouped
 from lexitrain.evaluation.judging import TaskJudge
 from lexitrain.evaluation.questions import Question, questions_of
-from lexitrain.evaluation.sources.answer_source import AnswerSource, LoadedAnswerSource
+from lexitrain.evaluation.sources.answer_source import AnswerSource
 from lexitrain.evaluation.task_scores import TaskEvaluation
 from lexitrain.records import Record
-from lexitrain.samples import Renderer
 from lexitrain.tasks import (
     Targets,
     Task,
@@ -105,49 +103,6 @@ class Evaluation:
         }
 
 
-def evaluate_records(
-    model: Any,
-    tokenizer: Any,
-    rows: Sequence[tuple[int, Record]],
-    registry: Mapping[str, Task],
-    *,
-    train_records: Sequence[Record],
-    max_length: int,
-    day: date | None = None,
-    decoding: Decoding | None = None,
-    batch_size: int = 64,
-    select: Callable[[str], None] | None = None,
-    progress: Progress | None = None,
-) -> Evaluation:
-    """Generate an answer to each record and score them.
-
-    Args:
-        rows: records with their rows in the file.
-        train_records: what the trivial predictors learn from.
-        max_length: tokens of a sample in training; longer prompts are shortened, and no answer is longer.
-        day: the date that a dated chat template writes; today where not given.
-        decoding: how answers are chosen; greedily, one to each record, by default.
-        batch_size: prompts generated together.
-        select: called with the task before its prompts are answered, to change adapters.
-        progress: called with task, records answered, records in all.
-
-    Raises:
-        InputError: an unknown task.
-        DataError: no record can be scored.
-        MissingExtra: a score needs a package that is not installed (known before anything is generated).
-    """
-    renderer = Renderer(tokenizer, registry, max_length, day=day)
-    source = LoadedAnswerSource(model, renderer, batch_size=batch_size, select=select)
-    return evaluate_source(
-        source,
-        rows,
-        registry,
-        train_records=train_records,
-        decoding=decoding,
-        progress=progress,
-    )
-
-
 def evaluate_source(
     source: AnswerSource,
     rows: Sequence[tuple[int, Record]],
@@ -164,7 +119,10 @@ def evaluate_source(
     """Ask each record and score the answers.
 
     Args:
-        rows, train_records, decoding, progress: as of `evaluate_records`.
+        rows: records with their rows in the file.
+        train_records: what the trivial predictors learn from.
+        decoding: how answers are chosen; greedily, one to each record, by default.
+        progress: called with task, records answered, records in all.
         trained: tasks that the model was trained for; empty where unknown.
         targets: by task and score, instead of the tasks' own.
         group: key of the metadata whose equal values make a group; by default `GROUP_KEYS`.
@@ -172,7 +130,9 @@ def evaluate_source(
 
     Raises:
         RecipeError: a target is of no score of its task.
-        Else as `evaluate_records`.
+        InputError: an unknown task.
+        DataError: no record can be scored.
+        MissingExtra: a score needs a package that is not installed (known before anything is generated).
     """
     start = perf_counter()
     decoding = decoding or Decoding()

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 
-from lexitrain.evaluation.answering import Answerer, Prediction, not_loaded, tasks_of
+from lexitrain.evaluation.answering import Answerer, Prediction
 from lexitrain.evaluation.generation import Decoding
-from lexitrain.evaluation.sources.located_model import locate_model
 
 
 class Tutor:
@@ -45,18 +44,14 @@ class Tutor:
         custom_tasks: Sequence[str] = (),
         trust_tasks: bool = False,
     ) -> None:
-        located = locate_model(model)
-        known, hint = tasks_of(located, custom_tasks, trust_tasks)
-        self.tasks = tuple(name for name in located.tasks or known if name in known)
-        if not self.tasks:
-            raise not_loaded(located.tasks[0], located, hint)
         self._answerer = Answerer(
             model,
-            self.tasks[0],
+            any_task=True,
             decoding=Decoding(json_schema=json_schema),
             custom_tasks=custom_tasks,
             trust_tasks=trust_tasks,
         )
+        self.tasks = self._answerer.tasks
         self.unfinished = self._answerer.unfinished
         self._one_at_a_time = Lock()
 

@@ -16,6 +16,7 @@ from lexitrain.serving import (
     Offer,
     file_facts,
     gateway,
+    host_and_port,
     is_gguf_file,
     is_loopback,
     require_free,
@@ -111,7 +112,7 @@ def serve(
             plain=plain_text(facts.specials),
             key=key,
         )
-        tell(f"{file.name} answers at http://{host}:{port}/v1")
+        tell(f"{file.name} answers at http://{host_and_port(host, port)}/v1")
         config = uvicorn.Config(
             gateway(server, offer, tell),
             host=host,

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from lexitrain.errors import ModelError
+from lexitrain.errors import ModelError, number_of
 
 _IN_A_LAYER = re.compile(r"(?:.*\.)?(?:layers|h|blocks|block)\.(\d+)\.")
 """Names of modules inside a decoder layer, as the families call their lists of layers."""
@@ -44,7 +44,8 @@ def require_targets(model: Any, targets: tuple[str, ...], chosen: tuple[int, ...
             )
         if count < len(layers) and len(set(getattr(model.config, "layer_types", None) or ())) < 2:
             raise ModelError(
-                f"Only {count} of the base's {len(layers)} decoder layers have a projection called {target}.",
+                f"Only {count} of the base's {number_of(len(layers), 'decoder layer')} "
+                f"{'has' if len(layers) == 1 else 'have'} a projection called {target}.",
                 where="lora.targets",
                 fix=f"In all of them are: {', '.join(_common(layers)) or 'none'}.",
             )
@@ -96,7 +97,8 @@ def _chosen(layers: dict[int, list[str]], numbers: tuple[int, ...]) -> list[list
     beyond = [number for number in numbers if number not in layers]
     if beyond:
         raise ModelError(
-            f"The base has {len(layers)} decoder layers, 0 to {len(layers) - 1}, and no layer {beyond[0]}.",
+            f"The base has {number_of(len(layers), 'decoder layer')}, 0 to {len(layers) - 1}, and no layer "
+            f"{beyond[0]}.",
             where="lora.layers",
             fix=f"Name layers from 0 to {len(layers) - 1}, or leave lora.layers empty for all.",
         )

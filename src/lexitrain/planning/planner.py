@@ -8,17 +8,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lexitrain.planning.candidates import candidates
 from lexitrain.planning.devices.catalogue import find_gpu
 from lexitrain.planning.devices.processor import with_installed_memory
 from lexitrain.planning.estimate.plan import Plan, make_plan
 from lexitrain.planning.estimate.planned_data import mixture_data, own_data
-from lexitrain.planning.estimate.search import candidates, recommend
+from lexitrain.planning.estimate.search import recommend
 from lexitrain.planning.estimate.warnings import warnings_of
 from lexitrain.planning.versus.comparison import compare_plans, ran_in
 from lexitrain.recipe import recipe_to_yaml
 from lexitrain.storage import user_path
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lexitrain.planning.devices.catalogue import Gpu
     from lexitrain.planning.estimate.search import Recommendation
     from lexitrain.planning.rehearsal.target import Engine
@@ -104,14 +107,19 @@ class Planner:
         engines = (old_engine or ran_in(old), engine or ran_in(new))
         return compare_plans(old, new, self.plan, engines)
 
-    def recommend(self, own: Recipe, hours: float | None) -> Recommendation:
+    def recommend(
+        self, own: Recipe, hours: float | None, overrides: Sequence[str] | None = None
+    ) -> Recommendation:
         """Which recipe to take, of the shipped ones that a search tries and the user's own. Raises as `plan`.
 
         Args:
-            own: the user's.
+            own: the user's, with his overrides.
             hours: most expected hours; None: any.
+            overrides: `field=value` each, that are kept in every choice; None: what differs from the shipped recipe of
+                that name, if there is one.
         """
-        return recommend(candidates(own), self.plan, hours=hours, memory_gb=self._memory_gb)
+        among = candidates(own, overrides)
+        return recommend(among, self.plan, hours=hours, memory_gb=self._memory_gb)
 
     def warnings(self, plan: Plan) -> list[str]:
         """What to know of a plan, and what to change; for a run that is kept below the current folder."""

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lexitrain.errors import DataError
+from lexitrain.errors import DataError, number_of
 from lexitrain.records import TOO_SHORT
 
 Loss = tuple[str, str]
@@ -104,7 +104,8 @@ class DroppedRecords:
     def _too_many(self, task: str | None, lost: int, read: int, most: float) -> DataError:
         of = "" if task is None else f" of the task {task}"
         return DataError(
-            f"{lost:,} of {read:,} records{of} would be dropped, more than --max-dropped {most:.3g}; nothing was "
+            f"{lost:,} of {number_of(read, 'record')}{of} would be dropped, more than --max-dropped {most:.3g}; "
+            "nothing was "
             f"written. {self.most_frequent(task)}",
             fix=f"{self.remedy()} To go on without them, allow more with --max-dropped.",
         )

@@ -24,7 +24,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from lexitrain.errors import DataError
+from lexitrain.errors import DataError, number_of
 from lexitrain.preparation.advice.all_advice import advice
 from lexitrain.preparation.advice.seen import Seen
 from lexitrain.preparation.dropped_records import ANOTHER_ANSWER
@@ -155,7 +155,7 @@ def _refuse_part_of_out(files: Sequence[str], out: Path) -> None:
     named = {Path(file).resolve() for file in files}
     here = [file.resolve() for split in SPLITS if (file := split_file(out, split)).is_file()]
     left = [file for file in here if file not in named and file.stat().st_size]
-    if left and len(left) < len(here) and named & set(here):
+    if left and named & set(here):
         raise DataError(
             f"Only a part of this folder is read, and all of it would be replaced: {left[0].name} would be lost.",
             where=out,
@@ -183,7 +183,8 @@ def _stop_if_bad(scan: Scan, max_bad: float) -> None:
         scan.columns.refuse_missing()
     if scan.bad > max_bad * scan.rows:
         raise DataError(
-            f"{scan.bad:,} of {scan.rows:,} records are bad, more than --max-bad {max_bad:.3g}; "
+            f"{scan.bad:,} of {number_of(scan.rows, 'record')} {'is' if scan.rows == 1 else 'are'} bad, more "
+            f"than --max-bad {max_bad:.3g}; "
             f"nothing was written. The first ones:\n{_first_bad(scan)}",
             fix="Mend them, name the right columns with --map input=COLUMN,output=COLUMN, or allow more with "
             "--max-bad.",

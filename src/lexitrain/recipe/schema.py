@@ -253,6 +253,11 @@ class Recipe(Section):
     evaluation: EvaluationSection = EvaluationSection()
     """What scores are held against."""
 
+    @property
+    def validation_every(self) -> int:
+        """Steps between two measurements of the validation loss."""
+        return self.validation.every or self.checkpoints.every
+
     @field_validator("trackers")
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:

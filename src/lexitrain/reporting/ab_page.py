@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lexitrain.abtest import amount, interval_text, signed, value_text
+from lexitrain.errors import number_of
 from lexitrain.reporting.html_page import check_page, write_page
 from lexitrain.reporting.run_page.blocks import (
     Block,
@@ -266,7 +267,7 @@ def _trust(report: AbReport) -> list[Block]:
         f"Learners: {ratio.learners[0]:,} and {ratio.learners[1]:,}, where {ratio.expected[0]:,.1f} and "
         f"{ratio.expected[1]:,.1f} were meant; p = {_p(ratio.p)} for one look, {_p(ratio.always_valid_p)} for any "
         "number of looks. Below 0.001 nothing of the test can be trusted.",
-        f"{report.crossed:,} learners were shown both arms.",
+        f"{number_of(report.crossed, 'learner was', 'learners were')} shown both arms.",
     ]
     if report.pre_imbalance is not None:
         said.append(
@@ -281,7 +282,8 @@ def _trust(report: AbReport) -> list[Block]:
         )
     else:
         said.append(
-            f"Planned: {planned.learners:,} learners, read {'once' if planned.kind == 'fixed' else 'at any time'}, to "
+            f"Planned: {number_of(planned.learners, 'learner')}, read "
+            f"{'once' if planned.kind == 'fixed' else 'at any time'}, to "
             f"find {amount(report.metrics[0].metric, planned.effect)} with a chance of {100 * planned.power:.0f} %."
         )
     return [Said(said)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lexitrain.errors import number_of
 from lexitrain.reporting.png import check_picture, new_figure, save_picture
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def _sweep(figure: Any, found: TuningResult) -> None:
     )
     seeds = max((each.loss.count for each in points if each.loss is not None), default=0)
     interval = "95 % interval" if seeds > 1 else "no interval"
-    axes[0][0].set(ylabel="validation loss", title=f"{seeds} seed(s), {interval}")
+    axes[0][0].set(ylabel="validation loss", title=f"{number_of(seeds, 'seed')}, {interval}")
     others = (
         (axes[0][1], "seconds a run", [each.seconds or 0.0 for each in points]),
         (axes[1][0], "peak memory, GB", [each.memory_gb or 0.0 for each in points]),

@@ -17,9 +17,15 @@ from lexitrain.runs.comparable import best_validation, forgets_best, validation_
 from lexitrain.runs.disk_errors import storage_errors
 from lexitrain.runs.first_day import first_day
 from lexitrain.runs.folder import BUILD_JOURNAL, DataSummary, Run
-from lexitrain.runs.journals import Event, Metrics, training_seconds
+from lexitrain.runs.journals import Event, Metrics, event_now, training_seconds
 from lexitrain.runs.listing import RunSummary, list_runs, state_of_run, summarize
-from lexitrain.runs.mirror_places import DataFacts, has_place, kept_folder, lies_in_mirror
+from lexitrain.runs.mirror_places import (
+    DataFacts,
+    has_place,
+    kept_folder,
+    lies_apart,
+    lies_in_mirror,
+)
 from lexitrain.runs.read_only import ReadOnlyRun
 from lexitrain.runs.task_copies import keep_tasks, task_sources
 from lexitrain.runs.upkeep import Pruned, prune_run, verify_run
@@ -40,12 +46,14 @@ __all__ = [
     "Run",
     "RunSummary",
     "best_validation",
+    "event_now",
     "first_day",
     "forgets_best",
     "has_place",
     "is_best",
     "keep_tasks",
     "kept_folder",
+    "lies_apart",
     "lies_in_mirror",
     "list_runs",
     "prune_run",

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from lexitrain.errors import number_of
 from lexitrain.runs.checkpoint_names import (
     MANIFEST,
     best_folders,
@@ -208,7 +209,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             raise BrokenCheckpoint(f"{name} cannot be read ({error})") from error
         if len(content) != expected["bytes"]:
             raise BrokenCheckpoint(
-                f"{name} has {len(content)} bytes instead of {expected['bytes']}"
+                f"{name} has {number_of(len(content), 'byte')} instead of {expected['bytes']}"
             )
         if hashlib.sha256(content).hexdigest() != expected["sha256"]:
             raise BrokenCheckpoint(f"the content of {name} has changed (its SHA-256 differs)")

@@ -28,6 +28,12 @@ def has_place(mirror: Path) -> bool:
     return mirror.is_dir() or mirror.parent.is_dir()
 
 
+def lies_apart(run: Run, mirror: Path) -> bool:
+    """Whether the copy of the run that the mirror would hold is neither the run, nor in its folder, nor around it."""
+    here, there = run.path.resolve(), (mirror / run.path.name).resolve()
+    return not (here.is_relative_to(there) or there.is_relative_to(here))
+
+
 def lies_in_mirror(run: Run) -> bool:
     """Whether the run is a copy in a mirror, wherever that is now: its data are kept beside it."""
     return run.data_file.is_file() and kept_folder(run.path.parent, run.read_data().files).is_dir()

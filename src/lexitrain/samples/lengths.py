@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lexitrain.errors import DataError
+from lexitrain.errors import DataError, number_of
 
 Counts = NDArray[np.int64]
 
@@ -134,7 +134,7 @@ def length_report(
         )
     if not steps:
         raise DataError(
-            f"No sample fits {max_length} tokens, even without the learner's text.",
+            f"No sample fits {number_of(max_length, 'token')}, even without the learner's text.",
             where="data.max_length",
             fix=f"The longest sample has {int(totals.max())} tokens.",
         )

@@ -184,13 +184,17 @@ class Renderer:
 
         Its learner's text is shortened where the prompt alone would exceed `max_length`.
         """
+        return self.prompt(record)[0]
+
+    def prompt(self, record: Record) -> tuple[Ids, bool]:
+        """The same as `prompt_ids`, and whether the learner's text was shortened."""
         task = self.task(record)
         cut, length = record, 0
         for _ in range(8):
             ids = self._pieces.encode([self._prompt(task, cut)])[0]
             length = len(ids)
             if length < self.max_length:
-                return np.array(ids, dtype=np.int32)
+                return np.array(ids, dtype=np.int32), cut is not record
             cut = self._shorten(task, cut, length - self.max_length + 1)
         raise self._too_long(length)
 

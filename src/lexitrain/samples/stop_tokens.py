@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lexitrain.errors import ModelError
+from lexitrain.errors import ModelError, number_of
 
 if TYPE_CHECKING:
     from lexitrain.samples.store import Samples
@@ -40,7 +40,8 @@ def require_stop_tokens(samples: Samples, stop_ids: Set[int], where: object) -> 
     rows = rows_without_stop(samples, stop_ids)
     if rows:
         raise ModelError(
-            f"{len(rows):,} of {len(samples):,} samples do not end with a learnt end of turn, the first one in line "
+            f"{len(rows):,} of {number_of(len(samples), 'sample')} {'does' if len(samples) == 1 else 'do'} not end "
+            "with a learnt end of turn, the first one in line "
             f"{rows[0] + 1}: a model that is trained on them does not stop.",
             where=where,
             fix="The base's chat template has to end an answer with a token of its own; see docs/templates.md.",

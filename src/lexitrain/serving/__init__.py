@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from lexitrain.serving.file_facts import MAX_LENGTH, SYSTEM, TASKS, FileFacts, file_facts
 from lexitrain.serving.gateway import gateway
-from lexitrain.serving.listening import is_loopback, require_free, taken
+from lexitrain.serving.listening import (
+    host_and_port,
+    host_name,
+    is_loopback,
+    require_free,
+    taken,
+)
 from lexitrain.serving.llama_server import (
     LlamaServer,
     is_gguf_file,
@@ -37,6 +43,8 @@ __all__ = [
     "file_facts",
     "gateway",
     "hidden_states",
+    "host_and_port",
+    "host_name",
     "is_gguf_file",
     "is_loopback",
     "require_free",

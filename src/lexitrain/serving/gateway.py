@@ -11,12 +11,12 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
-import re
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from lexitrain.serving.chat_request import BadRequest, chat_request
+from lexitrain.serving.listening import host_name, is_loopback
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -30,7 +30,6 @@ _LARGEST_BODY = 1_000_000  # bytes
 _BODY_SECONDS = 60.0
 _TIMEOUT_SECONDS = 600.0
 _LOOK_SECONDS = 0.5
-_HERE = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?", re.ASCII | re.IGNORECASE)
 """What a request that is meant for this machine has as `Host`."""
 
 
@@ -193,7 +192,7 @@ class _Endpoint:
         from starlette.responses import JSONResponse
 
         if not self._offer.key:
-            if _HERE.fullmatch(request.headers.get("host", "")):
+            if is_loopback(host_name(request.headers.get("host", ""))):
                 return None
             said = "Without a key this is answered at localhost alone."
             return JSONResponse(_error(said, "permission_error"), 403)

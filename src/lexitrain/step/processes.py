@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import Tensor, distributed
 
-from lexitrain.errors import DeviceError, Stopped
+from lexitrain.errors import DeviceError, InputError, Stopped
 from lexitrain.step.out_of_memory import is_out_of_memory
 from lexitrain.storage import launcher_number
 
@@ -138,16 +138,18 @@ def joined_processes() -> Generator[Processes]:
     """Meet the other processes that the launcher started, for as long as a run lasts; alone without a launcher.
 
     Raises:
+        InputError: what the launcher says of them contradicts itself, or not where they meet.
         Stopped: the others cannot be reached.
         DeviceError: two of them have the same GPU.
     """
     count = launcher_number("WORLD_SIZE", 1)
-    if count == 1 or "RANK" not in os.environ:
+    if count == 1 or not os.environ.get("RANK", "").strip():
         yield Processes()
         return
     processes = Processes(
         rank := launcher_number("RANK", 0), count, launcher_number("LOCAL_RANK", rank)
     )
+    _require_meeting_point()
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     processes.device()  # NCCL takes the current device
     with _or_stop():
@@ -183,6 +185,16 @@ def require_own_gpus(places: Sequence[str]) -> None:
                 f"Processes {places.index(place)} and {rank} have the same GPU ({place}).",
                 where="torchrun --nproc-per-node",
                 fix="Start as many processes on a machine as it has GPUs.",
+            )
+
+
+def _require_meeting_point() -> None:
+    for name in ("MASTER_ADDR", "MASTER_PORT"):
+        if not os.environ.get(name, "").strip():
+            raise InputError(
+                "WORLD_SIZE and RANK name several processes, and this does not say where they meet.",
+                where=f"environment variable {name}",
+                fix="Start them with torchrun, or for one process delete both: unset WORLD_SIZE RANK",
             )
 
 

@@ -16,6 +16,7 @@ from lexitrain.storage.atomic import (
     write_folder,
     write_json,
 )
+from lexitrain.storage.database_url import DatabaseUrl, database_url
 from lexitrain.storage.disk_errors import AWAY, FORBIDDEN, FULL, NO_SUCH_PLACE, disk_errors
 from lexitrain.storage.file_hash import file_sha256
 from lexitrain.storage.hub import hub_answers, hub_is_switched_off
@@ -33,12 +34,14 @@ __all__ = [
     "FULL",
     "NO_SUCH_PLACE",
     "UNFINISHED",
+    "DatabaseUrl",
     "Lock",
     "ProcessorTime",
     "append_to_journal",
     "boot_id",
     "cache_folder",
     "configuration_folder",
+    "database_url",
     "disk_errors",
     "file_at_once",
     "file_sha256",

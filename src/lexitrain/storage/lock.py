@@ -21,6 +21,7 @@ from lexitrain.storage.process_identity import boot_id, is_running, process_star
 
 BEAT_SECONDS = 30.0
 STALE_SECONDS = 120.0
+_OPENINGS = 20
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
 
 
@@ -48,9 +49,8 @@ class Lock:
 
     def __enter__(self) -> Self:
         """Raises RunInUse when another process holds it, OSError when the folder cannot be written."""
-        descriptor = os.open(self.path, _FLAGS, 0o666)
+        descriptor, locked = self._opened()
         try:
-            locked = _try_lock(descriptor) if self._system else None
             holder = _read(self.path)
             # The system's lock, once given, proves that no process of this machine holds it, whatever the file says. It
             # says nothing of other machines.
@@ -65,16 +65,42 @@ class Lock:
         threading.Thread(target=self._beat, name="lock", daemon=True).start()
         return self
 
+    def _opened(self) -> tuple[int, bool | None]:
+        """The file, and whether the system gave us its lock.
+
+        A holder may delete the file before it lets go. Whoever has opened it before that gets the lock of a file that
+        is nowhere any more, while the next one locks a new one. So it is opened again until it is what is there.
+        """
+        descriptor, locked = self._open()
+        for _ in range(_OPENINGS):  # a mount may give its files no lasting numbers
+            if locked is not True or _is_there(descriptor, self.path):
+                break
+            os.close(descriptor)
+            descriptor, locked = self._open()
+        return descriptor, locked
+
+    def _open(self) -> tuple[int, bool | None]:
+        descriptor = os.open(self.path, _FLAGS, 0o666)
+        return descriptor, _try_lock(descriptor) if self._system else None
+
     def __exit__(self, *exception: object) -> None:
         self._ended.set()
         if self._descriptor is not None:
-            _write(self.path, b"")
+            if _is_there(self._descriptor, self.path):  # else it is the file of who came after
+                _write(self.path, b"")
             os.close(self._descriptor)
             self._descriptor = None
 
     def _beat(self) -> None:
         while not self._ended.wait(BEAT_SECONDS):
             _renew(self.path)
+
+
+def _is_there(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return False
 
 
 def is_held(folder: Path) -> bool:

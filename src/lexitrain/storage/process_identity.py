@@ -26,22 +26,43 @@ def boot_id() -> str | None:
         return None
 
 
+_COUNT = "WORLD_SIZE"
+_DIGITS = 9
+
+
 def launcher_number(name: str, default: int) -> int:
-    """What a launcher (`torchrun`) says of its processes: `WORLD_SIZE`, `RANK`, `LOCAL_RANK`; `default` without one.
+    """What a launcher (`torchrun`) says of its processes; `default` without one.
+
+    Args:
+        name: `WORLD_SIZE`, how many processes there are, or `RANK`, `LOCAL_RANK`, which of them this one is.
+        default: where the variable is not there, or empty.
 
     Raises:
-        InputError: the variable holds no number from 0 on.
+        InputError: the variable holds no number, none that counts processes, or that of a process beyond them.
     """
     said = os.environ.get(name, "").strip()
     if not said:
         return default
-    if not (said.isascii() and said.isdigit()):
-        raise InputError(
-            f"This is {said!r}, and a launcher of several processes writes a number there.",
-            where=f"environment variable {name}",
-            fix=f"Delete it: unset {name}",
+    counts = name == _COUNT
+    known = said.isascii() and said.isdigit() and len(said) <= _DIGITS
+    if not known or (counts and int(said) < 1):
+        raise _wrong(
+            name,
+            said,
+            "a launcher of several processes writes a number there" + ", from 1 on" * counts,
         )
-    return int(said)
+    number = int(said)
+    if not counts and number >= (count := launcher_number(_COUNT, number + 1)):
+        raise _wrong(name, said, f"the launcher has started {count}, numbered from 0 on ({_COUNT})")
+    return number
+
+
+def _wrong(name: str, said: str, why: str) -> InputError:
+    return InputError(
+        f"This is {said[:40]!r}, and {why}.",
+        where=f"environment variable {name}",
+        fix=f"Let a launcher set it (torchrun), or delete it: unset {name}",
+    )
 
 
 def is_running(process: int) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lexitrain.batching import SampleOrder
-from lexitrain.errors import ModelError, RecipeError
+from lexitrain.errors import ModelError, RecipeError, number_of
 from lexitrain.models import (
     base_identity,
     characters_learnt_as_bytes,
@@ -213,7 +213,7 @@ def _require_room(step: TrainingStep, samples: RunSamples) -> None:
     parts = [part.lengths.max() for part in (samples.train, samples.validation) if len(part)]
     if limit is not None and parts and max(parts) > limit[0]:
         raise ModelError(
-            f"The longest sample has {max(parts)} tokens, and this base takes {limit[0]}: {limit[1]}.",
+            f"The longest sample has {number_of(max(parts), 'token')}, and this base takes {limit[0]}: {limit[1]}.",
             where="data.max_length",
             fix=f"Use data.max_length={limit[0]}, or another base.",
         )

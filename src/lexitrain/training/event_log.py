@@ -55,7 +55,7 @@ class Observer(Protocol):
         """A step is done."""
 
     def event(self, event: Event) -> None:
-        """Something was written to events.jsonl."""
+        """Something was written to events.jsonl; or mirror or tracker of a run that had finished were looked after."""
 
 
 class Silent:

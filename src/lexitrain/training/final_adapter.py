@@ -20,6 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from lexitrain.errors import number_of
 from lexitrain.models import CONFIG_FILE, WEIGHTS_FILE
 from lexitrain.recipe import NANO, recipe_to_yaml
 from lexitrain.runs import DataSummary, Run, forgets_best
@@ -176,7 +177,7 @@ def model_card(recipe: Recipe, data: DataSummary, facts: CardFacts) -> str:
             f"Trained with LexiTrain {version('lexitrain')} on the tasks {', '.join(tasks)}.",
             "",
             f"- Steps: this adapter is that of step {facts.step} of {facts.total_steps}, "
-            f"{recipe.step.effective_batch} samples each."
+            f"{number_of(recipe.step.effective_batch, 'sample')} each."
             + (f" It is the last one: {facts.why_last}." if facts.why_last else ""),
             *_how_it_began(recipe),
             f"- Validation loss: {_loss(facts.first_loss)} before training, "
@@ -192,7 +193,8 @@ def model_card(recipe: Recipe, data: DataSummary, facts: CardFacts) -> str:
             *_data_rows(data, facts.samples_per_epoch),
             "",
             "The learner's text was shortened to fit in "
-            f"{data.truncated.get('train', 0)} training samples; {data.skipped.get('train', 0)} records did not fit.",
+            f"{number_of(data.truncated.get('train', 0), 'training sample')}; "
+            f"{number_of(data.skipped.get('train', 0), 'record')} did not fit.",
             "",
             "## Use",
             "",

@@ -201,7 +201,7 @@ def _close_step(training: Training, interrupt: Interrupt) -> None:
     state, step = training.state, training.state.step
     if step == 0:
         return
-    validate = _due(training, _validation_every(training.recipe)) and state.validated_at < step
+    validate = _due(training, training.recipe.validation_every) and state.validated_at < step
     if validate and not _validate(training, interrupt):
         return  # stopped by a signal: the checkpoint says what is still to do
     measured = state.validated_at == step and len(training.validation) > 0
@@ -280,7 +280,7 @@ def _ended(training: Training) -> bool:
 
 def _limit_reached(training: Training) -> bool:
     step = training.state.step
-    validates = (step + 1) % _validation_every(training.recipe) == 0
+    validates = (step + 1) % training.recipe.validation_every == 0
     limits = training.limits
     if limits.step_reached(step) or not limits.timed:
         return limits.step_reached(step)
@@ -323,16 +323,12 @@ def _due(training: Training, every: int) -> bool:
     return step % every == 0 or step == training.order.total_steps
 
 
-def _validation_every(recipe: Recipe) -> int:
-    return recipe.validation.every or recipe.checkpoints.every
-
-
 def _progress(training: Training, result: StepResult) -> Progress:
     state, order, recipe = training.state, training.order, training.recipe
     steps = order.total_steps - state.step
     left = training.speed.left(
         steps,
-        math.ceil(steps / _validation_every(recipe)),
+        math.ceil(steps / recipe.validation_every),
         math.ceil(steps / recipe.checkpoints.every),
     )
     return Progress(

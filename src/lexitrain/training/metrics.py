@@ -172,11 +172,6 @@ class Speed:
             + (max(self.validations, default=0.0) if validation else 0.0)
         )
 
-    def seconds_left(self, steps: int, validations: int, checkpoints: int) -> float | None:
-        """Expected time for what remains; None while no step has been measured."""
-        left = self.left(steps, validations, checkpoints)
-        return None if left is None else left.expected
-
     def left(self, steps: int, validations: int, checkpoints: int) -> TimeLeft | None:
         """Expected time for what remains, and its band; None while no step has been measured."""
         besides = validations * _mean(self.validations) + checkpoints * _mean(self.checkpoints)

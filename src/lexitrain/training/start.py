@@ -38,6 +38,7 @@ from lexitrain.training.loop import (
     validation_loss,
 )
 from lexitrain.training.metrics import peak_memory_gb
+from lexitrain.training.outcome.copies_and_trackers import catch_up, settle_up
 from lexitrain.training.outcome.learning_curve import learning_curve
 from lexitrain.training.outcome.result import TrainingResult, finished_before, first_loss
 from lexitrain.training.per_task import combined, recipe_of_task, tasks_to_train
@@ -63,9 +64,6 @@ from lexitrain.watching import (
 if TYPE_CHECKING:
     from lexitrain.recipe import Recipe
     from lexitrain.training.event_log import Observer
-
-_WORTH_TELLING = 0.5
-"""Seconds of waiting for the mirror at the end of a call that are written down."""
 
 
 def train(
@@ -148,10 +146,10 @@ def _settle(run: Run, asked: _Asked, observer: Observer) -> tuple[Recipe, Path, 
     require_known_tasks(recipe, registry(sources))
     if asked.fresh:
         file_facts(data)
-        require_place(with_given_mirror(recipe, asked.mirror).checkpoints.mirror_folder)
+        require_place(run, with_given_mirror(recipe, asked.mirror).checkpoints.mirror_folder)
         move_aside(run)
     recipe = with_mirror(recipe, run, asked.mirror)
-    require_place(recipe.checkpoints.mirror_folder)
+    require_place(run, recipe.checkpoints.mirror_folder)
     if asked.fresh:
         move_mirror_aside(run, recipe.checkpoints.mirror_folder)
     if recipe.data.adapters == "per_task" and run.exists():
@@ -229,6 +227,7 @@ def _restore_and_check(recipe: Recipe, run: Run, call: Call) -> TrainingResult |
     # A run that goes on is compared with its data once they are loaded.
     if done is None or other_files(run, call.data_dir, accept=call.accept):
         return None
+    catch_up(run, recipe, call.data_dir, call.limits, call.observer)
     return done
 
 
@@ -255,12 +254,7 @@ def _build_and_train(
             return None
         finished = ending in {"finished", "early_stopping"}
         result = _finish(built, ending) if finished else _stop(built, interrupt, ending)
-        for said in trackers.finish(result.state, training.limits.tracker_patience()):
-            training.log.write("tracker", **said)
-        start = perf_counter()
-        training.log.write_outcomes(checkpoints.flush_mirror(training.limits.mirror_patience()))
-        if (waited := perf_counter() - start) >= _WORTH_TELLING:
-            training.log.write("mirror_wait", seconds=round(waited, 3))
+        settle_up(training, checkpoints, trackers, result.state)
         return result
 
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lexitrain.errors import InputError
+from lexitrain.errors import InputError, number_of
 from lexitrain.tuning.designs.race import DEFAULT_CANDIDATES, Race, largest_race
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Budget:
 
     def words(self) -> str:
         """As a person reads it."""
-        parts = [] if self.trials is None else [f"{self.trials} trials"]
+        parts = [] if self.trials is None else [f"{number_of(self.trials, 'trial')}"]
         parts += [] if self.hours is None else [f"{self.hours:g} h"]
         parts += [] if self.money is None else [f"${self.money:g}"]
         return ", ".join(parts) or "no limit"
@@ -95,6 +95,7 @@ def fitting_race(race: Race, budget: Budget, pricing: Pricing, price: Price | No
     )
     trials = 0 if least is None else sum(least.sizes)
     raise InputError(
-        f"The budget ({budget.words()}) is too small for a race: the smallest one takes {trials} trials{cost}.",
+        f"The budget ({budget.words()}) is too small for a race: the smallest one takes "
+        f"{number_of(trials, 'trial')}{cost}.",
         fix="Give more, or fewer samples (data.task_weights), or a grid: --sweep FIELD=VALUE,VALUE",
     )

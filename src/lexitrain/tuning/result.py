@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
+from lexitrain.errors import number_of
 from lexitrain.tuning.designs.race import Race, ranking
 from lexitrain.tuning.designs.sweep import Sweep
 from lexitrain.tuning.designs.unit import in_words
@@ -273,10 +274,10 @@ def why(result: TuningResult, design: Design) -> str:
     device = "" if result.price is None else f" on {result.price.device}"
     ended = sum(each.loss is not None for each in result.outcomes)
     if isinstance(design, Race):
-        among = f"a race of {design.entrants} candidates over {', '.join(design.axes)}"
+        among = f"a race of {number_of(design.entrants, 'candidate')} over {', '.join(design.axes)}"
     else:
         among = f"a sweep of {', '.join(design.axes)}"
-    cost = f"{ended} trials, {result.hours:.2g} h{device}, budget: {result.budget}"
+    cost = f"{number_of(ended, 'trial')}, {result.hours:.2g} h{device}, budget: {result.budget}"
     at = (
         ""
         if best.share >= 1

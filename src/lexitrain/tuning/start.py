@@ -117,7 +117,6 @@ def tune(
         folder=str(folder),
         url=address.url,
         shown=address.shown,
-        secrets=address.secrets,
         study=study or folder.name,
         sweep=tuple(sweep),
         seeds=seeds or 1,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from lexitrain.errors import RunError
 from lexitrain.runs import Run, best_validation, lies_in_mirror, state_of_run
 from lexitrain.storage import is_held_here, user_path
-from lexitrain.watching.time_left import TimeLeft, planned_left, time_left
+from lexitrain.watching.time_left import TimeLeft, planned_left, time_left, with_planned_band
 
 if TYPE_CHECKING:
     from lexitrain.recipe import Recipe
@@ -118,7 +118,12 @@ class LiveRun:
             tokens_per_second=step.tokens_per_second or None,
             data_wait=step.data_wait,
             memory_gb=step.memory_gb,
-            left=step.left or _without_band(step.seconds_left, planned),
+            left=step.left
+            or (
+                planned
+                if step.seconds_left is None
+                else with_planned_band(step.seconds_left, planned)
+            ),
         )
 
     def after_event(self, event: Event) -> LiveRun:
@@ -263,13 +268,6 @@ def _with_lines(
     )
 
 
-def _without_band(seconds: float | None, planned: TimeLeft | None) -> TimeLeft | None:
-    """The time left where too little is measured for a band: the plan's, else the expectation alone."""
-    if planned is not None or seconds is None:
-        return planned
-    return TimeLeft(seconds, seconds, seconds)
-
-
 def _step_seconds(lines: Sequence[Metrics]) -> list[float]:
     """Seconds a step of each of the last lines, as far as they say so."""
     found: list[float] = []
@@ -285,16 +283,16 @@ def _besides(
     recipe: Recipe, lines: Sequence[Metrics], events: Sequence[Event], steps: int
 ) -> float:
     """Seconds of the validations and checkpoints that are left, each as long as those before."""
-    every = recipe.checkpoints.every
     validations = [each.validation_seconds for each in lines if each.validation_seconds is not None]
     saved = [
         float(each.details["loop_seconds"])
         for each in events
         if each.event == "checkpoint" and isinstance(each.details.get("loop_seconds"), int | float)
     ]
-    return math.ceil(steps / (recipe.validation.every or every)) * _mean(validations) + math.ceil(
-        steps / every
-    ) * _mean(saved)
+    measured = math.ceil(steps / recipe.validation_every)
+    return measured * _mean(validations) + math.ceil(steps / recipe.checkpoints.every) * _mean(
+        saved
+    )
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -51,12 +51,21 @@ def time_left(
     if len(measured) >= STEPS_FOR_A_BAND:
         error = _ERRORS * stdev(measured) / math.sqrt(len(measured))
         half = max(steps * error, _LEAST * expected)
-    elif planned is not None and planned.expected > 0:
-        low, high = planned.low / planned.expected, planned.high / planned.expected
-        return TimeLeft(expected * min(low, 1.0), expected, expected * max(high, 1.0))
-    else:
-        half = 0.0
-    return TimeLeft(max(0.0, expected - half), expected, expected + half)
+        return TimeLeft(max(0.0, expected - half), expected, expected + half)
+    return with_planned_band(expected, planned)
+
+
+def with_planned_band(seconds: float, planned: TimeLeft | None) -> TimeLeft:
+    """What is measured of the time left, with the plan's band around it where too little is measured for one's own.
+
+    Args:
+        seconds: expected, by what was measured.
+        planned: of the same part of the run; None: no plan, and then there is no band.
+    """
+    if planned is None or planned.expected <= 0:
+        return TimeLeft(seconds, seconds, seconds)
+    low, high = planned.low / planned.expected, planned.high / planned.expected
+    return TimeLeft(seconds * min(low, 1.0), seconds, seconds * max(high, 1.0))
 
 
 def planned_left(hours: object, steps: int, total: int) -> TimeLeft | None:

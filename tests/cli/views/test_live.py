@@ -128,11 +128,35 @@ def test_only_a_terminal_that_moves_its_cursor_is_drawn_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("TERM", "xterm")
-    terminal = Console(file=io.StringIO(), force_terminal=True)
-    assert redraws(terminal)
+    assert redraws(Console(file=Terminal()))
     assert not redraws(Console(file=io.StringIO()))
     monkeypatch.setenv("TERM", "dumb")
-    assert not redraws(Console(file=io.StringIO(), force_terminal=True))
+    assert not redraws(Console(file=Terminal()))
+
+
+class Terminal(io.StringIO):
+    """A file that says that it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("name", ["FORCE_COLOR", "TTY_COMPATIBLE"])
+def test_colours_in_a_pipe_move_no_cursor(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv(name, "1")
+    out = Console(file=io.StringIO(), width=60)
+    assert out.is_terminal
+    assert not redraws(out)
+    with Watched(out, tmp_path) as shown:
+        shown.show(LIVE)
+        shown.show(replace(LIVE, state="finished"))
+    assert isinstance(out.file, io.StringIO)
+    assert "\x1b[?25l" not in out.file.getvalue()  # a hidden cursor
+    assert "\x1b[2K" not in out.file.getvalue()  # an erased line
+    assert out.file.getvalue().count("\n") == 2
 
 
 def test_a_dumb_terminal_gets_lines_that_stay(
@@ -156,7 +180,7 @@ def test_a_terminal_is_drawn_again_in_place(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("TERM", "xterm")
-    out = Console(file=io.StringIO(), force_terminal=True, width=40)
+    out = Console(file=Terminal(), width=40)
     with Watched(out, tmp_path) as shown:
         shown.show(LIVE)
         shown.show(replace(LIVE, step=121))

@@ -45,7 +45,7 @@ def test_events_that_matter_are_told(capsys: pytest.CaptureFixture[str]) -> None
         "skipped": {"train": 3, "validation": 0},
     }
     told = {
-        "started": (started, "100 steps, 1200 samples an epoch; 3 records are left out"),
+        "started": (started, "100 steps, 1,200 samples an epoch; 3 records are left out"),
         "resumed": ({"checkpoint": "step-000150"}, "going on from step-000150"),
         "broken": ({"checkpoint": "step-000150", "reason": "x [y]"}, "cannot be used: x [y]"),
         "mirror": ({"problem": "gone"}, "mirror: gone"),

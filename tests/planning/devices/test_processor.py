@@ -17,6 +17,6 @@ def test_a_cpu_has_the_memory_of_this_machine_and_a_gpu_its_own():
 def test_threads_are_those_that_were_asked_for(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert threads() == 3
-    assert processor().endswith("3 thread(s)")
+    assert processor().endswith("3 threads")
     monkeypatch.setenv("OMP_NUM_THREADS", "0")
     assert 1 <= threads() <= (psutil.cpu_count() or 1)

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
+from lexitrain.diagnosis.preflight.place_checks import mirror_check
 from lexitrain.errors import InputError
 from lexitrain.recipe.schema import Recipe
 from lexitrain.recipe.yaml_file import load_recipe
-from lexitrain.runs import list_runs
+from lexitrain.runs import Event, list_runs
 from lexitrain.runs.checkpoints import Checkpoints, read_checkpoint
 from lexitrain.runs.folder import Run
 from lexitrain.storage.lock import Lock
@@ -23,6 +24,7 @@ from lexitrain.training import Silent, run_recipe, train
 from lexitrain.training.event_log import Outcome
 from lexitrain.training.recovery import mirror as mirror_module
 from lexitrain.training.recovery.mirror import Mirror
+from lexitrain.watching import TrackerProcesses
 from tests.training.test_train import assert_equal_runs, events
 
 RecipeOf = Callable[..., Recipe]
@@ -392,3 +394,101 @@ def test_time_is_left_for_a_mirror_that_is_a_little_slow(
     assert result.reason == "time_limit"
     assert Run(drive / "run").checkpoint_steps()[-1] == result.step
     assert "mirror" not in events(run)
+
+
+@pytest.mark.parametrize("mirror", [".", "runs", "runs/first", "runs/first/copies", "runs/../runs"])
+@pytest.mark.parametrize("how", ["given", "in the recipe", "afresh"])
+def test_a_mirror_that_is_the_runs_own_place_is_refused(
+    recipe_of: RecipeOf, data_dir: Path, tmp_path: Path, mirror: str, how: str
+) -> None:
+    run = tmp_path / "runs" / "first"
+    place = tmp_path / mirror
+    if mirror == ".":  # `./runs/first` would lie in the folder of the copy, `runs`
+        run = tmp_path / "runs" / "runs"
+    run.parent.mkdir()
+    if how == "afresh":
+        train(recipe_of(["schedule.epochs=1"]), data_dir, run, stop_after_step=1)
+    before = sorted(run.parent.rglob("*"))
+    given = None if how == "in the recipe" else place
+    settings = [f"checkpoints.mirror={place}"] if given is None else []
+    with pytest.raises(InputError, match=r"own place[^$]*--mirror none"):
+        train(recipe_of(settings), data_dir, run, mirror=given, fresh=how == "afresh")
+    assert sorted(run.parent.rglob("*")) == before
+    check = mirror_check(Run(run), place)
+    assert (check.verdict, "own place" in check.found) == ("refuse", True)
+
+
+def test_a_mirror_beside_the_run_is_one(
+    recipe_of: RecipeOf, data_dir: Path, tmp_path: Path
+) -> None:
+    recipe = recipe_of(["schedule.epochs=1"])
+    train(recipe, data_dir, tmp_path / "runs" / "first", mirror=tmp_path)
+    assert (tmp_path / "first" / "adapter").is_dir()
+
+
+def test_a_finished_run_catches_up_with_a_mirror_that_comes_later(
+    recipe_of: RecipeOf, data_dir: Path, tmp_path: Path
+) -> None:
+    run, drive, recipe = tmp_path / "run", tmp_path / "drive", recipe_of(["schedule.epochs=1"])
+    train(recipe, data_dir, run)
+    journal = (run / "events.jsonl").read_bytes()
+    told = _Told()
+    again = train(recipe, data_dir, run, mirror=drive, observer=told)
+    assert again.reason == "already_finished"
+    assert told.problems == [None]
+    assert_equal_runs(run, drive / "run")
+    assert (drive / "run" / "adapter" / "adapter_model.safetensors").is_file()
+    assert (
+        (run / "events.jsonl").read_bytes()
+        == journal
+        == (drive / "run" / "events.jsonl").read_bytes()
+    )
+    # The mirror is the run's from now on: what it lacks is copied by the next call.
+    shutil.rmtree(drive / "run" / "adapter")
+    train(recipe, data_dir, run)
+    assert (drive / "run" / "adapter").is_dir()
+    shutil.rmtree(run)
+    assert train(recipe, data_dir, run, mirror=drive).reason == "already_finished"
+    assert (run / "adapter").is_dir()
+
+
+def test_a_finished_run_says_why_its_mirror_is_behind(
+    recipe_of: RecipeOf, data_dir: Path, tmp_path: Path
+) -> None:
+    run, drive, recipe = tmp_path / "run", tmp_path / "drive", recipe_of(["schedule.epochs=1"])
+    train(recipe, data_dir, run)
+    drive.mkdir()
+    (drive / "run").write_text("a file in its place")
+    told = _Told()
+    assert train(recipe, data_dir, run, mirror=drive, observer=told).state == "finished"
+    assert [each is not None and str(drive / "run") in each for each in told.problems] == [True]
+
+
+def test_the_mirror_is_whole_before_trackers_are_waited_for(
+    recipe_of: RecipeOf, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drive = tmp_path / "drive"
+    SlowDrive(drive, 0.3, monkeypatch)
+    held: list[tuple[list[int], bool]] = []
+    finish = TrackerProcesses.finish
+
+    def looked_at(self: TrackerProcesses, state: str, *patience: float) -> Any:
+        copy = Run(drive / "run")
+        if state == "finished":
+            held.append((copy.checkpoint_steps()[-1:], (copy.adapter / "README.md").is_file()))
+        return finish(self, state, *patience)
+
+    monkeypatch.setattr(TrackerProcesses, "finish", looked_at)
+    train(recipe_of(["schedule.epochs=1"]), data_dir, tmp_path / "run", mirror=drive)
+    assert held == [([8], True)]
+
+
+class _Told(Silent):
+    """What is said of the mirror."""
+
+    def __init__(self) -> None:
+        self.problems: list[str | None] = []
+
+    def event(self, event: Event) -> None:
+        if event.event == "mirror":
+            self.problems.append(event.details["problem"])

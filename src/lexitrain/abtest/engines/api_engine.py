@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, cast
 
-from lexitrain.abtest.engines.engine import EngineFailure, Question, Said
+from lexitrain.abtest.engines.engine import EngineFailure, Question, Said, answered_within
 from lexitrain.errors import ModelError
 from lexitrain.evaluation import Decoding, addressed, chat_body, is_this_machine, said_in
 
@@ -58,7 +59,8 @@ class ApiEngine:
         self._clients = [
             httpx.AsyncClient(
                 verify=trusted,
-                timeout=httpx.Timeout(self._seconds, connect=_CONNECT_SECONDS),
+                # The answer as a whole has its time; httpx would begin anew with each piece of it.
+                timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),
                 trust_env=not is_this_machine(self._url),  # no proxy of the environment reaches it
                 limits=httpx.Limits(
                     max_connections=None,  # the service itself limits what is under way
@@ -70,10 +72,15 @@ class ApiEngine:
         ]
 
     async def close(self) -> None:
-        for client in self._clients:
-            await client.aclose()
+        async with AsyncExitStack() as closing:
+            for client in self._clients:
+                closing.push_async_callback(client.aclose)
 
     async def answer(self, question: Question, tell: Callable[[str], None]) -> Said:
+        async with answered_within(self._seconds):
+            return await self._answer(question, tell)
+
+    async def _answer(self, question: Question, tell: Callable[[str], None]) -> Said:
         import httpx
 
         task = question.task
@@ -90,8 +97,6 @@ class ApiEngine:
                     raise EngineFailure(
                         f"The connection broke: {error or type(error).__name__}."
                     ) from None
-            except httpx.TimeoutException:
-                raise EngineFailure(f"No answer in {self._seconds:g} s.") from None
             except httpx.HTTPError as error:
                 raise EngineFailure(
                     f"It cannot be reached: {error or type(error).__name__}."
@@ -151,6 +156,8 @@ async def _streamed(parts: AsyncIterator[bytes], tell: Callable[[str], None]) ->
                 if text:
                     texts.append(text)
                     tell(text)
+    if ended == "error":
+        raise EngineFailure(f"It failed midway, after {''.join(texts)[:200]!r}.")
     if ended is None and not done:
         raise EngineFailure("Its stream ended before the answer did.")
     return Said("".join(texts), ended == "length")

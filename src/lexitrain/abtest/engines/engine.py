@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -43,6 +45,20 @@ class Said:
     cut: bool
 
 
+@asynccontextmanager
+async def answered_within(seconds: float) -> AsyncGenerator[None]:
+    """The time for an answer from its question to its last piece, however it comes.
+
+    Raises:
+        EngineFailure: it is over.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise EngineFailure(f"No answer in {seconds:g} s.") from None
+
+
 class Engine(Protocol):
     """One arm's model.
 
@@ -61,7 +77,8 @@ class Engine(Protocol):
         ...
 
     async def answer(self, question: Question, tell: Callable[[str], None]) -> Said:
-        """The answer; given up at once where the task that awaits it is cancelled.
+        """The answer, whole within the time that the engine has for one; given up at once where the task that awaits it
+        is cancelled.
 
         Args:
             tell: called with each piece of a streamed answer; where the model cannot stream, with the whole.

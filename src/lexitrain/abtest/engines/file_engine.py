@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from lexitrain.abtest.engines.api_engine import ApiEngine
 from lexitrain.abtest.engines.engine import EngineFailure, Question, Said
-from lexitrain.errors import LexiTrainError
+from lexitrain.abtest.recurring import Recurring
 from lexitrain.evaluation import RemoteModel, answer_context, plain_text
 from lexitrain.serving import LlamaServer, file_facts
 
@@ -27,6 +27,7 @@ class FileEngine:
         slots: prompts that llama.cpp answers together.
         threads: that compute; by default one a core.
         json_schema, seconds, at_once: as of `ApiEngine`.
+        tell: called with a sentence where it ends and cannot be started again.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class FileEngine:
         json_schema: bool,
         seconds: float,
         at_once: int,
+        tell: Callable[[str], None],
     ) -> None:
         self.name = name
         facts = file_facts(file)
@@ -54,11 +56,11 @@ class FileEngine:
         )
         self._json_schema, self._seconds, self._at_once = json_schema, seconds, at_once
         self._asked: ApiEngine | None = None
-        self._watch: asyncio.Task[None] | None = None
+        self._watch = Recurring(f"llama.cpp with {name}", self._look, _LOOK_SECONDS, tell)
 
     async def open(self) -> None:
         await self._start()
-        self._watch = asyncio.create_task(self._watched())
+        self._watch.start()
 
     async def _start(self) -> None:
         await asyncio.to_thread(self._server.start)
@@ -75,18 +77,14 @@ class FileEngine:
         await asked.open()
         self._asked = asked
 
-    async def _watched(self) -> None:
-        while True:
-            await asyncio.sleep(_LOOK_SECONDS)
-            if self._server.is_running:
-                continue
-            before, self._asked = self._asked, None
-            if before is not None:
-                await before.close()
-            with suppress(
-                LexiTrainError
-            ):  # tried again in a moment; requests fail meanwhile, and are counted
-                await self._start()
+    async def _look(self) -> None:
+        """Start it again where it has ended; requests fail meanwhile, and are counted."""
+        if self._asked is not None and self._server.is_running:
+            return
+        before, self._asked = self._asked, None
+        if before is not None:
+            await before.close()
+        await self._start()
 
     async def answer(self, question: Question, tell: Callable[[str], None]) -> Said:
         if self._asked is None:
@@ -94,10 +92,8 @@ class FileEngine:
         return await self._asked.answer(question, tell)
 
     async def close(self) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._watch
-        if self._asked is not None:
-            await self._asked.close()
-        await asyncio.to_thread(self._server.stop)
+        async with AsyncExitStack() as closing:
+            closing.push_async_callback(asyncio.to_thread, self._server.stop)
+            if self._asked is not None:
+                closing.push_async_callback(self._asked.close)
+            await self._watch.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ class EngineSettings:
         slots: prompts that llama.cpp answers together.
         threads: that compute for one model; by default one a core.
         custom_tasks: `path.py` or `module:attribute` of tasks of your own. Their code is executed.
+        tell: called with a sentence where a model that runs here ends.
     """
 
     json_schema: bool = False
@@ -37,6 +38,7 @@ class EngineSettings:
     slots: int = 4
     threads: int | None = None
     custom_tasks: tuple[str, ...] = ()
+    tell: Callable[[str], None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,7 @@ def _engine(located: LocatedModel, tasks: Sequence[str], settings: EngineSetting
             json_schema=settings.json_schema,
             seconds=settings.seconds,
             at_once=settings.at_once,
+            tell=settings.tell,
         )
     return ProcessEngine(
         located.name,
@@ -131,4 +134,5 @@ def _engine(located: LocatedModel, tasks: Sequence[str], settings: EngineSetting
         json_schema=settings.json_schema,
         seconds=settings.seconds,
         custom_tasks=settings.custom_tasks,
+        tell=settings.tell,
     )

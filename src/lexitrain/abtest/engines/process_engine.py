@@ -11,12 +11,13 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from itertools import count
 from typing import IO, Any
 
-from lexitrain.abtest.engines.engine import EngineFailure, Question, Said
-from lexitrain.errors import LexiTrainError, ModelError
+from lexitrain.abtest.engines.engine import EngineFailure, Question, Said, answered_within
+from lexitrain.abtest.recurring import Recurring
+from lexitrain.errors import ModelError
 
 _LONGEST_LINE = 4_000_000  # bytes
 _TOGETHER = 8
@@ -36,6 +37,7 @@ class ProcessEngine:
         json_schema: whether answers are held to the task's schema.
         seconds: longest wait for an answer.
         custom_tasks: files of tasks of the user's own.
+        tell: called with a sentence where it ends.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class ProcessEngine:
         json_schema: bool,
         seconds: float,
         custom_tasks: Sequence[str],
+        tell: Callable[[str], None],
     ) -> None:
         self.name = name
         self._settings = {
@@ -64,15 +67,14 @@ class ProcessEngine:
         self._ready = False
         self._sending = asyncio.Lock()
         self._log: IO[bytes] | None = None
-        self._watch: asyncio.Task[None] | None = None
+        self._watch = Recurring(f"The process of {name}", self._look, _LOOK_SECONDS, tell)
 
     async def open(self) -> None:
         await self._start()
-        self._watch = asyncio.create_task(self._watched())
+        self._watch.start()
 
     async def _start(self) -> None:
-        if self._log is not None:
-            self._log.close()
+        self._close_log()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "lexitrain.abtest.engines.answering_process"),
@@ -108,21 +110,21 @@ class ProcessEngine:
             raise ModelError(f"The model cannot be loaded{self._last_words()}.", where=self.name)
         return dict(json.loads(line))
 
-    async def _watched(self) -> None:
-        """Hand answers over; start the process again where it has ended."""
-        while True:
+    async def _look(self) -> None:
+        """Hand answers over until it ends; the next time start it again. Requests fail meanwhile, and are counted."""
+        if not self._ready:
+            await self._start()
+        try:
             await self._read()
+        finally:
             self._ready = False
+            ended = f"Its process has ended{self._last_words()}."
             for each in self._waiting.values():
                 if not each.done():
-                    each.set_exception(EngineFailure(f"Its process has ended{self._last_words()}."))
+                    each.set_exception(EngineFailure(ended))
             self._waiting.clear()
             await self._end()
-            await asyncio.sleep(_LOOK_SECONDS)
-            with suppress(
-                LexiTrainError, OSError
-            ):  # tried again in a moment; requests fail meanwhile
-                await self._start()
+        raise ModelError(ended, where=self.name)
 
     async def _read(self) -> None:
         assert self._process is not None
@@ -139,14 +141,13 @@ class ProcessEngine:
         number = next(self._numbers)
         waiting = self._waiting[number] = asyncio.get_running_loop().create_future()
         try:
-            await self._sent(
-                {"id": number, "task": question.task.short, "text": question.record.input}
-            )
-            said = await asyncio.wait_for(waiting, self._seconds)
+            async with answered_within(self._seconds):
+                await self._sent(
+                    {"id": number, "task": question.task.short, "text": question.record.input}
+                )
+                said = await waiting
         except ModelError as error:
             raise EngineFailure(error.what) from None
-        except TimeoutError:
-            raise EngineFailure(f"No answer in {self._seconds:g} s.") from None
         finally:
             if self._waiting.pop(number, None) is not None and self._ready:
                 with suppress(ModelError):  # where nobody waits any more, nothing need be computed
@@ -163,12 +164,13 @@ class ProcessEngine:
             self._process.stdin.write(json.dumps({"cancel": number}).encode() + b"\n")
 
     async def close(self) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._watch
-        self._ready = False
-        await self._end()
+        async with AsyncExitStack() as closing:
+            closing.callback(self._close_log)
+            closing.push_async_callback(self._end)
+            await self._watch.close()
+            self._ready = False
+
+    def _close_log(self) -> None:
         if self._log is not None:
             self._log.close()
             self._log = None

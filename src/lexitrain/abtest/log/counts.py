@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from lexitrain.abtest.assignment import ARMS
 from lexitrain.abtest.log.database import Cursor, Database
-
-_STATES = ("open", "answered", "invalid", "error", "gone")
+from lexitrain.abtest.log.entries import State
 
 
 def counts(database: Database, experiment: str) -> dict[str, Any]:
@@ -19,7 +18,7 @@ def counts(database: Database, experiment: str) -> dict[str, Any]:
             "learners": 0,
             "requests": 0,
             "elsewhere": 0,
-            "states": dict.fromkeys(_STATES, 0),
+            "states": dict.fromkeys(get_args(State), 0),
             "tasks": {},
             "rated": 0,
             "helpful": 0,

@@ -14,11 +14,10 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, cast
-from urllib.parse import urlsplit
 
 from lexitrain.abtest.log.tables import TABLES, VERSION
 from lexitrain.errors import InputError, MissingExtra
-from lexitrain.storage import user_path
+from lexitrain.storage import DatabaseUrl, database_url, user_path
 
 _BUSY_SECONDS = 10
 _NETWORK = frozenset(
@@ -44,6 +43,10 @@ class Unavailable(Exception):
     """The database does not answer or cannot be written; nothing of what was asked is in it."""
 
 
+class Unreachable(InputError):
+    """The database is as it must be, for all that is known, and does not let itself be read just now."""
+
+
 class Address:
     """Where a log is kept: a file, or the URL of a PostgreSQL database.
 
@@ -61,7 +64,8 @@ class Address:
         self.file: Path | None = None
         scheme = self._url.split("://", 1)[0] if "://" in self._url else ""
         if scheme in {"postgresql", "postgres"}:
-            self.shown = _without_password(self._url)
+            self._known = database_url(self._url)
+            self.shown = self._known.shown
             if find_spec("psycopg") is None:
                 raise MissingExtra("psycopg", "ab")
         elif scheme:
@@ -73,16 +77,11 @@ class Address:
         else:
             self.file = user_path(name)
             self.shown = str(self.file)
+            self._known = DatabaseUrl(self.shown, self.shown, ())
 
     def hidden(self, error: object) -> str:
         """The first line of what a database says, without the password."""
-        said = (
-            (str(error).strip() or type(error).__name__)
-            .partition("\n")[0]
-            .replace(self._url, self.shown)
-        )
-        password = None if self.file else urlsplit(self._url).password
-        return said.replace(password, "***") if password else said
+        return self._known.hidden(error)
 
     def connected(self) -> Database:
         """A connection that writes; a file is made where there is none.
@@ -99,6 +98,7 @@ class Address:
         """A connection that only reads.
 
         Raises:
+            Unreachable: it does not answer.
             InputError: there is no log.
         """
         if self.file is None:
@@ -124,6 +124,8 @@ class Database(ABC):
 
     errors: tuple[type[Exception], ...] = ()
     """What the driver raises."""
+    passing: tuple[type[Exception], ...] = ()
+    """Of these what may pass by itself: no connection, a lock, no memory or room."""
 
     @abstractmethod
     def begin(self) -> Cursor:
@@ -193,7 +195,8 @@ class Database(ABC):
 
     def refused(self, error: Exception) -> InputError:
         """The error for a database that cannot be used."""
-        return InputError(
+        kind = Unreachable if isinstance(error, self.passing) else InputError
+        return kind(
             f"The database cannot be used: {self.address.hidden(error)}",
             where=self.address.shown,
             fix="Check that it exists, may be written and is a database of `lexitrain ab`.",
@@ -202,6 +205,7 @@ class Database(ABC):
 
 class _SQLite(Database):
     errors = (sqlite3.Error,)
+    passing = (sqlite3.OperationalError,)
     number = "INTEGER PRIMARY KEY AUTOINCREMENT"
 
     def __init__(self, address: Address, file: Path, *, read_only: bool) -> None:
@@ -273,7 +277,7 @@ class _PostgreSQL(Database):
         import psycopg
 
         super().__init__(address)
-        self.errors = (psycopg.Error,)
+        self.errors, self.passing = (psycopg.Error,), (psycopg.OperationalError,)
         self._url = url
         try:
             self._connect()
@@ -317,13 +321,6 @@ class _Spelt:
 
     def fetchall(self) -> list[Any]:
         return cast("list[Any]", self._cursor.fetchall())
-
-
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    user, at, host = parts.netloc.rpartition("@")
-    name = user.partition(":")[0]
-    return f"{parts.scheme}://{name}{at}{host}{parts.path}"
 
 
 def _require_local(file: Path) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from lexitrain.abtest.assignment import Arm
 from lexitrain.abtest.log.database import Cursor
+from lexitrain.storage import json_text
 
 State = Literal["open", "answered", "invalid", "error", "gone"]
 """Of an exposure: being answered; answered; by something that its task cannot read; by an error; left by the learner
@@ -184,7 +184,7 @@ def note_event(
     def work(cursor: Cursor) -> None:
         cursor.execute(
             "INSERT INTO events (experiment, at, kind, arm, details) VALUES (?, ?, ?, ?, ?)",
-            (experiment, at, kind, arm, json.dumps(details)),
+            (experiment, at, kind, arm, json_text(details)),
         )
 
     return work

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Any, TypeVar
 
-from lexitrain.abtest.log.database import Address, Cursor, Database, Unavailable
+from lexitrain.abtest.log.database import Address, Cursor, Database, Unavailable, Unreachable
 from lexitrain.abtest.log.entries import (
     NewExposure,
     Rated,
@@ -41,13 +41,21 @@ class Log:
     Args:
         address: of the database.
         experiment, a, b, ratio, plan: of the test; see `ExperimentFacts`.
+        tell: called with a sentence on what cannot be written, from a thread.
 
     Raises:
         InputError: the database cannot be used, or the test was begun otherwise.
     """
 
     def __init__(
-        self, address: Address, experiment: str, a: str, b: str, ratio: float, plan: str = ""
+        self,
+        address: Address,
+        experiment: str,
+        a: str,
+        b: str,
+        ratio: float,
+        plan: str = "",
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._address = address
         database = address.connected()
@@ -60,7 +68,7 @@ class Log:
             database.close()
             raise
         self._newest = self.facts.begun
-        self._writer = Writer(database)
+        self._writer = Writer(database, tell)
 
     def now(self) -> float:
         """Seconds since 1970; never less than before, and never before the test began, where a clock is set back."""
@@ -116,9 +124,16 @@ class Log:
         """Delete everything of a learner; how many exposures there were."""
         return await self._writer.write(delete_learner(learner, self.now()), forgets=True)
 
-    async def note(self, kind: str, arm: str | None, details: dict[str, Any]) -> None:
-        """Write an event down."""
-        await self._writer.write(note_event(self.facts.experiment, self.now(), kind, arm, details))
+    async def note(
+        self, kind: str, arm: str | None, details: dict[str, Any], at: float | None = None
+    ) -> None:
+        """Write an event down.
+
+        Args:
+            at: when it happened, by `now`; by default just now.
+        """
+        at = self.now() if at is None else at
+        await self._writer.write(note_event(self.facts.experiment, at, kind, arm, details))
 
     async def events(self, after: int = 0) -> list[LogEvent]:
         """Events with a higher number, those of other servers too."""
@@ -128,11 +143,16 @@ class Log:
         """What `work` returns of a connection that only reads, in a thread.
 
         Raises:
-            Unavailable: the database does not answer.
+            Unavailable: the database does not answer just now.
+            InputError: it is gone, or not a log any more; trying again does not help.
         """
 
         def in_thread() -> Result:
-            with closing(self._address.read()) as database:
+            try:
+                opened = self._address.read()
+            except Unreachable as error:
+                raise Unavailable(error.what) from None
+            with closing(opened) as database:
                 try:
                     return work(database)
                 except database.errors as error:
@@ -145,12 +165,13 @@ class Log:
         await self._writer.close()
 
     async def check(self) -> None:
-        """Nothing, where the log can be written.
+        """Nothing, where the log can be written and read.
 
         Raises:
-            Unavailable: it cannot.
+            Unavailable, InputError: it cannot; as of `read`.
         """
         await self._writer.write(_touch)
+        await self.read(lambda _: None)
 
 
 def _touch(cursor: Cursor) -> None:

@@ -78,14 +78,11 @@ def observed(data: str | Path, experiment: str | None = None) -> Observations:
 
 def is_log(data: str | Path) -> bool:
     """Whether this names the database of a log, and not an exported file."""
-    name = str(data)
-    if name.startswith(("postgresql://", "postgres://")):
-        return True
-    address = Address(data)
-    if address.file is None or not address.file.is_file():
-        return False
-    with address.file.open("rb") as file:
-        return file.read(16) == b"SQLite format 3\0"
+    file = Address(data).file
+    if file is None or not file.is_file():
+        return file is None
+    with file.open("rb") as opened:
+        return opened.read(16) == b"SQLite format 3\0"
 
 
 def experiment_of(facts: ExperimentFacts) -> Experiment:

@@ -11,12 +11,14 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from lexitrain.abtest.pages.languages import LANGUAGES
+from lexitrain.storage import json_text
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lexitrain.abtest.service.settings import ServiceSettings
 
-LANGUAGES = {"en": "English", "vi": "Tiếng Việt"}
 _TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 _KEPT = "public, max-age=31536000, immutable"
 """For files whose name in a page has the hash of their content."""
@@ -68,10 +70,10 @@ class _Pages:
                 language=language,
                 languages=LANGUAGES,
                 say=texts[language],
-                scripted=json.dumps(texts[language]["scripted"], ensure_ascii=False),
+                scripted=json_text(texts[language]["scripted"]),
                 title=settings.title,
                 tasks=tasks,
-                consent=_paragraphs(settings.consent, language),
+                consent=_paragraphs(settings.consent[language]),
                 consent_version=consent_version,
                 longest=settings.limits.text,
                 keep_texts=settings.keep_texts,
@@ -98,8 +100,7 @@ class _Pages:
         return Response(content, media_type=kind, headers={"Cache-Control": _KEPT})
 
 
-def _paragraphs(consent: dict[str, str], language: str) -> list[str]:
-    text = consent.get(language) or next(iter(consent.values()))
+def _paragraphs(text: str) -> list[str]:
     return [each.strip() for each in text.split("\n\n") if each.strip()]
 
 

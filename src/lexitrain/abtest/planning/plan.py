@@ -9,6 +9,7 @@ from typing import Any, Literal
 from lexitrain.abtest.observations import PlannedTest
 from lexitrain.abtest.planning.power import MOST_LOOKS, crossing, fixed_effect, sequential_effect
 from lexitrain.abtest.planning.traffic import AbTraffic
+from lexitrain.abtest.ranges import require_between, require_ratio
 from lexitrain.abtest.statistics.metrics import metric_named
 from lexitrain.abtest.statistics.sequence import LEAST_LEARNERS
 from lexitrain.errors import InputError
@@ -264,14 +265,13 @@ def _smallest(question: AbQuestion, traffic: AbTraffic, kind: str, learners: int
 
 def _check(question: AbQuestion, traffic: AbTraffic, most_days: int) -> None:
     metric = metric_named(question.metric)
-    _between(question.power, 0.5, 0.999, "--power", "power")
-    _between(question.alpha, 1e-6, 0.5, "--alpha", "alpha")
-    if not all(0 < each < math.inf for each in question.ratio):
-        raise InputError("The ratio is two numbers above 0.", where="--ratio")
+    require_between(question.power, 0.5, 0.999, "--power", "power")
+    require_between(question.alpha, 1e-6, 0.5, "--alpha", "alpha")
+    require_ratio(question.ratio)
     if not math.isfinite(question.effect) or question.effect == 0:
         raise InputError("An effect is a difference other than 0.", where="--effect")
     if metric.kind == "share":
-        _between(question.baseline, 1e-6, 1 - 1e-6, "--baseline", "baseline of a share")
+        require_between(question.baseline, 1e-6, 1 - 1e-6, "--baseline", "baseline of a share")
         other = question.baseline + question.effect
         if not 0 < other < 1:
             raise InputError(
@@ -285,25 +285,21 @@ def _check(question: AbQuestion, traffic: AbTraffic, most_days: int) -> None:
             where="--sd",
             fix="Take it from a former test with --from, or say it with --sd.",
         )
-    elif not math.isfinite(question.baseline):
-        raise InputError("The baseline is no number.", where="--baseline")
+    else:
+        low, high = metric.range
+        require_between(question.baseline, low, high, "--baseline", f"baseline ({metric.title})")
+        require_between(
+            question.baseline + question.effect, low, high, "--effect", "baseline with the effect"
+        )
     _check_traffic(traffic, most_days)
 
 
 def _check_traffic(traffic: AbTraffic, most_days: int) -> None:
-    _between(traffic.learners_a_day, 1e-6, 1e9, "--learners-per-day", "learners a day")
-    _between(traffic.visits, 1, 1e6, "--visits", "visits of a learner, one at least:")
-    _between(traffic.visits_deviation, 0, 1e6, "--visits-sd", "deviation of visits")
-    _between(traffic.told, 1e-6, 1, "--rated", "share of requests that are rated")
-    _between(traffic.alike, 0, 1, "--alike", "correlation within learners")
+    require_between(traffic.learners_a_day, 1e-6, 1e9, "--learners-per-day", "learners a day")
+    require_between(traffic.visits, 1, 1e6, "--visits", "mean of visits of a learner")
+    require_between(traffic.visits_deviation, 0, 1e6, "--visits-sd", "deviation of visits")
+    require_between(traffic.told, 1e-6, 1, "--rated", "share of requests that are rated")
+    require_between(traffic.alike, 0, 1, "--alike", "correlation within learners")
     if traffic.learners is not None and traffic.learners < 2:
         raise InputError("A test takes two learners at least.", where="--learners")
-    if most_days < 1:
-        raise InputError("A test takes a day at least.", where="--most-days")
-
-
-def _between(value: float, low: float, high: float, where: str, name: str) -> None:
-    if not low <= value <= high:
-        raise InputError(
-            f"The {name} lies between {low:g} and {high:g}, not {value:g}.", where=where
-        )
+    require_between(most_days, 1, 36_500, "--most-days", "number of days")

@@ -9,7 +9,8 @@ import numpy as np
 from lexitrain.abtest.observations import Observations
 from lexitrain.abtest.report.breakdown import Breakdown
 from lexitrain.abtest.report.verdict import Evidence
-from lexitrain.abtest.report.wording import in_words, signed
+from lexitrain.abtest.report.wording import in_words, signed, to
+from lexitrain.abtest.sentences import sentence
 from lexitrain.abtest.statistics.effects import Effect, Looking, effect_of
 from lexitrain.abtest.statistics.learner_sums import learner_sums
 from lexitrain.abtest.statistics.metrics import RATED
@@ -42,21 +43,12 @@ def cautions_of(
 def _of_learners(evidence: Evidence, imbalance: float | None) -> Iterator[str]:
     ratio = evidence.sample_ratio
     if not ratio.broken and ratio.p < _UNLIKELY:
-        yield (
-            f"Learners fell into the arms {' to '.join(f'{each:,}' for each in ratio.learners)}, which is unlikely "
-            f"where the assignment is sound (p = {in_words(ratio.p)}): look again when more have come."
-        )
+        yield sentence("ratio_unlikely", said=to(ratio.learners), p=in_words(ratio.p))
     if imbalance is not None and imbalance < _UNLIKELY:
-        yield (
-            f"The values from before the test differ between the arms (p = {in_words(imbalance)}), which nothing but "
-            "chance should make: were they taken before anybody was assigned?"
-        )
+        yield sentence("imbalance", p=in_words(imbalance))
     for name, arm in zip(evidence.arms, evidence.effect.arms, strict=True):
         if arm.learners >= 10 and arm.even_learners < _UNEVEN * arm.learners:
-            yield (
-                f"A few of the {arm.learners:,} learners of {name} are most of what it was asked: they count as "
-                f"{arm.even_learners:,.0f}."
-            )
+            yield sentence("uneven", learners=arm.learners, arm=name, even=arm.even_learners)
 
 
 def _of_ratings(seen: Observations, evidence: Evidence, looking: Looking) -> Iterator[str]:
@@ -65,9 +57,10 @@ def _of_ratings(seen: Observations, evidence: Evidence, looking: Looking) -> Ite
     found = effect_of(learner_sums(seen, RATED.values(seen)), looking)
     if found.always_valid_p is not None and found.always_valid_p < _UNLIKELY:
         assert found.difference is not None
-        yield (
-            f"Learners rate the answers of {evidence.arms[1]} {'more' if found.difference > 0 else 'less'} often "
-            f"({signed(RATED, found.difference)}): those who rate may not be alike in both arms."
+        yield sentence(
+            "rated_more" if found.difference > 0 else "rated_less",
+            arm=evidence.arms[1],
+            difference=signed(RATED, found.difference),
         )
 
 
@@ -75,20 +68,14 @@ def _of_tasks(evidence: Evidence, tasks: Breakdown) -> Iterator[str]:
     equal, whole = tasks.equal_shares, evidence.effect.difference
     if equal is None or whole is None or tasks.mix_p is None or tasks.mix_p >= _UNLIKELY:
         return
-    turned = (
-        " The sign turns: the difference is one of what was asked for." if equal * whole < 0 else ""
-    )
-    yield (
-        "The arms were not asked for the same tasks. At equal shares of the tasks the difference would be "
-        f"{signed(evidence.metric, equal)} instead of {signed(evidence.metric, whole)}.{turned}"
-    )
+    metric = evidence.metric
+    mix = sentence("task_mix", equal=signed(metric, equal), whole=signed(metric, whole))
+    yield sentence("two", first=mix, other=sentence("sign_turns")) if equal * whole < 0 else mix
 
 
 def _of_time(evidence: Evidence, over_time: Sequence[Effect], alpha: float) -> Iterator[str]:
     if evidence.days < _WEEK:
-        yield (
-            f"The test has seen {evidence.days:.1f} days. Learners of Sunday and Monday differ: whole weeks say more."
-        )
+        yield sentence("few_days", days=evidence.days)
     now = evidence.effect
     if now.sequence_low is None or now.sequence_high is None or evidence.is_fixed:
         return
@@ -101,17 +88,11 @@ def _of_time(evidence: Evidence, over_time: Sequence[Effect], alpha: float) -> I
             and each.always_valid_p < alpha
         }
         if signs:
-            yield (
-                "An earlier reading showed a difference, and this one does not any more. The earlier one was allowed "
-                "to be believed; that it faded may mean that the effect wears off."
-            )
+            yield sentence("faded")
 
 
 def _of_rows(seen: Observations, evidence: Evidence) -> Iterator[str]:
     if evidence.crossed > 0:
-        yield (
-            f"{evidence.crossed:,} learners were shown both arms. They count in the one that was assigned, which makes "
-            "a difference look smaller than it is."
-        )
+        yield sentence("shown_both", crossed=evidence.crossed)
     if seen.repeated:
-        yield f"{seen.repeated:,} rows were there more than once and are counted once."
+        yield sentence("repeated", rows=seen.repeated)

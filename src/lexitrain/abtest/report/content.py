@@ -12,7 +12,7 @@ from lexitrain.abtest.report.breakdown import Breakdown
 from lexitrain.abtest.report.verdict import Verdict
 from lexitrain.abtest.report.wording import cells
 from lexitrain.abtest.statistics.effects import Effect
-from lexitrain.abtest.statistics.guardrails import Guardrail
+from lexitrain.abtest.statistics.harm import Guardrail
 from lexitrain.abtest.statistics.metrics import Metric
 from lexitrain.abtest.statistics.sample_ratio import SampleRatio
 from lexitrain.errors import InputError

@@ -7,12 +7,13 @@ from dataclasses import replace
 import numpy as np
 
 from lexitrain.abtest.observations import Experiment, Observations, PlannedTest
+from lexitrain.abtest.ranges import require_between
 from lexitrain.abtest.report.breakdown import breakdown
 from lexitrain.abtest.report.cautions import cautions_of
 from lexitrain.abtest.report.content import DAY, AbReport, MetricEffect, Moment
 from lexitrain.abtest.report.verdict import Evidence, verdict_of
 from lexitrain.abtest.statistics.effects import Looking, effect_of
-from lexitrain.abtest.statistics.guardrails import AbLimits, guardrails
+from lexitrain.abtest.statistics.harm import AbLimits, guardrails
 from lexitrain.abtest.statistics.learner_sums import learner_sums
 from lexitrain.abtest.statistics.metrics import METRIC, Metric
 from lexitrain.abtest.statistics.pre_period import imbalance
@@ -46,7 +47,8 @@ def report_ab(
         moments: how many points the picture over time has; 0: none.
 
     Raises:
-        InputError: the margin is not above 0, or the plan is about another metric than the one that decides.
+        InputError: the margin is none that the metric can have, or the plan is about another metric than the one that
+            decides.
     """
     experiment = seen.experiment
     planned = planned or experiment.planned
@@ -58,8 +60,8 @@ def report_ab(
             fix="The metric that decides is chosen before the test: name it first in `metrics`, or plan for it.",
         )
     margin = primary.margin if margin is None else margin
-    if not 0 < margin < float("inf"):
-        raise InputError("A margin is more than 0.", where="--margin")
+    low, high = primary.range
+    require_between(margin, 1e-6, min(high - low, 1e6), "--margin", f"margin ({primary.title})")
     limits = limits or AbLimits()
     looking = looking_of(experiment, planned)
     ratio = sample_ratio(seen.assigned, experiment.ratio)

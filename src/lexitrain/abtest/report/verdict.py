@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lexitrain.abtest.observations import PlannedTest
-from lexitrain.abtest.report.wording import amount, between, in_words, signed
+from lexitrain.abtest.report.wording import amount, between, in_words, signed, to
+from lexitrain.abtest.sentences import sentence
 from lexitrain.abtest.statistics.effects import Effect
-from lexitrain.abtest.statistics.guardrails import Guardrail
+from lexitrain.abtest.statistics.harm import Guardrail
 from lexitrain.abtest.statistics.metrics import Metric
 from lexitrain.abtest.statistics.sample_ratio import SampleRatio
 
@@ -84,19 +85,22 @@ def verdict_of(evidence: Evidence) -> Verdict:
     by: Literal["sequence", "fixed"] = "fixed" if evidence.is_fixed else "sequence"
     broken = _broken(evidence)
     if broken:
-        return Verdict("broken", "Do not trust this test.", tuple(broken), by)
+        return Verdict("broken", sentence("broken"), tuple(broken), by)
     harm = [each for each in evidence.guardrails if each.state == "harm"]
     if harm:
         arm = evidence.arms[harm[0].harmful or 0]
-        reasons = tuple(f"{evidence.arms[each.harmful or 0]}: {each.reason}." for each in harm)
-        return Verdict("stop", f"Stop {arm}: it does harm.", reasons, by, harmful=arm)
+        reasons = tuple(
+            sentence("of_arm", arm=evidence.arms[each.harmful or 0], reason=each.reason)
+            for each in harm
+        )
+        return Verdict("stop", sentence("stop", arm=arm), reasons, by, harmful=arm)
     if evidence.is_fixed and not evidence.is_over:
         assert evidence.planned is not None
         wanted = evidence.planned.learners
         return Verdict(
             "not enough yet",
-            f"Not yet: the test is to be read once, at {wanted:,} learners, and {evidence.learners:,} have come.",
-            ("Reading it earlier finds differences where there are none.",),
+            sentence("not_over", wanted=wanted, learners=evidence.learners),
+            (sentence("not_earlier"),),
             by,
         )
     return _decided(evidence, by)
@@ -106,22 +110,18 @@ def _broken(evidence: Evidence) -> list[str]:
     ratio = evidence.sample_ratio
     reasons: list[str] = []
     if ratio.broken:
-        meant = " to ".join(f"{each:,.0f}" for each in ratio.expected)
-        said = " to ".join(f"{each:,}" for each in ratio.learners)
-        often = (
-            "and looking often does not explain it"
-            if ratio.always_valid_p < 0.01
-            else "though one who looks very often may see it in a sound test"
-        )
+        often = "not_by_looking" if ratio.always_valid_p < 0.01 else "maybe_by_looking"
         reasons.append(
-            f"Learners fell into the arms {said} where {meant} were meant (p = {in_words(ratio.p)}, {often}): the arms "
-            "differ in who is in them. Look for learners who are lost or counted twice in one arm, and start again."
+            sentence(
+                "ratio",
+                said=to(ratio.learners),
+                meant=to(ratio.expected),
+                p=in_words(ratio.p),
+                often=sentence(often),
+            )
         )
     if evidence.crossed > max(1.0, MOST_CROSSED * evidence.learners):
-        reasons.append(
-            f"{evidence.crossed:,} of {evidence.learners:,} learners were shown both arms: the assignment does not "
-            "stick."
-        )
+        reasons.append(sentence("crossed", crossed=evidence.crossed, learners=evidence.learners))
     return reasons
 
 
@@ -131,34 +131,33 @@ def _decided(evidence: Evidence, by: Literal["sequence", "fixed"]) -> Verdict:
     if interval is None or evidence.effect.difference is None:
         return Verdict(
             "not enough yet",
-            f"Not enough yet: {evidence.effect.lacking or 'no interval'}.",
+            sentence("lacking", why=evidence.effect.lacking or sentence("no_interval")),
             (),
             by,
         )
     low, high = interval
-    shown = (
-        f"{metric.title}: {signed(metric, evidence.effect.difference)} "
-        f"({between(metric, interval, metric.higher_is_better)})."
+    shown = sentence(
+        "shown",
+        metric=metric.title,
+        difference=signed(metric, evidence.effect.difference),
+        interval=between(metric, interval),
     )
     if low > 0:
         reasons = (shown, *_not_yet_harmless(evidence))
-        return Verdict("better", f"{other} is better than {first}.", reasons, by)
+        return Verdict("better", sentence("better", first=first, other=other), reasons, by)
     if high < 0:
-        beyond = " and by more than the margin" if high < -margin else ""
-        return Verdict("worse", f"{other} is worse than {first}{beyond}.", (shown,), by)
+        worse = "worse_beyond" if high < -margin else "worse"
+        return Verdict("worse", sentence(worse, first=first, other=other), (shown,), by)
     allowed = amount(metric, margin)
     if low > -margin:
-        same = (
-            f" A gain of {allowed} is ruled out too: the two are as good as each other."
-            if high < margin
-            else ""
-        )
-        headline = f"{other} is no worse than {first} by {allowed}; that it is better is not shown."
-        reasons = (shown + same, *_not_yet_harmless(evidence))
+        if high < margin:
+            shown = sentence("two", first=shown, other=sentence("as_good", allowed=allowed))
+        headline = sentence("no_worse", first=first, other=other, allowed=allowed)
+        reasons = (shown, *_not_yet_harmless(evidence))
         return Verdict("no worse", headline, reasons, by)
     return Verdict(
         "not enough yet",
-        f"Not enough yet to say whether {other} is better or worse than {first}.",
+        sentence("not_enough", first=first, other=other),
         (shown, *_outlook(evidence)),
         by,
     )
@@ -166,8 +165,8 @@ def _decided(evidence: Evidence, by: Literal["sequence", "fixed"]) -> Verdict:
 
 def _not_yet_harmless(evidence: Evidence) -> list[str]:
     """Guardrails that have not been shown to hold."""
-    open_ones = [each.title for each in evidence.guardrails if each.state != "fine"]
-    return [f"Not shown to be harmless yet: {', '.join(open_ones)}."] if open_ones else []
+    open_ones = tuple(each.title for each in evidence.guardrails if each.state != "fine")
+    return [sentence("not_harmless", titles=open_ones)] if open_ones else []
 
 
 def _outlook(evidence: Evidence) -> list[str]:
@@ -175,12 +174,10 @@ def _outlook(evidence: Evidence) -> list[str]:
     planned = evidence.planned
     if planned is not None and not evidence.is_over:
         left = planned.learners - evidence.learners
-        return [f"{left:,} more learners are planned{_days_for(evidence, left)}."]
+        return [sentence("planned_left", left=left, days=_days_for(evidence, left))]
     if planned is not None:
-        return [
-            f"As many learners as planned have come. A difference of {amount(evidence.metric, planned.effect)} would "
-            f"have been found with a chance of {100 * planned.power:.0f} %: one as large is unlikely, but possible."
-        ]
+        effect = amount(evidence.metric, planned.effect)
+        return [sentence("planned_over", effect=effect, power=100 * planned.power)]
     interval = evidence.interval
     assert interval is not None
     half = (interval[1] - interval[0]) / 2
@@ -188,14 +185,12 @@ def _outlook(evidence: Evidence) -> list[str]:
     left = wanted - evidence.learners
     if left <= 0:
         return []
-    return [
-        f"About {left:,} more learners would bring the interval to ± {amount(evidence.metric, evidence.margin)}"
-        f"{_days_for(evidence, left)}."
-    ]
+    margin = amount(evidence.metric, evidence.margin)
+    return [sentence("about_left", left=left, margin=margin, days=_days_for(evidence, left))]
 
 
 def _days_for(evidence: Evidence, learners: int) -> str:
     if evidence.days < 1:
         return ""
     days = math.ceil(learners / (evidence.learners / evidence.days))
-    return f", about {days:,} days at the pace so far"
+    return sentence("days", days=days)

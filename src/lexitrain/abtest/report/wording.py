@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lexitrain.abtest.sentences import sentence
 from lexitrain.abtest.statistics.effects import Effect
 from lexitrain.abtest.statistics.metrics import Metric
 
@@ -9,21 +10,31 @@ from lexitrain.abtest.statistics.metrics import Metric
 def amount(metric: Metric, value: float) -> str:
     """A difference without its sign, as a person reads it."""
     if metric.kind == "share":
-        return f"{100 * abs(value):.1f} points"
-    return f"{abs(value):.3g}{metric.unit}"
+        return sentence("points", value=f"{100 * abs(value):.1f}")
+    return _with_unit(metric, f"{abs(value):.3g}")
 
 
 def signed(metric: Metric, value: float) -> str:
     """A difference with its sign."""
     if metric.kind == "share":
-        return f"{100 * value:+.1f} points"
-    return f"{value:+.2f}{metric.unit}"
+        return sentence("points", value=f"{100 * value:+.1f}")
+    return _with_unit(metric, f"{value:+.2f}")
 
 
-def between(metric: Metric, gains: tuple[float, float], higher_is_better: bool) -> str:
+def _with_unit(metric: Metric, number: str) -> str:
+    return sentence(f"unit_{metric.unit.strip()}", value=number) if metric.unit else number
+
+
+def between(metric: Metric, gains: tuple[float, float]) -> str:
     """An interval of gains as one of differences."""
-    low, high = gains if higher_is_better else (-gains[1], -gains[0])
+    low, high = gains if metric.higher_is_better else (-gains[1], -gains[0])
     return interval_text(metric, low, high)
+
+
+def to(learners: tuple[float, float]) -> str:
+    """Learners of both arms, as `1,000 to 980`."""
+    first, other = learners
+    return sentence("to", first=f"{first:,.0f}", other=f"{other:,.0f}")
 
 
 def in_words(p: float) -> str:
@@ -43,7 +54,7 @@ def interval_text(metric: Metric, low: float | None, high: float | None) -> str:
     if low is None or high is None:
         return "–"
     first = f"{100 * low:+.1f}" if metric.kind == "share" else f"{low:+.2f}"
-    return f"{first} to {signed(metric, high)}"
+    return sentence("from_to", low=first, high=signed(metric, high))
 
 
 def cells(title: str, metric: Metric, effect: Effect) -> list[str]:

@@ -17,6 +17,7 @@ from lexitrain.abtest.service.live_report import LiveReport
 from lexitrain.abtest.service.paths.bodies import Health
 from lexitrain.abtest.service.paths.consent_paths import ConsentPaths
 from lexitrain.abtest.service.paths.replies import (
+    Broken,
     Refused,
     on_error,
     on_http,
@@ -27,6 +28,7 @@ from lexitrain.abtest.service.paths.replies import (
 )
 from lexitrain.abtest.service.paths.team_paths import TeamPaths
 from lexitrain.abtest.service.paths.tutor_paths import TutorPaths
+from lexitrain.errors import InputError
 
 if TYPE_CHECKING:
     from lexitrain.abtest.service.tutor import Tutor
@@ -52,6 +54,7 @@ def framework(tutor: Tutor, report: LiveReport) -> FastAPI:
     handlers: dict[Any, Any] = {
         Refused: on_refused,
         Unavailable: on_unavailable,
+        InputError: Broken(tutor.tell),
         RequestValidationError: on_invalid,
         HTTPException: on_http,
         Exception: on_error,
@@ -82,7 +85,7 @@ def _health(tutor: Tutor) -> APIRouter:
         """Whether the log can be read and written."""
         try:
             await tutor.log.check()
-        except Unavailable:
+        except (Unavailable, InputError):
             return JSONResponse({"status": "unavailable"}, 503)
         return JSONResponse({"status": "ok"})
 

@@ -12,13 +12,20 @@ import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lexitrain.abtest.engines.engine import Engine, EngineFailure, Question, Said
 
 if TYPE_CHECKING:
     from lexitrain.abtest.log.entries import State
     from lexitrain.tasks import Answer, Task
+
+
+class Read(NamedTuple):
+    """What was said, and what the task reads in it; None where it reads nothing."""
+
+    text: str
+    answer: Answer | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +65,17 @@ class Attempt:
         places: Places,
     ) -> None:
         self._start = start
-        self._task = question.task
         self._ended = ended
         self._pieces: asyncio.Queue[str | None] = asyncio.Queue()
         self._work = asyncio.create_task(self._asked(engine, question, places))
         self._work.add_done_callback(self._end)
 
-    async def _asked(self, engine: Engine, question: Question, places: Places) -> Said:
+    async def _asked(self, engine: Engine, question: Question, places: Places) -> Read:
         with places:
-            return await engine.answer(question, self._pieces.put_nowait)
+            said = await engine.answer(question, self._pieces.put_nowait)
+        return _read(question.task, said)
 
-    def _end(self, work: asyncio.Task[Said]) -> None:
+    def _end(self, work: asyncio.Task[Read]) -> None:
         seconds = perf_counter() - self._start
         self._pieces.put_nowait(None)
         if work.cancelled():
@@ -78,16 +85,15 @@ class Attempt:
             failure = str(error) if known else f"{type(error).__name__}: {error}"
             self._ended(Ended("error", seconds, failure=failure))
         else:
-            said = work.result()
-            valid = _read(self._task, said) is not None
-            self._ended(Ended("answered" if valid else "invalid", seconds, whole(said.text)))
+            text, answer = work.result()
+            self._ended(Ended("invalid" if answer is None else "answered", seconds, text))
 
     async def pieces(self) -> AsyncIterator[str]:
         """What the model says, as it comes."""
         while (piece := await self._pieces.get()) is not None:
             yield piece
 
-    async def result(self) -> tuple[str, Answer | None]:
+    async def result(self) -> Read:
         """The text, and the answer that the task reads in it.
 
         Raises:
@@ -99,8 +105,7 @@ class Attempt:
         error = self._work.exception()
         if error is not None:
             raise error if isinstance(error, EngineFailure) else EngineFailure(str(error))
-        said = self._work.result()
-        return whole(said.text), _read(self._task, said)
+        return self._work.result()
 
     def give_up(self) -> None:
         """The learner has left."""
@@ -126,17 +131,18 @@ class Places:
         self._free += 1
 
 
-def _read(task: Task, said: Said) -> Answer | None:
-    """The answer, where the task can read it; one that was cut off is none, and neither is one that cannot be sent on:
-    JSON can spell half a character, or a number without end."""
+def _read(task: Task, said: Said) -> Read:
+    """The text, and the answer, where the task can read it; one that was cut off is none, and neither is one that
+    cannot be sent on: JSON can spell half a character, or a number without end."""
+    text = whole(said.text)
     if said.cut:
-        return None
+        return Read(text, None)
     try:
-        found = task.parse(whole(said.text))
+        found = task.parse(text)
         json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
     except Exception:  # a task of the user's own may stumble over anything
-        return None
-    return found
+        return Read(text, None)
+    return Read(text, found)
 
 
 def whole(text: str) -> str:

@@ -8,11 +8,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
 
+from lexitrain.abtest.pages.languages import LANGUAGES
 from lexitrain.errors import InputError
 from lexitrain.storage import user_path
 from lexitrain.tasks import loads_strict
 
-LANGUAGES = ("en", "vi")
 _LONGEST = 20_000  # characters
 
 
@@ -38,7 +38,7 @@ def read_consent(path: str | Path) -> dict[str, str]:
     """
     file = user_path(path)
     try:
-        text = file.read_text(encoding="utf-8").strip()
+        text = file.read_text(encoding="utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"The text cannot be read ({error}).", where=file) from None
     if file.suffix != ".json":

@@ -1,7 +1,7 @@
 """The process that computes a live report: `python -m lexitrain.abtest.service.report_process`.
 
-One line of JSON on standard input says of which test; one on standard output is the report, or null where there is too
-little for one. As people look again and again, intervals are those that hold at all times.
+One line of JSON on standard input says of which test; one on standard output has the report, null where there is too
+little for one, or why there is none. As people look again and again, intervals are those that hold at all times.
 """
 
 from __future__ import annotations
@@ -9,32 +9,44 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
-from lexitrain.errors import LexiTrainError
+from lexitrain.abtest.pages.languages import LANGUAGES
+from lexitrain.errors import DataError, LexiTrainError
+from lexitrain.storage import json_text
 
 
 def main() -> None:
     asked: dict[str, Any] = json.loads(sys.stdin.readline())
     if hasattr(os, "nice"):
         os.nice(10)  # learners come first
-    sys.stdout.write(json.dumps(live_report(asked["data"], asked["experiment"])) + "\n")
+    try:
+        said = {"report": live_report(asked["data"], asked["experiment"])}
+    except LexiTrainError as error:
+        said = {"refused": str(error)}
+    sys.stdout.write(json_text(said) + "\n")
 
 
 def live_report(data: str, experiment: str) -> dict[str, Any] | None:
-    """What the team's page shows of a test; None where there is too little for it."""
+    """What the team's page shows of a test; None where there is too little for it.
+
+    Raises:
+        InputError: the log cannot be read, or a limit of the report is wrong.
+    """
     from lexitrain.abtest.log.observed import observed
     from lexitrain.abtest.report import report_ab
 
     try:
         report = report_ab(observed(data, experiment), moments=0)
-    except LexiTrainError:
+    except DataError:
         return None
     return {
         "kind": report.verdict.kind,
         "arms": list(report.experiment.arms),
         "harmful": report.verdict.harmful,
-        "reasons": [report.verdict.headline, *report.verdict.reasons],
+        "headline": _said([report.verdict.headline]),
+        "reasons": _said([*report.verdict.reasons, *report.cautions]),
         "learners": report.learners,
         "exposures": report.exposures,
         "effects": [
@@ -48,8 +60,14 @@ def live_report(data: str, experiment: str) -> dict[str, Any] | None:
             for each in report.metrics
         ],
         "sample_ratio_p": report.sample_ratio.p,
-        "cautions": list(report.cautions),
     }
+
+
+def _said(texts: Sequence[str]) -> dict[str, list[str]]:
+    """Language -> the texts in it."""
+    from lexitrain.abtest.sentences import said_in
+
+    return {language: [said_in(each, language) for each in texts] for language in LANGUAGES}
 
 
 if __name__ == "__main__":

@@ -13,11 +13,10 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from lexitrain.abtest.service.guarding.shield import Application
+from lexitrain.abtest.service.guarding.shield import LARGEST_HEAD, Application
 
 _HEAD_SECONDS = 15.0
 _MOST_CONNECTIONS = 1000
-_LARGEST_HEAD = 16_384  # bytes
 
 
 class _Impatient(H11Protocol):
@@ -75,7 +74,7 @@ def server(application: Application, host: str, port: int, proxies: str) -> uvic
         proxy_headers=bool(proxies),
         forwarded_allow_ips=proxies or None,
         limit_concurrency=_MOST_CONNECTIONS,
-        h11_max_incomplete_event_size=_LARGEST_HEAD,
+        h11_max_incomplete_event_size=LARGEST_HEAD,
         timeout_graceful_shutdown=5,
     )
     return uvicorn.Server(config)

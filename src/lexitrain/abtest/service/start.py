@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import os
+import re
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 
 from lexitrain.abtest.log.database import Address
 from lexitrain.abtest.observation_file import read_planned
+from lexitrain.abtest.ranges import LONGEST_WAIT, require_between, require_ratio
 from lexitrain.abtest.service.consent import own_consent, read_consent
 from lexitrain.abtest.service.settings import GuardrailLimits, RequestLimits, ServiceSettings
 from lexitrain.errors import InputError, MissingExtra
-from lexitrain.serving import is_loopback, require_free, taken
+from lexitrain.serving import host_and_port, host_name, is_loopback, require_free, taken
 from lexitrain.storage import user_path
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 TOKEN_VARIABLE = "LEXITRAIN_AB_TOKEN"
 _SHORTEST_TOKEN = 16
 _LONGEST_NAME = 64
+_NAME = re.compile(r"[\w.-]+|\[[0-9a-f:.]+\]")
 
 
 def serve_ab(
@@ -87,10 +89,11 @@ def serve_ab(
     """
     _require_packages()
     share = _share(ratio)
-    _require_settings(experiment, seconds, title)
+    _require_settings(experiment, title)
+    _require_numbers(seconds, slots, threads)
     require_free(host, port)
     settings = ServiceSettings(
-        token=_token(token_file, tell, f"http://{host}:{port}/team"),
+        token=_token(token_file, tell, f"http://{host_and_port(host, port)}/team"),
         title=title,
         consent=own_consent(keep_texts=keep_texts) if consent is None else read_consent(consent),
         keep_texts=keep_texts,
@@ -103,7 +106,7 @@ def serve_ab(
 
     address = Address(data)
     asked = EngineSettings(
-        json_schema, seconds, settings.limits.at_once, slots, threads, tuple(custom_tasks)
+        json_schema, seconds, settings.limits.at_once, slots, threads, tuple(custom_tasks), tell
     )
     arms = arms_of(a, b, tasks, asked)
     service = Service(address, str(data), experiment, share, _plan(plan), arms, settings, tell)
@@ -123,7 +126,8 @@ def _run(service: Service, host: str, port: int, proxies: str, tell: Callable[[s
     with asyncio.Runner() as runner:
         try:
             application = runner.run(service.open())
-            tell(f"Learners: http://{host}:{port}/   Team: http://{host}:{port}/team")
+            address = f"http://{host_and_port(host, port)}"
+            tell(f"Learners: {address}/   Team: {address}/team")
             try:
                 runner.run(server(application, host, port, proxies).serve())
             except SystemExit:
@@ -140,16 +144,18 @@ def _require_packages() -> None:
 
 def _share(ratio: tuple[float, float]) -> float:
     """The share of learners that arm a gets."""
-    if not all(0 < each < math.inf for each in ratio):
-        raise InputError(
-            f"{ratio[0]:g}:{ratio[1]:g} is no ratio.",
-            where="--ratio",
-            fix="Give two numbers above 0: 1:1 is half and half.",
-        )
+    require_ratio(ratio)
     return ratio[0] / sum(ratio)
 
 
-def _require_settings(experiment: str, seconds: float, title: str) -> None:
+def _require_numbers(seconds: float, slots: int, threads: int | None) -> None:
+    require_between(seconds, 0.1, LONGEST_WAIT, "--timeout", "longest wait in seconds")
+    require_between(slots, 1, 64, "--slots", "number of prompts together")
+    if threads is not None:
+        require_between(threads, 1, 1024, "--threads", "number of threads")
+
+
+def _require_settings(experiment: str, title: str) -> None:
     for option, name in (("--experiment", experiment), ("--title", title)):
         if not name.strip() or len(name) > _LONGEST_NAME or not name.isprintable():
             raise InputError(
@@ -157,8 +163,6 @@ def _require_settings(experiment: str, seconds: float, title: str) -> None:
                 where=option,
                 fix=f"Give 1 to {_LONGEST_NAME} letters.",
             )
-    if not 0 < seconds <= 600:
-        raise InputError(f"{seconds:g} s is no wait.", where="--timeout", fix="Give up to 600 s.")
 
 
 def _names(host: str, given: Sequence[str]) -> frozenset[str]:
@@ -166,17 +170,18 @@ def _names(host: str, given: Sequence[str]) -> frozenset[str]:
 
     A page of the web may let its own name point to this machine (DNS rebinding).
     """
-    found = {name.lower().strip() for name in given}
-    for name in found:
-        if not name or "/" in name or any(c.isspace() for c in name):
+    found = {host_name(name): name for name in given}
+    for name, typed in found.items():
+        if not _NAME.fullmatch(name):
             raise InputError(
-                f"{name!r} is no name of a machine.",
+                f"{typed!r} is no name of a machine.",
                 where="--name",
                 fix="Give it as in ab.example.org.",
             )
+    names = set(found)
     if is_loopback(host):
-        found |= {"localhost", "127.0.0.1", "[::1]", host.lower()}
-    return frozenset(found)
+        names |= {"localhost", "127.0.0.1", "[::1]", host_name(host)}
+    return frozenset(names)
 
 
 def _token(file: str | Path | None, tell: Callable[[str], None], address: str) -> str:
@@ -186,7 +191,7 @@ def _token(file: str | Path | None, tell: Callable[[str], None], address: str) -
     if file is not None:
         where = user_path(file)
         try:
-            token = user_path(file).read_text(encoding="ascii").strip()
+            token = user_path(file).read_text(encoding="utf-8-sig").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"The token cannot be read ({error}).", where=where) from None
     elif not token:

@@ -1,4 +1,4 @@
-"""The test at work: who gets which arm, what is written down, and when an arm is stopped."""
+"""The test at work: who gets which arm, and what is written down of it."""
 
 from __future__ import annotations
 
@@ -6,29 +6,24 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lexitrain.abtest.assignment import ARMS, Arm, other
 from lexitrain.abtest.engines.engine import Question
-from lexitrain.abtest.log.database import Unavailable
 from lexitrain.abtest.log.entries import NewExposure
 from lexitrain.abtest.service.attempts import Attempt, Ended, Places
+from lexitrain.abtest.service.decisions import Decisions
 from lexitrain.abtest.service.guarding.signatures import Signatures
-from lexitrain.abtest.service.guardrails import Guardrail, Guardrails, Seen
-from lexitrain.errors import InputError
+from lexitrain.abtest.service.stopping import Guardrails, Seen
 from lexitrain.records import BadRow, tidy_record
 from lexitrain.tasks import aliases
 
 if TYPE_CHECKING:
     from lexitrain.abtest.engines.open_engine import Arms
-    from lexitrain.abtest.log.experiment_facts import LogEvent
     from lexitrain.abtest.log.log import Log
     from lexitrain.abtest.service.settings import ServiceSettings
     from lexitrain.records import Record
 
-_LOOK_SECONDS = 1.0
-_TELL_AGAIN_SECONDS = 600.0
 _FAILURES = 20
 
 
@@ -38,8 +33,9 @@ class NoConsent(Exception):
 
 class Tutor:
     """Attributes:
-    log, arms, settings: as given.
+    log, arms, settings, tell: as given.
     guardrails: of both arms.
+    decisions: which of them is stopped.
     signatures: of ids.
     failures: the newest ones, as (seconds since 1970, arm, what).
 
@@ -59,21 +55,17 @@ class Tutor:
         consent_version: str,
         tell: Callable[[str], None],
     ) -> None:
-        self.log, self.arms, self.settings = log, arms, settings
+        self.log, self.arms, self.settings, self.tell = log, arms, settings, tell
         self.consent_version = consent_version
         self.guardrails = Guardrails(settings.guardrails)
+        self.decisions = Decisions(log, self.guardrails, tell)
         self.signatures = Signatures(log.facts.secret, log.facts.experiment)
         self.failures: deque[tuple[float, Arm, str]] = deque(maxlen=_FAILURES)
         self._assignment = log.facts.assignment
         self._engines = {"a": arms.a, "b": arms.b}
         self._tasks = {"a": arms.tasks_a, "b": arms.tasks_b}
         self._places = {arm: Places(settings.limits.at_once) for arm in ARMS}
-        self._known_events = 0
-        self._told = -_TELL_AGAIN_SECONDS
-        self._tell = tell
         self._under_way: set[Attempt] = set()
-        self._notes: set[asyncio.Task[None]] = set()
-        self._watch: asyncio.Task[None] | None = None
 
     @property
     def tasks(self) -> list[str]:
@@ -82,8 +74,7 @@ class Tutor:
 
     async def open(self) -> None:
         """Take up what has happened to the test, and go on listening for it."""
-        self._take_up(await self.log.events())
-        self._watch = asyncio.create_task(self._watched())
+        await self.decisions.open()
 
     async def close(self) -> None:
         """Give up what is under way; returns when its end is written."""
@@ -91,10 +82,7 @@ class Tutor:
             attempt.give_up()
         while self._under_way:
             await asyncio.sleep(0.01)
-        if self._watch is not None:
-            self._watch.cancel()
-        for each in list(self._notes):
-            await each
+        await self.decisions.close()
 
     def record(self, task: str, text: str) -> Record:
         """A learner's text as training tidied it.
@@ -157,63 +145,4 @@ class Tutor:
         if end.failure:
             self.failures.append((time.time(), arm, end.failure))
         self.guardrails.saw(arm, Seen(learner, end.state, end.seconds))
-        if (passed := self.guardrails.to_stop(arm)) is not None:
-            self.guardrails.stopped = arm  # at once: the log comes after
-            self._note(self.stop(arm, _reason(passed)))
-        elif (
-            self.guardrails.stopped is None and time.monotonic() - self._told > _TELL_AGAIN_SECONDS
-        ):
-            passed = next((each for each in self.guardrails.states(arm) if each.passed), None)
-            if passed is not None:
-                self._told = time.monotonic()
-                self._note(self._happened("guardrail", arm, _reason(passed)))
-
-    def _note(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._notes.add(task)
-        task.add_done_callback(self._notes.discard)
-
-    async def stop(self, arm: Arm, reason: dict[str, Any]) -> None:
-        """All learners get the other arm from now on."""
-        self.guardrails.stopped = arm
-        await self._happened("stopped", arm, reason)
-
-    async def resume(self, arm: Arm) -> None:
-        """Learners get their own arms again."""
-        self.guardrails.stopped = None
-        self.guardrails.forget(arm)
-        await self._happened("resumed", arm, {"by": "team"})
-
-    async def _happened(self, kind: str, arm: Arm, details: dict[str, Any]) -> None:
-        name = getattr(self.log.facts, arm)
-        self._tell(
-            f"{kind}: arm {arm} ({name}); {', '.join(f'{k} {v}' for k, v in details.items())}"
-        )
-        with suppress(
-            Unavailable
-        ):  # in force here all the same; the team's page says what the log has
-            await self.log.note(kind, arm, details)
-
-    async def _watched(self) -> None:
-        """What other servers of the test have decided holds here too."""
-        while True:
-            await asyncio.sleep(_LOOK_SECONDS)
-            with suppress(Unavailable, InputError):
-                self._take_up(await self.log.events(self._known_events))
-
-    def _take_up(self, events: list[LogEvent]) -> None:
-        for event in events:
-            self._known_events = event.number
-            if event.kind == "stopped" and event.arm in ARMS:
-                self.guardrails.stopped = event.arm
-            elif event.kind == "resumed" and self.guardrails.stopped == event.arm:
-                self.guardrails.stopped = None
-
-
-def _reason(passed: Guardrail) -> dict[str, Any]:
-    return {
-        "guardrail": passed.name,
-        "value": round(passed.value, 4),
-        "limit": passed.limit,
-        "requests": passed.requests,
-    }
+        self.decisions.judge(arm)

@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lexitrain.abtest.sentences import sentence
 from lexitrain.abtest.statistics.learner_sums import Array, LearnerSums
 from lexitrain.abtest.statistics.pre_period import Adjustment, adjustment
 from lexitrain.abtest.statistics.sequence import (
@@ -107,12 +108,12 @@ def effect_of(sums: LearnerSums, looking: Looking, step: float | None = 1.0) -> 
     arms = _value(parts[0]), _value(parts[1])
     first, other = arms[0].value, arms[1].value
     if first is None or other is None:
-        return Effect(arms, lacking="an arm has no values")
+        return Effect(arms, lacking=sentence("no_values"))
     found = Effect(arms, difference=other - first)
     if min(arm.learners for arm in arms) < 2:
         return replace(
             found,
-            lacking="one learner in an arm says nothing of how learners differ from each other",
+            lacking=sentence("one_learner"),
         )
     influence = _influence(parts[0], first), _influence(parts[1], other)
     variances = tuple(
@@ -136,7 +137,7 @@ def effect_of(sums: LearnerSums, looking: Looking, step: float | None = 1.0) -> 
         )
     error = math.sqrt(sum(variances))
     if error == 0 or not math.isfinite(error):
-        return replace(found, lacking="all values of an arm are alike")
+        return replace(found, lacking=sentence("all_alike"))
     return _with_intervals(found, error, variances, _spread(parts, (first, other)), looking)
 
 
@@ -163,7 +164,7 @@ def _with_intervals(
     if min(n) < LEAST_LEARNERS:
         return replace(
             found,
-            lacking=f"an interval for any number of looks begins at {LEAST_LEARNERS} learners in each arm",
+            lacking=sentence("too_few_learners", least=LEAST_LEARNERS),
         )
     exposures = found.arms[0].exposures, found.arms[1].exposures
     x = time_of(error, exposures, spread, looking.planned, looking.alpha)

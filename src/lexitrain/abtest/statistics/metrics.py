@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexitrain.abtest.observations import STATUSES, Observations
+from lexitrain.abtest.sentences import sentence
 from lexitrain.errors import InputError, nearest
 
 Values = NDArray[np.float64]
@@ -29,6 +30,7 @@ class Metric:
         margin: how much worse counts as no worse unless said otherwise, in units of the metric.
         step: the smallest change of one value; None where there is none.
         told_by_learner: a learner decides whether there is a value, so that those who tell are not all.
+        range: of one value, and so of a mean.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Metric:
     margin: float
     step: float | None = 1.0
     told_by_learner: bool = False
+    range: tuple[float, float] = (0.0, 1.0)
 
 
 def _helpful(seen: Observations) -> Values:
@@ -78,16 +81,19 @@ METRIC: Mapping[str, Metric] = {
     each.name: each
     for each in (
         Metric(
-            "helpful", "called helpful, of rated answers", "share", "", _helpful, True, 0.05,
+            "helpful", sentence("helpful"), "share", "", _helpful, True, 0.05,
             told_by_learner=True,
         ),
         Metric(
-            "stars", "stars, mean of rated answers", "mean", " stars", _stars, True, 0.25,
-            told_by_learner=True,
+            "stars", sentence("stars"), "mean", " stars", _stars, True, 0.25,
+            told_by_learner=True, range=(1.0, 5.0),
         ),
-        Metric("fixed", "sentence right in the end, of all requests", "share", "", _fixed, True, 0.05),
-        Metric("corrected", "corrected by the learner, of all requests", "share", "", _corrected, False, 0.05),
-        Metric("seconds", "seconds to the answer, mean", "mean", " s", _seconds, False, 0.5, step=None),
+        Metric("fixed", sentence("fixed"), "share", "", _fixed, True, 0.05),
+        Metric("corrected", sentence("corrected"), "share", "", _corrected, False, 0.05),
+        Metric(
+            "seconds", sentence("seconds"), "mean", " s", _seconds, False, 0.5,
+            step=None, range=(0.0, 86_400.0),
+        ),
     )
 }  # fmt: skip
 """What a test may ask, by name."""
@@ -119,16 +125,14 @@ def is_share(name: str) -> bool:
     return metric_named(name).kind == "share"
 
 
-ERRORS = Metric(
-    "error_rate", "requests without an answer", "share", "", _status("error"), False, 0.01
-)
+ERRORS = Metric("error_rate", sentence("error_rate"), "share", "", _status("error"), False, 0.01)
 INVALID_JSON = Metric(
     "invalid_json_rate",
-    "answers that cannot be read",
+    sentence("invalid_json_rate"),
     "share",
     "",
     _status("invalid_json"),
     False,
     0.02,
 )
-RATED = Metric("rated", "requests that were rated", "share", "", _rated, True, 0.05)
+RATED = Metric("rated", sentence("rated"), "share", "", _rated, True, 0.05)

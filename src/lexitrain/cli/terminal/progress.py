@@ -39,8 +39,12 @@ class NowAndThen:
 
 
 def redraws(out: Console) -> bool:
-    """Whether what is shown there can be drawn again in place: a terminal that can move its cursor."""
-    return out.is_terminal and not out.is_dumb_terminal
+    """Whether what is shown there can be drawn again in place: a terminal that can move its cursor.
+
+    FORCE_COLOR and its like ask for colours in a pipe or a file, and rich takes them for a terminal. There is no cursor
+    there.
+    """
+    return out.is_terminal and not out.is_dumb_terminal and out.file.isatty()
 
 
 def live_bar(out: Console, *columns: ProgressColumn) -> Progress:
@@ -58,7 +62,7 @@ def shown_progress(*, counts: bool = True) -> Generator[ShowProgress]:
         counts: show how much is done of how much; where that are bytes, a share says more.
     """
     out = errors_console()
-    if not out.is_terminal:
+    if not redraws(out):
         yield _lines(out.print, counts)
         return
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn

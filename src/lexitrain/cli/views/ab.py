@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lexitrain.errors import number_of
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -32,17 +34,21 @@ def print_ab_plan(out: Console, plan: AbPlan, assumed: Sequence[str]) -> None:
     out.print(table)
     lines = [
         f"Reading at any time costs {plan.cost:.2f} times the learners at most.",
-        f"Learners who come back: {traffic.values:.2g} values each, which count as "
-        f"{traffic.values / traffic.design_effect:.2g} (design effect {traffic.design_effect:.2f}).",
     ]
+    if traffic.visits > 1:
+        lines.append(
+            f"Learners who come back: {traffic.values:.2g} values each, which count as "
+            f"{traffic.values / traffic.design_effect:.2g} (design effect {traffic.design_effect:.2f})."
+        )
     lines += [f"Assumed: {each}." for each in assumed]
     if plan.hopeless:
         lines.append(
-            f"Hopeless: {plan.within:,} learners come in time ({plan.most_days} days at most), and "
+            f"Hopeless: {number_of(plan.within, 'learner comes', 'learners come')} in time "
+            f"({number_of(plan.most_days, 'day')} at most), and "
             f"{plan.chosen.learners:,} are needed. {possible_instead(plan)}"
         )
     else:
-        weeks = f"{plan.weeks} whole week{'s' if plan.weeks > 1 else ''}"
+        weeks = f"{number_of(plan.weeks, 'whole week')}"
         lines.append(f"Run it for {weeks}: the days of a week differ.")
     out.print()
     for line in lines:
@@ -68,7 +74,8 @@ def print_ab_report(out: Console, report: AbReport) -> None:
     first, other = report.experiment.arms
     ratio = report.sample_ratio
     out.print(
-        f"\n{report.exposures:,} requests in {report.days:.1f} days; learners: {ratio.learners[0]:,} of {first}, "
+        f"\n{number_of(report.exposures, 'request')} in {report.days:.1f} days; learners: {ratio.learners[0]:,} "
+        f"of {first}, "
         f"{ratio.learners[1]:,} of {other}\n",
         markup=False,
         soft_wrap=True,

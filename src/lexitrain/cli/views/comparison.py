@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from lexitrain.cli.terminal.console import one_line
 from lexitrain.cli.views.evaluation import number, value_and_interval
+from lexitrain.errors import number_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,7 +23,10 @@ def print_comparison(out: Console, comparison: ModelComparison) -> None:
     from rich.markup import escape
 
     first = comparison.reports[0]
-    out.print(f"{first.evaluation.n:,} records of {escape(str(first.data.file))}\n", soft_wrap=True)
+    out.print(
+        f"{number_of(first.evaluation.n, 'record')} of {escape(str(first.data.file))}\n",
+        soft_wrap=True,
+    )
     out.print(_scores(comparison))
     for number_, tasks in enumerate(comparison.pairs, start=1):
         title = f"{comparison.names[number_]} less {comparison.names[0]}"
@@ -31,7 +35,8 @@ def print_comparison(out: Console, comparison: ModelComparison) -> None:
         for task in tasks:
             if task.left_out:
                 out.print(
-                    f"{task.task}: {task.left_out:,} records that only one of the two has answered are left out."
+                    f"{task.task}: {number_of(task.left_out, 'record is', 'records are')} left out, which only one of "
+                    "the two has answered."
                 )
     out.print()
     out.print(_costs(comparison))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from lexitrain.cli.terminal.console import console
 from lexitrain.cli.views.evaluation import number, value_and_interval
+from lexitrain.errors import number_of
 
 if TYPE_CHECKING:
     from lexitrain import BuildResult, EvaluationReport, Score
@@ -39,7 +40,7 @@ def print_scores(before_report: EvaluationReport, after_report: EvaluationReport
     out.print(table)
     out.print(
         f"\nSchema validity over all tasks: {number(before.validity)} before, {number(after.validity)} after. Scored "
-        f"on {after.n:,} records that training never saw, before on {before.n:,} of them. –: not "
+        f"on {number_of(after.n, 'record')} that training never saw, before on {before.n:,} of them. –: not "
         "defined. Trivial: most frequent level, mean score, unchanged sentence, most frequent reply."
     )
 
@@ -54,7 +55,10 @@ def print_file_locations(result: BuildResult, seconds: float) -> None:
     out = console()
     folder, run = result.folder, result.folder / "run"
     steps = result.made["train"]["steps"]
-    out.print(f"\nIn {seconds:.0f} s, {steps} steps. Everything lies in {folder}:", markup=False)
+    out.print(
+        f"\nIn {seconds:.0f} s, {number_of(steps, 'step')}. Everything lies in {folder}:",
+        markup=False,
+    )
     for place, what in (
         (folder / "records.jsonl", "the generated records"),
         (folder / "data", "train, validation and test files, and a report on how they were made"),

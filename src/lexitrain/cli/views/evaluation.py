@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lexitrain.cli.terminal.console import one_line
+from lexitrain.errors import number_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,7 +31,9 @@ def print_evaluation(out: Console, name: str, report: EvaluationReport) -> None:
         _add_task(table, task)
     for talks in evaluation.conversations.values():
         _add_conversations(table, talks)
-    out.print(f"[bold]{_plain(name)}[/] on {_plain(str(data.file))}, {evaluation.n:,} records\n")
+    out.print(
+        f"[bold]{_plain(name)}[/] on {_plain(str(data.file))}, {number_of(evaluation.n, 'record')}\n"
+    )
     out.print(table)
     out.print()
     for task in evaluation.tasks.values():
@@ -61,7 +64,9 @@ def _print_legend(out: Console, report: EvaluationReport) -> None:
     if label := report.decoding.label:
         out.print(f"Answers are decoded otherwise than by default: {label}.")
     if evaluation.reused:
-        out.print(f"{evaluation.reused:,} answers are of an interrupted evaluation.")
+        out.print(
+            f"{number_of(evaluation.reused, 'answer is', 'answers are')} of an interrupted evaluation."
+        )
     if evaluation.conversations:
         out.print(
             "Conversations: loss in nats a supervised token over every supervised turn; chrF and exact match over the "

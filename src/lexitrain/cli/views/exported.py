@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from lexitrain.errors import number_of
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -28,7 +30,7 @@ def print_export(out: Console, report: ExportReport) -> None:
             out.print(
                 f"\n{escape(file.path.name)}: largest logit difference to base and adapter "
                 f"{found['largest_logit_difference']:.2g}, mean KL {found['mean_kl']:.2g} over "
-                f"{found['positions']:,} tokens of answers.",
+                f"{number_of(found['positions'], 'token')} of answers.",
                 soft_wrap=True,
             )
     verified = [file for file in report.files if file.verification is not None]
@@ -72,7 +74,7 @@ def print_exported_file(report: ExportReport) -> None:
     out.print(
         f"\n[bold]{escape(file.path.name)}[/], {file.bytes / 1e6:.1f} MB, answered the same records through llama.cpp: "
         f"{found.equal_answers:.0%} of its answers are the adapter's letter by letter, the same first choice at "
-        f"{far['top_1']:.1%} of {far['positions']:,} tokens (KL {far['mean_kl']:.1e}).",
+        f"{far['top_1']:.1%} of {number_of(far['positions'], 'token')} (KL {far['mean_kl']:.1e}).",
         soft_wrap=True,
     )
     if not report.missed:
@@ -114,7 +116,8 @@ def _on_a_phone(budget: PhoneBudget) -> str:
     speed = budget.tokens_per_second
     rate = "over 60" if speed is None else f"{speed[0]:.0f} to {speed[1]:.0f}"
     return (
-        f"{budget.memory_mb:,.0f} MB with a context of {budget.context:,} tokens, {fits}; predicted {rate} tokens/s on "
+        f"{budget.memory_mb:,.0f} MB with a context of {number_of(budget.context, 'token')}, {fits}; predicted "
+        f"{rate} tokens/s on "
         "a Samsung S20 FE, not measured."
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lexitrain.cli.terminal.console import console
+from lexitrain.errors import number_of
 
 if TYPE_CHECKING:
     from lexitrain import LengthReport
@@ -37,7 +38,9 @@ def print_lengths(report: LengthReport, recipe: str) -> None:
         f"{recipe} uses {report.max_length}, which shortens {report.shortened:.2%} of the samples.\n"
     )
     if report.unfit:
-        shown.print(f"{report.unfit:,} samples do not fit even without the learner's text.\n")
+        shown.print(
+            f"{number_of(report.unfit, 'sample does', 'samples do')} not fit even without the learner's text.\n"
+        )
     layouts = Table(box=None, pad_edge=False, header_style="bold",
                     title=f"tokens a step of {report.effective_batch}", title_justify="left")  # fmt: skip
     layouts.add_column("layout")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lexitrain.cli.terminal.console import console
+from lexitrain.errors import number_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -41,7 +43,8 @@ def print_plan(plan: Plan, warnings: Sequence[str], comparison: Comparison | Non
     grid.add_row(
         "step",
         _band(plan.step_seconds, "s"),
-        f"{steps.total_steps:,} steps of {recipe.step.effective_batch}, {steps.samples:,} samples an epoch",
+        f"{number_of(steps.total_steps, 'step')} of {recipe.step.effective_batch}, "
+        f"{number_of(steps.samples, 'sample')} an epoch",
     )
     grid.add_row(
         "tokens",
@@ -108,7 +111,7 @@ def print_recommendation(found: Recommendation, warnings: Sequence[str] = ()) ->
     taken = found.best or found.nearest
     if taken is not None:
         word = "Take" if found.best else "Nearest"
-        settings = "".join(f" --set {each}" for each in taken.settings)
+        settings = "".join(f" --set {shlex.quote(each)}" for each in taken.settings)
         shown.print(f"[bold]{word}[/] --recipe {taken.plan.recipe.name}{settings}")
     shown.print(found.why, markup=False)
     table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left",
@@ -125,6 +128,8 @@ def print_recommendation(found: Recommendation, warnings: Sequence[str] = ()) ->
         "Ranked by size of the base, then epochs, adapter rank, sample length: experience, not measurement; "
         "`lexitrain compare` measures."
     )
+    for note in found.notes:
+        shown.print(note, markup=False)
     for warning in warnings:
         shown.print(f"note {warning}", markup=False)
 

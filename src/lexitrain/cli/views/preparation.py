@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lexitrain.cli.terminal.console import console
+from lexitrain.errors import number_of
 
 
 def print_preparation(report: dict[str, Any], out: Path) -> None:
@@ -83,7 +84,10 @@ def _print_own_splits(own: dict[str, Any]) -> None:
 
 
 def _lacking(task: str, key: str, count: int) -> str:
-    text = f"{count:,} {task} record{'s have' if count > 1 else ' has'} no `{key}`: the model learns to leave it empty"
+    text = (
+        f"{number_of(count, f'{task} record has', f'{task} records have')} no `{key}`: the model learns to "
+        "leave it empty"
+    )
     return f"{text}; --derive-errors takes it from the edits." if key == "errors" else f"{text}."
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lexitrain.cli.terminal.console import console
+from lexitrain.errors import number_of
 
 if TYPE_CHECKING:
     from lexitrain import RunSummary
@@ -69,5 +70,5 @@ def _ago(summary: RunSummary) -> str:
     elif age < 48 * 3600:
         told = f"{age / 3600:.0f} h"
     else:
-        told = f"{age / 86400:.0f} days"
+        told = f"{number_of(round(age / 86400), 'day')}"
     return f"step {summary.checkpoint_step}, {told} ago"

@@ -5,13 +5,13 @@ Both go to standard error, so that standard output holds the result alone.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from lexitrain.cli.terminal.console import errors_console
 from lexitrain.cli.terminal.gpu_use import GpuUse
 from lexitrain.cli.terminal.progress import NowAndThen, redraws
+from lexitrain.errors import number_of
 
 if TYPE_CHECKING:
     from lexitrain import Event, Progress
@@ -26,7 +26,7 @@ class TrainingProgress:
         from lexitrain import LiveRun
 
         self._out = errors_console()
-        self._redraws = sys.stderr.isatty() and redraws(self._out)
+        self._redraws = redraws(self._out)
         self._live = LiveRun()
         self._view: Any = None
         self._drawn: Any = None
@@ -125,10 +125,13 @@ def _started(details: dict[str, Any]) -> str:
     before = details["validation_loss"]
     loss = "" if before is None else f"; validation loss {before:.4f} before training"
     skipped = sum(details["skipped"].values())
-    unfit = f"; {skipped} records are left out" if skipped else ""
+    unfit = f"; {number_of(skipped, 'record is', 'records are')} left out" if skipped else ""
     reasons: dict[str, int] = details.get("unfit") or {}
     unfit += "".join(f" ({count}: {reason.rstrip('.')})" for reason, count in reasons.items())
-    return f"{details['total_steps']} steps, {details['samples_per_epoch']} samples an epoch{unfit}{loss}"
+    return (
+        f"{number_of(details['total_steps'], 'step')}, {number_of(details['samples_per_epoch'], 'sample')} "
+        f"an epoch{unfit}{loss}"
+    )
 
 
 def _resumed(details: dict[str, Any]) -> str:
@@ -189,7 +192,9 @@ _LINES: dict[str, Callable[[dict[str, Any]], str]] = {
     "resumed": _resumed,
     "broken": lambda details: f"{details['checkpoint']} cannot be used: {details['reason']}",
     "mirror": lambda details: (
-        f"mirror: {details['problem']}" if details["problem"] else "mirror: up to date again"
+        f"mirror: {details['problem']}"
+        if details["problem"]
+        else f"mirror: {details.get('back', '')} is up to date"
     ),
     "tracker": lambda details: (
         f"{details['tracker']}: switched off, {details['problem']}"

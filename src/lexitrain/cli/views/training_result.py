@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lexitrain.cli.terminal.console import console
+from lexitrain.errors import number_of
 
 if TYPE_CHECKING:
     from lexitrain import TrainingResult
@@ -17,7 +18,7 @@ def print_result(result: TrainingResult) -> None:
         name = f"{task}: " if task else ""
         again = " (it had finished before)" if part.reason == "already_finished" else ""
         early = " by early stopping" if part.reason == "early_stopping" else ""
-        out.print(f"{name}[green]finished[/]{early} after {part.step} steps{again}")
+        out.print(f"{name}[green]finished[/]{early} after {number_of(part.step, 'step')}{again}")
         if part.best_loss is not None:
             before = "" if part.first_loss is None else f" (before training {part.first_loss:.4f})"
             out.print(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lexitrain.diagnosis.check import Check, passed, warned
+from lexitrain.errors import number_of
 from lexitrain.records import SPLITS, TRAIN, iterate_split, split_file
 from lexitrain.samples import Samples, rows_without_stop
 
@@ -97,7 +98,9 @@ def answers_check(read: ReadRecords) -> Check:
         total = sum(of for of, _ in read.answers.values())
         good = sum(each for _, each in read.answers.values())
         return passed(
-            "answers", f"{good:,} of {total:,} training records end with an answer of their task."
+            "answers",
+            f"{good:,} of {number_of(total, 'training record')} {'ends' if total == 1 else 'end'} with an answer "
+            "of their task.",
         )
     told = "; ".join(f"{task}: {count:,} of {of:,}" for task, (count, of) in lacking.items())
     return warned(
@@ -113,7 +116,8 @@ def leakage_check(read: ReadRecords) -> Check:
     if not read.shared:
         held = sum(count for split, count in read.count.items() if split != TRAIN)
         return passed(
-            "leakage", f"None of {held:,} held-out records asks what a training record asks."
+            "leakage",
+            f"None of {number_of(held, 'held-out record')} asks what a training record asks.",
         )
     told = ", ".join(
         f"{count:,} of {read.count[split]:,} in {split} (first: {place})"
@@ -156,7 +160,10 @@ def length_check(samples: RunSamples) -> Check:
     summary, made = samples.summary, len(samples.train)
     left = summary.skipped.get(TRAIN, 0)
     cut = summary.truncated.get(TRAIN, 0)
-    found = f"{left:,} of {left + made:,} training records are left out, {cut:,} shortened."
+    found = (
+        f"{left:,} of {number_of(left + made, 'training record')} {'is' if left + made == 1 else 'are'} left out, "
+        f"{cut:,} shortened."
+    )
     if left <= _LEFT_OUT * (left + made) and cut <= _SHORTENED * made:
         return passed("length", found)
     return warned(

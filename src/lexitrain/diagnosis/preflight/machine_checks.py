@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from lexitrain.diagnosis.check import Check, passed, warned
+from lexitrain.errors import number_of
 from lexitrain.models import compute_precision
 from lexitrain.planning import ON_A_MAC
 
@@ -40,7 +41,8 @@ def gpu_check(facts: MachineFacts) -> Check:
         )
     if not facts.driver_gpus:
         return passed(
-            "gpu", f"There is no NVIDIA GPU: it trains on {facts.threads} processor thread(s)."
+            "gpu",
+            f"There is no NVIDIA GPU: it trains on {number_of(facts.threads, 'processor thread')}.",
         )
     found = f"nvidia-smi lists {', '.join(facts.driver_gpus)}, and PyTorch {facts.torch} sees none"
     why = "It would train on the processor, tens of times slower."
@@ -98,8 +100,8 @@ def several_gpus_check(facts: MachineFacts) -> Check:
     """Whether there are GPUs that nobody uses, as on Kaggle's machines with two T4."""
     count = len(facts.gpus)
     if count <= max(1, facts.processes):
-        used = "one process" if facts.processes == 1 else f"{facts.processes} processes"
-        return passed("processes", f"{used}, {count or 'no'} GPU{'' if count == 1 else 's'}.")
+        used = number_of(facts.processes, "process", "processes")
+        return passed("processes", f"{used}, {number_of(count, 'GPU') if count else 'no GPU'}.")
     return warned(
         "processes",
         f"There are {count} GPUs, and {facts.processes} of them would be used.",
@@ -112,7 +114,7 @@ def several_gpus_check(facts: MachineFacts) -> Check:
 def workers_check(recipe: Recipe, facts: MachineFacts) -> Check:
     """Whether the workers that lay out steps are neither too few nor too many."""
     workers = recipe.data.workers
-    found = f"data.workers is {workers}, and there are {facts.cores} processor core(s)"
+    found = f"data.workers is {workers}, and this process may use {number_of(facts.cores, 'processor core')}"
     if not workers and facts.gpus:
         why = "The GPU waits while each step is laid out."
         return warned("workers", f"{found}.", why, "Set data.workers=2.")

@@ -30,7 +30,7 @@ def place_checks(recipe: Recipe, run: Run, notebook: NotebookMachine | None) -> 
     """
     yield folder_check(run, per_task=recipe.data.adapters == "per_task")
     yield persistence_check(recipe, run, notebook)
-    yield mirror_check(recipe.checkpoints.mirror_folder)
+    yield mirror_check(run, recipe.checkpoints.mirror_folder)
 
 
 def folder_check(run: Run, *, per_task: bool = False) -> Check:
@@ -71,12 +71,12 @@ def persistence_check(recipe: Recipe, run: Run, notebook: NotebookMachine | None
     return warned("persistence", found["what"], why, found["fix"])
 
 
-def mirror_check(folder: Path | None) -> Check:
-    """Whether the mirror can be reached and written."""
+def mirror_check(run: Run, folder: Path | None) -> Check:
+    """Whether the mirror can be reached and written, and is another place than the run's."""
     if folder is None:
         return passed("mirror", "No mirror is asked for.")
     try:
-        require_place(folder)
+        require_place(run, folder)
     except InputError as error:
         return refused("mirror", error, "The copies that outlive the machine would not be made.")
     place = _nearest(folder)

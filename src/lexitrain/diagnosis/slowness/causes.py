@@ -14,6 +14,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
 from lexitrain.diagnosis.slowness.profile import emulated
+from lexitrain.errors import number_of
 from lexitrain.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -139,7 +140,13 @@ def _data(evidence: Evidence) -> Iterator[Cause]:
     else:
         fix = ""
     fix += "What makes samples slow is a busy disk, or other work on the processors."
-    yield Cause("data", evidence.minutes(wait), f"{found} ({workers} workers).", fix, "recorded")
+    yield Cause(
+        "data",
+        evidence.minutes(wait),
+        f"{found} ({number_of(workers, 'worker')}).",
+        fix,
+        "recorded",
+    )
 
 
 def _fewer(recorded: Recorded) -> float:
@@ -159,7 +166,8 @@ def _checkpoints(evidence: Evidence) -> Iterator[Cause]:
         stood += recorded.validation_seconds * fewer
     known = any(each.loop is not None for each in recorded.saved)
     found = (
-        f"{len(recorded.saved):,} checkpoints, one every {every} steps: the loop stood still for "
+        f"{number_of(len(recorded.saved), 'checkpoint')}, one every {number_of(every, 'step')}: the loop stood "
+        "still for "
         f"{recorded.loop_seconds:.3f} s a step"
         + (f", and steps were {beside:.3f} s slower while they were written" if beside else "")
         + "."
@@ -261,7 +269,7 @@ def _within_a_step(evidence: Evidence) -> Iterator[Cause]:
     base = evidence.compute  # other work on the machine, if any, makes both ways slower
     threads = recorded.threads
     if recorded.on_cpu and threads is not None and threads < evidence.facts.cores:
-        found = f"It computed with {threads} thread(s) of {evidence.facts.cores} cores."
+        found = f"It computed with {number_of(threads, 'thread')} of {number_of(evidence.facts.cores, 'core')}."
         fix = f"OMP_NUM_THREADS={evidence.facts.cores}, or leave it unset."
         yield from _changed(evidence, "threads", base, found, fix)
     if recorded.recipe.step.layout != "tree":

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lexitrain.batching import SampleOrder
-from lexitrain.errors import InputError
+from lexitrain.errors import InputError, number_of
 from lexitrain.models import compute_precision, load_tokenizer
 from lexitrain.samples import load_samples
 from lexitrain.step import TrainingStep, release_memory
@@ -115,7 +115,7 @@ def _measured(recorded: Recorded, facts: MachineFacts, told: Observer) -> Profil
     ]
     threads = torch.get_num_threads()
     as_it_was = _Way(step, recorded.threads or threads)
-    told.stage(f"taking {count} steps of the run")
+    told.stage(f"taking {number_of(count, 'step')} of the run")
     try:
         return _compared(as_it_was, changed, work, recorded.step_tokens)
     finally:

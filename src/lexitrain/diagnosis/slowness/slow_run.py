@@ -12,6 +12,7 @@ from lexitrain.diagnosis.slowness.causes import Cause, Evidence, causes_of
 from lexitrain.diagnosis.slowness.load import Load
 from lexitrain.diagnosis.slowness.profile import Profile, emulated, profiled
 from lexitrain.diagnosis.slowness.recorded import Recorded, recorded
+from lexitrain.errors import number_of
 from lexitrain.runs import Run
 from lexitrain.training import Silent
 
@@ -131,7 +132,9 @@ def _questions(known: Recorded, machine: MachineFacts) -> Iterator[tuple[str, st
     device = known.device or "unknown"
     if known.on_cpu:
         here = ", ".join(machine.driver_gpus)
-        used = f"No: {known.threads or '?'} processor thread(s). "
+        used = "No" + (
+            f": {number_of(known.threads, 'processor thread')}. " if known.threads else ". "
+        )
         used += f"This machine has {here}." if here else "This machine has no NVIDIA GPU."
     else:
         used = f"Yes: {device}."

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lexitrain.errors import number_of
 from lexitrain.evaluation.generation.continuations import generate
 from lexitrain.evaluation.generation.decoding import Decoding
 from lexitrain.evaluation.generation.schema_masks import SchemaMasks
@@ -30,7 +31,11 @@ class Said:
     @property
     def truncated(self) -> str | None:
         """That it was cut off, as a reason why it is no answer; None where it ended."""
-        return None if self.limit is None else f"ended at the limit of {self.limit} tokens"
+        return (
+            None
+            if self.limit is None
+            else f"ended at the limit of {number_of(self.limit, 'token')}"
+        )
 
 
 def ask(

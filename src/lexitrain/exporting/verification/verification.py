@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lexitrain.comparison import paired_tasks
+from lexitrain.errors import number_of
 from lexitrain.evaluation import (
     EvaluationReport,
     LoadedModel,
@@ -98,7 +99,10 @@ class Verification:
             found.append(f"The mean KL divergence is {mean:.2g}, above {self.most_kl:g}.")
         found += scores_missed(self.tasks, self.margin)
         if self.held.invalid:
-            found.append(f"{self.held.invalid} finished answers under a grammar are not valid.")
+            found.append(
+                number_of(self.held.invalid, "finished answer is", "finished answers are")
+                + " not valid under a grammar."
+            )
         return found
 
     def to_json(self) -> dict[str, Any]:
@@ -131,7 +135,7 @@ def _missed(task: PairedTask, margin: float) -> str:
     if task.no_worse == "refuted":
         return f"{task.task}: worse than the adapter by more than {margin:g} ({task.primary})."
     needed = task.records_to_show
-    more = f"; {needed} records might show it" if needed else ""
+    more = f"; {number_of(needed, 'record')} might show it" if needed else ""
     return f"{task.task}: it is not shown to be no worse by {margin:g} ({task.primary}){more}."
 
 

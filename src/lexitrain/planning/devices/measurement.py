@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch.nn.functional import linear, scaled_dot_product_attention
 
-from lexitrain.errors import DeviceError
+from lexitrain.errors import DeviceError, number_of
 from lexitrain.models import compute_dtype
 from lexitrain.planning.devices.calibration import Calibration, save_calibration
 from lexitrain.planning.devices.catalogue import Gpu, named_like
@@ -100,7 +100,10 @@ def calibrate(report: Report) -> Calibration:
         factors=fitted.factors,
         steps=tuple(
             {
-                "what": f"{probe.layers} layers of {probe.hidden}, {probe.cut.rows} x {probe.cut.length} tokens",
+                "what": (
+                    f"{number_of(probe.layers, 'layer')} of {probe.hidden}, {probe.cut.rows} x "
+                    f"{probe.cut.length} tokens"
+                ),
                 "measured": seconds,
                 "predicted": fitted.seconds(works),
             }

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lexitrain.errors import number_of
 from lexitrain.storage import usable_cores
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def processor() -> str:
         lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
         names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
         model = names[0] if names else model
-    return f"{model}, {threads()} thread(s)"
+    return f"{model}, {number_of(threads(), 'thread')}"
 
 
 def threads() -> int:

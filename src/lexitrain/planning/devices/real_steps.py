@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from lexitrain.errors import number_of
 from lexitrain.models import Architecture, architecture_of, attach_adapter
 from lexitrain.planning.rehearsal.cut_shape import CutShape, blank_micro_batch
 from lexitrain.planning.rehearsal.rehearse import rehearse
@@ -183,7 +184,7 @@ def real_step(
 def _shape_of(probe: Probe, kind: str) -> Architecture:
     heads = probe.hidden // HEAD_SIZE
     return Architecture(
-        f"{probe.layers} layers of {probe.hidden}",
+        f"{number_of(probe.layers, 'layer')} of {probe.hidden}",
         {
             "model_type": "qwen2",
             "vocab_size": _VOCABULARY[kind],

@@ -348,8 +348,7 @@ def _validation_seconds(
         for cut in batch
     ]
     once = sum(forward) / len(steps.validation) * steps.validation_batches
-    every = recipe.validation.every or recipe.checkpoints.every
-    return once * (1 + -(-steps.total_steps // every))
+    return once * (1 + -(-steps.total_steps // recipe.validation_every))
 
 
 def _mean_by_kind(steps: tuple[StepShape, ...], costs: StepCosts, rates: Rates) -> dict[str, float]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lexitrain.errors import DataError, InputError
+from lexitrain.errors import DataError, InputError, number_of
 from lexitrain.models import base_identity, characters_learnt_as_bytes
 from lexitrain.planning.estimate.mixture import MIXTURE_SAMPLES, estimated_ids, profile_samples
 from lexitrain.planning.estimate.planned_steps import PlannedData
@@ -72,7 +72,7 @@ def mixture_data(samples: int | None = None) -> Callable[[Recipe], PlannedData]:
             known[key] = PlannedData(
                 train=train,
                 validation=validation,
-                source=f"the lengths of the benchmark mixture, {count:,} samples (no --data was given)",
+                source=f"the lengths of the benchmark mixture, {number_of(count, 'sample')} (no --data was given)",
                 exact=False,
                 key=f"mixture {count} {key}",
                 skipped=count - len(train),
@@ -131,7 +131,7 @@ class _Kept:
     warnings: tuple[str, ...]
 
     def planned(self, path: Path, key: str) -> PlannedData:
-        source = f"{path}, {self.train_records:,} training records"
+        source = f"{path}, {number_of(self.train_records, 'training record')}"
         if self.estimated:
             source += f"; lengths are estimated, because {self.estimated}"
         return PlannedData(

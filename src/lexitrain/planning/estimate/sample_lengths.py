@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexitrain.batching import step_tokens
-from lexitrain.errors import DataError
+from lexitrain.errors import DataError, number_of
 from lexitrain.models import characters_learnt_as_bytes, load_tokenizer
 from lexitrain.records import TRAIN, BadRecord, draw_records, read_records, split_file
 from lexitrain.samples import LengthReport, Renderer, length_report, unlearnt_bytes
@@ -109,7 +109,9 @@ def measure_lengths(
 def _told(refused: Sequence[str]) -> list[str]:
     if not refused:
         return []
-    return [f"{len(refused):,} records are refused and left out. The first one: {refused[0]}"]
+    return [
+        f"{number_of(len(refused), 'record is', 'records are')} refused and left out. The first one: {refused[0]}"
+    ]
 
 
 def _shortened(

@@ -1,9 +1,9 @@
 """Which recipe to take within so many hours and so much memory.
 
 Every shipped recipe without waste, and the user's own, is planned with the settings that trade memory for time; a
-recipe too long may drop up to half of its epochs. What fits is ranked by what usually decides quality: the size of
-the base, then epochs, rank and sample length. That order is experience, not measurement: `lexitrain compare` measures
-it on your data.
+recipe too long may drop up to half of its epochs. What the user has set is set in all of them (`candidates.py`). What
+fits is ranked by what usually decides quality: the size of the base, then epochs, rank and sample length. That order is
+experience, not measurement: `lexitrain compare` measures it on your data.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from lexitrain.planning.estimate.plan import Plan, PlanOf
 from lexitrain.planning.rehearsal.second_process import in_second_process
-from lexitrain.recipe import Recipe, load_recipe, recipe_names
+from lexitrain.recipe import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-CANDIDATES = ("best", "quality", "balanced", "fast", "fastest")
-"""The shipped recipes that a search tries: those for a GPU whose steps hold no padding."""
+    from lexitrain.planning.candidates import Candidates
+
 _BUDGET = 512  # the smallest that `auto` tries, see automatic_settings.py
 _KNOBS: tuple[dict[str, dict[str, Any]], ...] = (
     {},
@@ -81,6 +81,7 @@ class Recommendation:
         pareto: options that no other one beats in rank, hours and memory at once, best rank first.
         decided: of each of these, what decided for or against it.
         why: one sentence.
+        notes: what was not considered, and what is kept in all choices, a sentence each.
     """
 
     best: Option | None
@@ -88,6 +89,7 @@ class Recommendation:
     pareto: tuple[Option, ...]
     decided: tuple[str, ...]
     why: str
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The recommendation as JSON."""
@@ -99,34 +101,26 @@ class Recommendation:
                 for option, decided in zip(self.pareto, self.decided, strict=True)
             ],
             "why": self.why,
+            "notes": list(self.notes),
         }
 
 
-def candidates(own: Recipe) -> list[Recipe]:
-    """The shipped recipes that a search tries and the user's own, unless that has the name of another shipped one.
-
-    All of them with the user's own tasks: without, their records could not be read.
-    """
-    tasks = {"data": {"custom_tasks": own.data.custom_tasks}}
-    recipes = [_with(load_recipe(name), tasks) for name in CANDIDATES]
-    left_out = set(recipe_names()) - set(CANDIDATES)
-    return recipes if own in recipes or own.name in left_out else [*recipes, own]
-
-
 def recommend(
-    recipes: Sequence[Recipe], plan_of: PlanOf, *, hours: float | None, memory_gb: float | None
+    among: Candidates, plan_of: PlanOf, *, hours: float | None, memory_gb: float | None
 ) -> Recommendation:
     """Search the recipes and their settings.
 
     Args:
-        recipes: to choose from.
+        among: the recipes to choose from, and what is kept in all of them.
         plan_of: plans a recipe on the device.
         hours: most expected hours; None: any.
         memory_gb: most memory, 10^9 bytes; None: what the device has.
     """
 
+    recipes = among.recipes
+
     def options_of(some: Sequence[Recipe]) -> list[list[Option]]:
-        return [list(_options(recipe, plan_of, hours)) for recipe in some]
+        return [list(_options(recipe, among, plan_of, hours)) for recipe in some]
 
     found: list[list[Option]] = [[] for _ in recipes]
     # Each process rehearses one half; this one then finds the other half's rehearsals in the cache.
@@ -142,26 +136,31 @@ def recommend(
             options, key=lambda option: (_excess(option, hours, memory_gb), _hours(option))
         )
         decided = tuple(_decided(each, nearest, hours, memory_gb) for each in pareto)
-        return Recommendation(None, nearest, pareto, decided, _why_not(nearest, hours, memory_gb))
+        why = _why_not(nearest, hours, memory_gb)
+        return Recommendation(None, nearest, pareto, decided, why, among.notes)
     best = max(inside, key=lambda option: (option.rank, -_hours(option), -option.memory_gb))
     decided = tuple(_decided(each, best, hours, memory_gb) for each in pareto)
-    return Recommendation(best, None, pareto, decided, _why(best, options, hours, memory_gb))
+    why = _why(best, options, hours, memory_gb)
+    return Recommendation(best, None, pareto, decided, why, among.notes)
 
 
-def _options(recipe: Recipe, plan_of: PlanOf, hours: float | None) -> Iterator[Option]:
+def _options(
+    recipe: Recipe, among: Candidates, plan_of: PlanOf, hours: float | None
+) -> Iterator[Option]:
     for knobs in _KNOBS:
         changed = _with(recipe, knobs)
-        if knobs and changed == recipe:
+        if knobs and (changed == recipe or not among.keeps(recipe, changed)):
             continue
-        settings = tuple(
+        settings = among.settings + tuple(
             f"{section}.{field}={value}"
             for section, fields in knobs.items()
             for field, value in fields.items()
+            if f"{section}.{field}" not in among.kept
         )
         plan = plan_of(changed)
         yield Option(changed, settings, plan)
         shorter = _fewer_epochs(recipe, plan, hours)
-        if shorter:
+        if shorter and "schedule.epochs" not in among.kept:
             fewer = _with(changed, {"schedule": {"epochs": shorter}})
             yield Option(fewer, (*settings, f"schedule.epochs={shorter}"), plan_of(fewer))
 

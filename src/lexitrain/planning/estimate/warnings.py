@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lexitrain.errors import number_of
 from lexitrain.planning.devices.calibration import damaged_calibrations
 from lexitrain.planning.devices.catalogue import ON_A_MAC
 from lexitrain.planning.devices.processor import has_apple_gpu
@@ -77,13 +78,14 @@ def _data(plan: Plan) -> list[str]:
     found = list(plan.data.warnings)
     if plan.data.skipped:
         found.append(
-            f"{plan.data.skipped:,} records do not fit data.max_length={plan.recipe.data.max_length}, or the chat "
-            "template refuses them; they are left out."
+            f"{number_of(plan.data.skipped, 'record is', 'records are')} left out: longer than "
+            f"data.max_length={plan.recipe.data.max_length}, or refused by the chat template."
         )
     samples, epochs = plan.steps.samples, plan.recipe.schedule.epochs
     if epochs >= _MANY_EPOCHS and samples < _FEW_SAMPLES:
         found.append(
-            f"{samples:,} samples, {epochs} epochs: with fewer than {_FEW_SAMPLES:,} samples the validation loss often "
+            f"{number_of(samples, 'sample')}, {number_of(epochs, 'epoch')}: with fewer than {_FEW_SAMPLES:,} "
+            "samples the validation loss often "
             f"stops falling within {_MANY_EPOCHS} epochs. schedule.early_stopping=3 ends there; the best adapter is "
             "kept either way. A rule of thumb, not a measurement."
         )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lexitrain.errors import number_of
 from lexitrain.tasks import Task
 
 
@@ -66,4 +67,4 @@ def named(scores: Sequence[str]) -> str:
 
 def records(count: int) -> str:
     """`1 record`, `2 records`."""
-    return f"{count:,} record{'' if count == 1 else 's'}"
+    return number_of(count, "record")

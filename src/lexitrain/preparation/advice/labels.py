@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lexitrain.errors import number_of
 from lexitrain.preparation.advice.advice import Advice, named, records, scores_about
 from lexitrain.preparation.advice.seen import Seen
 from lexitrain.preparation.advice.signs import class_fields, number_field
@@ -143,7 +144,7 @@ def _contradicting(
     yield Advice(
         CONTRADICTING,
         task.short,
-        f"{inputs:,} input{'' if inputs == 1 else 's'} with more than one `{field}`, in {records(len(found))} before "
+        f"{number_of(inputs, 'input')} with more than one `{field}`, in {records(len(found))} before "
         "duplicates were dropped",
         f"no model can be right on both, which limits {named(scores)}",
         "decide on one answer for each input, show in the input what tells them apart, or keep the further right ones "

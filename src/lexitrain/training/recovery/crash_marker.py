@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from lexitrain.errors import number_of
 from lexitrain.storage import boot_id
 
 _FILE = ".in-step"
@@ -152,9 +153,12 @@ def _judge(before: StepMark | None, now: StepMark) -> Crash | None:
     if same and _grown(before.in_group, now.in_group):
         return Crash(before.step, "killed by the system's memory killer")
     if same and _grown(before.on_machine, now.on_machine) and kills >= 2:
-        return Crash(before.step, f"killed {kills} times there, and the memory killer was at work")
+        return Crash(
+            before.step,
+            f"killed {number_of(kills, 'time')} there, and the memory killer was at work",
+        )
     if kills >= 3:
-        return Crash(before.step, f"killed {kills} times in a row there")
+        return Crash(before.step, f"killed {number_of(kills, 'time')} in a row there")
     return None
 
 

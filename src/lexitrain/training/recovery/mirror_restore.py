@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from lexitrain.errors import RunError
 from lexitrain.models import WEIGHTS_FILE
-from lexitrain.runs import Checkpoint, Checkpoints, Run, has_place
+from lexitrain.runs import Checkpoint, Checkpoints, Run, has_place, lies_apart
 from lexitrain.storage import Lock, write_file
 from lexitrain.training.recovery.mirror import copy_folder, require_same_run
 
@@ -23,16 +23,30 @@ if TYPE_CHECKING:
     from lexitrain.training.event_log import Observer
 
 
-def require_place(folder: Path | None) -> None:
+def require_place(run: Run, folder: Path | None) -> None:
     """Nothing where the mirror can be: its folder is there, or the one above it, in which it is made.
 
     A drive that is not mounted has neither. What is written in its place lies on this machine's own disk, and is
-    hidden, or in the way, when the drive is back.
+    hidden, or in the way, when the drive is back. A copy that lies in the run's own folder goes with it.
+
+    Args:
+        run: of which copies are made.
+        folder: of the mirror; None: none is asked for.
 
     Raises:
-        RunError: there is no such place.
+        RunError: there is no such place, or it is that of the run.
     """
-    if folder is not None and not has_place(folder):
+    if folder is None:
+        return
+    if not lies_apart(run, folder):
+        raise RunError(
+            f"The copies would be made in {folder / run.path.name}, and that is the run's own place: what loses the "
+            "run would lose them too.",
+            where=folder,
+            fix="Give a folder in another place, such as a mounted drive, with --mirror DIR; or --mirror none for no "
+            "copies.",
+        )
+    if not has_place(folder):
         raise RunError(
             f"The mirror cannot be made: there is no {folder.parent}.",
             where=folder,

@@ -84,7 +84,10 @@ def this_machine(
 
 
 def with_mirror(recipe: Recipe, run: Run, given: str | Path | None) -> Recipe:
-    """The recipe with the mirror that was given, that it names, that the run has had, or that this machine offers."""
+    """The recipe with the mirror that was given, that it names, that the run has had, or that this machine offers.
+
+    A run that is itself the copy in its mirror has none, unless one is given. `require_place` says what cannot be one.
+    """
     recipe = with_given_mirror(recipe, given)
     if recipe.checkpoints.mirror is None and run.exists():
         recipe = mirrored(recipe, run.read_recipe().checkpoints.mirror)
@@ -92,10 +95,13 @@ def with_mirror(recipe: Recipe, run: Run, given: str | Path | None) -> Recipe:
     if recipe.checkpoints.mirror is None and machine is not None:
         recipe = mirrored(recipe, machine.found_mirror(run.path))
     folder = recipe.checkpoints.mirror_folder
-    if folder is not None and (folder / run.path.name).resolve() == run.path.resolve():
-        return mirrored(recipe, NO_MIRROR)  # the folder is the mirror itself
-    if folder is not None and given is None and not folder.is_dir() and lies_in_mirror(run):
-        return mirrored(recipe, NO_MIRROR)  # and so it is here: the mirror is at another place now
+    if folder is None or given is not None or not run.exists():
+        return recipe
+    itself = (folder / run.path.name).resolve() == run.path.resolve()
+    if itself or (
+        not folder.is_dir() and lies_in_mirror(run)
+    ):  # then the mirror is at another place now
+        return mirrored(recipe, NO_MIRROR)
     return recipe
 
 

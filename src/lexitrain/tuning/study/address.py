@@ -1,20 +1,17 @@
 """Where a study is kept: the URL of a database, with the driver that is installed, and without its password in words.
 
-A password must not come to light in a message, a result or a log. Whatever a database says passes through
-`Address.hidden`, which takes it out as it stands in the URL and as it is meant.
+What a database says passes through `Address.hidden`: a password must not come to light.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from lexitrain.errors import InputError, MissingExtra, Stopped
-from lexitrain.storage import user_path
+from lexitrain.storage import database_url, user_path
 
 FILE = "study.db"
 _EXTRA = "tune"
@@ -29,26 +26,26 @@ _NAMES = {"postgres": "postgresql", "mariadb": "mysql"}
 _SHOWN = "Write sqlite:///study.db, postgresql://user:password@host/name or mysql://user:password@host/name."
 
 
-@dataclass(frozen=True)
 class Address:
     """The URL of a study's database.
 
     Attributes:
         url: complete, with its driver and its password.
         shown: without the password.
-        secrets: what must not be shown.
+
+    Args:
+        url: as above.
+        shown: in its place, where it is a file.
     """
 
-    url: str
-    shown: str
-    secrets: tuple[str, ...]
+    def __init__(self, url: str, shown: str | None = None) -> None:
+        self._known = database_url(url)
+        self.url = url
+        self.shown = self._known.shown if shown is None else shown
 
     def hidden(self, text: object) -> str:
         """The first line of a text, with no secret in it."""
-        said = str(text).strip().partition("\n")[0]
-        for secret in (self.url, *self.secrets):
-            said = said.replace(secret, "***")
-        return said
+        return self._known.hidden(text)
 
     @contextmanager
     def errors(self, *, begun: bool) -> Generator[None]:
@@ -106,7 +103,7 @@ def address_of(url: str | None, folder: Path) -> Address:
     if url is None:
         path = (folder / FILE).absolute()
         own = URL.create("sqlite", database=str(path))
-        return Address(own.render_as_string(), str(path), ())
+        return Address(own.render_as_string(), str(path))
     try:
         parsed = make_url(url.strip())
     except (ArgumentError, ValueError):  # its message may hold the password
@@ -126,7 +123,7 @@ def address_of(url: str | None, folder: Path) -> Address:
                 "A study in memory would be gone with the command.", where="--storage", fix=_SHOWN
             )
         parsed = parsed.set(database=str(user_path(str(parsed.database)).absolute()))
-    return Address(parsed.render_as_string(hide_password=False), _shown(parsed), _secrets(parsed))
+    return Address(parsed.render_as_string(hide_password=False))
 
 
 def require_optuna() -> None:
@@ -146,17 +143,3 @@ def _driver(kind: str) -> str:
         where="--storage",
         fix="Install one: pip install pymysql",
     )
-
-
-def _shown(parsed: Any) -> str:
-    hidden = {name: "***" for name in parsed.query if "pass" in name.lower()}
-    return parsed.update_query_dict(hidden).render_as_string(hide_password=True)
-
-
-def _secrets(parsed: Any) -> tuple[str, ...]:
-    from urllib.parse import quote, quote_plus
-
-    found = [str(parsed.password)] if parsed.password else []
-    found += [str(value) for name, value in parsed.query.items() if "pass" in name.lower()]
-    written = [spelt for each in found for spelt in (quote(each, safe=""), quote_plus(each), each)]
-    return tuple(dict.fromkeys(each for each in written if each))

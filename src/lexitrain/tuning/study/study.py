@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from lexitrain.errors import number_of
 from lexitrain.tuning.designs.unit import Outcome, Unit
 from lexitrain.tuning.study.address import Address
 from lexitrain.tuning.study.heartbeat import beating
@@ -179,7 +180,7 @@ class Study:
             if killed < MOST_KILLS:
                 self._add(unit, "WAITING", {})
                 continue
-            reason = f"its worker was killed {killed} times, probably for its memory"
+            reason = f"its worker was killed {number_of(killed, 'time')}, probably for its memory"
             self._add(unit, "FAIL", {OUTCOME: {"state": "failed", "reason": reason}})
 
     def take(self, keys: Iterable[str]) -> Taken | None:

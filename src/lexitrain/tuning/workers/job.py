@@ -29,7 +29,7 @@ class Job:
         data: folder of the prepared data.
         records: task -> training records, of the tasks that are trained.
         folder: of the study.
-        url, shown, secrets: of its database.
+        url, shown: of its database.
         study: its name there.
         sweep: as on the command line; empty: a race.
         seeds: of each combination of a sweep.
@@ -46,7 +46,6 @@ class Job:
     folder: str
     url: str
     shown: str
-    secrets: tuple[str, ...]
     study: str
     sweep: tuple[str, ...]
     seeds: int
@@ -63,8 +62,7 @@ class Job:
     @staticmethod
     def from_json(content: Mapping[str, Any]) -> Job:
         """What `to_json` wrote."""
-        lists = {name: tuple(content[name]) for name in ("secrets", "sweep")}
-        return Job(**{**content, **lists})
+        return Job(**{**content, "sweep": tuple(content["sweep"])})
 
     @cached_property
     def base(self) -> Recipe:
@@ -80,7 +78,7 @@ class Job:
 
     def open_study(self) -> Study:
         """The study, for one process and thread."""
-        address = Address(self.url, self.shown, self.secrets)
+        address = Address(self.url, self.shown)
         return Study(address, self.study, self.design.axes, self.heartbeat)
 
     def folder_of(self, run: str) -> Path:

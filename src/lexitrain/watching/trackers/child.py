@@ -21,6 +21,7 @@ from typing import Any
 from lexitrain.errors import RunInUse
 from lexitrain.runs import Run
 from lexitrain.storage import Lock
+from lexitrain.watching.trackers.places import tracker_folder
 from lexitrain.watching.trackers.telling import Teller, Tracker
 
 LOOK_SECONDS = 1.0
@@ -29,6 +30,7 @@ LOCK_SECONDS = 60.0
 ALONE_SECONDS = 60.0
 """How long it may take to tell the rest after the run's process is gone."""
 OPENINGS = 3
+_DOING = ("telling this tracker of the run", "--run")
 
 _SILENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -109,10 +111,11 @@ def follow(kind: str, place: str, run: Run, ending: Ending, say: Any) -> None:
     while not (run.exists() and key_of(run)):
         if ending.happened.wait(LOOK_SECONDS / 5):
             return
-    folder = run.path / "trackers" / kind
+    folder = tracker_folder(run, kind)
     folder.mkdir(parents=True, exist_ok=True)
     _print_to(folder / "log.txt")
     with _locked(folder):
+        os.ftruncate(1, 0)  # not before: until now the file was the earlier process's
         tracker = _open(kind, run, key_of(run) or "", place)
         say(place=tracker.place)
         teller = Teller(run, tracker)
@@ -146,7 +149,7 @@ def _locked(folder: Path) -> Generator[None]:
     with ExitStack() as held:
         while True:
             try:
-                held.enter_context(Lock(folder))
+                held.enter_context(Lock(folder, doing=_DOING))
                 break
             except RunInUse:
                 if time.monotonic() > until:
@@ -168,8 +171,8 @@ def _marks(run: Run) -> list[tuple[int, int]]:
 
 
 def _print_to(path: Path) -> None:
-    """Let what packages print go to a file."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    """Let what packages print go to the end of a file."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)

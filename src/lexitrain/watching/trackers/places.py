@@ -91,6 +91,11 @@ def places_of(recipe: Recipe) -> list[TrackerPlace]:
     return [TrackerPlace.of(each) for each in recipe.trackers if each != NO_TRACKER]
 
 
+def tracker_folder(run: Run, kind: str) -> Path:
+    """Where the process that tells a tracker of the run has its lock and its log."""
+    return run.path / "trackers" / kind
+
+
 def require_trackers(recipe: Recipe) -> None:
     """Nothing, when all packages are there that the recipe's trackers need.
 

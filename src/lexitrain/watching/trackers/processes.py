@@ -13,11 +13,12 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from lexitrain.watching.trackers.places import places_of
+from lexitrain.storage import is_held
+from lexitrain.watching.trackers.places import places_of, tracker_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +30,9 @@ PATIENCE_SECONDS = 60.0
 """How long the end of a call waits for the trackers at most, all together."""
 AFTER_ERROR_SECONDS = 10.0
 
+_TRAINS = "the run is being trained, and its own process tells what its folder says"
+_HELD = "another process is telling it of this run; what it lacks then is told by the next call"
+
 TrackerNews = Mapping[str, str]
 """`tracker`, and either `place`, where it is, or `problem`, why it is switched off."""
 
@@ -39,7 +43,6 @@ class _Child:
     process: subprocess.Popen[bytes]
     rest: bytes = b""
     done: bool = False
-    said: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
 
 class TrackerProcesses:
@@ -135,18 +138,30 @@ class TrackerProcesses:
             self._children.remove(child)
 
 
-def tell_trackers(run: Run) -> list[TrackerNews]:
+def tell_trackers(run: Run, patience_seconds: float = PATIENCE_SECONDS) -> list[TrackerNews]:
     """Tell a run's trackers what its folder says now, such as the scores of an evaluation.
 
+    A tracker takes one process at a time. Where the run trains, its own process tells them all, and this one would wait
+    for it in vain.
+
+    Args:
+        run: that is told of.
+        patience_seconds: how long to wait for all trackers together.
+
     Returns:
-        What they said.
+        What they said; of each one that another process holds, that it does.
     """
     from lexitrain.runs import summarize
 
+    places = places_of(run.read_recipe())
+    if run.is_locked():
+        return [{"tracker": place.kind, "problem": _TRAINS} for place in places]
+    held = [place for place in places if is_held(tracker_folder(run, place.kind))]
     state = summarize(run.path).state
     state = state if state in {"finished", "stopped"} else "interrupted"
-    with TrackerProcesses(run.path, places_of(run.read_recipe())) as trackers:
-        return trackers.finish(state)
+    with TrackerProcesses(run.path, [each for each in places if each not in held]) as trackers:
+        said = trackers.finish(state, patience_seconds)
+    return [*said, *({"tracker": place.kind, "problem": _HELD} for place in held)]
 
 
 def _start(place: TrackerPlace, run: Path) -> _Child:

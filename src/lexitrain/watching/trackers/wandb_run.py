@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lexitrain.storage import write_json
-from lexitrain.watching.trackers.places import PROJECT, wandb_mode
+from lexitrain.watching.trackers.places import PROJECT, tracker_folder, wandb_mode
 
 if TYPE_CHECKING:
     from lexitrain.runs import Run
@@ -38,7 +38,7 @@ class WandbRun:
         self._run, self._key = run, key
         self._project = project or os.environ.get("WANDB_PROJECT") or PROJECT
         self._mode = wandb_mode()
-        self._state_file = run.path / "trackers" / "wandb" / "sent.json"
+        self._state_file = tracker_folder(run, "wandb") / "sent.json"
         self._state = self._read_state()
         self._folder = run.path / "wandb"
         self._old: list[Path] = []

@@ -44,7 +44,7 @@ async function team(method, path, body) {
   }
   const content = await reply.json();
   if (!reply.ok) {
-    trouble(content.error.message);
+    trouble(words.refusals[content.error.code] ?? content.error.message);
     return null;
   }
   trouble();
@@ -78,6 +78,7 @@ function show(state) {
   by("tiles").replaceChildren(...["a", "b"].map((arm) => tile(arm, state)));
   by("guardrails").replaceChildren(guardrails(state));
   report(state.report);
+  figures(state);
   list("events", [...state.events].reverse().map(event));
   list("failures", [...state.failures].reverse().map(({ at, arm, what }) =>
     `${when(at)} · ${filled(words.arm, { arm })} · ${what}`));
@@ -90,7 +91,8 @@ function list(id, lines) {
 }
 
 function event({ at, kind, arm, details }) {
-  const more = Object.entries(details).map(([name, value]) => `${words[value] ?? name} ${words[value] ? "" : value}`.trim());
+  const more = Object.entries(details).map(([name, value]) =>
+    `${words.details[name] ?? name} ${words.details[value] ?? words[value] ?? (typeof value === "number" ? number.format(value) : value)}`);
   return `${when(at)} · ${filled(words.kinds[kind] ?? kind, { arm: arm ?? "" })}${more.length ? ` · ${more.join(", ")}` : ""}`;
 }
 
@@ -158,6 +160,12 @@ function guardrails(state) {
   return table([words.arm_head, words.guardrail, words.value, words.limit, words.requests, words.state], rows);
 }
 
+function figures({ now, reported, report_trouble: wrong }) {
+  const age = reported === null ? "" : filled(words.figures, { when: when(reported), seconds: number.format(Math.max(0, Math.round(now - reported))) });
+  by("figures").textContent = [age, wrong === null ? "" : filled(words.no_figures, { wrong })].join(" ").trim();
+  by("figures").className = wrong === null ? "quiet" : "wrong";
+}
+
 function measured(each, value) {
   if (value === null) return "–";
   return each.name === "p95_seconds" ? `${number.format(value)} ${words.seconds}` : share.format(value);
@@ -169,13 +177,10 @@ function report(found) {
     by("effects").replaceChildren(element("p", { className: "quiet" }, words.no_report));
     return;
   }
-  // The reasons come in English; the verdict itself is said in the page's language.
-  const [headline, ...reasons] = found.reasons;
-  const told = filled(words.verdicts[found.kind], { a: found.arms[0], b: found.arms[1], harmful: found.harmful ?? "" });
-  const english = document.documentElement.lang === "en";
+  const language = document.documentElement.lang;
   by("verdict").replaceChildren(
-    element("p", {}, element("strong", {}, english ? headline : told)),
-    ...[...(english ? [] : [headline]), ...reasons, ...found.cautions].map((line) => element("p", { className: "quiet", lang: "en" }, line)));
+    ...found.headline[language].map((line) => element("p", {}, element("strong", {}, line))),
+    ...found.reasons[language].map((line) => element("p", { className: "quiet" }, line)));
   const rows = found.effects.map((each) => [
     words.metrics[each.name] ?? each.title,
     each.difference === null ? "–" : number.format(each.difference),

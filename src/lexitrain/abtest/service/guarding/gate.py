@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from lexitrain.abtest.service.settings import ServiceSettings
 
 COOKIE = "lexitrain_learner"
-_WRONG_TOKENS = 10  # a minute, of one address
+_WRONG_TOKENS = 10
+"""A minute, of one address, whatever it may ask otherwise. Whoever shows the right token is let in all the same: others
+at the team's address must not be able to keep the team out, and a token of 16 letters is not guessed."""
 _SAID_PER_ANSWER = 4
 """Ratings and outcomes that a learner may send for each request that he may make."""
 
@@ -33,7 +35,7 @@ class Gate:
         self._addresses = RateLimit(limits.address)
         self._asking = RateLimit(limits.learner)
         self._saying = RateLimit(_SAID_PER_ANSWER * limits.learner)
-        self._wrong = RateLimit(_WRONG_TOKENS if limits.address else 0)
+        self._wrong = RateLimit(_WRONG_TOKENS)
 
     def address(self, request: Request) -> None:
         """Raises Refused where this address has asked too often."""
@@ -65,10 +67,11 @@ class Gate:
     def team(self, request: Request) -> None:
         """Raises Refused where the token is not the team's, or too many wrong ones came."""
         self.address(request)
-        address = _address(request)
-        if hmac.compare_digest(_bearer(request).encode("latin-1"), self._token):
+        shown = _bearer(request).encode("latin-1")
+        if hmac.compare_digest(shown, self._token):
             return
-        _require(self._wrong.wait(address))
+        if shown:  # nobody guesses with nothing
+            _require(self._wrong.wait(_address(request)))
         raise Refused(401, "token", "This token is not the team's.")
 
 

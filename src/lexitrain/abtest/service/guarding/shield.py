@@ -7,18 +7,20 @@ noticed behind it.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from lexitrain.abtest.service.settings import RequestLimits
+from lexitrain.serving import host_name
+from lexitrain.storage import json_text
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Any, Receive, Send], Awaitable[None]]
 
-_LARGEST_HEAD = 16_384
+LARGEST_HEAD = 16_384
+"""Bytes."""
 _HEADERS = [
     (
         b"content-security-policy",
@@ -70,9 +72,12 @@ class Shield:
 
     def _refused(self, headers: dict[bytes, bytes]) -> tuple[int, str, str] | None:
         # The server has a limit of its own, which a head that comes at once passes by.
-        if sum(map(len, headers.values())) > _LARGEST_HEAD:
-            return 431, "head", f"The head of a request has {_LARGEST_HEAD:,} bytes at most."
-        if self._names and _host(headers.get(b"host", b"")) not in self._names:
+        if sum(map(len, headers.values())) > LARGEST_HEAD:
+            return 431, "head", f"The head of a request has {LARGEST_HEAD:,} bytes at most."
+        if (
+            self._names
+            and host_name(headers.get(b"host", b"").decode("latin-1")) not in self._names
+        ):
             return 421, "host", "This service is not asked for under this name."
         if headers.get(b"sec-fetch-site", b"none") not in {b"none", b"same-origin"} and (
             headers.get(b"sec-fetch-mode") != b"navigate"
@@ -112,13 +117,6 @@ class _Refused(Exception):
     """Status, code, message."""
 
 
-def _host(header: bytes) -> str:
-    """The name in a Host header, without its port."""
-    name = header.decode("latin-1").lower()
-    head, colon, port = name.rpartition(":")
-    return head if colon and port.isdigit() else name
-
-
 def _again(body: bytes, receive: Receive) -> Receive:
     """The body that was read, then what comes after it."""
     handed = False
@@ -145,7 +143,7 @@ def _with_headers(send: Send) -> Send:
 
 
 async def _refuse(send: Send, status: int, code: str, said: str) -> None:
-    body = json.dumps({"error": {"code": code, "message": said}}).encode()
+    body = json_text({"error": {"code": code, "message": said}}).encode()
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),

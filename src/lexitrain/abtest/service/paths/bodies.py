@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from lexitrain.abtest.assignment import Arm
+from lexitrain.abtest.service.settings import LONGEST_TEXT
 
 
 def _without_nul(text: str) -> str:
@@ -32,8 +33,6 @@ Text = Annotated[str, AfterValidator(_without_nul)]
 # What these patterns refuse, `_without_nul` and the tidying of a learner's text refuse; they describe it.
 _NO_NUL = r"^[^\u0000]*$"
 _SAYS_SOMETHING = r"^[^\u0000]*[^\s\u0000-\u001f\u007f\u0085\u00ad\u200b\u2060\ufeff][^\u0000]*$"
-_LONGEST_TEXT = 20_000
-"""Of any text; the service's own limit of a learner's is lower."""
 
 
 class _Body(BaseModel):
@@ -54,7 +53,7 @@ class Asked(_Body):
     text: Annotated[
         Text,
         Field(
-            min_length=1, max_length=_LONGEST_TEXT, json_schema_extra={"pattern": _SAYS_SOMETHING}
+            min_length=1, max_length=LONGEST_TEXT, json_schema_extra={"pattern": _SAYS_SOMETHING}
         ),
     ]
     stream: bool = False
@@ -82,7 +81,7 @@ class Rating(_Body):
     corrected: (
         Annotated[
             Text,
-            Field(min_length=1, max_length=_LONGEST_TEXT, json_schema_extra={"pattern": _NO_NUL}),
+            Field(min_length=1, max_length=LONGEST_TEXT, json_schema_extra={"pattern": _NO_NUL}),
         ]
         | None
     ) = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +16,9 @@ from lexitrain.abtest.log.database import Unavailable
 from lexitrain.abtest.service.attempts import Attempt, whole
 from lexitrain.abtest.service.guarding.shield import Receive, Send
 from lexitrain.abtest.service.paths.bodies import Refusal
+from lexitrain.abtest.told_once import ToldOnce
+from lexitrain.errors import InputError
+from lexitrain.storage import json_text
 
 NO_ANSWER = "The tutor cannot answer just now. Please try again."
 
@@ -68,6 +70,22 @@ async def on_unavailable(_: Request, error: Exception) -> Response:
     return refusal(
         503, "unavailable", "This cannot be kept just now. Please try again.", {"Retry-After": "2"}
     )
+
+
+class Broken:
+    """For `InputError`: the log is gone, or is another program's now. The team is told, as waiting does not help.
+
+    Args:
+        tell: called with a sentence.
+    """
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = ToldOnce(tell)
+
+    async def __call__(self, _: Request, error: Exception) -> Response:
+        assert isinstance(error, InputError)
+        self._tell(error.what, f"Requests fail: {error}")
+        return refusal(500, "log", "The service has lost its log; its team is told.")
 
 
 async def on_http(_: Request, error: Exception) -> Response:
@@ -161,7 +179,7 @@ class EventStream(Response):
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
 
         async def tell(event: str, content: dict[str, Any], *, more: bool = True) -> None:
-            said = f"event: {event}\ndata: {json.dumps(content, ensure_ascii=False)}\n\n".encode()
+            said = f"event: {event}\ndata: {json_text(content)}\n\n".encode()
             await send({"type": "http.response.body", "body": said, "more_body": more})
 
         async for piece in self._attempt.pieces():

@@ -33,6 +33,7 @@ class TeamPaths:
 
     def __init__(self, tutor: Tutor, gate: Gate, report: LiveReport) -> None:
         self._tutor, self._gate, self._report = tutor, gate, report
+        self._deciding = asyncio.Lock()  # two who press at once
 
     def routes(self) -> APIRouter:
         """The paths, below `/v1/team`."""
@@ -52,18 +53,20 @@ class TeamPaths:
     async def stop(self, request: Request, body: ArmChosen) -> Response:
         """Stop an arm: all learners get the other one."""
         self._gate.team(request)
-        stopped = self._tutor.guardrails.stopped
-        if stopped is not None:
-            raise Refused(409, "stopped", f"Arm {stopped} is stopped already.")
-        await self._tutor.stop(body.arm, {"by": "team"})
+        async with self._deciding:
+            stopped = self._tutor.guardrails.stopped
+            if stopped is not None:
+                raise Refused(409, "stopped", f"Arm {stopped} is stopped already.")
+            await self._tutor.decisions.stop(body.arm)
         return await self._state()
 
     async def resume(self, request: Request, body: ArmChosen) -> Response:
         """Give learners of a stopped arm their own arm again."""
         self._gate.team(request)
-        if self._tutor.guardrails.stopped != body.arm:
-            raise Refused(409, "running", f"Arm {body.arm} is not stopped.")
-        await self._tutor.resume(body.arm)
+        async with self._deciding:
+            if self._tutor.guardrails.stopped != body.arm:
+                raise Refused(409, "running", f"Arm {body.arm} is not stopped.")
+            await self._tutor.decisions.resume(body.arm)
         return await self._state()
 
     async def delete(
@@ -76,6 +79,7 @@ class TeamPaths:
     async def _state(self) -> Response:
         tutor = self._tutor
         facts = tutor.log.facts
+        report = self._report.newest()
         counted, events = await asyncio.gather(
             tutor.log.read(lambda database: counts(database, facts.experiment)), tutor.log.events()
         )
@@ -96,7 +100,9 @@ class TeamPaths:
                 "failures": [
                     {"at": at, "arm": arm, "what": what} for at, arm, what in tutor.failures
                 ],
-                "report": self._report.newest(),
+                "report": report.figures,
+                "reported": report.at,
+                "report_trouble": report.trouble,
             }
         )
 

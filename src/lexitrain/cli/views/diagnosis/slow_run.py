@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lexitrain.cli.terminal.console import console
+from lexitrain.errors import number_of
 
 if TYPE_CHECKING:
     from lexitrain import SlowRun
@@ -17,7 +18,7 @@ def print_slow_run(found: SlowRun) -> None:
 
     out = console()
     out.print(
-        f"[bold]{escape(str(found.run))}[/]: {found.state}, {found.steps:,} of {found.total_steps:,} steps, "
+        f"[bold]{escape(str(found.run))}[/]: {found.state}, {found.steps:,} of {number_of(found.total_steps, 'step')}, "
         f"{found.step_seconds:.3f} s a step; the whole run {found.minutes:.1f} min",
         soft_wrap=True,
     )

@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lexitrain.errors import number_of
 from lexitrain.reporting.run_page.blocks import Answer, Answers, Block, Sentence
 from lexitrain.reporting.run_page.plain_values import mapping, number, said_number, text, whole
 from lexitrain.tasks import loads_strict
@@ -53,7 +54,9 @@ def answer_blocks(saved: SavedEvaluation) -> list[Block]:
     if unread:
         blocks.append(
             Sentence(
-                f"{saved.answers.name}: {unread:,} lines are not answers, and passed over.", "wrong"
+                f"{saved.answers.name}: {number_of(unread, 'line is not an answer', 'lines are not answers')}, and "
+                "passed over.",
+                "wrong",
             )
         )
     if more:
@@ -122,7 +125,10 @@ def _task_answers(task: str, found: list[_Judged]) -> Answers:
     name, key = text(task, 60), text(found[0].key, 60) or "answer"
     same = [each for each in found if each.nearness == 1]
     others = sorted((each for each in found if each.nearness < 1), key=lambda each: each.nearness)
-    caption = f"{name}: {len(same):,} of {len(found):,} answers have the reference's {key}"
+    caption = (
+        f"{name}: {len(same):,} of {number_of(len(found), 'answer')} "
+        f"{'has' if len(found) == 1 else 'have'} the reference's {key}"
+    )
     if len(same) < _FREE_TEXT * len(found) and _is_free_text(found):
         nearest = [each for each in reversed(others) if each.nearness >= 0][: len(others) // 2]
         headings = ("Nearest to the reference", "Farthest from it")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lexitrain.errors import number_of
 from lexitrain.reporting.run_page.blocks import (
     Block,
     Figure,
@@ -111,7 +112,7 @@ def _balance(content: RunContent, charts: Charts, of: str) -> Figure | None:
     return bar_chart(
         charts,
         f"{of}Samples by task",
-        f"{total:,} samples of {next(iter(splits))}: {said}.",
+        f"{number_of(total, 'sample')} of {next(iter(splits))}: {said}.",
         [(text(task, 40), [float(counts.get(task, 0)) for counts in splits.values()]) for task in tasks],
         x="samples",
         names=list(splits) if len(splits) > 1 else (),

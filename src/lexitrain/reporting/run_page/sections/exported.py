@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from lexitrain.errors import number_of
 from lexitrain.reporting.run_page.blocks import Block, Cell, Said, Section, Sentence, Table
 from lexitrain.reporting.run_page.plain_values import (
     mapping,
@@ -55,7 +56,7 @@ def export_verdict(content: RunContent) -> str:
     if not files:
         return ""
     verified = [each for each in files if mapping(each.get("verification"))]
-    told = f"{len(files)} exported {'file' if len(files) == 1 else 'files'}"
+    told = f"{number_of(len(files), 'exported file')}"
     if not verified:
         return f"{told}, not verified."
     if content.export.get("passed") is True:

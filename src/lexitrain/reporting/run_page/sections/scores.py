@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lexitrain.errors import number_of
 from lexitrain.reporting.run_page.blocks import (
     Block,
     Cell,
@@ -120,7 +121,9 @@ def _decoding(content: dict[str, Any]) -> str:
     temperature = number(decoding.get("temperature"))
     if temperature:
         samples = whole(decoding.get("samples"))
-        told.append(f"drawn at temperature {temperature:g}, {samples or 1} answers a record")
+        told.append(
+            f"drawn at temperature {temperature:g}, {number_of(samples or 1, 'answer')} a record"
+        )
     if decoding.get("json_schema") is True:
         told.append("held to the schema")
     return f" Answers are {', '.join(told)}." if told else ""
@@ -132,7 +135,9 @@ def _grouping(content: dict[str, Any]) -> str:
     count = whole(groups.get("count"))
     if not keys or count is None:
         return ""
-    return f" Records that share {keys} are taken together: {count:,} independent groups."
+    return (
+        f" Records that share {keys} are taken together: {number_of(count, 'independent group')}."
+    )
 
 
 def _against_targets(content: dict[str, Any], charts: Charts) -> Figures | None:

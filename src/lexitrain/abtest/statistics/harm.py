@@ -8,16 +8,17 @@ observed distribution.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from lexitrain.abtest.observations import Observations
+from lexitrain.abtest.ranges import LONGEST_WAIT, require_between
+from lexitrain.abtest.sentences import sentence
 from lexitrain.abtest.statistics.effects import Looking, arm_share, effect_of
 from lexitrain.abtest.statistics.learner_sums import learner_sums
 from lexitrain.abtest.statistics.metrics import ERRORS, INVALID_JSON, Metric
-from lexitrain.errors import InputError
 
 SLOWEST = 0.95
 _COUNT = 3  # guardrails, that share alpha
@@ -36,7 +37,7 @@ class AbLimits:
         p95_seconds: that neither arm's p95 latency may exceed; None: as it comes.
 
     Raises:
-        InputError: a limit that is not above 0.
+        InputError: a limit that nothing could be beyond, or that everything would be.
     """
 
     error_rate: float = ERRORS.margin
@@ -45,10 +46,13 @@ class AbLimits:
     p95_seconds: float | None = None
 
     def __post_init__(self) -> None:
-        for each in fields(self):
-            value: float | None = getattr(self, each.name)
-            if value is not None and not 0 < value < math.inf:
-                raise InputError("A limit is more than 0.", where=each.name)
+        share = "limit of a difference of shares"
+        require_between(self.error_rate, 1e-6, 0.99, "--errors", share)
+        require_between(self.invalid_json_rate, 1e-6, 0.99, "--invalid-json", share)
+        require_between(self.slower, 1, 100, "--slower", "limit of how many times slower an arm is")
+        if self.p95_seconds is not None:
+            limit = "limit of the p95 latency in seconds"
+            require_between(self.p95_seconds, 1e-3, LONGEST_WAIT, "--p95", limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,7 @@ def _rate(seen: Observations, metric: Metric, limit: float, looking: Looking) ->
             guard,
             state="harm",
             harmful=harmful,
-            reason=f"{metric.title}: at least {100 * least:.1f} points more than the other arm",
+            reason=sentence("rate_harm", metric=metric.title, least=100 * least),
         )
     return replace(guard, state="fine" if max(-low, high) <= limit else "not enough yet")
 
@@ -124,7 +128,7 @@ def _slowest(seen: Observations, limits: AbLimits, looking: Looking) -> Guardrai
     first, other = (_p95(seen, arm, replace(looking, alpha=looking.alpha / 2)) for arm in (0, 1))
     guard = Guardrail(
         "p95_seconds",
-        "19 of 20 answers take no longer than",
+        sentence("p95_seconds"),
         (first.value, other.value),
         _over(other.low, first.high),
         _over(other.high, first.low),
@@ -134,10 +138,10 @@ def _slowest(seen: Observations, limits: AbLimits, looking: Looking) -> Guardrai
     for arm, (own, than) in enumerate(((first, other), (other, first))):
         least = _over(own.low, than.high)
         if least is not None and least > limits.slower:
-            return _harm(guard, arm, f"p95 latency: at least {least:.1f} times the other arm's")
+            return _harm(guard, arm, sentence("slower_harm", least=least))
         most = limits.p95_seconds
         if most is not None and own.low is not None and own.low > most:
-            return _harm(guard, arm, f"p95 latency: at least {own.low:.1f} s, over {most:g} s")
+            return _harm(guard, arm, sentence("slow_harm", low=own.low, most=most))
     ratios = _over(other.high, first.low), _over(first.high, other.low)
     if all(each is not None and each <= limits.slower for each in ratios) and (
         limits.p95_seconds is None
