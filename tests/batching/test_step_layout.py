@@ -26,7 +26,7 @@ def layout(attention: str = "blocks", device: str = "cpu", **settings) -> StepLa
 
 @pytest.mark.parametrize(
     ("attention", "device", "bucket"),
-    [("blocks", "cpu", 1), ("dense", "cpu", 1), ("dense", "cuda", 16), ("flex", "cuda", 64)],
+    [("blocks", "cpu", 1), ("dense", "cpu", 1), ("dense", "cuda", 16), ("flex", "cuda", 128)],
 )
 def test_the_bucket_is_that_of_the_device_unless_it_is_given(
     attention: str, device: str, bucket: int

@@ -7,12 +7,13 @@ from lexitrain.batching.decoder_shape import DecoderShape
 from lexitrain.batching.layout import step_tokens
 from lexitrain.batching.micro_batch import IGNORED, MicroBatch
 from lexitrain.batching.process_shares import deal
-from lexitrain.batching.query_blocks import Block, attention_cells
+from lexitrain.batching.query_blocks import TILE, Block, attention_cells
 from lexitrain.batching.sample_order import Cursor, SampleOrder, fixed_subset
 from lexitrain.batching.step_layout import StepLayout
 
 __all__ = [
     "IGNORED",
+    "TILE",
     "Block",
     "Cursor",
     "CutCost",

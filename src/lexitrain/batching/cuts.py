@@ -81,6 +81,7 @@ def cheapest_cuts(
     blocks: bool,
     tiles: bool = False,
     few_shapes: bool = False,
+    least: int = 0,
 ) -> list[int]:
     """Contiguous cuts with the least total cost; with `blocks` and no budget, nearly the least in much less memory.
 
@@ -93,11 +94,12 @@ def cheapest_cuts(
         blocks: whether attention goes by blocks.
         tiles: whether it leaves out tiles that the rule hides.
         few_shapes: whether a cut's tokens are padded to one of few lengths besides.
+        least: tokens that a cut is padded to at least.
 
     Returns:
         Exclusive ends of the cuts, as numbers of samples.
     """
-    tokens = row_lengths(_cut_tokens(lengths, shared), bucket, few_shapes)
+    tokens = row_lengths(_cut_tokens(lengths, shared), bucket, few_shapes, least)
     costs = _cut_costs(tokens, lengths, shared, cost, blocks=blocks, tiles=tiles)
     if cost.launch:
         return _few(_allowed(tokens, costs, token_budget), cost)

@@ -19,14 +19,20 @@ SCORED = 128
 """Scored positions are padded to a multiple of it."""
 
 
-def row_lengths(tokens: Integers, bucket: int, few: bool) -> Integers:
+SHORTEST = 256
+"""Of rows that FlexAttention sees, tokens: for 128 and fewer it is compiled anew."""
+
+
+def row_lengths(tokens: Integers, bucket: int, few: bool, least: int = 0) -> Integers:
     """Lengths of rows that hold so many tokens.
 
     Args:
         tokens: any shape.
         bucket: of which they are multiples.
         few: whether they are among few lengths besides.
+        least: the shortest one.
     """
+    tokens = np.maximum(tokens, least)
     if few:
         place = np.searchsorted(LENGTHS, tokens)
         tokens = np.where(

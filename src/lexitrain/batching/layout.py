@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from lexitrain.batching.cuts import CutCost, cheapest_cuts
-from lexitrain.batching.few_shapes import with_few_scored
+from lexitrain.batching.few_shapes import SHORTEST, with_few_scored
 from lexitrain.batching.micro_batch import MicroBatch
 from lexitrain.batching.padded_rows import padded_batches
 from lexitrain.batching.prefix_tree import depth_first, shared_with_previous, tree_row
-from lexitrain.batching.query_blocks import Integers, visible_tiles
+from lexitrain.batching.query_blocks import Integers
 from lexitrain.batching.scored_tokens import LossName
+from lexitrain.batching.tiles import Tiles
 from lexitrain.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -93,10 +94,19 @@ def lay_out(
             ),
         )
     order, shared = _in_a_row(samples, layout)
+    least = SHORTEST if tiles else 0
     lengths = np.array([len(samples[i]) for i in order], dtype=np.int64)
     if micro_batch is None:
         ends = cheapest_cuts(
-            lengths, shared, token_budget, cost or CutCost(), bucket, blocks, tiles, few_shapes
+            lengths,
+            shared,
+            token_budget,
+            cost or CutCost(),
+            bucket,
+            blocks,
+            tiles,
+            few_shapes,
+            least,
         )
     else:
         ends = [*range(micro_batch, len(order), micro_batch), len(order)]
@@ -109,6 +119,7 @@ def lay_out(
             pad_id=pad_id,
             bucket=bucket,
             few_shapes=few_shapes,
+            least=least,
             blocks=blocks,
             window=window,
         )
@@ -118,9 +129,9 @@ def lay_out(
 
 
 def _finished(tiles: bool, few_shapes: bool, batches: list[MicroBatch]) -> list[MicroBatch]:
-    """The micro-batches, with their tiles counted and their scored positions padded where that is asked for."""
+    """The micro-batches, with their tiles listed and their scored positions padded where that is asked for."""
     if tiles:
-        batches = [replace(each, tiles=visible_tiles(each.reach)) for each in batches]
+        batches = [replace(each, tiles=Tiles.of(each.reach)) for each in batches]
     return [with_few_scored(each) for each in batches] if few_shapes else batches
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lexitrain.batching.query_blocks import Block, Integers, attention_cells
+from lexitrain.batching.tiles import Tiles
 
 IGNORED = -100
 """Label of a position whose hidden state goes through the output head without being scored: PyTorch's own
@@ -35,7 +36,7 @@ class MicroBatch:
     # trunk's columns among theirs.
     window: int | None = None
     window_blocks: tuple[Block, ...] = ()
-    tiles: int = 0  # that attention computes, of all rows, where it leaves out hidden ones; 0: it leaves out none
+    tiles: Tiles | None = None  # of the attention matrix, where hidden ones are left out
 
     @property
     def layout_tokens(self) -> int:
@@ -52,4 +53,5 @@ class MicroBatch:
         """Cells of the attention matrix that are computed, for one head."""
         rows, length = self.tokens.shape
         blocks = [(block.queries, len(block.columns)) for block in self.blocks]
-        return attention_cells(rows, length, blocks, self.trunk, self.tiles)
+        tiles = 0 if self.tiles is None else self.tiles.count
+        return attention_cells(rows, length, blocks, self.trunk, tiles)

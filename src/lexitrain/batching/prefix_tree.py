@@ -66,6 +66,7 @@ def tree_row(
     pad_id: int,
     bucket: int,
     few_shapes: bool,
+    least: int,
     blocks: bool,
     window: int | None,
 ) -> MicroBatch:
@@ -79,6 +80,7 @@ def tree_row(
         pad_id: token put on padding.
         bucket: the row is padded to a multiple of it.
         few_shapes: whether it is padded to one of few lengths besides.
+        least: the shortest length.
         blocks: whether attention goes by blocks.
         window: of the base's windowed layers, tokens; None where it has none.
     """
@@ -89,7 +91,7 @@ def tree_row(
     owner: list[Integers] = []
     spans: list[Span] = []
     total = sum(len(samples[i]) for i in order) - int(shared[1:].sum())
-    length = int(row_lengths(np.array(total), bucket, few_shapes))
+    length = int(row_lengths(np.array(total), bucket, few_shapes, least))
     reach = np.arange(1, length + 1, dtype=np.int64)  # right for padding, which sees itself alone
     path = np.empty(0, dtype=np.int64)  # column of each depth on the current root-to-leaf path
     column = 0

@@ -74,21 +74,6 @@ def attention_cells(
     return sum(queries * keys for queries, keys in blocks) + trunk * (length - trunk)
 
 
-def visible_tiles(reach: Integers) -> int:
-    """Tiles in which a query sees a key, of all rows.
-
-    Args:
-        reach: [B, L], see `MicroBatch`. A window hides some of them, which is not counted.
-    """
-    rows, length = reach.shape
-    padded = np.zeros((rows, -(-length // TILE) * TILE), dtype=np.int64)
-    padded[:, :length] = reach
-    # The keys of a tile are seen from their own tile on, until the farthest of them is seen no more.
-    farthest: Integers = padded.reshape(rows, -1, TILE).max(axis=2)
-    ends: Integers = -(-farthest // TILE)
-    return int(ends.sum()) - rows * sum(range(farthest.shape[1]))
-
-
 def cheapest_blocks(spans: Sequence[Span]) -> tuple[int, tuple[Block, ...]]:
     """How many columns to take as a trunk, and the row's blocks.
 

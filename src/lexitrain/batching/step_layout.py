@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from lexitrain.batching.layout import LayoutName, lay_out
 from lexitrain.batching.micro_batch import MicroBatch
 from lexitrain.batching.process_shares import cuts_for
+from lexitrain.batching.query_blocks import TILE
 from lexitrain.batching.scored_tokens import LossName
 
 if TYPE_CHECKING:
@@ -123,9 +124,8 @@ def _bucket(device: str, attention: str) -> int:
     """What `bucket: auto` is.
 
     A CPU's kernels take any length. A GPU's fused attention wants masks whose rows are a multiple of 8 numbers; 16 is
-    one, and gives the allocator fewer sizes. FlexAttention is compiled anew for new lengths, so that 64 lets it see
-    fewer still.
+    one, and gives the allocator fewer sizes. FlexAttention goes by tiles of 128, so that nothing is gained below.
     """
     if device == "cpu":
         return 1
-    return 64 if attention == "flex" else 16
+    return TILE if attention == "flex" else 16

@@ -51,6 +51,12 @@ from .attention.backend import (
 from .attention.backend import (
     with_its_attention as with_its_attention,
 )
+from .attention.flex import (
+    attend_in_tiles as attend_in_tiles,
+)
+from .attention.flex import (
+    why_not_in_tiles as why_not_in_tiles,
+)
 from .attention.form import (
     AttentionKind as AttentionKind,
 )

@@ -147,7 +147,7 @@ class StepSection(Section):
     FlexAttention. `auto`: `blocks` on a CPU; on a GPU `flex` from compute capability 8.0 on, else `dense`."""
     bucket: AutoOrCount = "auto"
     """Cut lengths are padded to a multiple of it, so that kernels see few shapes. `auto`: 1 on a CPU; on a GPU 16, or
-    64 with `flex`."""
+    128 with `flex`."""
     graphs: Literal["auto", "always", "never"] = "auto"
     """`always`: a GPU starts each cut as one recorded CUDA graph, over rows and answers padded to few sizes. `auto`:
     never, until that has been measured on a GPU."""

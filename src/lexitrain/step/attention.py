@@ -28,12 +28,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 
-from lexitrain.models import masked_by
+from lexitrain.batching import TILE, DecoderShape
+from lexitrain.errors import DeviceError
+from lexitrain.models import masked_by, why_not_in_tiles
 from lexitrain.step.block_attention import BlockedRow, additive
 
 if TYPE_CHECKING:
     from lexitrain.batching import MicroBatch
     from lexitrain.models import AttentionKind
+    from lexitrain.recipe import StepSection
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class BatchTensors:
     Attributes:
         columns: of each of its blocks.
         window_columns: of each of its blocks under the window.
+        tiles: the tables of its tiles, int32, as `Tiles.tables` gives them.
     """
 
     tokens: Tensor
@@ -52,6 +56,7 @@ class BatchTensors:
     labels: Tensor
     columns: tuple[Tensor, ...]
     window_columns: tuple[Tensor, ...]
+    tiles: tuple[Tensor, ...] = ()
 
     @classmethod
     def of(cls, batch: MicroBatch, device: torch.device) -> BatchTensors:
@@ -61,6 +66,7 @@ class BatchTensors:
             *(batch.tokens, batch.positions, batch.reach, batch.predict, batch.labels),
             *own,
             *(block.columns for block in batch.window_blocks),
+            *(() if batch.tiles is None else batch.tiles.tables()),
         ]
         if device.type == "cpu":
             tensors = [torch.from_numpy(array).to(device) for array in arrays]
@@ -71,9 +77,11 @@ class BatchTensors:
                 packed = packed.pin_memory()
             parts = packed.to(device, non_blocking=True).split(sizes)
             tensors = [part.view(array.shape) for part, array in zip(parts, arrays, strict=True)]
-        tokens, positions, reach, predict, labels, *columns = tensors
-        seen = tuple(columns[: len(own)]), tuple(columns[len(own) :])
-        return cls(tokens, positions, reach, predict, labels, *seen)
+        tokens, positions, reach, predict, labels, *more = tensors
+        seen = len(own) + len(batch.window_blocks)
+        tiles = tuple(each.to(torch.int32) for each in more[seen:])
+        columns = tuple(more[: len(own)]), tuple(more[len(own) : seen])
+        return cls(tokens, positions, reach, predict, labels, *columns, tiles)
 
 
 class BatchMasks:
@@ -107,7 +115,7 @@ class BatchMasks:
     def _build(self, window: int | None) -> Tensor | BlockMask | BlockedRow | WholeRows:
         batch, tensors = self.batch, self.tensors
         if self.kind == "flex":
-            return block_mask(tensors.reach, tensors.positions, window)
+            return block_mask(tensors.reach, tensors.positions, window, tensors.tiles)
         if self.kind == "blocks" and window is None and batch.blocks:
             blocks, trunk = batch.blocks, batch.trunk
             return BlockedRow.of(tensors.reach[0], None, blocks, tensors.columns, trunk, self.dtype)
@@ -157,6 +165,36 @@ def hidden_states(
     return output.last_hidden_state
 
 
+def flex_or_dense(
+    settings: StepSection, config: Any, head: Tensor, notes: list[str]
+) -> AttentionKind:
+    """`flex` where a GPU computes it, which is tried; else `dense`, and a note that says why.
+
+    Args:
+        settings: the recipe's section.
+        config: of the base.
+        head: a tensor of its device and dtype.
+        notes: gets the note.
+
+    Raises:
+        DeviceError: it does not work, and the recipe asks for it by name.
+    """
+    shape = DecoderShape.of_config(config)
+    reason = why_not_in_tiles(
+        head.device, head.dtype, shape.heads, shape.key_value_heads, shape.head_dimension
+    )
+    if reason is None:
+        return "flex"
+    if settings.attention == "flex":
+        raise DeviceError(
+            f"FlexAttention does not work here: {reason}",
+            where="step.attention",
+            fix="Use step.attention=auto, which takes a dense mask then.",
+        )
+    notes.append(f"Attention is over a dense mask: FlexAttention does not work here ({reason}).")
+    return "dense"
+
+
 def attention_mask(
     reach: Tensor, dtype: torch.dtype, depth: Tensor | None = None, window: int | None = None
 ) -> Tensor:
@@ -168,8 +206,19 @@ def attention_mask(
     return additive(visible, dtype)[:, None]
 
 
-def block_mask(reach: Tensor, depth: Tensor | None = None, window: int | None = None) -> BlockMask:
-    """FlexAttention's mask for `reach` and `depth`, both [B, L]: blocks to skip, and the rule in the others."""
+def block_mask(
+    reach: Tensor,
+    depth: Tensor | None = None,
+    window: int | None = None,
+    tiles: tuple[Tensor, ...] = (),
+) -> BlockMask:
+    """FlexAttention's mask for `reach` and `depth`, both [B, L]: blocks to skip, and the rule in the others.
+
+    Args:
+        reach, depth: of the positions.
+        window: of the layers.
+        tiles: which blocks, where that was listed ahead; else the device finds them, with some fifty kernels.
+    """
     rows, length = reach.shape
 
     def visible(row: Tensor, _head: Tensor, query: Tensor, key: Tensor) -> Tensor:
@@ -178,6 +227,8 @@ def block_mask(reach: Tensor, depth: Tensor | None = None, window: int | None = 
             seen = seen & (depth[row, query] - depth[row, key] < window)
         return seen
 
+    if tiles and window is None:
+        return BlockMask((length, length), *tiles, BLOCK_SIZE=(TILE, TILE), mask_mod=visible)
     return create_block_mask(visible, rows, None, length, length, device=reach.device)
 
 

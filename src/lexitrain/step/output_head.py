@@ -71,6 +71,28 @@ class LogitChange:
         return derivative
 
 
+def frozen_head(base: Any) -> torch.nn.Linear:
+    """The base's output head.
+
+    Raises:
+        ModelError: it is no plain matrix, or it is trained.
+    """
+    head = base.get_output_embeddings()
+    if not isinstance(head, torch.nn.Linear):
+        raise ModelError(
+            "The base model's output head is not a plain matrix, which the loss needs.",
+            where="model.base",
+            fix="Use a base such as Qwen2.5, Llama or SmolLM2.",
+        )
+    if head.weight.requires_grad:
+        raise ModelError(
+            "The output head is trainable, but only projections of the decoder layers can be.",
+            where="lora.targets",
+            fix="Leave lm_head and embed_tokens out of lora.targets.",
+        )
+    return head
+
+
 UNCHANGED = LogitChange()
 
 

@@ -20,14 +20,14 @@ from torch import Tensor
 from lexitrain.batching import CutCost, DecoderShape, MicroBatch, StepLayout, deal
 from lexitrain.errors import ModelError
 from lexitrain.models import AttentionKind, attention_kind, sliding_window, use_own_masks
-from lexitrain.step.attention import BatchTensors, hidden_states
+from lexitrain.step.attention import BatchTensors, flex_or_dense, hidden_states
 from lexitrain.step.decoder_layer.recognition import KnownLayers
 from lexitrain.step.decoder_layer.recomputation import set_gradient_checkpointing
 from lexitrain.step.graphs.cut_graphs import CutGraphs
 from lexitrain.step.loss_scale import FIRST, LossScale
 from lexitrain.step.optimizers import set_learning_rate
 from lexitrain.step.out_of_memory import StepOutOfMemory, attempt
-from lexitrain.step.output_head import LogitChange, sum_of_token_losses
+from lexitrain.step.output_head import LogitChange, frozen_head, sum_of_token_losses
 from lexitrain.step.processes import Processes
 from lexitrain.step.update.flat_optimizer import in_one_buffer
 
@@ -64,6 +64,7 @@ class TrainingStep:
             found to give another loss.
         loss_scale: of fp16; part of a run's state.
         graphs: cuts that are recorded, where the settings ask for it.
+        notes: sentences about what cannot be used here and is not, until someone takes them.
 
     Args:
         model: a PEFT model whose base and output head are frozen.
@@ -103,7 +104,7 @@ class TrainingStep:
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
         base = model.get_base_model()
         self._backbone = _backbone(base)
-        head = _frozen_head(base)
+        head = frozen_head(base)
         self._head = head.weight
         self._logit_change = LogitChange.of(head, base.config)
         self.grad_norm = 0.0
@@ -121,6 +122,9 @@ class TrainingStep:
             base.config,
             settings.layout,
         )
+        self.notes: list[str] = []
+        if self.attention == "flex" and placed.type == "cuda":
+            self.attention = flex_or_dense(settings, base.config, self._head, self.notes)
         if self.attention != "own":
             use_own_masks(base)
         self.step_layout = StepLayout.of_recipe(
@@ -137,7 +141,9 @@ class TrainingStep:
         set_gradient_checkpointing(base, self.recomputes)
         self.graphs: CutGraphs | None = None
         if settings.graphs == "always" and placed.type != "meta":
-            self.graphs = CutGraphs(self._add_gradients, self.adapter, placed, self._head.dtype)
+            self.graphs = CutGraphs(
+                self._add_gradients, self.adapter, placed, self._head.dtype, told=self.notes
+            )
         model.train()  # PEFT's wrapper says it is training while the frozen base inside is not
 
     def _cut_cost(self, config: Any) -> CutCost:
@@ -378,20 +384,3 @@ def _backbone(base: Any) -> Any:
             fix="Use a base such as Qwen2.5, Llama or SmolLM2.",
         )
     return found
-
-
-def _frozen_head(base: Any) -> torch.nn.Linear:
-    head = base.get_output_embeddings()
-    if not isinstance(head, torch.nn.Linear):
-        raise ModelError(
-            "The base model's output head is not a plain matrix, which the loss needs.",
-            where="model.base",
-            fix="Use a base such as Qwen2.5, Llama or SmolLM2.",
-        )
-    if head.weight.requires_grad:
-        raise ModelError(
-            "The output head is trainable, but only projections of the decoder layers can be.",
-            where="lora.targets",
-            fix="Leave lm_head and embed_tokens out of lora.targets.",
-        )
-    return head

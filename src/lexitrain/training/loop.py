@@ -158,9 +158,8 @@ def _take_step(training: Training, ahead: Prefetch[StepWork]) -> None:
         recipe.optimizer.learning_rate,
     )
     result = training.ladder.gradients(work)
-    if training.step.graphs is not None:
-        for told in training.step.graphs.take_told():
-            training.log.write("warning", what=told, fix="step.graphs=never leaves them out.")
+    while training.step.notes:
+        training.log.write("warning", what=training.step.notes.pop(0), fix="")
     training.guard.require_finite("loss", result.loss, work.samples)
     norm = _update(training, rate, work.samples)
     training.guard.require_finite("gradient norm", norm, work.samples)

@@ -59,7 +59,7 @@ def test_a_step_is_laid_out_as_training_would(settings: list[str], tmp_path: Pat
     assert planned.spread[0] == shapes_of(step.lay_out(first))
 
 
-@pytest.mark.parametrize(("capability", "bucket"), [(None, 1), (T4, 16), (A100, 64)])
+@pytest.mark.parametrize(("capability", "bucket"), [(None, 1), (T4, 16), (A100, 128)])
 def test_rows_are_padded_to_the_buckets_of_the_device(
     capability: tuple[int, int] | None, bucket: int
 ):

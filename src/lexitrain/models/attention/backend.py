@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes
 
 from lexitrain.errors import ModelError
+from lexitrain.models.attention.flex import attend_in_tiles
 
 T = TypeVar("T")
 
@@ -148,7 +149,6 @@ def _attend(
     **options: Any,
 ) -> tuple[Tensor, Any]:
     """Attention [B, L, heads, d] of queries [B, heads, L, d] over keys and values [B, key heads, L, d]."""
-    from transformers.integrations.flex_attention import flex_attention_forward
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     arguments: Any = (module, query, key, value, attention_mask)
@@ -161,7 +161,7 @@ def _attend(
         raise RuntimeError(f"the base's layers do not pass on what attention needs {extras}")
     if hasattr(attention_mask, "attend"):
         return attention_mask.attend(query, key, value, scaling).transpose(1, 2), None
-    return flex_attention_forward(*arguments, scaling=scaling, **options)
+    return attend_in_tiles(query, key, value, attention_mask, scaling).transpose(1, 2), None
 
 
 def _eager(

@@ -50,7 +50,7 @@ class CutShape:
             batch.trunk,
             batch.window is not None,
             _sizes(batch.window_blocks),
-            batch.tiles,
+            0 if batch.tiles is None else batch.tiles.count,
         )
 
     @property

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from lexitrain.models import attend_in_tiles
 from lexitrain.step.decoder_layer.functions import (
     AttentionInputs,
     FeedForward,
@@ -174,7 +175,7 @@ class DecoderLayer(nn.Module):
             if hasattr(mask, "attend"):
                 found = mask.attend(query, key, value, scale)
             else:
-                return self._by_flex(query, key, value, mask)
+                found = attend_in_tiles(query, key, value, mask, scale)
         elif self._kernels.gpu:
             # The kernel takes no grouped heads beside a mask.
             group = self.parts.heads.group
@@ -187,14 +188,6 @@ class DecoderLayer(nn.Module):
                 query, key, value, attn_mask=mask, scale=scale, enable_gqa=True
             )
         return found.transpose(1, 2).flatten(2)
-
-    def _by_flex(self, query: Tensor, key: Tensor, value: Tensor, mask: Any) -> Tensor:
-        from transformers.integrations.flex_attention import flex_attention_forward
-
-        found, _ = flex_attention_forward(
-            self.parts.own.self_attn, query, key, value, mask, scaling=self.parts.scale
-        )
-        return found.flatten(2)
 
 
 class FinalNorm(nn.Module):

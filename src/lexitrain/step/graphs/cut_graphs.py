@@ -46,7 +46,7 @@ class CutGraphs:
     """The recordings of one step.
 
     Attributes:
-        told: sentences about what went wrong, until someone takes them.
+        told: sentences about what went wrong.
 
     Args:
         compute: the plain computation.
@@ -54,6 +54,7 @@ class CutGraphs:
         device: of the tensors.
         dtype: of the computation.
         recorder: of the device.
+        told: where the sentences are added; a list of its own where not given.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class CutGraphs:
         device: torch.device,
         dtype: torch.dtype,
         recorder: Recorder | None = None,
+        told: list[str] | None = None,
     ) -> None:
         self._compute = compute
         self._adapter = adapter
@@ -75,7 +77,7 @@ class CutGraphs:
         self._plain: set[CutForm] = set()
         self._places: Hashable = None
         self._off = False
-        self.told: list[str] = []
+        self.told: list[str] = [] if told is None else told
         adapter.keep()
 
     @property
@@ -115,15 +117,12 @@ class CutGraphs:
         found.recording.replay()
         return self._loss
 
-    def take_told(self) -> list[str]:
-        """What was told since this was last asked."""
-        told, self.told = self.told, []
-        return told
-
     def give_up(self, reason: str) -> None:
         """Let go of all recordings and make no more; says so where there were any."""
         if self._recorded and not self._off:
-            self.told.append(f"CUDA graphs are off from now on: {reason}.")
+            self.told.append(
+                f"CUDA graphs are off from now on: {reason}. step.graphs=never leaves them out."
+            )
         self._off = self._off or bool(self._recorded)
         self._recorded.clear()
 
@@ -154,7 +153,9 @@ class CutGraphs:
     def _end(self, reason: str) -> None:
         self._off = True
         self._recorded.clear()
-        self.told.append(f"CUDA graphs cannot be used here, and are off: {reason}.")
+        self.told.append(
+            f"CUDA graphs cannot be used here, and are off: {reason}. step.graphs=never leaves them out."
+        )
 
     def _record(self, batch: MicroBatch, gradient: Tensor) -> _Recorded:
         inputs = StaticInputs(batch, self._device)
