@@ -38,6 +38,7 @@ bench: .venv/installed
 bench-more: .venv/installed
 	$(BIN)/python -m benchmarks.busy_machine
 	$(BIN)/python -m benchmarks.step_flops
+	$(BIN)/python -m benchmarks.known_layers
 	$(BIN)/python -m benchmarks.checkpoint_size
 	$(BIN)/python -m benchmarks.prepare_scale
 

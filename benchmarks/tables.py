@@ -23,17 +23,16 @@ DOCUMENTS = tuple(
 BLOCK = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
+_FEWEST = 3
+"""A ratio over fewer timed steps is not told: one step may be a short one, or a slow moment of the machine."""
+
+
 def compare() -> str:
     """All competitors."""
     found = result("compare_cpu")
     rows: list[list[Any]] = []
     for name, row in found["competitors"].items():
         ratio = found["ratios"].get(f"fast / {name}", {})
-        spread = (  # one turn or step has none
-            f" ({ratio['lowest']} to {ratio['highest']})"
-            if ratio and ratio["lowest"] != ratio["highest"]
-            else ""
-        )
         rows.append(
             [
                 f"`{name}`: {row['what']}",
@@ -42,7 +41,7 @@ def compare() -> str:
                 f"{row['supervised_tokens_per_second']:.0f}",
                 f"{row['layout_tokens_per_step']:,.0f}",
                 f"{row['peak_activation_mb']:,.0f}",
-                f"**{ratio['samples_per_second']}**{spread}" if ratio else "1",
+                _faster(ratio, row["timed_steps"]) if ratio else "1",
                 ratio.get("peak_activation", ""),
             ]
         )
@@ -56,6 +55,13 @@ def compare() -> str:
     )
     ours = ("`fast` is faster by", "memory over `fast`")
     return on_what(found) + table((*head, *ours), rows)
+
+
+def _faster(ratio: dict[str, Any], timed: int) -> str:
+    """A ratio of speeds with its range; a dash where it rests on too few steps."""
+    if (ratio["same_steps"] or timed) < _FEWEST:
+        return "–"
+    return f"**{ratio['samples_per_second']}** ({ratio['lowest']} to {ratio['highest']})"
 
 
 def losses() -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from benchmarks.tables import result
+
+from benchmarks import known_layers
 
 
 def test_the_killed_build_ended_in_the_same() -> None:
@@ -25,3 +28,11 @@ def test_each_planted_slowness_was_named_first_with_its_gain() -> None:
         assert plant["passed"]
         assert plant["named_first"]
         assert plant["off"] <= 0.25
+
+
+def test_memory_of_known_layers_is_counted_as_it_was_saved() -> None:
+    """Nothing in it depends on the machine."""
+    saved = result("known_layers")
+    assert saved["trained_tensors"] == len(known_layers.fake(own=False).adapter_sizes())
+    for cut, found in zip(known_layers.CUTS, saved["cuts"], strict=True):
+        assert known_layers.compared(*cut) == pytest.approx(found, rel=1e-3)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from benchmarks.tables import BLOCK, DOCUMENTS, TABLES, filled, table
+import re
+
+from benchmarks.tables import BLOCK, DOCUMENTS, TABLES, compare, filled, result, table
 
 
 def test_the_tables_of_the_document_are_those_of_the_results():
@@ -19,3 +21,16 @@ def test_a_changed_number_is_put_right():
 
 def test_a_table_has_its_head_and_rows():
     assert table(("a", "b"), [[1, 2]]) == "| a | b |\n| --- | ---: |\n| 1 | 2 |\n"
+
+
+def test_no_ratio_over_one_or_two_steps_is_told():
+    found = result("compare_cpu")
+    lines = {
+        row[1]: line for line in compare().splitlines() if (row := re.match(r"\| `(\w+)`", line))
+    }
+    assert set(lines) == set(found["competitors"])
+    few = {name for name, row in found["competitors"].items() if row["timed_steps"] < 3}
+    assert few
+    assert {name for name, line in lines.items() if "| – |" in line} == few
+    for name in few:
+        assert f"{found['ratios'][f'fast / {name}']['samples_per_second']}" not in lines[name]
