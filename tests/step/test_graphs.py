@@ -59,7 +59,7 @@ def test_replayed_cuts_give_the_gradient_of_the_plain_ones(settings: dict[str, A
     assert graphs.graphs is not None
     # Frequencies that the base's own code scales may depend on what else is in the batch.
     assert bool(graphs.graphs.recorded) == (kind != "llama stretched")
-    assert not graphs.graphs.told
+    assert bool(graphs.graphs.told) == (kind == "llama stretched")
 
 
 def test_weights_are_the_same_after_twenty_updates_a_rung_and_another_rate():
@@ -303,6 +303,19 @@ def test_a_gradient_that_is_no_number_is_not_what_a_recording_is_held_against():
     step.adapter.values[:] = good
     step.gradients(samples)
     assert step.graphs.recorded == 1
+
+
+def test_layers_that_cannot_be_recorded_are_told_of_once():
+    dropped, stretched = (
+        step_of(model, attention="dense", graphs="always", **ONE_CUT)
+        for model in (adapted("qwen2", dropout=0.1), adapted("llama stretched"))
+    )
+    for step in (dropped, stretched):
+        for _ in range(4):
+            step.gradients(random_samples(0))
+        assert step.graphs is not None
+        (told,) = step.graphs.take_told()
+        assert "without CUDA graphs" in told
 
 
 def test_few_forms_are_recorded_however_many_come_by():

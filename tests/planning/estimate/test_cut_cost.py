@@ -99,3 +99,20 @@ def test_with_graphs_a_step_waits_for_its_work_alone(gpu: str, recipe: str):
     plain = planner.plan(load_recipe(recipe, ["step.attention=dense"]))
     assert graphs.target.attention == "dense"
     assert graphs.step_seconds.high < plain.step_seconds.high
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -1.0, "nan", None, []])
+def test_a_cost_that_is_no_number_of_its_kind_is_refused(number: object):
+    """With an infinite launch a step would be one cut, whatever its budget."""
+    for name in ("pair", "floor", "launch"):
+        with pytest.raises((TypeError, ValueError)):
+            planned_cut_cost({"cut_cost": {name: number}})
+
+
+@pytest.mark.parametrize("setting", ["lora.dropout=0.1", "model.quantization=nf4"])
+def test_what_cannot_be_recorded_is_not_planned_as_if_it_were(setting: str):
+    planner = Planner(find_gpu("T4"), samples=500, calibrated=False)
+    wanted = planner.plan(load_recipe("fast", ["step.graphs=always", setting]))
+    without = planner.plan(load_recipe("fast", ["step.graphs=never", setting]))
+    assert wanted.launch == without.launch
+    assert wanted.step_seconds.expected >= without.step_seconds.expected

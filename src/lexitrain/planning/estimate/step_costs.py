@@ -13,6 +13,7 @@ that a run that goes on is cut as before whatever was measured in between.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,7 @@ class StepCosts:
         head_chunk: scored positions that the head takes at a time.
         trainable_parameters, base_parameters: counts.
         windowed: share of the base's layers whose attention has a sliding window.
+        recordable: whether a cut can be recorded as a CUDA graph.
     """
 
     lines: tuple[tuple[Any, Any], ...]
@@ -58,6 +60,7 @@ class StepCosts:
     trainable_parameters: int
     base_parameters: int
     windowed: float = 0.0
+    recordable: bool = False
     _known: dict[CutShape, tuple[Work, ...]] = field(
         default_factory=dict[CutShape, tuple[Work, ...]], repr=False, compare=False
     )
@@ -103,6 +106,7 @@ def step_costs(architecture: Architecture, recipe: Recipe, target: Target) -> St
             trainable_parameters=sum(content["sizes"]),
             base_parameters=content["base_parameters"],
             windowed=architecture.windowed_layers / architecture.decoder.layers,
+            recordable=content["recordable"],
         )
 
     return kept_rehearsal(key, lambda: _fitted(architecture, recipe, target), costs)
@@ -156,7 +160,10 @@ def planned_cut_cost(document: Mapping[str, Any]) -> CutCost | None:
     found = document.get("cut_cost")
     if found is None:
         return None
-    return CutCost(**{name: float(value) for name, value in found.items()})
+    numbers = {name: float(value) for name, value in found.items()}
+    if not all(0 <= each < math.inf for each in numbers.values()):
+        raise ValueError(f"cut_cost: {found}")
+    return CutCost(**numbers)
 
 
 def _by_blocks(recipe: Recipe, target: Target) -> bool:
@@ -226,6 +233,7 @@ def _fitted(architecture: Architecture, recipe: Recipe, target: Target) -> dict[
         "forms": forms,
         "sizes": _sizes(architecture, recipe, sum(found.sizes)),
         "base_parameters": found.base_parameters,
+        "recordable": found.recordable,
     }
 
 

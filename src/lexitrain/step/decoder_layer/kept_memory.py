@@ -1,4 +1,4 @@
-"""Memory that stays where it is while what is in it changes: a recorded cut reads it where it lay when it was recorded."""
+"""Memory that stays where it is while its content changes: a recorded cut reads it where it lay at the recording."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def joined_into(kept: Tensor | None, parts: Sequence[Tensor]) -> Tensor:
-    """The parts one behind the other: in the memory that is given where it is of their size and kind, else in new memory.
+    """The parts one behind the other, in the given memory where it is of their size and kind, else in new memory.
 
     Args:
         kept: what an earlier call returned; it is overwritten.

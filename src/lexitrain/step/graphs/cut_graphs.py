@@ -75,6 +75,7 @@ class CutGraphs:
         self._plain: set[CutForm] = set()
         self._places: Hashable = None
         self._off = False
+        self._left_out = ""
         self.told: list[str] = []
         adapter.keep()
 
@@ -119,6 +120,12 @@ class CutGraphs:
         """What was told since this was last asked."""
         told, self.told = self.told, []
         return told
+
+    def leave_out(self, reason: str) -> None:
+        """Say, once, why there are no recordings of this model."""
+        if self._left_out != reason:
+            self._left_out = reason
+            self.told.append(f"Cuts are computed without CUDA graphs: {reason}.")
 
     def give_up(self, reason: str) -> None:
         """Let go of all recordings and make no more; says so where there were any."""
