@@ -115,7 +115,8 @@ def step_costs(architecture: Architecture, recipe: Recipe, target: Target) -> St
 def cut_cost(architecture: Architecture, recipe: Recipe, target: Target, rates: Rates) -> CutCost:
     """What a cut costs in units of one token's work, attention apart.
 
-    On a CPU launches are no time of their own, and the cost follows from the decoder's shape alone.
+    On a CPU launches are no time of their own, and the cost follows from the decoder's shape alone; so it does where by
+    these rates a longer cut takes no longer.
 
     Args:
         architecture: of the base.
@@ -132,6 +133,10 @@ def cut_cost(architecture: Architecture, recipe: Recipe, target: Target, rates: 
     token /= _LONG.positions - _SHORT.positions
     cell = _seconds(long, rates, attention=True) - _seconds(short, rates, attention=True)
     cell /= _LONG.cells - _SHORT.cells
+    if not (
+        token > 0 <= cell
+    ):  # measured rates so uneven, or given ones so high, that more work takes no time
+        return by_shape
     started = rates.launch * sum(each.launches for each in short)
     launches = float(f"{started / token:.{_DIGITS}g}")
     return CutCost(
