@@ -9,7 +9,7 @@ import pytest
 from lexitrain.batching import CutCost
 from lexitrain.models import architecture_of
 from lexitrain.planning import Planner, find_gpu, make_plan, planned_cut_cost
-from lexitrain.planning.devices.rates import Rates, catalogue_rates
+from lexitrain.planning.devices.rates import Curve, Rates, catalogue_rates
 from lexitrain.planning.estimate.planned_data import mixture_data
 from lexitrain.planning.estimate.step_costs import cut_cost, cut_cost_to_json
 from lexitrain.planning.rehearsal.target import Target
@@ -100,3 +100,33 @@ def test_with_graphs_a_step_waits_for_its_work_alone(gpu: str, recipe: str):
     plain = planner.plan(load_recipe(recipe, ["step.attention=dense"]))
     if plain.kinds["launches"] > 0.9 * plain.step_seconds.expected:  # else there is nothing to gain
         assert graphs.step_seconds.expected < plain.step_seconds.expected
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -1.0, "nan", None, []])
+def test_a_cost_that_is_no_number_of_its_kind_is_refused(number: object):
+    """With an infinite launch a step would be one cut, whatever its budget."""
+    for name in ("pair", "floor", "launch"):
+        with pytest.raises((TypeError, ValueError)):
+            planned_cut_cost({"cut_cost": {name: number}})
+
+
+@pytest.mark.parametrize("setting", ["lora.dropout=0.1", "model.quantization=nf4"])
+def test_what_cannot_be_recorded_is_not_planned_as_if_it_were(setting: str):
+    planner = Planner(find_gpu("T4"), samples=500, calibrated=False)
+    wanted = planner.plan(load_recipe("fast", ["step.graphs=always", setting]))
+    without = planner.plan(load_recipe("fast", ["step.graphs=never", setting]))
+    assert wanted.launch == without.launch
+    assert wanted.step_seconds.expected >= without.step_seconds.expected
+
+
+@pytest.mark.parametrize("gpu", ["T4", "tflops=1e300 bandwidth=1e300 memory=12"])
+def test_rates_by_which_more_work_takes_no_time_leave_the_cost_to_the_shape(gpu: str):
+    """Measured at two sizes, a device that is barely awake at the smaller one; or a line that nobody's card is."""
+    loaded, device = load_recipe("fast"), find_gpu(gpu)
+    target = Target.of("auto", device.capability)
+    rates = catalogue_rates(device, target.dtype, "expected")
+    if gpu == "T4":
+        uneven = Curve(((1e3, 1.0), (1e15, 1e30)))
+        rates = replace(rates, matrix=uneven, attention=uneven, bandwidth=uneven)
+    architecture = architecture_of(loaded.model.base)
+    assert cut_cost(architecture, loaded, target, rates) == CutCost.of_shape(architecture.decoder)

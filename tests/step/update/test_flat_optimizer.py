@@ -113,6 +113,26 @@ def test_weights_and_state_are_those_of_single_tensors(name: str, ratio: float) 
     assert_same(ours, theirs, one, other)
 
 
+@pytest.mark.parametrize("name", ["adamw_8bit", "paged_adamw_8bit"])
+def test_quantization_maps_as_long_as_the_scales_are_still_shared(name: str) -> None:
+    """65,536 numbers have 256 scales, and a map has 256 numbers."""
+    pytest.importorskip("bitsandbytes")
+
+    def four() -> list[tuple[str, Parameter]]:
+        generator = torch.Generator().manual_seed(0)
+        return [
+            (f"{index}.lora_A", Parameter(torch.randn(8, 2048, generator=generator)))
+            for index in range(4)
+        ]
+
+    one, other = four(), four()
+    ours, theirs = build_optimizer(one, section(name)), each_for_itself(name, other, 1.0)
+    for steps, without in ((range(3), ()), (range(3, 6), {4})):
+        moved(ours, one, steps, without)
+        moved(theirs, other, steps, without)
+        assert_same(ours, theirs, one, other)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_tensor_without_a_gradient_is_left_alone(name: str) -> None:
     pytest.importorskip("bitsandbytes")

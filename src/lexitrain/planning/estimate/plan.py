@@ -226,15 +226,17 @@ def make_plan(
 
     calibration = find_calibration(gpu, target.dtype) if calibrated else None
     eager = {level: _rates(gpu, target.dtype, level, calibration) for level in LEVELS}
-    recorded = engine == "lexitrain" and recipe.step.graphs == "always"
-    rates = {
-        level: in_graphs(eager[level], level) if recorded else eager[level] for level in LEVELS
-    }
+
+    def rates_of(each: Recipe) -> dict[Level, Rates]:
+        wanted = engine == "lexitrain" and each.step.graphs == "always"
+        if not (wanted and step_costs(architecture, each, target).recordable):
+            return eager
+        return {level: in_graphs(eager[level], level) for level in LEVELS}
 
     def cost_of(each: Recipe) -> CutCost:
         if engine == "trainer":  # it cuts by the number of samples
             return CutCost.of_shape(architecture.decoder)
-        return cut_cost(architecture, each, target, rates["expected"])
+        return cut_cost(architecture, each, target, rates_of(each)["expected"])
 
     def steps_of(each: Recipe) -> PlannedSteps:
         return plan_steps(each, data, architecture, target, cost_of(each), gpu.count)
@@ -242,6 +244,7 @@ def make_plan(
     decided = decide(recipe, architecture, target, limit, steps_of)
     steps = steps_of(decided.recipe)
     costs = step_costs(architecture, decided.recipe, target)
+    rates = rates_of(decided.recipe)
     disk = disk_use(architecture.config, decided.recipe, steps.total_steps)
     exchanged = 4.0 * costs.trainable_parameters
     seconds = {

@@ -13,6 +13,7 @@ that a run that goes on is cut as before whatever was measured in between.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,7 @@ class StepCosts:
         head_chunk: scored positions that the head takes at a time.
         trainable_parameters, base_parameters: counts.
         windowed: share of the base's layers whose attention has a sliding window.
+        recordable: whether a cut can be recorded as a CUDA graph.
     """
 
     lines: tuple[tuple[Any, Any], ...]
@@ -58,6 +60,7 @@ class StepCosts:
     trainable_parameters: int
     base_parameters: int
     windowed: float = 0.0
+    recordable: bool = False
     _known: dict[CutShape, tuple[Work, ...]] = field(
         default_factory=dict[CutShape, tuple[Work, ...]], repr=False, compare=False
     )
@@ -103,6 +106,7 @@ def step_costs(architecture: Architecture, recipe: Recipe, target: Target) -> St
             trainable_parameters=sum(content["sizes"]),
             base_parameters=content["base_parameters"],
             windowed=architecture.windowed_layers / architecture.decoder.layers,
+            recordable=content["recordable"],
         )
 
     return kept_rehearsal(key, lambda: _fitted(architecture, recipe, target), costs)
@@ -111,7 +115,8 @@ def step_costs(architecture: Architecture, recipe: Recipe, target: Target) -> St
 def cut_cost(architecture: Architecture, recipe: Recipe, target: Target, rates: Rates) -> CutCost:
     """What a cut costs in units of one token's work, attention apart.
 
-    On a CPU launches are no time of their own, and the cost follows from the decoder's shape alone.
+    On a CPU launches are no time of their own, and the cost follows from the decoder's shape alone; so it does where by
+    these rates a longer cut takes no longer.
 
     Args:
         architecture: of the base.
@@ -128,6 +133,10 @@ def cut_cost(architecture: Architecture, recipe: Recipe, target: Target, rates: 
     token /= _LONG.positions - _SHORT.positions
     cell = _seconds(long, rates, attention=True) - _seconds(short, rates, attention=True)
     cell /= _LONG.cells - _SHORT.cells
+    if not (
+        token > 0 <= cell
+    ):  # measured rates so uneven, or given ones so high, that more work takes no time
+        return by_shape
     started = rates.launch * sum(each.launches for each in short)
     launches = float(f"{started / token:.{_DIGITS}g}")
     return CutCost(
@@ -158,7 +167,10 @@ def planned_cut_cost(document: Mapping[str, Any]) -> CutCost | None:
     found = document.get("cut_cost")
     if found is None:
         return None
-    return CutCost(**{name: float(value) for name, value in found.items()})
+    numbers = {name: float(value) for name, value in found.items()}
+    if not all(0 <= each < math.inf for each in numbers.values()):
+        raise ValueError(f"cut_cost: {found}")
+    return CutCost(**numbers)
 
 
 def _by_blocks(recipe: Recipe, target: Target) -> bool:
@@ -228,6 +240,7 @@ def _fitted(architecture: Architecture, recipe: Recipe, target: Target) -> dict[
         "forms": forms,
         "sizes": _sizes(architecture, recipe, sum(found.sizes)),
         "base_parameters": found.base_parameters,
+        "recordable": found.recordable,
     }
 
 

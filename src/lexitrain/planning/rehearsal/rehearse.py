@@ -225,11 +225,13 @@ class RehearsedWork:
         operations: of each micro-batch, a line for each kind and phase.
         sizes: numbers in each trained tensor.
         base_parameters: of the frozen base.
+        recordable: whether a micro-batch can be recorded as a CUDA graph.
     """
 
     operations: tuple[tuple[Work, ...], ...]
     sizes: list[int]
     base_parameters: int
+    recordable: bool
 
 
 @_without_collections()
@@ -240,7 +242,8 @@ def rehearse_work(
     stage = _at_depths(architecture, recipe, target)
     operations = tuple(_lines(stage.work(cut)) for cut in cuts)
     fixed = stage.fixed()
-    return RehearsedWork(operations, fixed.sizes, fixed.base_parameters)
+    recordable = stage.steps[0].step.recordable
+    return RehearsedWork(operations, fixed.sizes, fixed.base_parameters, recordable)
 
 
 def _without_layer(recording: Recording, layer: int) -> NDArray[np.bool_]:

@@ -237,6 +237,8 @@ class Decoder(nn.Module):
         self.norm = FinalNorm(norm)
         self._values = flat.values
         self._groups = [group for parts in layers for group in parts.groups]
+        norms = [norm, *(each for parts in layers for each in (parts.first, parts.second))]
+        self._norms = [each.weight for each in norms]
         self.copies: list[Tensor] = []
         self._kept: Tensor | None = None
         self._keeps = False
@@ -244,6 +246,8 @@ class Decoder(nn.Module):
     def keep(self) -> None:
         """Let the adapter's numbers in the compute dtype have the same memory in every step."""
         self._keeps = True
+        for group in self._groups:
+            group.keep()
 
     @property
     def recordable(self) -> bool:
@@ -253,9 +257,16 @@ class Decoder(nn.Module):
     @property
     def places(self) -> tuple[int, ...]:
         """Where the numbers lie that it reads besides its inputs; after `prepare`."""
-        taken = () if self._kept is None else (self._kept.data_ptr(),)
-        frozen = [place for group in self._groups for place in group.places]
-        return (self._values.data_ptr(), *taken, *frozen)
+        held: list[Any] = [
+            *self._groups,
+            self._rotary,
+            *(each.parts.heads for each in self._layers),
+        ]
+        single = [self._values, self._kept, self._anchor, self._embedding[0].weight, *self._norms]
+        return (
+            *(place for each in held for place in each.places),
+            *(each.data_ptr() for each in single if each is not None),
+        )
 
     def prepare(self, *, training: bool) -> None:
         """Take the adapter's numbers, in the compute dtype, for the passes that follow.

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from lexitrain.step.decoder_layer.kept_memory import joined_into
+
 if TYPE_CHECKING:
     from lexitrain.step.decoder_layer.kernels import Kernels
     from lexitrain.step.decoder_layer.projection_group import ProjectionGroup
@@ -90,11 +92,17 @@ class Heads:
         """Query heads that share a key head."""
         return self.queries // self.keys
 
+    @property
+    def places(self) -> tuple[int, ...]:
+        """Where the norms' weights lie; after `prepare`."""
+        return () if self._weights is None else (self._weights.data_ptr(),)
+
     def prepare(self) -> None:
-        """Take the weights of the norms as they are now."""
+        """Take the weights of the norms as they are now, into the same memory each time."""
         if self.query_weight is not None and self.key_weight is not None:
-            each = self.query_weight.expand(self.queries, -1), self.key_weight.expand(self.keys, -1)
-            self._weights = torch.cat(each).detach()
+            query, key = self.query_weight.detach(), self.key_weight.detach()
+            parts = [query.expand(self.queries, -1), key.expand(self.keys, -1)]
+            self._weights = joined_into(self._weights, parts)
 
 
 class AttentionInputs(torch.autograd.Function):

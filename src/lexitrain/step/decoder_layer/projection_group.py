@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import Linear, Parameter
 
 from lexitrain.step.decoder_layer.frozen_weights import FrozenRows
+from lexitrain.step.decoder_layer.kept_memory import joined_into
 from lexitrain.step.decoder_layer.kernels import Kernels
 from lexitrain.step.update.flat_adapter import FlatAdapter, Part
 
@@ -127,7 +128,13 @@ class ProjectionGroup:
         downs = self.downs
         self._adjacent = all(one.end == other.start for one, other in pairwise(downs))
         self._adapter: tuple[Tensor, list[Tensor]] | None = None
+        self._keeps = False
+        self._joined: Tensor | None = None
         self.prepare_frozen()
+
+    def keep(self) -> None:
+        """Let the adapter's numbers have the same memory each time, where they must be brought together."""
+        self._keeps = True
 
     def _add_part(self, row: int, inner: int, down: Part, up: Part) -> None:
         last = self._tiles[-1] if self._tiles and self._kernels.gpu else None
@@ -173,7 +180,9 @@ class ProjectionGroup:
             down = numbers.downs[inside].view(self._inner, -1)
         else:
             parts = [numbers.downs[each.start - first : each.end - first] for each in self.downs]
-            down = torch.cat(parts).view(self._inner, -1)
+            joined = joined_into(self._joined, parts)
+            self._joined = joined if self._keeps else None
+            down = joined.view(self._inner, -1)
         ups = [tile.up_of(numbers.ups, numbers.first_up) for tile in self._tiles]
         self._adapter = down, ups
 

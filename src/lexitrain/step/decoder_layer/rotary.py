@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lexitrain.step.decoder_layer.kept_memory import joined_into
+
 
 @dataclass(frozen=True, slots=True)
 class Rotary:
@@ -48,11 +50,16 @@ class RotaryTables:
         self.fixed = "dynamic" not in kind and kind != "longrope" and own.attention_scaling == 1
         self._signed: Tensor | None = None
 
+    @property
+    def places(self) -> tuple[int, ...]:
+        """Where the frequencies lie; after `prepare`."""
+        return () if self._signed is None else (self._signed.data_ptr(),)
+
     def prepare(self) -> None:
-        """Take the frequencies as they are now."""
+        """Take the frequencies as they are now, into the same memory each time."""
         if self.fixed:
             frequencies = self._own.inv_freq.float()
-            self._signed = torch.cat([-frequencies, frequencies])
+            self._signed = joined_into(self._signed, [-frequencies, frequencies])
 
     def of(self, hidden: Tensor, positions: Tensor) -> Rotary:
         """The tables for positions [B, L], for states like `hidden`."""

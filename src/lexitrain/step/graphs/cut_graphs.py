@@ -77,6 +77,7 @@ class CutGraphs:
         self._plain: set[CutForm] = set()
         self._places: Hashable = None
         self._off = False
+        self._left_out = ""
         self.told: list[str] = [] if told is None else told
         adapter.keep()
 
@@ -116,6 +117,12 @@ class CutGraphs:
         found.inputs.fill(batch)
         found.recording.replay()
         return self._loss
+
+    def leave_out(self, reason: str) -> None:
+        """Say, once, why there are no recordings of this model."""
+        if self._left_out != reason:
+            self._left_out = reason
+            self.told.append(f"Cuts are computed without CUDA graphs: {reason}.")
 
     def give_up(self, reason: str) -> None:
         """Let go of all recordings and make no more; says so where there were any."""

@@ -27,6 +27,11 @@ BLOCK = 256
 SMALLEST_8BIT = 4096
 """Tensors with fewer numbers keep their state in 32 bits (its argument `min_8bit_size`)."""
 
+_SHARED = ("qmap1", "qmap2")
+"""Keys of its quantization maps, which all tensors share."""
+_SCALES = "absmax"
+"""How the keys of its scales begin, one a block."""
+
 Groups = list[dict[str, Any]]
 
 
@@ -66,17 +71,15 @@ class _Region:
     members: list[tuple[Parameter, Part]]
     optimizer: Optimizer
 
-    def part(self, value: Any, part: Part) -> Any:
-        """A member's part of one value of the state."""
-        if not isinstance(value, Tensor) or not value.ndim:
+    def part(self, key: str, value: Any, part: Part) -> Any:
+        """A member's part of one value of the state. By its name: a quantization map is as long as 65,536 numbers have
+        scales."""
+        if not isinstance(value, Tensor) or not value.ndim or key in _SHARED:
             return value
-        start = part.start - self.start
-        if value.numel() == self.whole.numel():
-            return value[start : part.end - self.start].view(part.shape)
-        blocks = -(-self.whole.numel() // BLOCK)
-        if value.numel() == blocks and value.dtype == torch.float32:
-            return value[start // BLOCK : -(-(part.end - self.start) // BLOCK)]
-        return value  # the quantization maps, which all share
+        start, end = part.start - self.start, part.end - self.start
+        if key.startswith(_SCALES):
+            return value[start // BLOCK : -(-end // BLOCK)]
+        return value[start:end].view(part.shape)
 
 
 class FlatOptimizer(Optimizer):
@@ -129,7 +132,9 @@ class FlatOptimizer(Optimizer):
         for region in self._regions:
             state = region.optimizer.state[region.whole]
             for member, part in region.members:
-                self.state[member] = {key: region.part(each, part) for key, each in state.items()}
+                self.state[member] = {
+                    key: region.part(key, each, part) for key, each in state.items()
+                }
 
     def _regions_of(self, placed: Sequence[tuple[int, bool, Parameter]]) -> list[_Region]:
         runs: dict[tuple[int, bool], list[Parameter]] = {}
@@ -165,11 +170,12 @@ class FlatOptimizer(Optimizer):
             self._alone(number, group["params"]) for number, group in enumerate(self.param_groups)
         ]
         self._apart = self._kind.make(groups, False)
-        shared = ("qmap1", "qmap2")
         for members in (region.members for region in self._regions):
             for each, _ in members:
                 self._apart.state[each] = self.state[each] = {
-                    key: value.clone() if isinstance(value, Tensor) and key not in shared else value
+                    key: value.clone()
+                    if isinstance(value, Tensor) and key not in _SHARED
+                    else value
                     for key, value in self.state[each].items()
                 }
         self._regions = []
