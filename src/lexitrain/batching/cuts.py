@@ -105,7 +105,7 @@ def cheapest_cuts(
         return _few(_allowed(tokens, costs, token_budget), cost)
     if token_budget is not None:
         return _path(_allowed(tokens, costs, token_budget))[0]
-    ends, least = _path(costs)
+    ends, cheapest = _path(costs)
     longest = max(tokens[start, end] for start, end in zip([0, *ends], ends, strict=False))
     single = int(np.diagonal(tokens, 1).max())  # the longest sample needs its memory in any case
     # Dense attention makes the cheapest cuts short; by blocks nothing but the activations' memory speaks against long
@@ -115,7 +115,7 @@ def cheapest_cuts(
         if budget >= longest:
             break
         shorter, total = _path(_allowed(tokens, costs, budget))
-        if total <= least * _WORTH_MEMORY:
+        if total <= cheapest * _WORTH_MEMORY:
             return shorter
     return ends
 

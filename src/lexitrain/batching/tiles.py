@@ -41,10 +41,12 @@ class Tiles:
         padded = np.zeros((rows, count * TILE), dtype=np.int64)
         padded[:, :length] = reach
         in_tiles = padded.reshape(rows, count, TILE)
-        farthest, nearest = in_tiles.max(axis=2), in_tiles.min(axis=2)
-        query, key = np.arange(count)[:, None], np.arange(count)[None, :]
-        after = np.minimum((query + 1) * TILE, length)
-        seen = (key <= query) & (query * TILE < farthest[:, None, :])
+        farthest: Integers = in_tiles.max(axis=2)
+        nearest: Integers = in_tiles.min(axis=2)
+        number: Integers = np.arange(count, dtype=np.int64)
+        query, key = number[:, None], number[None, :]
+        after: Integers = np.minimum((query + 1) * TILE, length)
+        seen: Flags = (key <= query) & (query * TILE < farthest[:, None, :])
         return cls(seen, (key < query) & (after <= nearest[:, None, :]))
 
     @property

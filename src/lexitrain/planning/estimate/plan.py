@@ -225,7 +225,9 @@ def make_plan(
     data = data_for(recipe)
 
     calibration = find_calibration(gpu, target.dtype) if calibrated else None
-    eager = {level: _rates(gpu, target.dtype, level, calibration) for level in LEVELS}
+    eager: dict[Level, Rates] = {
+        level: _rates(gpu, target.dtype, level, calibration) for level in LEVELS
+    }
 
     def rates_of(each: Recipe) -> dict[Level, Rates]:
         wanted = engine == "lexitrain" and each.step.graphs == "always"
