@@ -41,11 +41,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_NOT_RECORDED = (
-    "the base's layers or its adapter are not of the kinds that are recorded (no base in 4 bits, no dropout, positions "
-    "that depend on nothing else)"
-)
-
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
@@ -283,10 +278,8 @@ class TrainingStep:
     def _recorded(self, factor: Tensor) -> CutGraphs | None:
         """The recorded cuts, ready for a step; None where cuts cannot be recorded."""
         decoder = self._decoder
-        if self.graphs is None:
-            return None
-        if decoder is None or not self.recordable:
-            self.graphs.leave_out(_NOT_RECORDED)
+        able = decoder is not None and decoder.recordable and self.attention == "dense"
+        if self.graphs is None or not self.graphs.usable(able) or decoder is None:
             return None
         self.adapter.collected()
         places = (decoder.places, self._head.data_ptr(), self.adapter.place, self.recomputes)
@@ -301,12 +294,6 @@ class TrainingStep:
     def decoder(self) -> Any:
         """What computes the layers, a module with `layers` and a `norm`: those in few operators, or the base itself."""
         return self._in_few_operators() or self._backbone
-
-    @property
-    def recordable(self) -> bool:
-        """Whether a cut's work can be recorded and replayed."""
-        decoder = self._in_few_operators()
-        return decoder is not None and decoder.recordable and self.attention == "dense"
 
     @property
     def known_layers(self) -> bool:

@@ -79,7 +79,7 @@ def test_what_a_driver_calls_a_device_is_recognized(device: str, name: str):
 
 UNKNOWN = (
     "NVIDIA L40", "NVIDIA GeForce RTX 3060 Ti", "AMD MI300X", "NVIDIA GeForce RTX 5090 D", "NVIDIA GeForce RTX 5070 Ti",
-    "NVIDIA GeForce RTX 4080 SUPER", "NVIDIA GeForce RTX 3070 Laptop GPU",
+    "NVIDIA GeForce RTX 4080 SUPER", "NVIDIA GeForce RTX 3070 Laptop GPU", "NVIDIA A100-SXM4-40GB MIG 1g.5gb",
 )  # fmt: skip
 
 

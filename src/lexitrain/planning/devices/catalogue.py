@@ -20,7 +20,7 @@ from lexitrain.models import compute_precision
 Status = Literal["measured", "fitted", "catalogue"]
 
 _OWN = "'name=My GPU tflops=40 bandwidth=500 memory=12'"
-_VARIANTS = {"ti", "super", "laptop", "mobile", "max", "d"}
+_VARIANTS = {"ti", "super", "laptop", "mobile", "max", "d", "mig"}
 _GIVEN_LAUNCH = (0.6, 1.6)
 """Range of a launch that the user gives: what it takes varies from operation to operation."""
 _APPLE = re.compile(r"(?:apple)?(?:m\d{1,2}(?:pro|max|ultra)?|mps|metal|silicon)")
@@ -130,7 +130,8 @@ def named_like(device: str) -> Gpu | None:
     """The catalogue's entry for the name that a driver reports, such as `NVIDIA A100-SXM4-40GB`; None if there is none.
 
     All words of one of its spellings occur in the name; the spelling with most words decides. A variant that only
-    shares the number (Ti, Super, Laptop) is another device, unless the spelling names the variant too.
+    shares the number (Ti, Super, Laptop), or a part of the card (MIG), is another device, unless the spelling names the
+    variant too.
     """
     words = set(_words(device))
     found = [

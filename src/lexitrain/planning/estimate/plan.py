@@ -7,7 +7,7 @@ device's rates from the catalogue or from a calibration. Nothing is trained and 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -225,11 +225,11 @@ def make_plan(
     data = data_for(recipe)
 
     calibration = find_calibration(gpu, target.dtype) if calibrated else None
-    eager: dict[Level, Rates] = {
+    eager: Mapping[Level, Rates] = {
         level: _rates(gpu, target.dtype, level, calibration) for level in LEVELS
     }
 
-    def rates_of(each: Recipe) -> dict[Level, Rates]:
+    def rates_of(each: Recipe) -> Mapping[Level, Rates]:
         wanted = engine == "lexitrain" and each.step.graphs == "always"
         if not (wanted and step_costs(architecture, each, target).recordable):
             return eager

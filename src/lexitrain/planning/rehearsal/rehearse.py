@@ -242,7 +242,8 @@ def rehearse_work(
     stage = _at_depths(architecture, recipe, target)
     operations = tuple(_lines(stage.work(cut)) for cut in cuts)
     fixed = stage.fixed()
-    recordable = stage.steps[0].step.recordable
+    decoder = stage.steps[0].step.decoder  # the base's own has no such property
+    recordable = target.attention == "dense" and getattr(decoder, "recordable", False)
     return RehearsedWork(operations, fixed.sizes, fixed.base_parameters, recordable)
 
 

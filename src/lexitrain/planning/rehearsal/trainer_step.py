@@ -119,7 +119,6 @@ def build_trainer_step(
         parameters=trained,
         decoder=base.get_decoder(),
         adapter=SimpleNamespace(room=-1),  # nothing holds all gradients
-        recordable=False,
         known_layers=True,  # nor do they move after the last micro-batch
     )
     return FakeTrainerStep(step, target, parameters)

@@ -77,7 +77,7 @@ class CutGraphs:
         self._plain: set[CutForm] = set()
         self._places: Hashable = None
         self._off = False
-        self._left_out = ""
+        self._left_out = False
         self.told: list[str] = [] if told is None else told
         adapter.keep()
 
@@ -118,11 +118,15 @@ class CutGraphs:
         found.recording.replay()
         return self._loss
 
-    def leave_out(self, reason: str) -> None:
-        """Say, once, why there are no recordings of this model."""
-        if self._left_out != reason:
-            self._left_out = reason
-            self.told.append(f"Cuts are computed without CUDA graphs: {reason}.")
+    def usable(self, recordable: bool) -> bool:
+        """Whether this model's cuts can be recorded, as given; says so, once, where they cannot."""
+        if not recordable and not self._left_out:
+            self.told.append(
+                "Cuts are computed without CUDA graphs: the base's layers or its adapter are not of the kinds that are "
+                "recorded (no base in 4 bits, no dropout, positions that depend on nothing else)."
+            )
+        self._left_out = not recordable
+        return recordable
 
     def give_up(self, reason: str) -> None:
         """Let go of all recordings and make no more; says so where there were any."""
