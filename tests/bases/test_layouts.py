@@ -20,15 +20,15 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # of the families' own code
 
 
 @cache
-def plain(family: str) -> tuple[float, dict[str, torch.Tensor]]:
+def plain(family: str, dtype: torch.dtype = torch.float32) -> tuple[float, dict[str, torch.Tensor]]:
     """Mean loss and gradients from transformers alone."""
-    model = adapted_base(family, own_attention=True)
+    model = adapted_base(family, own_attention=True).to(dtype)
     samples = tiny_samples()
     count = sum(int(sample.supervised.sum()) for sample in samples)
     total = 0.0
     for sample in samples:
         tokens = torch.tensor(sample.token_ids).long()
-        logits = model(input_ids=tokens[None], use_cache=False).logits[0].float()
+        logits = model(input_ids=tokens[None], use_cache=False).logits[0].to(dtype)
         scored = len(sample.prompt_ids) + torch.tensor(sample.supervised).nonzero()[:, 0]
         loss = torch.nn.functional.cross_entropy(
             logits[scored - 1], tokens[scored], reduction="sum"
@@ -58,7 +58,12 @@ def assert_plain(family: str, **settings: object) -> None:
         if wanted.norm() < 1e-7:  # an expert that no token was sent to
             assert found[name].norm() < 1e-6, name
             continue
-        assert (found[name] - wanted).norm() / wanted.norm() <= 1e-5, name
+        if (found[name] - wanted).norm() / wanted.norm() <= 1e-5:
+            continue
+        # Rounding that the base's own code has as well: where in fp64 the truth is, no farther from it than that.
+        _, exact = plain(family, torch.float64)
+        off = [(each.double() - exact[name]).norm() for each in (found[name], wanted)]
+        assert off[0] <= off[1] <= 1e-4 * exact[name].norm(), name
 
 
 @pytest.mark.parametrize("layout", ["tree", "packed", "padded"])

@@ -182,14 +182,14 @@ def test_a_layout_that_is_wrong_for_longer_samples_alone(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ):
     """The made-up samples are shorter than what is planted here: the data's own ones find it."""
-    from lexitrain.step import training_step
+    from lexitrain.step.attention import BatchTensors
 
-    on_device = training_step._on_device
+    of = BatchTensors.of
 
     def wrong(batch: Any, device: Any) -> Any:
-        return on_device(replace(batch, positions=np.minimum(batch.positions, 20)), device)
+        return of(replace(batch, positions=np.minimum(batch.positions, 20)), device)
 
-    monkeypatch.setattr(training_step, "_on_device", wrong)
+    monkeypatch.setattr(BatchTensors, "of", wrong)
     assert_refused(command, "layout")
     assert not command.run.exists()
 

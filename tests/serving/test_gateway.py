@@ -43,7 +43,7 @@ def test_a_client_of_openai_s_is_answered(served: Served) -> None:
 
 
 def test_the_installed_client_of_openai_s_is_answered(served: Served) -> None:
-    openai = pytest.importorskip("openai")
+    openai: Any = pytest.importorskip("openai")
     client = openai.OpenAI(base_url=f"http://127.0.0.1:{served.port}/v1", api_key="the-key")
     said = client.chat.completions.create(model="nano-F32", messages=ASKED, max_tokens=10)
     assert said.choices[0].message.content is not None

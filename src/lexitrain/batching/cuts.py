@@ -35,8 +35,8 @@ class CutCost:
     """What a micro-batch costs, in units of one token's matrix products through the decoder layers.
 
     A cut of `L` positions and `C` cells of the attention matrix, `L ** 2` where it is dense, costs
-    `max(L + pair * C, floor)`, and a step the sum over its cuts or `launch` times their number, whichever is more. The
-    defaults are those of Qwen2.5-0.5B on a device whose launches cost nothing to speak of.
+    `max(L + pair * C, floor) + gap`, and a step the sum over its cuts or `launch` times their number, whichever is
+    more. The defaults are those of Qwen2.5-0.5B on a device whose launches cost nothing to speak of.
 
     Args:
         pair: cost of one cell of the attention matrix. It takes 14 x (heads x head dimension) operations: two
@@ -45,11 +45,13 @@ class CutCost:
         floor: a cut shorter than this costs as much as one of this length: products of so few rows fill no device.
         launch: tokens that a GPU computes while the kernels of one cut are started. 0 where a device does one after
             the other.
+        gap: tokens that it could compute between the kernels of one cut, where nobody starts them: in a CUDA graph.
     """
 
     pair: float = 14 * 896 / (4 * 14_909_440)
     floor: float = 256.0
     launch: float = 0.0
+    gap: float = 0.0
 
     @classmethod
     def of_shape(cls, shape: DecoderShape) -> CutCost:
@@ -58,7 +60,7 @@ class CutCost:
 
     def of(self, lengths: NDArray[np.float64], cells: NDArray[np.float64]) -> NDArray[np.float64]:
         """Cost of cuts with the given lengths (positions) and cells."""
-        return np.maximum(lengths + self.pair * cells, self.floor)
+        return np.maximum(lengths + self.pair * cells, self.floor) + self.gap
 
     def of_step(self, work: float, cuts: int) -> float:
         """Cost of so many cuts that are computed one after the other.

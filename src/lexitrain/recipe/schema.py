@@ -149,8 +149,8 @@ class StepSection(Section):
     """Cut lengths are padded to a multiple of it, so that kernels see few shapes. `auto`: 1 on a CPU; on a GPU 16, or
     64 with `flex`."""
     graphs: Literal["auto", "always", "never"] = "auto"
-    """`always`: a GPU starts each cut as one recorded CUDA graph, over rows and answers padded to few sizes. `auto`: never,
-    until that has been measured on a GPU."""
+    """`always`: a GPU starts each cut as one recorded CUDA graph, over rows and answers padded to few sizes. `auto`:
+    never, until that has been measured on a GPU."""
 
     @property
     def attention_form(self) -> Literal["auto", "dense", "blocks", "flex"]:

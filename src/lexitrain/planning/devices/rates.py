@@ -27,8 +27,8 @@ _BANDWIDTH = {"low": 0.9, "expected": 0.8, "high": 0.6}
 """Level -> share of the data sheet's bandwidth that element-wise kernels reach. An assumption: copies reach 0.75 to 0.9
 on most cards, chains of small kernels less."""
 _GRAPH_LAUNCH = {"low": 1e-6, "expected": 1.5e-6, "high": 3e-6}
-"""Level -> seconds from one kernel of a CUDA graph to the next, which no host starts. An assumption: on no GPU was it
-measured with this product's step."""
+"""Level -> seconds from the end of one kernel of a CUDA graph to the next, which no host starts: nothing is computed
+meanwhile. An assumption: on no GPU was it measured with this product's step."""
 _ATTENTION = 0.5
 """Rate of the fused attention kernel, as a share of that of plain products: with a dense mask and 64 to 128 numbers a
 head it keeps less of a device busy. An assumption; `--calibrate` measures it."""
@@ -108,7 +108,7 @@ def in_graphs(rates: Rates, level: Level) -> Rates:
     """The rates for work that is recorded in a CUDA graph; those of a CPU, which has none, stay."""
     if not rates.overlapped:
         return rates
-    return replace(rates, launch=min(rates.launch, _GRAPH_LAUNCH[level]))
+    return replace(rates, launch=_GRAPH_LAUNCH[level], overlapped=False)
 
 
 def catalogue_rates(gpu: Gpu, precision: str, level: Level) -> Rates:

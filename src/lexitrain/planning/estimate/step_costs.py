@@ -120,7 +120,7 @@ def cut_cost(architecture: Architecture, recipe: Recipe, target: Target, rates: 
         rates: its speed.
     """
     by_shape = CutCost.of_shape(architecture.decoder)
-    if not rates.overlapped:
+    if target.device == "cpu":
         return by_shape
     costs = step_costs(architecture, recipe, target)
     short, long = costs.operations(_SHORT), costs.operations(_LONG)
@@ -129,10 +129,12 @@ def cut_cost(architecture: Architecture, recipe: Recipe, target: Target, rates: 
     cell = _seconds(long, rates, attention=True) - _seconds(short, rates, attention=True)
     cell /= _LONG.cells - _SHORT.cells
     started = rates.launch * sum(each.launches for each in short)
+    launches = float(f"{started / token:.{_DIGITS}g}")
     return CutCost(
         pair=float(f"{cell / token:.{_DIGITS}g}"),
         floor=by_shape.floor,
-        launch=float(f"{started / token:.{_DIGITS}g}"),
+        launch=launches if rates.overlapped else 0.0,
+        gap=0.0 if rates.overlapped else launches,
     )
 
 

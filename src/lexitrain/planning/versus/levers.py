@@ -27,7 +27,7 @@ LEVERS: Mapping[str, tuple[str, ...]] = {
     ),
     "epochs": ("schedule.epochs",),
     "optimizer": ("optimizer.name",),
-    "layout and loss": ("step.layout", "step.loss", "step.attention", "step.bucket"),
+    "layout and loss": ("step.layout", "step.loss", "step.attention", "step.bucket", "step.graphs"),
     "quantization": ("model.quantization",),
     "recomputation": ("step.gradient_checkpointing",),
     "dropout": ("lora.dropout",),
