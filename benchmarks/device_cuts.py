@@ -17,15 +17,14 @@ from lexitrain.planning.estimate.step_costs import cut_cost
 from lexitrain.planning.rehearsal.target import Target
 
 if TYPE_CHECKING:
-    from benchmarks.workload import Shape
     from lexitrain.batching import CutCost
+    from lexitrain.models import Architecture
     from lexitrain.planning.devices.catalogue import Gpu
     from lexitrain.recipe.schema import Recipe
 
 
-def planned_on(gpu: Gpu, shape: Shape, recipe: Recipe) -> CutCost:
-    """What a cut of this shape costs on a device of the catalogue."""
-    architecture = shape.architecture()
+def planned_on(gpu: Gpu, architecture: Architecture, recipe: Recipe) -> CutCost:
+    """What a cut costs on a device of the catalogue, of a base of this architecture."""
     target = Target.of(
         recipe.model.precision,
         gpu.capability,
@@ -40,8 +39,8 @@ def planned_on(gpu: Gpu, shape: Shape, recipe: Recipe) -> CutCost:
     return cut_cost(architecture, recipe, target, rates)
 
 
-def planned_here(shape: Shape, recipe: Recipe, device: str) -> CutCost | None:
-    """The same on the device at hand; None on a CPU, where the shape alone says it."""
+def planned_here(architecture: Architecture, recipe: Recipe, device: str) -> CutCost | None:
+    """The same on the device at hand; None on a CPU, where the architecture alone says it."""
     if device == "cpu":
         return None
-    return planned_on(device_at_hand(torch.device(device)), shape, recipe)
+    return planned_on(device_at_hand(torch.device(device)), architecture, recipe)

@@ -1,8 +1,8 @@
 """Wheels without what one kind of GPU machine cannot use: `python -m benchmarks.slim_wheels FOLDER…`.
 
 bitsandbytes brings a library for each CUDA from 11.8 on and for other makers' cards, 43 MB; a machine with CUDA 13
-loads one of them. Unsloth brings a web application. Both are left out, and the wheels are written anew with what is left;
-what else is in them stays byte for byte. Standard library only.
+loads one of them. Unsloth brings a web application. Both are left out, and the wheels are written anew with what is
+left; what else is in them stays byte for byte. Standard library only.
 """
 
 from __future__ import annotations

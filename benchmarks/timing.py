@@ -38,7 +38,7 @@ def built_step(
         max_length=recipe.data.max_length,
         pad_id=PAD,
         clip=recipe.optimizer.clip,
-        cut_cost=planned_here(shape, recipe, device),
+        cut_cost=planned_here(shape.architecture(), recipe, device),
     )
 
 

@@ -33,7 +33,7 @@ def run(competitor: Competitor, work: Work, turns: Turns) -> None:
         max_length=recipe.data.max_length + work.prompt,
         pad_id=PAD,
         clip=recipe.optimizer.clip,
-        cut_cost=planned_here(SHAPES[work.shape], recipe, work.device),
+        cut_cost=planned_here(SHAPES[work.shape].architecture(), recipe, work.device),
     )
     laid = [step.lay_out(work.samples_of(number, competitor)) for number in range(work.steps)]
     turns.facts = {"attention": step.attention, **prepare(step, laid), "cuts": []}
