@@ -122,7 +122,7 @@ class Worker:
             return json.loads(line)
         self._process.communicate()
         if not in_time:
-            self.failed = f"no answer within {self.patience:.0f} s"
+            self.failed = f"no answer within {self.patience:g} s"
             return {}
         self._said.seek(0)
         last = self._said.read().strip().rpartition("\n")[2]
