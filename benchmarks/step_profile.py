@@ -12,12 +12,14 @@ import json
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+from torch.autograd import DeviceType  # pyright: ignore[reportPrivateImportUsage]
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.timing import built_step
+from benchmarks.timing import built_step, wait
 from benchmarks.workload import (
     CPU_SHAPE,
     RESULTS,
@@ -69,6 +71,25 @@ KINDS = (
     ("lookup", ("aten::index", "aten::embedding")),
 )
 
+#: The kind of a GPU's kernel by a part of its name, in small letters; the first that fits counts, so that what is
+#: special stands before what many names contain.
+KERNELS = (
+    ("attention", ("flash", "fmha", "flex_attention", "sdpa", "attention")),
+    ("optimizer", ("multi_tensor_apply", "adam", "optimizer")),
+    (
+        "matrix products",
+        ("gemm", "gemv", "nvjet", "cutlass", "cublas", "xmma", "splitk", "_mm_", "dot_kernel"),
+    ),
+    ("SiLU", ("silu", "swiglu")),
+    ("norms", ("rms_norm", "rmsnorm", "layer_norm", "layernorm", "rowwisemoments")),
+    ("logsumexp, softmax, gather", ("softmax", "logsumexp", "cross_entropy", "reduce_kernel")),
+    ("lookup", ("index", "embedding", "gather", "scatter")),
+    ("copies and casts", ("memcpy", "memset", "copy", "catarray", "fill")),
+    ("other compiled kernels", ("triton",)),
+    ("element-wise", ("elementwise",)),
+)
+_STARTS = ("cudaLaunchKernel", "cuLaunchKernel", "cudaGraphLaunch", "cuGraphLaunch")
+
 
 def kind_of(operator: str) -> str:
     """The kind of an operator, `other` where none is named for it."""
@@ -110,10 +131,38 @@ def ceiling(
     return best
 
 
+def kernel_kind(kernel: str) -> str:
+    """The kind of a GPU's kernel by what its name contains, `other` where none is named for it."""
+    name = kernel.lower()
+    return next((kind for kind, words in KERNELS if any(word in name for word in words)), "other")
+
+
+def kernel_seconds(events: Iterable[Any]) -> tuple[dict[str, float], int]:
+    """What ran on the GPU: seconds by name, and how many there were.
+
+    Each kernel and each copy counts once, by its own time on the device, whoever started it: an operator of PyTorch, a
+    compiled Triton kernel or a recorded graph. Operators, which have their kernels' time too, are left out, and so are
+    regions that were only named.
+
+    Args:
+        events: of a profile.
+    """
+    found: dict[str, float] = defaultdict(float)
+    count = 0
+    for event in events:
+        if event.device_type == DeviceType.CUDA and not event.is_user_annotation:
+            found[event.name] += event.time_range.elapsed_us() / 1e6
+            count += 1
+    return dict(found), count
+
+
 def profiled(
     step: TrainingStep, work: list[list[Sample]], *, device: str = "cpu"
 ) -> dict[str, Any]:
-    """Own times over the steps by kind and by name: of operators on a CPU, of their kernels on a GPU."""
+    """Own times over the steps by kind and by name: of operators on a CPU, of kernels on a GPU.
+
+    On a GPU also the kernels of a step, their seconds, and how often the host started something for them.
+    """
     rate = 1e-4
     on_gpu = device == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
@@ -121,27 +170,38 @@ def profiled(
         for samples in work:
             step.gradients(samples)
             step.update(rate)
-    by_name: dict[str, float] = defaultdict(float)
-    for event in profiler.key_averages():
-        own = event.self_device_time_total if on_gpu else event.self_cpu_time_total
-        if not on_gpu or event.key.startswith(
-            "aten::"
-        ):  # an operator has its kernels' time; count it once
-            by_name[event.key] += own / 1e6
+        wait()
+    if not on_gpu:
+        own = {event.key: event.self_cpu_time_total / 1e6 for event in profiler.key_averages()}
+        return shares(own, kind_of)
+    events = profiler.events() or []
+    by_name, kernels = kernel_seconds(events)
+    return {
+        **shares(by_name, kernel_kind),
+        "kernels_per_step": round(kernels / len(work), 1),
+        "kernel_seconds_per_step": round(sum(by_name.values()) / len(work), 5),
+        "starts_per_step": round(
+            sum(event.name.startswith(_STARTS) for event in events) / len(work), 1
+        ),
+    }
+
+
+def shares(by_name: dict[str, float], kind: Callable[[str], str]) -> dict[str, Any]:
+    """Shares of the whole by kind and, of the 25 largest, by name."""
     total = sum(by_name.values())
     by_kind: dict[str, float] = defaultdict(float)
     for name, seconds in by_name.items():
-        by_kind[kind_of(name)] += seconds
+        by_kind[kind(name)] += seconds
 
-    def shares(found: dict[str, float], most: int) -> dict[str, float]:
+    def largest(found: dict[str, float], most: int) -> dict[str, float]:
         ordered = sorted(found.items(), key=lambda item: -item[1])[:most]
         return {name: round(seconds / total, 4) for name, seconds in ordered}
 
     arithmetic = ("matrix products", "attention")
     return {
         "products_and_attention": round(sum(by_kind[kind] for kind in arithmetic) / total, 4),
-        "by_kind": shares(by_kind, len(by_kind)),
-        "by_operator": shares(by_name, 25),
+        "by_kind": largest(by_kind, len(by_kind)),
+        "by_operator": largest(by_name, 25),
     }
 
 

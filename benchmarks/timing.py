@@ -1,19 +1,26 @@
-"""Seconds of the product's own step, for the curves: of a recipe on a shape, over given samples."""
+"""Seconds of the product's own step: built as a run of the recipe builds it, warmed up, timed over given samples."""
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from benchmarks.compare.competitors import EQUAL
+from benchmarks.device_cuts import planned_here
 from benchmarks.workload import PAD, SEED, Shape, build_base
+from lexitrain.batching import MicroBatch
 from lexitrain.models import attach_adapter
 from lexitrain.recipe.yaml_file import load_recipe
 from lexitrain.samples.sample import Sample
 from lexitrain.step import TrainingStep, build_optimizer, keep_freed_memory
+from lexitrain.step.graphs.static_inputs import CutForm
+
+_UNTIL_RECORDED = 3
+"""Uses of a form until it is recorded as a graph (`lexitrain.step.graphs`)."""
 
 
 def built_step(
@@ -31,7 +38,35 @@ def built_step(
         max_length=recipe.data.max_length,
         pad_id=PAD,
         clip=recipe.optimizer.clip,
+        cut_cost=planned_here(shape.architecture(), recipe, device),
     )
+
+
+def prepare(step: TrainingStep, laid: Sequence[Sequence[MicroBatch]]) -> dict[str, Any]:
+    """Compute a cut of each form that will come, so that none is compiled or recorded while it is timed.
+
+    The most frequent form first, as a run would meet them. No weight moves, and no gradient is left. On a CPU nothing
+    is compiled: only what is recorded is prepared.
+
+    Args:
+        step: of one model.
+        laid: the micro-batches of the steps that will be timed.
+
+    Returns:
+        how many forms there are, and what preparing them took, seconds.
+    """
+    start = time.perf_counter()
+    batches = [batch for each in laid for batch in each]
+    forms = Counter(CutForm.of(batch) for batch in batches)
+    if step.graphs is not None or torch.cuda.is_available():
+        uses = 1 if step.graphs is None else _UNTIL_RECORDED
+        examples = {CutForm.of(batch): batch for batch in batches}
+        for form, _ in forms.most_common():
+            example = examples[form]
+            step.accumulate([example] * uses, uses * example.supervised_tokens)
+        step.drop_gradients()
+        wait()
+    return {"forms": len(forms), "preparing_seconds": round(time.perf_counter() - start, 2)}
 
 
 def timed(step: TrainingStep, work: Sequence[Sequence[Sample]], repeats: int = 1) -> dict[str, Any]:
@@ -39,9 +74,10 @@ def timed(step: TrainingStep, work: Sequence[Sequence[Sample]], repeats: int = 1
 
     Args:
         step: of one model; its weights move.
-        work: the samples of each step.
+        work: the samples of each step. Their forms are prepared before.
         repeats: passes over the work; the fastest pass counts, which other work on the machine disturbed least.
     """
+    prepare(step, [step.lay_out(samples) for samples in work])
     passes: list[float] = []
     found = []
     for _ in range(repeats):
@@ -50,11 +86,16 @@ def timed(step: TrainingStep, work: Sequence[Sequence[Sample]], repeats: int = 1
         for samples in work:
             found.append(step.gradients(samples))
             step.update(1e-4)
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
+        wait()
         passes.append((time.perf_counter() - start) / len(work))
     return {
         "step_seconds": round(min(passes), 4),
         "layout_tokens": round(sum(f.layout_tokens for f in found) / len(found), 1),
         "cuts": round(sum(f.cuts for f in found) / len(found), 2),
     }
+
+
+def wait() -> None:
+    """Until a GPU has done all that was started."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()

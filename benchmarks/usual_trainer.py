@@ -15,8 +15,7 @@ from typing import Any
 from benchmarks.compare.comparison import Worker
 from benchmarks.compare.competitors import COMPETITORS, Competitor
 from benchmarks.compare.work import SHAPES, Work
-from benchmarks.workload import RESULTS, STEP_SAMPLES, Shape, circumstances
-from lexitrain.models.architecture import Architecture
+from benchmarks.workload import RESULTS, STEP_SAMPLES, circumstances
 from lexitrain.planning.rehearsal.cut_shape import CutShape
 from lexitrain.planning.rehearsal.rehearse import rehearse
 from lexitrain.planning.rehearsal.target import Target
@@ -25,24 +24,6 @@ RESULT = RESULTS / "usual_trainer.json"
 NAMES = ("trainer", "notebook", "slow")
 PLACES = ("tiny", "cpu")
 TARGET = Target("cpu", "fp32", "dense", "trainer")
-
-
-def architecture(shape: Shape) -> Architecture:
-    """The shape as a plan takes it."""
-    return Architecture(
-        "shape",
-        {
-            "model_type": "qwen2",
-            "vocab_size": shape.vocabulary,
-            "hidden_size": shape.hidden,
-            "intermediate_size": shape.intermediate,
-            "num_hidden_layers": shape.layers,
-            "num_attention_heads": shape.heads,
-            "num_key_value_heads": shape.key_value_heads,
-            "max_position_embeddings": 32_768,
-            "tie_word_embeddings": True,
-        },
-    )
 
 
 def cuts_of(work: Work, competitor: Competitor) -> list[CutShape]:
@@ -60,7 +41,7 @@ def foreseen(work: Work, competitor: Competitor) -> int:
     """Bytes at the peak over the resting model: without weights, adapter and, in the first step, optimizer state."""
     recipe = work.recipe(competitor)
     cuts = cuts_of(work, competitor)
-    memory = rehearse(architecture(SHAPES[work.shape]), recipe, TARGET, cuts).memory
+    memory = rehearse(SHAPES[work.shape].architecture(), recipe, TARGET, cuts).memory
     return memory.peak - memory.weights - memory.adapter - memory.optimizer
 
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import Qwen2ForCausalLM
 
+    from lexitrain.models.architecture import Architecture
+
 RESULTS = Path(__file__).parent / "results"
 STEP_SAMPLES = 24
 SEED = 42
@@ -60,6 +62,25 @@ class Shape:
     def head_parameters(self) -> int:
         """Weights of the output head, which is the embedding too."""
         return self.hidden * self.vocabulary
+
+    def architecture(self) -> Architecture:
+        """The shape as a plan takes it."""
+        from lexitrain.models.architecture import Architecture
+
+        return Architecture(
+            "shape",
+            {
+                "model_type": "qwen2",
+                "vocab_size": self.vocabulary,
+                "hidden_size": self.hidden,
+                "intermediate_size": self.intermediate,
+                "num_hidden_layers": self.layers,
+                "num_attention_heads": self.heads,
+                "num_key_value_heads": self.key_value_heads,
+                "max_position_embeddings": 32_768,
+                "tie_word_embeddings": True,
+            },
+        )
 
     def described(self) -> dict[str, float]:
         """The shape for a result file."""

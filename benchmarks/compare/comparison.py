@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import combinations
@@ -13,6 +14,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from benchmarks.compare import unsloth
 from benchmarks.compare.competitors import COMPETITORS
 from benchmarks.compare.work import Work
 
@@ -27,22 +29,33 @@ class Part:
         name: of the competitor.
         rounds: turns it gets.
         steps: optimizer steps of a turn.
-        warm_up: whether an untimed step comes first, in which its memory is measured. Without one its memory is
+        warm_up: untimed steps that come first; in the first of them its memory is measured. Without one its memory is
             measured in its first timed step, which is enough to see whether all of it runs.
     """
 
     name: str
     rounds: int
     steps: int
-    warm_up: bool = True
+    warm_up: int = 1
 
 
 @dataclass
 class Worker:
-    """A competitor's process."""
+    """A competitor's process.
+
+    Attributes:
+        name: of the competitor.
+        work: what it does.
+        patience: seconds after which an answer is no longer waited for; None: as long as it takes.
+        warm_up: what it reported of its untimed steps.
+        turns: what it reported of the timed ones.
+        failed: why it has ended before its time.
+        taken: steps so far.
+    """
 
     name: str
     work: Work
+    patience: float | None = None
     warm_up: dict[str, Any] = field(default_factory=dict[str, Any])
     turns: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     failed: str | None = None
@@ -62,6 +75,7 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=self._said,
             text=True,
+            env=unsloth.environment() if COMPETITORS[self.name].kind == "unsloth" else None,
         )
 
     def turn(self, steps: int, *, memory: bool = False) -> dict[str, Any]:
@@ -98,10 +112,18 @@ class Worker:
         if self.failed:
             return {}
         assert self._process.stdout is not None
+        late = threading.Timer(self.patience or threading.TIMEOUT_MAX, self._process.kill)
+        late.daemon = True
+        late.start()
         line = self._process.stdout.readline()
+        in_time = late.is_alive()
+        late.cancel()
         if line:
             return json.loads(line)
         self._process.communicate()
+        if not in_time:
+            self.failed = f"no answer within {self.patience:g} s"
+            return {}
         self._said.seek(0)
         last = self._said.read().strip().rpartition("\n")[2]
         self.failed = last[:300] or f"exit {self._process.returncode}"
@@ -115,17 +137,26 @@ class Comparison:
         work: the work.
         parts: who steps how often, the yardstick first: ratios compare it with the others.
         resident: all processes at once, taking turns. False: one after another, where memory holds only one.
+        patience: seconds that one answer of a process may take; None: any.
     """
 
-    def __init__(self, work: Work, parts: Sequence[Part], *, resident: bool = True) -> None:
+    def __init__(
+        self,
+        work: Work,
+        parts: Sequence[Part],
+        *,
+        resident: bool = True,
+        patience: float | None = None,
+    ) -> None:
         self.work, self.parts, self.resident = work, list(parts), resident
+        self.patience = patience
         self.workers: list[Worker] = []
 
     def run(self) -> dict[str, Any]:
         """Deal all turns; the rows by competitor, and the yardstick's ratios over each of the others."""
         if self.resident:
             # Nothing is timed until the last of them has built its model, which takes one core, and warmed up.
-            waiting = [Worker(part.name, self.work) for part in self.parts]
+            waiting = [Worker(part.name, self.work, self.patience) for part in self.parts]
             self.workers = [
                 self.warmed(worker, part) for worker, part in zip(waiting, self.parts, strict=True)
             ]
@@ -151,14 +182,17 @@ class Comparison:
         }
 
     def started(self, part: Part) -> Worker:
-        """A worker after its step of warm-up, in which its memory was measured."""
-        return self.warmed(Worker(part.name, self.work), part)
+        """A worker after its steps of warm-up, in the first of which its memory was measured."""
+        return self.warmed(Worker(part.name, self.work, self.patience), part)
 
     def warmed(self, worker: Worker, part: Part) -> Worker:
-        """The worker when it has built its model and taken its untimed step, if it gets one."""
+        """The worker when it has built its model and taken its untimed steps, if it gets any."""
         worker.wait()
         if part.warm_up:
             worker.warm_up = worker.turn(1, memory=True)
+        if part.warm_up > 1:
+            further = worker.turn(part.warm_up - 1)
+            worker.warm_up["steps"] = [*worker.warm_up.get("steps", []), *further.get("steps", [])]
         return worker
 
     def timed(self, worker: Worker, part: Part) -> None:
@@ -192,6 +226,8 @@ class Comparison:
             "losses": [step["loss"] for step in [*worker.warm_up.get("steps", []), *steps]],
             "same_samples": COMPETITORS[worker.name].same_samples,
         }
+        if "facts" in worker.turns[-1]:
+            row["facts"] = worker.turns[-1]["facts"]
         # Padded to the full length, every step costs the same: one stands for all, and need not be matched.
         full = COMPETITORS[worker.name].padding == "max_length"
         if not full and all("seconds" in step for step in steps):

@@ -46,6 +46,12 @@ class Competitor:
         return not (self.kind == "trl" and self.packing == "bfd")
 
 
+#: A token budget bounds cuts from above alone: where launches cost something, or attention is dense, the cheapest cuts
+#: below it are several. The number of samples says it.
+ONE_ROW = ("step.micro_batch=24",)
+MANY_CUTS = ("step.token_budget=512",)
+GRAPHS = ("step.graphs=always",)
+
 COMPETITORS = {
     "fast": Competitor(
         "lexitrain", "fast", "LexiTrain, recipe `fast`: prefix tree, completion loss"
@@ -55,6 +61,24 @@ COMPETITORS = {
         "fast",
         "LexiTrain, recipe `fast` with all samples in one row (`step.token_budget=100000`)",
         overrides=("step.token_budget=100000",),
+    ),
+    "fast_one_row": Competitor(
+        "lexitrain",
+        "fast",
+        "LexiTrain, recipe `fast` with all samples in one row (`step.micro_batch=24`)",
+        overrides=ONE_ROW,
+    ),
+    "fast_many_cuts": Competitor(
+        "lexitrain",
+        "fast",
+        "LexiTrain, recipe `fast` with at most 512 tokens a cut",
+        overrides=MANY_CUTS,
+    ),
+    "fast_graphs": Competitor(
+        "lexitrain",
+        "fast",
+        "LexiTrain, recipe `fast` with cuts recorded as CUDA graphs (`step.graphs=always`)",
+        overrides=GRAPHS,
     ),
     "trl": Competitor(
         "trl",
@@ -73,6 +97,13 @@ COMPETITORS = {
         "TRL SFTTrainer: BFD packing into rows of 1,536",
         rows=2,
         row_length=1536,
+    ),
+    "trl_row": Competitor(
+        "trl",
+        "fast",
+        "TRL SFTTrainer: BFD packing into rows of 3,072, one a step",
+        rows=1,
+        row_length=3072,
     ),
     "trl_liger": Competitor(
         "trl",
@@ -94,7 +125,11 @@ COMPETITORS = {
         liger=True,
     ),
     "unsloth": Competitor(
-        "unsloth", "fast", "Unsloth's FastLanguageModel under TRL's SFTTrainer, packed"
+        "unsloth",
+        "fast",
+        "Unsloth's model and kernels under TRL's SFTTrainer: a step's own 24 samples packed into one padding-free row",
+        rows=1,
+        packing="same",
     ),
     "notebook": Competitor(
         "trainer",
@@ -132,6 +167,24 @@ COMPETITORS = {
         overrides=("step.token_budget=768", "step.gradient_checkpointing=always"),
     ),
     "best": Competitor("lexitrain", "best", "LexiTrain, recipe `best`: rank 48, up to 768 tokens"),
+    "best_one_row": Competitor(
+        "lexitrain",
+        "best",
+        "LexiTrain, recipe `best` with all samples in one row (`step.micro_batch=24`)",
+        overrides=ONE_ROW,
+    ),
+    "best_many_cuts": Competitor(
+        "lexitrain",
+        "best",
+        "LexiTrain, recipe `best` with at most 512 tokens a cut",
+        overrides=MANY_CUTS,
+    ),
+    "best_graphs": Competitor(
+        "lexitrain",
+        "best",
+        "LexiTrain, recipe `best` with cuts recorded as CUDA graphs (`step.graphs=always`)",
+        overrides=GRAPHS,
+    ),
 }
 
 #: On every run, whatever the recipe says: what must be equal for the losses to be.

@@ -23,6 +23,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from benchmarks.compare import unsloth
 from benchmarks.compare.competitors import Competitor
 from benchmarks.compare.turns import Turns
 from benchmarks.compare.work import SHAPES, Work
@@ -40,8 +41,10 @@ _PER_ROW = 4  # samples in a packed row of 512; a longer prompt makes the rows l
 def run(competitor: Competitor, work: Work, turns: Turns) -> None:
     """Train until told to stop."""
     with tempfile.TemporaryDirectory() as folder:
-        build = {"trainer": _trainer, "trl": _trl, "unsloth": _unsloth}[competitor.kind]
+        build = {"trainer": _trainer, "trl": _trl, "unsloth": unsloth.build}[competitor.kind]
         trainer = build(competitor, work, folder)
+        if competitor.kind == "unsloth":
+            turns.facts = unsloth.facts()
         trainer.add_callback(_Callback(trainer, turns))
         trainer.train()
 
@@ -160,15 +163,30 @@ def _trl(competitor: Competitor, work: Work, folder: str) -> Any:
     return sft_trainer(competitor, work, folder, model)
 
 
-def sft_trainer(competitor: Competitor, work: Work, folder: str, model: Any) -> Any:
-    """An SFTTrainer over `model`, which carries the adapter."""
+def sft_trainer(
+    competitor: Competitor, work: Work, folder: str, model: Any, **settings: Any
+) -> Any:
+    """An SFTTrainer over `model`, which carries the adapter; `settings` of `SFTConfig` win over the usual ones."""
     from datasets import Dataset, disable_progress_bars
     from trl import SFTConfig, SFTTrainer
 
     disable_progress_bars()
     recipe = work.recipe(competitor)
     same = competitor.packing == "same"
-    arguments = _arguments(competitor, work, recipe, folder)
+    longest = competitor.row_length + work.prompt * _PER_ROW * competitor.row_length // 512
+    arguments = _arguments(competitor, work, recipe, folder) | {
+        "per_device_train_batch_size": 1,
+        "gradient_accumulation_steps": competitor.rows,
+        "gradient_checkpointing": False,
+        "packing": not same,
+        "padding_free": True,
+        "max_length": None if same else longest,
+        "dataset_kwargs": {"skip_prepare_dataset": True} if same else None,
+    }
+    if (
+        not same
+    ):  # BFD puts the longest samples first: in its own order, the first steps would hold few
+        arguments["train_sampling_strategy"] = "random"
     rows = [
         row
         for step in range(work.steps)
@@ -176,19 +194,7 @@ def sft_trainer(competitor: Competitor, work: Work, folder: str, model: Any) -> 
     ]
     return counting(SFTTrainer)(
         model=model,
-        args=SFTConfig(
-            per_device_train_batch_size=1,
-            gradient_accumulation_steps=competitor.rows,
-            gradient_checkpointing=False,
-            packing=not same,
-            padding_free=True,
-            max_length=None
-            if same
-            else competitor.row_length + work.prompt * _PER_ROW * competitor.row_length // 512,
-            dataset_kwargs={"skip_prepare_dataset": True} if same else None,
-            # BFD puts the longest samples first: in its own order, the first steps would hold few.
-            **(arguments | ({} if same else {"train_sampling_strategy": "random"})),
-        ),
+        args=SFTConfig(**(arguments | settings)),
         train_dataset=Dataset.from_list(rows),
         processing_class=small_tokenizer(work),
         optimizers=optimizer_of(model, work, recipe),
@@ -212,30 +218,6 @@ def _rows_of(competitor: Competitor, samples: list[Sample], loss: str) -> Iterat
             "labels": [token for row in held for token in row["labels"]],
             "seq_lengths": [len(row["input_ids"]) for row in held],
         }
-
-
-def _unsloth(competitor: Competitor, work: Work, folder: str) -> Any:
-    """Unsloth's model and kernels under the SFTTrainer that it patches."""
-    from unsloth import FastLanguageModel  # pyright: ignore[reportMissingImports]
-
-    recipe = work.recipe(competitor)
-    work.base().save_pretrained(folder)
-    small_tokenizer(work).save_pretrained(folder)
-    base, _ = FastLanguageModel.from_pretrained(
-        folder, max_seq_length=recipe.data.max_length, dtype=work.dtype, load_in_4bit=False
-    )
-    model = FastLanguageModel.get_peft_model(
-        base,
-        r=recipe.lora.rank,
-        lora_alpha=recipe.lora.alpha,
-        lora_dropout=0,
-        target_modules=list(recipe.lora.targets),
-        bias="none",
-        use_gradient_checkpointing=False,
-        random_state=SEED,
-    )
-    set_peft_model_state_dict(model, initial_adapter(work, recipe))
-    return sft_trainer(competitor, work, folder, model)
 
 
 def adapted(work: Work, recipe: Recipe) -> Any:

@@ -21,13 +21,18 @@ from benchmarks.compare.memory import Peak
 
 @dataclass
 class Turns:
-    """Called by a trainer before and after every optimizer step."""
+    """Called by a trainer before and after every optimizer step.
+
+    Attributes:
+        facts: what else is to be told of this trainer; as it stands at the end of each turn.
+    """
 
     commands: TextIO
     replies: TextIO
     device: str = "cpu"
     left: int = 0
     steps: list[dict[str, float]] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
     _start: float = 0.0
     _step_end: float = 0.0
     _peak: Peak | None = None
@@ -59,6 +64,8 @@ class Turns:
         if self.left == 0:
             report: dict[str, Any] = {"seconds": self._now() - self._start, "steps": self.steps}
             self._measured.close()
+            if self.facts:
+                report["facts"] = self.facts
             if self._peak is not None:
                 report["peak_bytes"] = self._peak.bytes
                 self._peak = None

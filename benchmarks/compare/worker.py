@@ -7,7 +7,9 @@ import logging
 import os
 import sys
 import warnings
+from contextlib import nullcontext
 
+from benchmarks.compare import unsloth
 from benchmarks.compare.competitors import COMPETITORS
 from benchmarks.compare.turns import Turns
 from benchmarks.compare.work import Work
@@ -22,11 +24,12 @@ def main() -> None:
     logging.disable(logging.WARNING)
     competitor, work = COMPETITORS[sys.argv[1]], Work(**json.loads(sys.argv[2]))
     turns = Turns(sys.stdin, replies, work.device)
-    if competitor.kind == "lexitrain":
-        from benchmarks.compare.engine import run
-    else:
-        from benchmarks.compare.trainers import run
-    run(competitor, work, turns)
+    with unsloth.imported() if competitor.kind == "unsloth" else nullcontext():
+        if competitor.kind == "lexitrain":
+            from benchmarks.compare.engine import run
+        else:
+            from benchmarks.compare.trainers import run
+        run(competitor, work, turns)
 
 
 if __name__ == "__main__":
