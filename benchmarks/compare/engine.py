@@ -58,7 +58,7 @@ def _tell_of_graphs(step: TrainingStep, turns: Turns) -> None:
     """How many forms are recorded, and what was told of those that cannot be."""
     if step.graphs is not None:
         turns.facts["recorded_forms"] = step.graphs.recorded
-        turns.facts.setdefault("told", []).extend(step.graphs.take_told())
+        turns.facts.setdefault("told", []).extend(step.notes)
 
 
 def _base(recipe: Recipe, work: Work) -> Any:

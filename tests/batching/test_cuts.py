@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lexitrain.batching import query_blocks as blocks_module
-from lexitrain.batching import tiles as tiles_module
 from lexitrain.batching.cuts import CutCost, cheapest_cuts
 from lexitrain.batching.layout import LayoutName, step_tokens
 from lexitrain.batching.process_shares import cuts_for
@@ -96,7 +95,6 @@ def test_the_tiles_that_are_counted_are_those_in_which_something_is_seen(
     samples: list[Sample], layout: LayoutName, tile: int
 ):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tiles_module, "TILE", tile)
         patch.setattr(blocks_module, "TILE", tile)
         for batch in cut(samples, layout, tiles=True):
             count = 0

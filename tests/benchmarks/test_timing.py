@@ -26,7 +26,7 @@ def test_forms_are_recorded_before_they_are_timed_and_no_weight_moves():
     found = prepare(step, laid)
     assert step.graphs is not None
     assert step.graphs.recorded == found["forms"] > 0
-    assert step.graphs.take_told() == []
+    assert step.notes == []
     assert all(torch.equal(one, other) for one, other in zip(before, step.parameters, strict=True))
     plain = built_step(NANO_SHAPE)
     for number, batches in enumerate(laid):

@@ -8,7 +8,7 @@ from torch.nn.attention.flex_attention import flex_attention
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import LlamaConfig
 
-from lexitrain.batching.tiles import Tiles
+from lexitrain.batching.query_blocks import Tiles
 from lexitrain.errors import DeviceError
 from lexitrain.models import why_not_in_tiles
 from lexitrain.recipe.schema import StepSection

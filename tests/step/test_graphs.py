@@ -314,7 +314,7 @@ def test_layers_that_cannot_be_recorded_are_told_of_once():
         for _ in range(4):
             step.gradients(random_samples(0))
         assert step.graphs is not None
-        (told,) = step.graphs.take_told()
+        (told,) = step.notes
         assert "without CUDA graphs" in told
 
 

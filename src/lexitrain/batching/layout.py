@@ -22,9 +22,8 @@ from lexitrain.batching.few_shapes import SHORTEST, with_few_scored
 from lexitrain.batching.micro_batch import MicroBatch
 from lexitrain.batching.padded_rows import padded_batches
 from lexitrain.batching.prefix_tree import depth_first, shared_with_previous, tree_row
-from lexitrain.batching.query_blocks import Integers
+from lexitrain.batching.query_blocks import Integers, Tiles
 from lexitrain.batching.scored_tokens import LossName
-from lexitrain.batching.tiles import Tiles
 from lexitrain.errors import RecipeError
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lexitrain.batching.query_blocks import Block, Integers, attention_cells
-from lexitrain.batching.tiles import Tiles
+from lexitrain.batching.query_blocks import Block, Integers, Tiles, attention_cells
 
 IGNORED = -100
 """Label of a position whose hidden state goes through the output head without being scored: PyTorch's own

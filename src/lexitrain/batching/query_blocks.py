@@ -3,6 +3,9 @@
 Queries that follow each other see their own columns and those whose subtree is still open where they begin, and nothing
 else. So a row falls into blocks, each with its list of columns, and the cells of the attention matrix outside of them
 are never computed: long instructions that all samples share cost each sample its own cells alone.
+
+A GPU's kernel goes by tiles of fixed size instead, which it computes whole or not at all (FlexAttention). Which of them
+hold a pair that sees each other follows from the layout as well.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Integers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 TILE = 128
 """Queries and keys of a tile of FlexAttention, which computes a tile whole or not at all."""
@@ -164,3 +168,55 @@ def _parts(span: Span) -> list[Span]:
         Span(start, end, np.concatenate([span.above, np.arange(span.start, start)]))
         for start, end in pairwise(borders)
     ]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tiles:
+    """The tiles of a micro-batch, `Q` of queries by `K` of keys.
+
+    Attributes:
+        seen: [B, Q, K], some query of it sees some key.
+        whole: [B, Q, K], every query of it sees every key, so that none has to be looked at.
+    """
+
+    seen: Flags
+    whole: Flags
+
+    @classmethod
+    def of(cls, reach: Integers) -> Tiles:
+        """By the rule `k <= q < reach[k]`. A window hides some of them, which is not looked at.
+
+        Args:
+            reach: [B, L], see `MicroBatch`.
+        """
+        rows, length = reach.shape
+        count = -(-length // TILE)
+        # A key that is not there is seen by nobody: it ends no tile's visibility, and makes none whole.
+        padded = np.zeros((rows, count * TILE), dtype=np.int64)
+        padded[:, :length] = reach
+        in_tiles = padded.reshape(rows, count, TILE)
+        farthest: Integers = in_tiles.max(axis=2)
+        nearest: Integers = in_tiles.min(axis=2)
+        number: Integers = np.arange(count, dtype=np.int64)
+        query, key = number[:, None], number[None, :]
+        after: Integers = np.minimum((query + 1) * TILE, length)
+        seen: Flags = (key <= query) & (query * TILE < farthest[:, None, :])
+        return cls(seen, (key < query) & (after <= nearest[:, None, :]))
+
+    @property
+    def count(self) -> int:
+        """Tiles that are computed, of all rows."""
+        return int(np.count_nonzero(self.seen))
+
+    def tables(self) -> tuple[Integers, ...]:
+        """What FlexAttention's `BlockMask` holds: of each tile of queries how many tiles of keys it sees in part and
+        which, how many whole and which; then the same of each tile of keys. Counts [B, 1, Q], places [B, 1, Q, K].
+        """
+        part = self.seen & ~self.whole
+        turned = [np.swapaxes(each, 1, 2) for each in (part, self.whole)]
+        return tuple(table for each in (part, self.whole, *turned) for table in _listed(each))
+
+
+def _listed(flags: Flags) -> tuple[Integers, Integers]:
+    places: Integers = np.argsort(~flags, axis=-1, kind="stable").astype(np.int64)
+    return flags.sum(axis=-1, dtype=np.int64)[:, None], places[:, None]
