@@ -118,6 +118,9 @@ from .precision import (
     compute_precision as compute_precision,
 )
 from .precision import (
+    is_ampere_or_later as is_ampere_or_later,
+)
+from .precision import (
     torch_dtype as torch_dtype,
 )
 from .principal_start import (

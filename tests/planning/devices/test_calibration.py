@@ -14,6 +14,7 @@ from lexitrain.planning.devices.calibration import (
     save_calibration,
 )
 from lexitrain.planning.devices.catalogue import find_gpu
+from lexitrain.planning.devices.local import gpu_at_hand
 from lexitrain.planning.devices.processor import processor
 from lexitrain.planning.estimate.plan import make_plan
 from lexitrain.planning.estimate.planned_data import mixture_data
@@ -47,6 +48,20 @@ def test_a_gpu_is_found_by_its_name_and_precision():
     assert found == measured("Tesla T4", "cuda", "fp16")
     assert find_calibration(gpu, "fp32") is None
     assert find_calibration(find_gpu("L4"), "fp16") is None
+
+
+def test_a_gpu_that_the_catalogue_does_not_know_is_planned_by_its_own_measurement():
+    name = "NVIDIA Imagined 9000"
+    new, old = gpu_at_hand(name, (12, 0)), gpu_at_hand(name, (7, 5))
+    assert (new.name, old.name) == (f"{name} (speed of L4)", f"{name} (speed of T4)")
+    assert new.peak("bf16") > 10 * old.peak("fp32")
+    assert (new.price, new.capability) == (None, (12, 0))
+    assert find_calibration(new, "bf16") is None
+    save_calibration(measured("NVIDIA Another 1", "cuda", "bf16"))
+    assert find_calibration(new, "bf16") is None
+    save_calibration(measured(name, "cuda", "bf16"))
+    assert find_calibration(new, "bf16") is not None
+    assert find_calibration(find_gpu("L4"), "bf16") is None
 
 
 def test_another_processor_is_not_this_one():

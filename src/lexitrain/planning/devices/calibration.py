@@ -96,7 +96,7 @@ def _is_of(found: Calibration, gpu: Gpu) -> bool:
     if gpu.is_cpu:
         return found.kind == "cpu" and found.device == processor()
     like = named_like(found.device)
-    return found.kind == "cuda" and like is not None and like.name == gpu.card
+    return found.kind == "cuda" and (found.device if like is None else like.name) == gpu.card
 
 
 def _file_name(device: str, precision: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from lexitrain.models import is_ampere_or_later
 from lexitrain.planning.devices.catalogue import Gpu, find_gpu, named_like
 
 _CGROUP = Path("/sys/fs/cgroup")
@@ -15,18 +16,34 @@ _CGROUP = Path("/sys/fs/cgroup")
 def device_at_hand(device: torch.device) -> Gpu:
     """The catalogue's entry for a device, with its own capability and memory.
 
-    A GPU that is not in the catalogue is planned with the speed of a T4, which only hours and not memory depend on; its
-    name then says so.
+    What it says of a GPU that is not in the catalogue stands at `gpu_at_hand`.
     """
     if device.type != "cuda":
         return find_gpu("CPU")
     properties = torch.cuda.get_device_properties(device)
-    known = named_like(properties.name)
-    found = known or replace(find_gpu("T4"), name=f"{properties.name} (speed of a T4)")
+    found = gpu_at_hand(properties.name, torch.cuda.get_device_capability(device))
+    return replace(found, memory=properties.total_memory / 1e9)
+
+
+def gpu_at_hand(name: str, capability: tuple[int, int]) -> Gpu:
+    """The entry for a GPU, with its own capability.
+
+    One that is not in the catalogue is planned with the speed of a small card of its kind: an L4 where it has bf16,
+    else a T4. Hours and cuts depend on it, memory does not; its name says so. A measurement of its own is used instead.
+
+    Args:
+        name: as the driver reports it.
+        capability: compute capability.
+    """
+    if known := named_like(name):
+        return replace(known, capability=capability)
+    like = "L4" if is_ampere_or_later(capability) else "T4"
     return replace(
-        found,
-        memory=properties.total_memory / 1e9,
-        capability=torch.cuda.get_device_capability(device),
+        find_gpu(like),
+        name=f"{name} (speed of {like})",
+        card=name,
+        price=None,
+        capability=capability,
     )
 
 
