@@ -76,7 +76,7 @@ def test_the_exported_file_is_the_adapter(run: Path, data: Path, tmp_path: Path)
         quantize=("F32", "F16", "Q8_0"),
         out=tmp_path / "out",
         verify=data,
-        limit=LIMIT,
+        limit=2 * LIMIT,
         margin=MARGIN,
     )
     told = json.loads((tmp_path / "out" / "export.json").read_text(encoding="utf-8"))
@@ -86,10 +86,9 @@ def test_the_exported_file_is_the_adapter(run: Path, data: Path, tmp_path: Path)
         "base",
         "gguf-lora",
     ]
-    # Of some 1,600 positions two may be ties that half precision decides otherwise; over the whole test split it is one
-    # in ten thousand (benchmarks/results/export.json).
+    # Over twice the records of the other tests: of few positions two ties are already more than one in a thousand.
     for file, most, least in zip(
-        report.files[1:4], (1e-5, 1e-4, 1e-3), (0.999, 0.998, 0.98), strict=True
+        report.files[1:4], (1e-5, 1e-4, 1e-3), (0.999, 0.999, 0.98), strict=True
     ):
         found = file.verification
         assert found is not None
