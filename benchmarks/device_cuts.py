@@ -28,9 +28,10 @@ def planned_on(gpu: Gpu, architecture: Architecture, recipe: Recipe) -> CutCost:
     target = Target.of(
         recipe.model.precision,
         gpu.capability,
-        recipe.step.attention_form,
+        recipe.step.attention,
         recipe.step.layout,
         architecture.config,
+        recorded=recipe.step.graphs == "always",
     )
     measured = find_calibration(gpu, target.dtype)
     rates = measured.rates() if measured else catalogue_rates(gpu, target.dtype, "expected")

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 TRAINING_SAMPLES = 14_250  # of the team's training split
 SAME_LOSS = {"torch.float32": 1e-4, "torch.bfloat16": 1e-2, "torch.float16": 1e-2}
-"""By how much, relative to it, a step's loss may differ with graphs: a dense mask adds up in another order than
-FlexAttention's blocks, and twenty updates carry that on."""
+"""By how much, relative to it, a step's loss may differ with graphs: rows are padded to other lengths, whose
+sums are taken in another order, and twenty updates carry that on."""
 TWENTY = Part("", 3, 6, warm_up=2)
 """Twenty steps together, the first two untimed."""
 

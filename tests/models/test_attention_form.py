@@ -7,6 +7,7 @@ import pytest
 from lexitrain.errors import InputError
 from lexitrain.models.attention.form import attention_kind
 from lexitrain.models.families import sliding_window
+from lexitrain.recipe.schema import StepSection
 
 PLAIN = {"model_type": "qwen2"}
 DROPS = {**PLAIN, "attention_dropout": 0.1}
@@ -72,3 +73,12 @@ def test_a_base_that_is_not_proven_has_rows_of_its_own_and_its_own_attention(con
 )
 def test_the_window_that_a_configuration_states(config, window):
     assert sliding_window(config) == window
+
+
+def test_cuts_by_blocks_are_not_recorded():
+    assert attention_kind("auto", None, PLAIN, "tree", recorded=True) == "dense"
+    assert attention_kind("auto", (7, 5), PLAIN, "tree", recorded=True) == "dense"
+    assert attention_kind("auto", (8, 0), PLAIN, "tree", recorded=True) == "flex"
+    with pytest.raises(ValueError, match="attention by blocks is another computation"):
+        StepSection(graphs="always", attention="blocks")
+    assert StepSection(graphs="always", attention="flex").attention == "flex"

@@ -6,6 +6,7 @@ Without a GPU a recording does its work anew on the same tensors, so that everyt
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,63 @@ def gradients(step: TrainingStep) -> torch.Tensor:
 
 def close(one: torch.Tensor, other: torch.Tensor, tolerance: float) -> bool:
     return bool((one - other).norm() <= tolerance * other.norm())
+
+
+def attended_by_tables(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: Any, scale: float | None
+) -> torch.Tensor:
+    """FlexAttention as its tables say, with a backward pass on a CPU too: tiles seen in part are looked at, those seen
+    whole are not, and others are not there."""
+    length, size = query.shape[2], mask.BLOCK_SIZE[0]
+    places = torch.arange(length)
+    seen = torch.zeros(len(query), length, length, dtype=torch.bool)
+    for row in range(len(query)):
+        looked_at = torch.stack(
+            [mask.mask_mod(torch.tensor(row), torch.tensor(0), each, places) for each in places]
+        )
+        for counts, listed, whole in (
+            (mask.kv_num_blocks, mask.kv_indices, False),
+            (mask.full_kv_num_blocks, mask.full_kv_indices, True),
+        ):
+            for above, count in enumerate(counts[row, 0].tolist()):
+                for beside in listed[row, 0, above, :count].tolist():
+                    tile = (
+                        slice(above * size, (above + 1) * size),
+                        slice(beside * size, (beside + 1) * size),
+                    )
+                    seen[row][tile] = True if whole else looked_at[tile]
+    return torch.nn.functional.scaled_dot_product_attention(
+        query, key, value, attn_mask=seen[:, None], scale=scale, enable_gqa=True
+    )
+
+
+@pytest.mark.parametrize(
+    "settings", [{"layout": "tree"}, {"token_budget": 600}, {"layout": "packed"}, LAYOUTS[3]]
+)
+@pytest.mark.parametrize("kind", ["qwen2", "qwen2 windowed"])
+def test_tiles_are_inputs_of_a_recording(
+    settings: dict[str, Any], kind: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Cuts of one form see other tiles: what is replayed goes by those of its own samples."""
+    monkeypatch.setattr("lexitrain.step.decoder_layer.decoder.attend_in_tiles", attended_by_tables)
+    plain, graphs = (a_step(settings, graphs=each, kind=kind) for each in ("never", "always"))
+    graphs.attention = "flex"
+    graphs.step_layout = replace(graphs.step_layout, tiles=True, bucket=128)
+    assert graphs.graphs is not None
+    tables: set[bytes] = set()
+    for number in range(8):
+        samples = [each for seed in range(3) for each in random_samples(3 * (number % 4) + seed)]
+        expected, found = plain.gradients(samples), graphs.gradients(samples)
+        assert found.loss == pytest.approx(expected.loss, rel=1e-5)
+        assert close(gradients(graphs), gradients(plain), 1e-5)
+        tables |= {
+            b"".join(each.tobytes() for each in cut.tiles.tables())
+            for cut in graphs.lay_out(samples)
+            if cut.tiles
+        }
+    assert graphs.graphs.recorded
+    assert not graphs.notes
+    assert len(tables) > 2 or "micro_batch" in settings  # padded rows see the same tiles
 
 
 @pytest.mark.parametrize("settings", LAYOUTS)

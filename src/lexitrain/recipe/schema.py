@@ -152,11 +152,6 @@ class StepSection(Section):
     """`always`: a GPU starts each cut as one recorded CUDA graph, over rows and answers padded to few sizes. `auto`:
     never, until that has been measured on a GPU."""
 
-    @property
-    def attention_form(self) -> Literal["auto", "dense", "blocks", "flex"]:
-        """The form of attention that is asked for; graphs are recorded with a dense mask."""
-        return "dense" if self.graphs == "always" and self.attention == "auto" else self.attention
-
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.layout == "tree" and self.loss == "all_tokens":
@@ -166,10 +161,10 @@ class StepSection(Section):
             )
         if self.micro_batch != "auto" and self.token_budget != "auto":
             raise ValueError("micro_batch and token_budget both set the cuts; give one of them")
-        if self.graphs == "always" and self.attention_form != "dense":
+        if self.graphs == "always" and self.attention == "blocks":
             raise ValueError(
-                f"graphs are recorded with a dense mask, not with attention '{self.attention}'; "
-                "use attention 'auto' or 'dense', or graphs 'never'"
+                "attention by blocks is another computation in every cut, which is not recorded; "
+                "use another attention than 'blocks', or graphs 'never'"
             )
         if self.micro_batch != "auto" and self.micro_batch > self.effective_batch:
             raise ValueError(

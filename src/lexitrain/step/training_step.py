@@ -117,10 +117,11 @@ class TrainingStep:
         self.loss_scale = LossScale(FIRST if self._head.dtype == torch.float16 else 1.0)
         placed = self._head.device
         self.attention: AttentionKind = attention_kind(
-            settings.attention_form,
+            settings.attention,
             torch.cuda.get_device_capability(placed) if placed.type == "cuda" else None,
             base.config,
             settings.layout,
+            recorded=settings.graphs == "always",
         )
         self.notes: list[str] = []
         if self.attention == "flex" and placed.type == "cuda":
@@ -278,7 +279,7 @@ class TrainingStep:
     def _recorded(self, factor: Tensor) -> CutGraphs | None:
         """The recorded cuts, ready for a step; None where cuts cannot be recorded."""
         decoder = self._decoder
-        able = decoder is not None and decoder.recordable and self.attention == "dense"
+        able = decoder is not None and decoder.recordable
         if self.graphs is None or not self.graphs.usable(able) or decoder is None:
             return None
         self.adapter.collected()

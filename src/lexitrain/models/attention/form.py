@@ -15,7 +15,12 @@ AttentionKind = Literal["dense", "blocks", "flex", "own"]
 
 
 def attention_kind(
-    wanted: str, capability: tuple[int, int] | None, config: Config, layout: str
+    wanted: str,
+    capability: tuple[int, int] | None,
+    config: Config,
+    layout: str,
+    *,
+    recorded: bool = False,
 ) -> AttentionKind:
     """The form for a recipe's `step.attention`, in training and in a plan.
 
@@ -24,6 +29,7 @@ def attention_kind(
         capability: compute capability of the GPU; None for a CPU.
         config: of the base, see `families.py`.
         layout: the recipe's `step.layout`.
+        recorded: whether cuts are recorded: those by blocks have as many forms as cuts.
 
     Raises:
         DeviceError: `flex` on a CPU, where PyTorch has no backward pass for it, or on a GPU before compute capability
@@ -58,5 +64,5 @@ def attention_kind(
     if dense:
         return "dense"
     if capability is None:
-        return "blocks"
+        return "dense" if recorded else "blocks"
     return "flex" if modern else "dense"

@@ -215,9 +215,10 @@ def make_plan(
     target = Target.of(
         recipe.model.precision,
         gpu.capability,
-        recipe.step.attention_form if engine == "lexitrain" else "auto",
+        recipe.step.attention if engine == "lexitrain" else "auto",
         recipe.step.layout,
         architecture.config,
+        recorded=engine == "lexitrain" and recipe.step.graphs == "always",
     )
     if engine == "trainer":
         target = target.for_trainer()

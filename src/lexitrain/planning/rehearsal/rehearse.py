@@ -243,7 +243,7 @@ def rehearse_work(
     operations = tuple(_lines(stage.work(cut)) for cut in cuts)
     fixed = stage.fixed()
     decoder = stage.steps[0].step.decoder  # the base's own has no such property
-    recordable = target.attention == "dense" and getattr(decoder, "recordable", False)
+    recordable = target.attention in {"dense", "flex"} and getattr(decoder, "recordable", False)
     return RehearsedWork(operations, fixed.sizes, fixed.base_parameters, recordable)
 
 

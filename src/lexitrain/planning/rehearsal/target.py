@@ -50,6 +50,8 @@ class Target:
         attention: str = "auto",
         layout: str = "tree",
         config: Mapping[str, Any] = _PLAIN,
+        *,
+        recorded: bool = False,
     ) -> Target:
         """The target that training would choose.
 
@@ -59,12 +61,13 @@ class Target:
             attention: the recipe's `step.attention`, `auto` included.
             layout: the recipe's `step.layout`.
             config: of the base, as in config.json; of a decoder such as Llama's where not given.
+            recorded: whether cuts are recorded as CUDA graphs.
 
         Raises:
             DeviceError: attention cannot be computed in that form, so that training would refuse.
             ModelError: the same, or what the base's layers cost is not known.
         """
-        kind = attention_kind(attention, capability, config, layout)
+        kind = attention_kind(attention, capability, config, layout, recorded=recorded)
         if reason := unknown_cost(config):
             raise ModelError(
                 f"What a step of this base costs is not known. {reason}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,11 @@ from torch import Tensor
 from lexitrain.step.attention import BatchTensors
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from lexitrain.batching import MicroBatch
+
+    Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +25,7 @@ class CutForm:
     """All that the computation of a cut depends on besides its numbers.
 
     Attributes:
-        rows, length: of the layout.
+        rows, length: of the layout; where attention goes by tiles, as many as they give.
         scored: positions that go through the output head, padding included.
         window: of the base's windowed layers, where it hides something.
     """
@@ -54,26 +59,42 @@ class StaticInputs:
         # Positions at which no narrower window decides anew whether it hides something.
         deepest = batch.tokens.shape[1] if batch.window is not None else 0
         self.batch = replace(batch, positions=np.full_like(batch.positions, deepest))
-        arrays = _arrays(batch)
-        self._numbers = torch.zeros(
-            sum(each.size for each in arrays), dtype=torch.int64, device=device
-        )
-        parts = self._numbers.split([each.size for each in arrays])
-        views = [part.view(array.shape) for part, array in zip(parts, arrays, strict=True)]
+        self._numbers, views = _room(_arrays(batch), torch.int64, device)
+        self._tables, tiles = _room(_tile_tables(batch), torch.int32, device)
         tokens, positions, reach, predict, labels = views
-        self.tensors = BatchTensors(tokens, positions, reach, predict, labels, (), ())
+        self.tensors = BatchTensors(tokens, positions, reach, predict, labels, (), (), tuple(tiles))
 
     def fill(self, batch: MicroBatch) -> None:
         """Put another micro-batch of the same form in; the host goes on while a GPU fetches it."""
-        packed = torch.from_numpy(np.concatenate([array.ravel() for array in _arrays(batch)]))
-        if self._numbers.device.type == "cuda":
-            # The allocator of pinned memory gives it out again only when the copy is done.
-            packed = packed.pin_memory()
-        self._numbers.copy_(packed, non_blocking=True)
+        _put(self._numbers, _arrays(batch))
+        if tables := _tile_tables(batch):
+            _put(self._tables, tables)
 
 
-def _arrays(batch: MicroBatch) -> list[np.ndarray[tuple[int, ...], np.dtype[np.int64]]]:
+def _arrays(batch: MicroBatch) -> list[Integers]:
     return [batch.tokens, batch.positions, batch.reach, batch.predict, batch.labels]
+
+
+def _tile_tables(batch: MicroBatch) -> tuple[Integers, ...]:
+    """Which tiles are computed: numbers that a kernel reads, in tables whose sizes follow from those of the rows."""
+    return () if batch.tiles is None else batch.tiles.tables()
+
+
+def _room(
+    arrays: Sequence[Integers], dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, list[Tensor]]:
+    """Room for arrays one behind the other, and the part of each."""
+    whole = torch.zeros(sum(each.size for each in arrays), dtype=dtype, device=device)
+    parts = whole.split([each.size for each in arrays]) if arrays else ()
+    return whole, [part.view(array.shape) for part, array in zip(parts, arrays, strict=True)]
+
+
+def _put(room: Tensor, arrays: Sequence[Integers]) -> None:
+    packed = torch.from_numpy(np.concatenate([each.ravel() for each in arrays])).to(room.dtype)
+    if room.device.type == "cuda":
+        # The allocator of pinned memory gives it out again only when the copy is done.
+        packed = packed.pin_memory()
+    room.copy_(packed, non_blocking=True)
 
 
 def scalar(device: torch.device) -> Tensor:
