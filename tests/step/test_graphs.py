@@ -16,11 +16,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from lexitrain.batching import IGNORED
+from lexitrain.recipe import load_recipe
 from lexitrain.recipe.schema import OptimizerSection, StepSection
 from lexitrain.samples import Sample
 from lexitrain.step import TrainingStep, build_optimizer
 from lexitrain.step.graphs.cut_graphs import CutGraphs
 from lexitrain.step.graphs.recording import Recording, Repeated, RepeatingRecorder, Work
+from lexitrain.training.recovery.memory_ladder import MemoryLadder
 from tests.step.decoder_layer.bases import KINDS, adapted, step_of
 from tests.step.test_equality import random_samples
 
@@ -275,13 +277,14 @@ def test_replays_read_the_memory_that_was_recorded(
     step.graphs = CutGraphs(
         step._add_gradients, step.adapter, torch.device("cpu"), dtype, Followed()
     )
+    step.loss_graphs = step.graphs.of_losses(step._loss_alone)
     samples = random_samples(0)
-    for number in range(7):
+    for number in range(12):
         step.gradients(samples)
         step.update(1e-3)
         if number % 2:
             step.loss(samples)
-    assert step.graphs.recorded == 1
+    assert step.graphs.recorded == step.loss_graphs.recorded == 1
     assert not step.graphs.told
 
 
@@ -298,6 +301,76 @@ def raising(error: Exception) -> Callable[[Work], None]:
         raise error
 
     return spoil
+
+
+@pytest.mark.parametrize("settings", LAYOUTS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_replayed_validations_give_the_loss_of_plain_ones(settings: dict[str, Any], kind: str):
+    """Between steps, with weights that move, and without a word in the gradient."""
+    plain, graphs = (a_step(settings, graphs=each, kind=kind) for each in ("never", "always"))
+    for number in range(6):
+        for step in (plain, graphs):
+            step.gradients(random_samples(number % 2))
+            step.update(1e-2)
+        before = gradients(graphs)
+        for seed in (7, 8):
+            loss, count = graphs.loss(random_samples(seed))
+            expected, tokens = plain.loss(random_samples(seed))
+            assert (loss, count) == (pytest.approx(expected, rel=1e-5), tokens)
+        assert torch.equal(gradients(graphs), before)
+    assert graphs.loss_graphs is not None
+    assert bool(graphs.loss_graphs.recorded) == (kind != "llama stretched")
+    assert close(graphs.adapter.values, plain.adapter.values, 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda _: None, "a cut has a loss of nan"),
+        (raising(torch.OutOfMemoryError("CUDA out of memory")), "there is no memory"),
+    ],
+)
+def test_a_recorded_validation_that_fails_is_never_used(spoil: Any, said: str):
+    plain, step = (a_step(ONE_CUT, graphs=each) for each in ("never", "always"))
+    graphs = CutGraphs(
+        step._loss_alone, None, torch.device("cpu"), torch.float32, Broken(spoil), step.notes
+    )
+    step.loss_graphs = graphs
+    samples = random_samples(0)
+    for _ in range(5):
+        assert step.loss(samples)[0] == pytest.approx(plain.loss(samples)[0], rel=1e-6)
+    assert not graphs.recorded
+    (told,) = step.notes
+    assert said in told
+
+
+def test_memory_that_runs_out_in_a_validation_ends_all_recordings(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """The ladder does it again, with the memory that recordings held."""
+    step = a_step(ONE_CUT, graphs="always")
+    samples = random_samples(0)
+    for _ in range(4):
+        step.gradients(samples)
+        expected = step.loss(samples)
+    assert step.graphs is not None
+    assert step.loss_graphs is not None
+    assert step.graphs.recorded == step.loss_graphs.recorded == 1
+    failed: list[Any] = []
+
+    def once(batch: Any) -> None:
+        if not failed:
+            failed.append(batch)
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(step.loss_graphs, "replayed", once)
+    nothing: Any = None
+    ladder = MemoryLadder(load_recipe("demo"), nothing, step, nothing, nothing, nothing)
+    assert ladder.loss(samples) == (pytest.approx(expected[0], rel=1e-6), expected[1])
+    assert not step.graphs.recorded
+    assert not step.loss_graphs.recorded
+    (told,) = step.notes
+    assert "memory ran out in a validation" in told
 
 
 @pytest.mark.parametrize(
@@ -333,7 +406,7 @@ def test_memory_that_runs_out_in_a_step_ends_the_recordings(monkeypatch: pytest.
         step.gradients(samples)
     graphs = step.graphs
     assert graphs is not None
-    real, failed = graphs.add_gradients, []
+    real, failed = graphs.replayed, []
 
     def once(batch: Any) -> Any:
         if not failed:
@@ -341,7 +414,7 @@ def test_memory_that_runs_out_in_a_step_ends_the_recordings(monkeypatch: pytest.
             raise torch.OutOfMemoryError("CUDA out of memory")
         return real(batch)
 
-    monkeypatch.setattr(graphs, "add_gradients", once)
+    monkeypatch.setattr(graphs, "replayed", once)
     with pytest.raises(Exception, match="out of memory"):
         step.gradients(samples)
     step.gradients(samples)

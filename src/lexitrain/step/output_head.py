@@ -105,6 +105,24 @@ factor of a loss, 2**24, what is left to multiply by stays within fp16 too.
 """
 
 
+def without_head(base: Any) -> Any:
+    """The part of a base that ends before its output head.
+
+    Raises:
+        ModelError: there is none.
+    """
+    found = base.base_model
+    if found is base:  # named otherwise than its weights are, as in Llama 4
+        found = getattr(base, "model", None)
+    if found is None:
+        raise ModelError(
+            "The base model has no part that ends before its output head.",
+            where="model.base",
+            fix="Use a base such as Qwen2.5, Llama or SmolLM2.",
+        )
+    return found
+
+
 class _SumOfTokenLosses(torch.autograd.Function):
     """Sum of the cross-entropies of `hidden @ weight.T` against `labels`; gradient for `hidden` alone."""
 

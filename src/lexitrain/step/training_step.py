@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 
 from lexitrain.batching import CutCost, DecoderShape, MicroBatch, StepLayout, deal
-from lexitrain.errors import ModelError
 from lexitrain.models import AttentionKind, attention_kind, sliding_window, use_own_masks
 from lexitrain.step.attention import BatchTensors, flex_or_dense, hidden_states
 from lexitrain.step.decoder_layer.recognition import KnownLayers
@@ -27,7 +26,7 @@ from lexitrain.step.graphs.cut_graphs import CutGraphs
 from lexitrain.step.loss_scale import FIRST, LossScale
 from lexitrain.step.optimizers import set_learning_rate
 from lexitrain.step.out_of_memory import StepOutOfMemory, attempt
-from lexitrain.step.output_head import LogitChange, frozen_head, sum_of_token_losses
+from lexitrain.step.output_head import LogitChange, frozen_head, sum_of_token_losses, without_head
 from lexitrain.step.processes import Processes
 from lexitrain.step.update.flat_optimizer import in_one_buffer
 
@@ -64,6 +63,7 @@ class TrainingStep:
             found to give another loss.
         loss_scale: of fp16; part of a run's state.
         graphs: cuts that are recorded, where the settings ask for it.
+        loss_graphs: those of validations.
         notes: sentences about what cannot be used here and is not, until someone takes them.
 
     Args:
@@ -103,7 +103,7 @@ class TrainingStep:
         self.processes = processes or Processes()
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
         base = model.get_base_model()
-        self._backbone = _backbone(base)
+        self._backbone = without_head(base)
         head = frozen_head(base)
         self._head = head.weight
         self._logit_change = LogitChange.of(head, base.config)
@@ -141,10 +141,12 @@ class TrainingStep:
         self.recomputes = settings.gradient_checkpointing == "always"
         set_gradient_checkpointing(base, self.recomputes)
         self.graphs: CutGraphs | None = None
+        self.loss_graphs: CutGraphs | None = None
         if settings.graphs == "always" and placed.type != "meta":
             self.graphs = CutGraphs(
                 self._add_gradients, self.adapter, placed, self._head.dtype, told=self.notes
             )
+            self.loss_graphs = self.graphs.of_losses(self._loss_alone)
         model.train()  # PEFT's wrapper says it is training while the frozen base inside is not
 
     def _cut_cost(self, config: Any) -> CutCost:
@@ -211,8 +213,7 @@ class TrainingStep:
         result, problem = attempt(work)
         if self.processes.any(problem is not None):
             self.drop_gradients()
-            if self.graphs is not None:
-                self.graphs.give_up("memory ran out in a step, and they hold some")
+            self.drop_graphs("memory ran out in a step, and they hold some")
             raise StepOutOfMemory(problem or "another process ran out of memory")
         return cast(T, result)
 
@@ -235,10 +236,10 @@ class TrainingStep:
         self.begin(training=True)
         total = torch.zeros((), dtype=torch.float32, device=self._head.device)
         factor = self.loss_factor(supervised)
-        recorded = self._recorded(factor)
+        recorded = self._recorded(self.graphs, factor)
         try:
             for batch in batches:
-                loss = recorded.add_gradients(batch) if recorded is not None else None
+                loss = recorded.replayed(batch) if recorded is not None else None
                 total += self.add_gradients(batch, factor) if loss is None else loss
         finally:
             self.end()
@@ -276,16 +277,24 @@ class TrainingStep:
         loss.backward()
         return loss.detach()
 
-    def _recorded(self, factor: Tensor) -> CutGraphs | None:
-        """The recorded cuts, ready for a step; None where cuts cannot be recorded."""
+    def _recorded(self, graphs: CutGraphs | None, factor: Tensor | None = None) -> CutGraphs | None:
+        """Recorded cuts, ready for a step (with its factor) or a validation; None where cuts cannot be recorded."""
         decoder = self._decoder
         able = decoder is not None and decoder.recordable
-        if self.graphs is None or not self.graphs.usable(able) or decoder is None:
+        if graphs is None or not graphs.usable(able) or decoder is None:
             return None
-        self.adapter.collected()
-        places = (decoder.places, self._head.data_ptr(), self.adapter.place, self.recomputes)
-        self.graphs.begin(factor, places)
-        return self.graphs
+        places: tuple[Any, ...] = (decoder.places, self._head.data_ptr())
+        if factor is not None:
+            self.adapter.collected()
+            places += (self.adapter.place, self.recomputes)
+        graphs.begin(factor, places)
+        return graphs
+
+    def drop_graphs(self, reason: str) -> None:
+        """Let go of all recorded cuts, where there are any, and record none from now on."""
+        for each in (self.graphs, self.loss_graphs):
+            if each is not None:
+                each.give_up(reason)
 
     def drop_gradients(self) -> None:
         """Let go of all gradients and their memory."""
@@ -347,12 +356,19 @@ class TrainingStep:
         batches = self.step_layout.lay_out(samples)
         self.begin(training=False)
         total = torch.zeros((), dtype=torch.float32, device=self._head.device)
+        recorded = self._recorded(self.loss_graphs)
         try:
             for batch in batches:
-                total += self._sum_of_losses(batch, BatchTensors.of(batch, self._head.device))
+                loss = recorded.replayed(batch) if recorded is not None else None
+                if loss is None:
+                    loss = self._sum_of_losses(batch, BatchTensors.of(batch, self._head.device))
+                total += loss
         finally:
             self.end()
         return total.item(), sum(batch.supervised_tokens for batch in batches)
+
+    def _loss_alone(self, batch: MicroBatch, tensors: BatchTensors, _factor: Tensor) -> Tensor:
+        return self._sum_of_losses(batch, tensors)
 
     def _sum_of_losses(
         self, batch: MicroBatch, tensors: BatchTensors, factor: Tensor | None = None
@@ -370,17 +386,3 @@ class TrainingStep:
             factor=factor,
             gpu=self._gpu,
         )
-
-
-def _backbone(base: Any) -> Any:
-    """The base without its output head."""
-    found = base.base_model
-    if found is base:  # named otherwise than its weights are, as in Llama 4
-        found = getattr(base, "model", None)
-    if found is None:
-        raise ModelError(
-            "The base model has no part that ends before its output head.",
-            where="model.base",
-            fix="Use a base such as Qwen2.5, Llama or SmolLM2.",
-        )
-    return found

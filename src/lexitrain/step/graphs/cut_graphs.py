@@ -1,8 +1,9 @@
 """Cuts of a few forms, each recorded when it has come by often enough, and replayed from then on.
 
-A recording is used only where its first replay gives the gradient that the plain computation gives; whatever goes wrong
-with one ends in the plain computation, and is told. A recording reads the adapter, the base and the gradient where they
-lay when it was made: where one of them has moved, all are dropped.
+A recording is used only where its first replay gives the loss and the gradient that the plain computation gives;
+whatever goes wrong with one ends in the plain computation, and is told. Cuts of validations are recorded apart, without
+gradients. A recording reads the adapter, the base and the gradient where they lay when it was made: where one of them
+has moved, all are dropped.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ if TYPE_CHECKING:
     from lexitrain.step.update.flat_adapter import FlatAdapter
 
 Compute = Callable[["MicroBatch", "BatchTensors", Tensor], Tensor]
-"""Adds the gradients of a micro-batch with these tensors, times a factor; gives its loss, detached."""
+"""The loss of a micro-batch with these tensors, detached; where it has gradients, these are added, times a factor."""
 
 _USES = 3
 """A form is recorded when it comes by for this time: recording takes as long as some steps."""
 _MOST = 12
-"""Recordings of a run: each holds its inputs and what its kernels were told."""
+"""Recordings of a run's steps, and of its validations: each holds its inputs and what its kernels were told."""
 _SAME = {torch.float32: 1e-4, torch.bfloat16: 1e-2, torch.float16: 1e-2}
 """By how much, relative to its length, a replayed gradient may differ: sums are not always taken in the same order."""
 
@@ -43,14 +44,14 @@ class _Recorded:
 
 
 class CutGraphs:
-    """The recordings of one step.
+    """The recordings of one computation.
 
     Attributes:
         told: sentences about what went wrong.
 
     Args:
         compute: the plain computation.
-        adapter: its gradient stays where it is from now on.
+        adapter: its gradient stays where it is from now on; None where no gradient is computed.
         device: of the tensors.
         dtype: of the computation.
         recorder: of the device.
@@ -60,7 +61,7 @@ class CutGraphs:
     def __init__(
         self,
         compute: Compute,
-        adapter: FlatAdapter,
+        adapter: FlatAdapter | None,
         device: torch.device,
         dtype: torch.dtype,
         recorder: Recorder | None = None,
@@ -69,6 +70,7 @@ class CutGraphs:
         self._compute = compute
         self._adapter = adapter
         self._device = device
+        self._dtype = dtype
         self._same = _SAME[dtype]
         self._recorder = recorder or recorder_of(device)
         self._factor, self._loss = scalar(device), scalar(device)
@@ -79,27 +81,33 @@ class CutGraphs:
         self._off = False
         self._left_out = False
         self.told: list[str] = [] if told is None else told
-        adapter.keep()
+        if adapter is not None:
+            adapter.keep()
+
+    def of_losses(self, compute: Compute) -> CutGraphs:
+        """Recordings of a computation without gradients, in the same memory: they are never replayed together."""
+        return CutGraphs(compute, None, self._device, self._dtype, self._recorder, self.told)
 
     @property
     def recorded(self) -> int:
         """Forms that are replayed."""
         return len(self._recorded)
 
-    def begin(self, factor: Tensor, places: Hashable) -> None:
-        """Before the first cut of a step.
+    def begin(self, factor: Tensor | None, places: Hashable) -> None:
+        """Before the first cut of a step or a validation.
 
         Args:
-            factor: of its gradients, an fp32 scalar.
+            factor: of its gradients, an fp32 scalar; None where there are none.
             places: where all lies that a recording reads besides; and what else it depends on.
         """
-        self._factor.copy_(factor)
+        if factor is not None:
+            self._factor.copy_(factor)
         if places != self._places:
             self._places = places
             self._recorded.clear()
 
-    def add_gradients(self, batch: MicroBatch) -> Tensor | None:
-        """Add a micro-batch's gradients by a recording; its loss. None: there is none of its form.
+    def replayed(self, batch: MicroBatch) -> Tensor | None:
+        """A micro-batch's loss, and its gradients added, by a recording. None: there is none of its form.
 
         The loss is overwritten by the next cut.
         """
@@ -113,15 +121,15 @@ class CutGraphs:
                 return None
             if (found := self._try(form, batch)) is None:
                 return None
-        self._adapter.collected()
+        self._gradient()
         found.inputs.fill(batch)
         found.recording.replay()
         return self._loss
 
     def usable(self, recordable: bool) -> bool:
-        """Whether this model's cuts can be recorded, as given; says so, once, where they cannot."""
-        if not recordable and not self._left_out:
-            self.told.append(
+        """Whether this model's cuts can be recorded, as given; of a step's says so, once, where they cannot."""
+        if not recordable and not self._left_out and self._adapter is not None:
+            self._tell(
                 "Cuts are computed without CUDA graphs: the base's layers or its adapter are not of the kinds that are "
                 "recorded (no base in 4 bits, no dropout, positions that depend on nothing else)."
             )
@@ -131,17 +139,17 @@ class CutGraphs:
     def give_up(self, reason: str) -> None:
         """Let go of all recordings and make no more; says so where there were any."""
         if self._recorded and not self._off:
-            self.told.append(
+            self._tell(
                 f"CUDA graphs are off from now on: {reason}. step.graphs=never leaves them out."
             )
         self._off = self._off or bool(self._recorded)
         self._recorded.clear()
 
     def _try(self, form: CutForm, batch: MicroBatch) -> _Recorded | None:
-        gradient = self._adapter.collected()
-        before = gradient.clone()
+        gradient = self._gradient()
+        before = None if gradient is None else gradient.clone()
         try:
-            self._recorded[form] = found = self._record(batch, gradient)
+            self._recorded[form] = found = self._record(batch)
         except _NotFinite:
             return None  # a loss scale that is too large, most likely: at its next use
         except _Differs as error:
@@ -151,58 +159,70 @@ class CutGraphs:
                 self._end(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
             else:
                 self._plain.add(form)
-                self.told.append(
+                self._tell(
                     f"A cut of {form.rows} x {form.length} tokens is not recorded as a CUDA graph: there is no memory "
                     "for it."
                 )
         else:
             return found
         finally:
-            gradient.copy_(before)
+            if gradient is not None and before is not None:
+                gradient.copy_(before)
         return None
+
+    def _gradient(self) -> Tensor | None:
+        return None if self._adapter is None else self._adapter.collected()
+
+    def _tell(self, sentence: str) -> None:
+        if sentence not in self.told:
+            self.told.append(sentence)
 
     def _end(self, reason: str) -> None:
         self._off = True
         self._recorded.clear()
-        self.told.append(
+        self._tell(
             f"CUDA graphs cannot be used here, and are off: {reason}. step.graphs=never leaves them out."
         )
 
-    def _record(self, batch: MicroBatch, gradient: Tensor) -> _Recorded:
+    def _record(self, batch: MicroBatch) -> _Recorded:
         inputs = StaticInputs(batch, self._device)
         inputs.fill(batch)
 
         def work() -> None:
             self._loss.copy_(self._compute(inputs.batch, inputs.tensors, self._factor))
 
-        self._done(work, gradient)  # chooses kernels
-        expected, loss = self._done(work, gradient)
-        if not math.isfinite(length := float(torch.linalg.vector_norm(expected))):
+        self._done(work)  # chooses kernels
+        expected, loss = self._done(work)
+        length = float(torch.linalg.vector_norm(expected))
+        if not (math.isfinite(length) and math.isfinite(loss)):
             raise _NotFinite
         recording = self._recorder.record(work)
-        found, replayed = self._done(recording.replay, gradient)
+        found, replayed = self._done(recording.replay)
         apart = float(torch.linalg.vector_norm(found - expected))
-        losses = float(loss), float(replayed)
         # Written so that a number that is none is a difference too.
         if not (
             apart <= self._same * length
-            and abs(losses[0] - losses[1]) <= self._same * max(1.0, abs(losses[0]))
+            and abs(loss - replayed) <= self._same * max(1.0, abs(loss))
         ):
             raise _Differs(
-                f"replayed, a cut has a loss of {losses[1]:.6g} instead of {losses[0]:.6g}, and its gradient is "
+                f"replayed, a cut has a loss of {replayed:.6g} instead of {loss:.6g}, and its gradient is "
                 f"{apart:.2g} off, of {length:.2g}"
             )
         return _Recorded(inputs, recording)
 
-    def _done(self, work: Work, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        """Gradient and loss of the work alone."""
+    def _done(self, work: Work) -> tuple[Tensor, float]:
+        """Gradient (of no numbers, where none is computed) and loss of the work alone."""
+        gradient = self._gradient()
+        if gradient is None:
+            gradient = self._loss.new_zeros(0)
         gradient.zero_()
+        self._loss.fill_(math.nan)  # which a replay that does nothing would leave
         work()
-        return gradient.clone(), self._loss.clone()
+        return gradient.clone(), float(self._loss)
 
 
 class _NotFinite(Exception):
-    """The gradient is not a number."""
+    """The loss or the gradient is not a number."""
 
 
 class _Differs(Exception):

@@ -133,6 +133,7 @@ class MemoryLadder:
             result, problem = attempt(partial(self._step.loss, samples))
             if result is not None:
                 return result
+            self._step.drop_graphs("memory ran out in a validation, and they hold some")
             release_memory()
         if len(samples) == 1:
             raise self._out_of_rungs(str(problem))
