@@ -64,6 +64,32 @@ def pick(logits: torch.Tensor, temperature: float, draws: torch.Tensor) -> torch
     return Picker(choice, range(len(draws)), "cpu").pick(logits.expand(len(draws), -1))[0]
 
 
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_token_of_the_whole_batch_is_one_wait(
+    temperature: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of these makes the host wait until a GPU has computed all that was started."""
+    generator = torch.Generator().manual_seed(0)
+    draws = torch.rand(9, 4, generator=generator, dtype=torch.float64) if temperature else None
+    picker = Picker(Choice(4, {0, 1, 2, 3}, temperature, draws), range(9), "cpu")
+    waits: list[str] = []
+    for name in ("tolist", "item", "nonzero", "cpu", "numpy", "__bool__", "__index__", "__int__"):
+        real = getattr(torch.Tensor, name)
+        monkeypatch.setattr(
+            torch.Tensor,
+            name,
+            lambda *given, _name=name, _real=real, **more: (
+                waits.append(_name) or _real(*given, **more)
+            ),
+        )
+    ended = 0
+    for _ in range(3):
+        ended += picker.pick(torch.randn(9, 12, generator=generator))[1]
+    assert waits == ["tolist"] * 3
+    assert ended == sum(picker.ended) > 0
+    assert len(picker.keep()) == len(picker.going) == 9 - ended
+
+
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
 def test_tokens_come_as_often_as_the_model_finds_them_likely(temperature: float) -> None:
     generator = torch.Generator().manual_seed(0)

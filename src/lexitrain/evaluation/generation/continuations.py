@@ -212,10 +212,9 @@ class _Batch:
             if not left or step + 1 == maximum_tokens:
                 break
             if left < _COMPACT_AT * len(tokens):
-                kept = picker.going.nonzero()[:, 0]
+                kept = picker.keep()
                 cache.batch_select_indices(kept)
                 tokens, places, visible = tokens[kept], places[kept], visible[kept]
-                picker.keep(kept)
             seen = self.prefix.length + self.width + step + 1
             rule = Visible(visible[:, None, :seen], places[:, seen - 1 : seen], places[:, :seen])
             logits = forward(self.model, tokens[:, None], rule, cache)

@@ -73,5 +73,5 @@ class _Ended(StoppingCriteria):
     def __init__(self, picker: Picker) -> None:
         self._picker = picker
 
-    def __call__(self, *_given: Any, **_options: Any) -> Any:
-        return ~self._picker.going
+    def __call__(self, ids: Tensor, *_given: Any, **_options: Any) -> Any:
+        return torch.full((1,), not self._picker.going, dtype=torch.bool, device=ids.device)

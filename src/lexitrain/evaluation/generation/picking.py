@@ -36,10 +36,10 @@ class Choice:
 
 
 class Picker:
-    """Chooses for the answers of one batch, step by step.
+    """Chooses for the answers of one batch, step by step; the device is waited for once a step.
 
     Attributes:
-        going: bool [B], answers that have not ended.
+        going: rows of the batch whose answers have not ended, ascending.
         answers: the tokens of each so far, as they came in, without the token that ended them.
         ended: which of them have ended by a stop token or, under a schema, by being complete.
 
@@ -52,13 +52,14 @@ class Picker:
     def __init__(self, choice: Choice, rows: Sequence[int], device: torch.device | str) -> None:
         self.answers: list[list[int]] = [[] for _ in rows]
         self.ended = [False] * len(rows)
-        self.going = torch.ones(len(rows), dtype=torch.bool, device=device)
+        self.going = list(range(len(rows)))
         self._choice = choice
         self._active = list(range(len(rows)))  # the answer that each row belongs to
-        self._stops = torch.tensor(sorted(choice.stop_ids), dtype=torch.long, device=device)
+        self._stops = frozenset(choice.stop_ids)
         self._draws = None if choice.draws is None else choice.draws[list(rows)].to(device)
         self._schema: SchemaRows | None = choice.masks.rows(len(rows)) if choice.masks else None
         self._step = 0
+        self._device = device
 
     def pick(self, logits: Tensor) -> tuple[Tensor, int]:
         """The next token of each row, and how many answers ended by it.
@@ -69,35 +70,36 @@ class Picker:
         Raises:
             ModelError: the logits are not numbers.
         """
-        live = self.going.nonzero()[:, 0].tolist()
         if self._schema:
-            logits = self._masked(logits, self._schema, live)
-        tokens = self._greedy(logits) if self._draws is None else self._drawn(logits)
+            logits = self._masked(logits, self._schema, self.going)
+        tokens, fine = self._greedy(logits) if self._draws is None else self._drawn(logits)
         self._step += 1
-        stopped = torch.isin(tokens, self._stops)
-        ended = stopped.tolist()
-        chosen = tokens.tolist()
-        over: list[int] = []
-        for row in live:
-            complete = False
-            if not ended[row]:
+        numbers: list[list[int]] = torch.stack([tokens, fine.to(tokens.dtype)]).tolist()
+        chosen, numeric = numbers
+        self._require_numbers(numeric)
+        going: list[int] = []
+        for row in self.going:
+            ended = chosen[row] in self._stops
+            if not ended:
                 self.answers[self._active[row]].append(chosen[row])
-                complete = self._schema is not None and self._schema.take(row, chosen[row])
-            if ended[row] or complete:
+                ended = self._schema is not None and self._schema.take(row, chosen[row])
+            if ended:
                 self.ended[self._active[row]] = True
-                over.append(row)
-        self.going[over] = False
-        return tokens, len(over)
+            else:
+                going.append(row)
+        over, self.going = len(self.going) - len(going), going
+        return tokens, over
 
-    def keep(self, rows: Tensor) -> None:
-        """Leave the other rows, which have ended, out of the batch."""
-        kept = rows.tolist()
-        self._active = [self._active[row] for row in kept]
-        self.going = self.going[rows]
+    def keep(self) -> Tensor:
+        """Leave rows that have ended out of the batch; those that stay, on the device of the logits."""
+        kept = torch.tensor(self.going, dtype=torch.long, device=self._device)
+        self._active = [self._active[row] for row in self.going]
         if self._draws is not None:
-            self._draws = self._draws[rows]
+            self._draws = self._draws[kept]
         if self._schema:
-            self._schema.keep(kept)
+            self._schema.keep(self.going)
+        self.going = list(range(len(self.going)))
+        return kept
 
     def _masked(self, logits: Tensor, schema: SchemaRows, live: list[int]) -> Tensor:
         """With what may not come next at minus infinity; rows that have ended as they are."""
@@ -105,13 +107,13 @@ class Picker:
         forbidden[live] = ~schema.allowed(live, logits.shape[-1])
         return logits.masked_fill(torch.from_numpy(forbidden).to(logits.device), -torch.inf)
 
-    def _greedy(self, logits: Tensor) -> Tensor:
+    def _greedy(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """The most likely tokens [B], and whether their logits are numbers."""
         best = logits.max(dim=-1)
-        self._require_numbers(best.values > -torch.inf)  # which NaN is not, either
-        return best.indices
+        return best.indices, best.values > -torch.inf  # which NaN is not, either
 
-    def _drawn(self, logits: Tensor) -> Tensor:
-        """The token whose share of the probability a draw falls into: [B].
+    def _drawn(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """The token whose share of the probability a draw falls into: [B]; and whether these are numbers.
 
         Summed in float64, so that only a draw that lies on a border to some seven digits could come out differently
         where the model rounds differently.
@@ -119,16 +121,15 @@ class Picker:
         assert self._draws is not None
         wide = logits.float()
         top = wide.max(dim=-1, keepdim=True).values
-        self._require_numbers(top.isfinite()[:, 0])
         temperature = max(self._choice.temperature, _LEAST_TEMPERATURE)
         shares = ((wide - top) / temperature).exp_().cumsum(dim=-1, dtype=torch.float64)
         total = shares[:, -1:]
         place = self._draws[:, self._step, None] * total
         place = place.minimum(torch.nextafter(total, torch.zeros_like(total)))
-        return torch.searchsorted(shares, place, right=True)[:, 0]
+        return torch.searchsorted(shares, place, right=True)[:, 0], top.isfinite()[:, 0]
 
-    def _require_numbers(self, fine: Tensor) -> None:
-        if not bool((fine | ~self.going).all()):
+    def _require_numbers(self, numeric: Sequence[int]) -> None:
+        if not all(numeric[row] for row in self.going):
             raise ModelError(
                 "The model's output is not a number (NaN or infinite): its answers mean nothing.",
                 fix="Look at its weights: a run that diverged, or a precision that they do not fit in.",
