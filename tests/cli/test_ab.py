@@ -48,6 +48,8 @@ def test_learners_who_ask_once_do_not_come_back(capsys: pytest.CaptureFixture[st
         "run(['ab', 'plan', '--effect', '0.05', '--baseline', '0.6', '--learners-per-day', '99'])",
         "run(['ab', 'report', {file!r}])",
         "import lexitrain.abtest.service.report_process, lexitrain.abtest.service.application",
+        "from lexitrain.abtest.engines.open_engine import EngineSettings, arms_of; "
+        "arms_of('http://127.0.0.1:9/v1#x', 'http://127.0.0.1:9/v1#y', (), EngineSettings())",
     ],
 )
 def test_what_asks_no_model_loads_no_torch(file: Path, work: str):

@@ -16,7 +16,7 @@ from lexitrain import Answerer, evaluate, train
 from lexitrain.errors import InputError
 from lexitrain.evaluation import answering
 from lexitrain.evaluation.conversations.turns import turns_of
-from lexitrain.evaluation.generation import Continuation, asking
+from lexitrain.evaluation.generation import Continuation, continuations
 from lexitrain.recipe.schema import Recipe
 from lexitrain.records.record import Record
 from lexitrain.samples.rendering import Renderer
@@ -172,7 +172,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
         prompts.extend(prompt.tolist() for prompt in given)
         return [[Continuation(tokenizer.encode("Yes."), False)] for _ in given]
 
-    monkeypatch.setattr(asking, "generate", generate)
+    monkeypatch.setattr(continuations, "generate", generate)
     return prompts
 
 

@@ -1,13 +1,7 @@
 """What other rooms use of this one; `__init__.py` fetches it when it is asked for."""
 
 from .adapter import (
-    CONFIG_FILE as CONFIG_FILE,
-)
-from .adapter import (
     KEEPS_THE_BASE as KEEPS_THE_BASE,
-)
-from .adapter import (
-    WEIGHTS_FILE as WEIGHTS_FILE,
 )
 from .adapter import (
     attach_adapter as attach_adapter,
@@ -101,6 +95,12 @@ from .loading import (
 )
 from .loading import (
     load_tokenizer as load_tokenizer,
+)
+from .location import (
+    CONFIG_FILE as CONFIG_FILE,
+)
+from .location import (
+    WEIGHTS_FILE as WEIGHTS_FILE,
 )
 from .location import (
     characters_learnt_as_bytes as characters_learnt_as_bytes,

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from lexitrain.errors import ModelError
 from lexitrain.models.base_checks import require_usable_packages
+from lexitrain.models.location import CONFIG_FILE, WEIGHTS_FILE
 from lexitrain.models.lora_targets import require_chosen_layers, require_targets
 from lexitrain.models.principal_start import (
     for_the_whole_base,
@@ -57,8 +58,6 @@ _FIELDS = {
 """Settings of PEFT's that a recipe has, by their names there."""
 KEEPS_THE_BASE = {"gaussian", "orthogonal", "eva"}
 """Ways of beginning an adapter that leave the base as it is, among those that PEFT calls by a name."""
-WEIGHTS_FILE = "adapter_model.safetensors"
-CONFIG_FILE = "adapter_config.json"
 
 
 def attach_adapter(

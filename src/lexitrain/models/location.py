@@ -1,4 +1,4 @@
-"""Where a base model is: inside this package, in a folder, or on the Hub.
+"""Where a model is: a base inside this package, in a folder, or on the Hub, and the files of an adapter in PEFT form.
 
 Apart from loading it, so that what needs only a model's name or configuration does not load torch.
 """
@@ -11,6 +11,8 @@ from lexitrain.errors import ModelError
 from lexitrain.recipe import NANO
 from lexitrain.storage import user_path
 
+WEIGHTS_FILE = "adapter_model.safetensors"
+CONFIG_FILE = "adapter_config.json"
 _NANO_CHARACTERS = (
     "“”‘’«»„「」–—…•àáảãạăằắẳẵặâầấẩẫậèéẻẽẹêềếểễệìíỉĩịòóỏõọôồốổỗộơờớởỡợùúủũụưừứửữựỳýỷỹỵđ"
     "ÀÁẢÃẠĂẰẮẲẴẶÂẦẤẨẪẬÈÉẺẼẸÊỀẾỂỄỆÌÍỈĨỊÒÓỎÕỌÔỒỐỔỖỘƠỜỚỞỠỢÙÚỦŨỤƯỪỨỬỮỰỲÝỶỸỴĐ"

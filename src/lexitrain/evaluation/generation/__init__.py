@@ -1,25 +1,8 @@
-"""Generation: what a model says after a prompt, in batches, drawn or most likely, free or held to a schema."""
+"""Generation: what a model says after a prompt, in batches, drawn or most likely, free or held to a schema.
 
-from __future__ import annotations
+Grammars and what is asked of a server need no torch, so names are fetched when they are first asked for.
+"""
 
-from lexitrain.evaluation.generation.asked_schema import asked_gbnf
-from lexitrain.evaluation.generation.asking import Said, ask, numbered
-from lexitrain.evaluation.generation.continuations import Continuation, generate
-from lexitrain.evaluation.generation.decoding import Decoding
-from lexitrain.evaluation.generation.gbnf import answer_gbnf, chosen_gbnf, schema_of
-from lexitrain.evaluation.generation.schema_masks import SchemaMasks, require_llguidance
+import lazy_loader
 
-__all__ = [
-    "Continuation",
-    "Decoding",
-    "Said",
-    "SchemaMasks",
-    "answer_gbnf",
-    "ask",
-    "asked_gbnf",
-    "chosen_gbnf",
-    "generate",
-    "numbered",
-    "require_llguidance",
-    "schema_of",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

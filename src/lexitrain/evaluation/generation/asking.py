@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lexitrain.errors import number_of
-from lexitrain.evaluation.generation.continuations import generate
 from lexitrain.evaluation.generation.decoding import Decoding
 from lexitrain.evaluation.generation.schema_masks import SchemaMasks
 
@@ -51,6 +50,8 @@ def ask(
 ) -> list[list[Said]]:
     """The model's answers to prompts of one task, `decoding.samples` to each; none has more tokens than the task's
     answers may have, or `maximum_tokens` where that is more."""
+    from lexitrain.evaluation.generation.continuations import generate
+
     decoding = decoding or Decoding()
     limit = min(max(task.maximum_answer_tokens, maximum_tokens), renderer.max_length)
     tokenizer = renderer.tokenizer

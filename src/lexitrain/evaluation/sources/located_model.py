@@ -12,9 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from lexitrain.errors import ModelError, RunError, TaskError
 from lexitrain.evaluation.sources.gguf_model import gguf_files
@@ -23,17 +21,15 @@ from lexitrain.models import (
     CONFIG_FILE,
     WEIGHTS_FILE,
     base_identity,
-    compute_dtype,
     identity_before_it_was_written,
-    load_adapter,
-    load_base,
-    load_tokenizer,
-    restore_adapter,
 )
 from lexitrain.recipe import NANO, ModelSection, Recipe
 from lexitrain.runs import Checkpoints, DataSummary, Run, first_day
 from lexitrain.serving import file_facts, require_llama_cpp
 from lexitrain.storage import user_path
+
+if TYPE_CHECKING:
+    import torch
 
 _WITHOUT_RECIPE_LENGTH = 4096  # tokens of a prompt when no recipe says how long a sample may be
 
@@ -133,6 +129,8 @@ class LoadedModel:
             return
         self.located.require([task])
         if self.current != adapters[task]:
+            from lexitrain.models import restore_adapter
+
             restore_adapter(self.model, adapters[task])
             self.current = adapters[task]
 
@@ -238,6 +236,10 @@ def load_model(located: LocatedModel, device: torch.device | str | None = None) 
             where=located.name,
             fix="Score it with `lexitrain evaluate`, or ask a server: `lexitrain serve FILE`.",
         )
+    import torch
+
+    from lexitrain.models import compute_dtype, load_adapter, load_base, load_tokenizer
+
     _require_same_base(located)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = compute_dtype(located.model.precision, device)

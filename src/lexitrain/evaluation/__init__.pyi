@@ -1,0 +1,33 @@
+"""What other rooms use of this one; `__init__.py` fetches it when it is asked for."""
+
+from .answering import Answerer as Answerer
+from .answering import Prediction as Prediction
+from .answering import answer as answer
+from .answering import tasks_of as tasks_of
+from .conversations.asked_conversations import AskedConversations as AskedConversations
+from .conversations.asked_conversations import read_conversations as read_conversations
+from .conversations.conversation_scores import ConversationEvaluation as ConversationEvaluation
+from .generation import Decoding as Decoding
+from .generation import answer_gbnf as answer_gbnf
+from .generation import asked_gbnf as asked_gbnf
+from .generation import chosen_gbnf as chosen_gbnf
+from .generation import schema_of as schema_of
+from .held_out import HeldOut as HeldOut
+from .report import EvaluationReport as EvaluationReport
+from .report import evaluate as evaluate
+from .scoring import Evaluation as Evaluation
+from .sources.api_requests import addressed as addressed
+from .sources.api_requests import is_this_machine as is_this_machine
+from .sources.gguf_model import answer_context as answer_context
+from .sources.gguf_model import plain_text as plain_text
+from .sources.gguf_model import with_adapter as with_adapter
+from .sources.located_model import LoadedModel as LoadedModel
+from .sources.located_model import LocatedModel as LocatedModel
+from .sources.located_model import load_model as load_model
+from .sources.located_model import locate_model as locate_model
+from .sources.located_model import require_model as require_model
+from .sources.remote_model import RemoteModel as RemoteModel
+from .sources.remote_model import chat_body as chat_body
+from .sources.remote_model import said_in as said_in
+from .task_scores import TaskEvaluation as TaskEvaluation
+from .tutor import Tutor as Tutor
