@@ -99,7 +99,12 @@ def test_a_changed_layer_keeps_its_own_code(change: Any) -> None:
     assert not step_of(model, layout="tree").known_layers
 
 
-@pytest.mark.parametrize("change", [hooked, hooked_gradient, own_forward, disabled, dropped])
+@pytest.mark.parametrize(
+    "change",
+    [
+        hooked, hooked_gradient, own_forward, disabled, dropped, merged, other_scales,
+    ],
+)  # fmt: skip
 def test_what_is_changed_after_the_first_step_counts_from_the_next(change: Any) -> None:
     samples = random_samples(0)
     step = step_of(adapted("qwen2"), layout="tree")
@@ -111,6 +116,32 @@ def test_what_is_changed_after_the_first_step_counts_from_the_next(change: Any) 
     change(changed.model)
     if change is not dropped:  # which draws
         assert found_by(step, samples)[0] == pytest.approx(found_by(changed, samples)[0], rel=1e-6)
+
+
+def test_what_is_switched_off_and_on_again_is_known_again() -> None:
+    step = step_of(adapted("qwen2"), layout="tree")
+    first = step.decoder
+    projection = layer_of(step.model).mlp.up_proj
+    for _ in range(2):
+        projection.enable_adapters(False)
+        assert not step.known_layers
+        projection.enable_adapters(True)
+        assert step.decoder is first
+
+
+def test_looking_whether_anything_has_changed_asks_no_module(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Modules answer for their parts in Python: thousands of such questions are milliseconds before every step."""
+    step = step_of(adapted("qwen2"), layout="tree")
+    assert step.known_layers
+    asked: list[str] = []
+    plain = nn.Module.__getattr__
+    monkeypatch.setattr(
+        nn.Module, "__getattr__", lambda self, name: asked.append(name) or plain(self, name)
+    )
+    assert step.known_layers
+    assert not asked
 
 
 def test_dropout_and_a_quantized_base_keep_their_own_code(tmp_path: Path) -> None:

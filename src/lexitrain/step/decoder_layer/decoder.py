@@ -237,11 +237,13 @@ class Decoder(nn.Module):
         self.norm = FinalNorm(norm)
         self._values = flat.values
         self._groups = [group for parts in layers for group in parts.groups]
+        self._copying = [group for group in self._groups if not group.adjacent]
         norms = [norm, *(each for parts in layers for each in (parts.first, parts.second))]
         self._norms = [each.weight for each in norms]
         self.copies: list[Tensor] = []
         self._kept: Tensor | None = None
         self._keeps = False
+        self._held: Tensor | None = None  # kept memory of which all groups have their views
 
     def keep(self) -> None:
         """Let the adapter's numbers in the compute dtype have the same memory in every step."""
@@ -281,12 +283,14 @@ class Decoder(nn.Module):
                 group.prepare_frozen()
         self._rotary.prepare()
         if any(layer.recomputes for layer in self._layers) and training:
+            self._held = None
             return  # every layer takes its own part, as long as it needs it
         taken = self._taken()
         self.copies = [] if taken is self._values else [taken]
         numbers = Numbers(taken, 0, taken, 0)
-        for group in self._groups:
+        for group in self._copying if taken is self._held else self._groups:
             group.take(numbers)
+        self._held = taken if self._keeps else None
 
     def _taken(self) -> Tensor:
         if not self._keeps or self._values.dtype == self._dtype:
@@ -298,8 +302,9 @@ class Decoder(nn.Module):
     def release(self) -> None:
         """Let go of what `prepare` has taken."""
         self.copies = []
-        for group in self._groups:
-            group.release()
+        if self._held is None:
+            for group in self._groups:
+                group.release()
 
     def forward(self, tensors: BatchTensors, masks: BatchMasks) -> Tensor:
         """The last hidden states [B, L, hidden] of a micro-batch."""

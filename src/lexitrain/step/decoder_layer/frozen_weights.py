@@ -21,34 +21,31 @@ class FrozenRows:
 
     def __init__(self, parameters: Sequence[Tensor]) -> None:
         self._parameters = list(parameters)
-        self._whole = self.whole()
+        self._whole: Tensor | None = None
+        self._places: list[tuple[int, torch.Size]] = []
+        self.whole()
 
     def whole(self) -> Tensor:
         """All rows, [sum of outputs, ...]. Parameters that were given other memory since are taken in again."""
-        first = self._parameters[0]
         if len(self._parameters) == 1:
-            return first.data
-        start = 0
-        for each in self._parameters:
-            if not self._lies_at(each, start):
-                return self._joined()
-            start += len(each)
+            return self._parameters[0].data
+        if self._whole is None or self._moved():
+            return self._joined()
         return self._whole
 
-    def _lies_at(self, parameter: Tensor, row: int) -> bool:
-        whole = getattr(self, "_whole", None)
-        return (
-            whole is not None
-            and parameter.untyped_storage()._cdata == whole.untyped_storage()._cdata
-            and parameter.storage_offset() == row * whole.stride(0)
-            and parameter.shape[1:] == whole.shape[1:]
-            and parameter.is_contiguous()
+    def _moved(self) -> bool:
+        """Asked before each step of every projection, so by address: nothing else can lie where the rows do."""
+        return any(
+            each.data_ptr() != place or each.shape != shape or not each.is_contiguous()
+            for each, (place, shape) in zip(self._parameters, self._places, strict=True)
         )
 
     def _joined(self) -> Tensor:
-        self._whole = torch.cat([each.data for each in self._parameters])
+        whole = torch.cat([each.data for each in self._parameters])
         start = 0
         for each in self._parameters:
-            each.data = self._whole[start : start + len(each)]
+            each.data = whole[start : start + len(each)]
             start += len(each)
-        return self._whole
+        self._places = [(each.data_ptr(), each.shape) for each in self._parameters]
+        self._whole = whole
+        return whole

@@ -98,6 +98,9 @@ class _Tile:
 class ProjectionGroup:
     """Projections of one input.
 
+    Attributes:
+        adjacent: whether the A matrices lie one behind the other, so that what is taken of them is no copy.
+
     Args:
         projections: in the order of their outputs.
         flat: where their adapters are.
@@ -126,7 +129,7 @@ class ProjectionGroup:
             row += each.linear.out_features
         self._inner = inner
         downs = self.downs
-        self._adjacent = all(one.end == other.start for one, other in pairwise(downs))
+        self.adjacent = all(one.end == other.start for one, other in pairwise(downs))
         self._adapter: tuple[Tensor, list[Tensor]] | None = None
         self._keeps = False
         self._joined: Tensor | None = None
@@ -175,7 +178,7 @@ class ProjectionGroup:
         if not self._tiles:
             return
         first = numbers.first_down
-        if self._adjacent:
+        if self.adjacent:
             inside = slice(self.downs[0].start - first, self.downs[-1].end - first)
             down = numbers.downs[inside].view(self._inner, -1)
         else:
@@ -244,7 +247,7 @@ class ProjectionGroup:
 
     def _add_downs(self, to_inner: Tensor, x: Tensor) -> None:
         buffer = self._flat.collected()
-        if self._adjacent:
+        if self.adjacent:
             inside = slice(self.downs[0].start, self.downs[-1].end)
             self._add(buffer[inside].view(self._inner, -1), to_inner.T, x)
             return

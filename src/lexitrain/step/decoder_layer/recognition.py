@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from lexitrain.models import is_fused_projection
 from lexitrain.step.decoder_layer.decoder import Decoder, LayerParts
 from lexitrain.step.decoder_layer.functions import Heads, Norm
 from lexitrain.step.decoder_layer.kernels import Kernels
+from lexitrain.step.decoder_layer.module_state import ModuleState, Traits
 from lexitrain.step.decoder_layer.projection_group import Projection, ProjectionGroup
 
 if TYPE_CHECKING:
@@ -26,12 +26,6 @@ _OUTPUT = ("self_attn.o_proj",)
 _GATE_UP = ("mlp.gate_proj", "mlp.up_proj")
 _DOWN = ("mlp.down_proj",)
 _GROUPS = (_INPUTS, _OUTPUT, _GATE_UP, _DOWN)
-_HOOKS = (
-    "_forward_hooks",
-    "_forward_pre_hooks",
-    "_backward_hooks",
-    "_backward_pre_hooks",
-)
 
 
 def _families() -> dict[type, tuple[type, ...]]:
@@ -66,6 +60,11 @@ class KnownLayers:
         self._dtype = dtype
         self._classes = _families().get(type(backbone))
         self._modules = list(backbone.modules())
+        self._state = ModuleState(self._modules)
+        self._are_lora = all(map(_is_lora, self._state.adapters))
+        self._scales = [dict(each.scaling) for each in self._state.adapters if self._are_lora]
+        self._traits: Traits | None = None
+        self._plain = False
         self._decoder: Decoder | None = None
 
     def decoder(self) -> Decoder | None:
@@ -78,17 +77,20 @@ class KnownLayers:
         return self._decoder
 
     def _as_expected(self) -> bool:
-        if any(getattr(each, name) for each in self._modules for name in _HOOKS):
+        if not self._are_lora or self._state.hooked():
             return False
         if any(
             each._backward_hooks or getattr(each, "_post_accumulate_grad_hooks", None)
             for each in self._flat.parameters
         ):
             return False
-        if any("forward" in vars(each) and not is_fused_projection(each) for each in self._modules):
-            return False
-        adapters = [each for each in self._modules if hasattr(each, "lora_A")]
-        return all(_plain_adapter(each) for each in adapters)
+        traits = self._state.traits()
+        if traits != self._traits:  # looked at closely only where something has been changed
+            self._traits, adapters = traits, self._state.adapters
+            self._plain = all(map(_plain_adapter, adapters)) and self._scales == [
+                each.scaling for each in adapters
+            ]
+        return self._plain
 
     def _built(self) -> Decoder | None:
         backbone = self._backbone
@@ -213,11 +215,15 @@ def _projection(module: Any) -> Projection | None:
     )
 
 
-def _plain_adapter(module: Any) -> bool:
-    """Whether a module is a plain LoRA over a plain linear layer, on and not merged."""
+def _is_lora(module: Any) -> bool:
     from peft.tuners.lora.layer import Linear
 
-    if type(module) is not Linear or type(module.base_layer) is not nn.Linear:
+    return type(module) is Linear
+
+
+def _plain_adapter(module: Any) -> bool:
+    """Whether a module is a plain LoRA over a plain linear layer, on and not merged."""
+    if not _is_lora(module) or type(module.base_layer) is not nn.Linear:
         return False
     active = module.active_adapters
     if len(active) != 1 or active[0] not in module.lora_A or len(module.lora_A) != 1:

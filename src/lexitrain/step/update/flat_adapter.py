@@ -67,6 +67,7 @@ class FlatAdapter:
         }
         self.gradient: Tensor | None = None
         self._room: Tensor | None = None
+        self._views: list[Tensor] = []
         self._kept = False
         self._values = self._gathered()
 
@@ -119,14 +120,17 @@ class FlatAdapter:
 
     def point(self) -> None:
         """Every tensor has a gradient: its part of the buffer."""
-        for each, part in zip(self.parameters, self.parts, strict=True):
-            each.grad = part.of(self.collected())
+        gradient = self.collected()
+        if not self._views:
+            self._views = [part.of(gradient) for part in self.parts]
+        for each, view in zip(self.parameters, self._views, strict=True):
+            each.grad = view
 
     def drop(self) -> None:
         """Let go of the gradient, and of its memory unless that is kept."""
         self.gradient = None
         if not self._kept:
-            self._room = None
+            self._room, self._views = None, []
         for each in self.parameters:
             each.grad = None
 
