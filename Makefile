@@ -39,6 +39,7 @@ bench-more: .venv/installed
 	$(BIN)/python -m benchmarks.busy_machine
 	$(BIN)/python -m benchmarks.step_flops
 	$(BIN)/python -m benchmarks.known_layers
+	$(BIN)/python -m benchmarks.host_time
 	$(BIN)/python -m benchmarks.checkpoint_size
 	$(BIN)/python -m benchmarks.prepare_scale
 
