@@ -129,20 +129,12 @@ class AttentionInputs(torch.autograd.Function):
         flat = x.view(rows * length, -1)
         y, t = group.forward(flat)
         y = y.view(rows, length, -1, heads.size)
-        turned = y[:, :, : heads.queries + heads.keys]
-        before: tuple[Tensor, ...] = ()
-        if heads.norm is not None:
-            plain = turned
-            turned, inverse = heads.norm.forward(plain)
-            turned *= heads.weights
-            before = plain, inverse
-        rotary.turn_(turned)
+        turned, value, before = group.kernels.turned(y, heads, rotary)
         adapted = group.adapted
         ctx.save_for_backward(x if adapted else None, t, *before)
         ctx.group, ctx.heads, ctx.rotary, ctx.spread = group, heads, rotary, spread
         ctx.rows, ctx.done = (rows, length), done
         query, key = turned[:, :, : heads.queries], turned[:, :, heads.queries :]
-        value = y[:, :, heads.queries + heads.keys :]
         if not spread:
             return query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
         shape = heads.keys, heads.group, length, heads.size
@@ -156,27 +148,10 @@ class AttentionInputs(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """The gradient of x."""
         x, t, *before = ctx.saved_tensors
-        heads: Heads = ctx.heads
         rows, length = ctx.rows
-        both = heads.queries + heads.keys
-        found = gradients[0].new_empty(rows, length, both + heads.keys, heads.size)
-        turned = found[:, :, :both]
-        if ctx.spread:
-            turned[0, :, : heads.queries].view(length, heads.keys, heads.group, -1).copy_(
-                gradients[0].permute(2, 0, 1, 3)
-            )
-            for place, gradient in (
-                (found[0, :, heads.queries : both], gradients[1]),
-                (found[0, :, both:], gradients[2]),
-            ):
-                torch.sum(gradient, 1, out=place.transpose(0, 1))
-        else:
-            turned[:, :, : heads.queries] = gradients[0].transpose(1, 2)
-            turned[:, :, heads.queries :] = gradients[1].transpose(1, 2)
-            found[:, :, both:] = gradients[2].transpose(1, 2)
-        ctx.rotary.turn_back_(turned)
-        if heads.norm is not None:
-            turned.copy_(heads.norm.backward(turned * heads.weights, *before))
+        found = ctx.group.kernels.turned_gradient(
+            gradients, ctx.heads, ctx.rotary, before, spread=ctx.spread
+        )
         to_input = ctx.group.backward(
             found.view(rows * length, -1),
             None if x is None else x.view(rows * length, -1),
@@ -229,10 +204,7 @@ class FeedForward(torch.autograd.Function):
         """Keeps x, both inner ones and the halves before the activation; what follows from these is computed again."""
         flat = x.view(-1, x.shape[-1])
         wide, inner = gate_up.forward(flat)
-        gate, up = wide.tensor_split(2, dim=1)
-        product = torch.nn.functional.silu(gate)
-        product *= up
-        y, last = down.forward(product, residual.view(flat.shape))
+        y, last = down.forward(gate_up.kernels.gated(wide), residual.view(flat.shape))
         ctx.save_for_backward(flat if gate_up.adapted else None, inner, wide, last)
         ctx.gate_up, ctx.down, ctx.shape = gate_up, down, x.shape
         return y.view(x.shape)
@@ -242,18 +214,14 @@ class FeedForward(torch.autograd.Function):
         """The gradients of x and residual."""
         (gradient,) = gradients
         x, inner, wide, last = ctx.saved_tensors
-        gate, up = wide.tensor_split(2, dim=1)
-        activated = torch.nn.functional.silu(gate)
-        product = activated * up
+        kernels = ctx.gate_up.kernels
+        parts = kernels.gated_again(wide)
         to_product = ctx.down.backward(
-            gradient.reshape(-1, gradient.shape[-1]), product, last, to_input=True
+            gradient.reshape(-1, gradient.shape[-1]), parts[0], last, to_input=True
         )
-        # Each result takes the place of what was needed for it last: `wide` becomes its own gradient.
-        torch.mul(to_product, up, out=product)
-        torch.mul(to_product, activated, out=up)
-        torch.ops.aten.silu_backward.grad_input(product, gate, grad_input=gate)
-        del activated, product, to_product
-        found = ctx.gate_up.backward(wide, x, inner, to_input=ctx.needs_input_grad[0])
+        to_wide = kernels.gated_gradient(to_product, wide, parts)
+        del to_product
+        found = ctx.gate_up.backward(to_wide, x, inner, to_input=ctx.needs_input_grad[0])
         if found is not None:
             found = found.view(ctx.shape)
         return found, gradient if ctx.needs_input_grad[1] else None, None, None, None

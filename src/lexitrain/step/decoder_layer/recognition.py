@@ -15,10 +15,10 @@ from torch import nn
 from lexitrain.models import is_fused_projection
 from lexitrain.step.decoder_layer.decoder import Decoder, LayerParts
 from lexitrain.step.decoder_layer.functions import Heads, Norm
-from lexitrain.step.decoder_layer.kernels import Kernels
 from lexitrain.step.decoder_layer.projection_group import Projection, ProjectionGroup
 
 if TYPE_CHECKING:
+    from lexitrain.step.decoder_layer.kernels import Kernels
     from lexitrain.step.update.flat_adapter import FlatAdapter
 
 _INPUTS = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
@@ -55,14 +55,16 @@ class KnownLayers:
     Args:
         backbone: the base without its output head.
         flat: the adapter.
-        device: the kind of device whose kernels are used.
+        kernels: what layers are computed with.
         dtype: in which the base computes.
     """
 
-    def __init__(self, backbone: Any, flat: FlatAdapter, device: str, dtype: torch.dtype) -> None:
+    def __init__(
+        self, backbone: Any, flat: FlatAdapter, kernels: Kernels, dtype: torch.dtype
+    ) -> None:
         self._backbone = backbone
         self._flat = flat
-        self._kernels = Kernels(gpu=device == "cuda")
+        self._kernels = kernels
         self._dtype = dtype
         self._classes = _families().get(type(backbone))
         self._modules = list(backbone.modules())
