@@ -21,8 +21,7 @@ from lexitrain.step.out_of_memory import is_out_of_memory
 
 if TYPE_CHECKING:
     from lexitrain.recipe import StepSection
-    from lexitrain.step.decoder_layer.functions import Heads
-    from lexitrain.step.decoder_layer.rotary import Rotary
+    from lexitrain.step.decoder_layer.rotary import Heads, Rotary
 
 _PROBED = (48, 64)
 """Positions and width of what is tried."""
@@ -77,15 +76,14 @@ class CompiledKernels(Kernels):
         """As in `Kernels`; y stays as it is."""
         shape, both = y.shape[:2], heads.queries + heads.keys
         flat, tables = y.flatten(0, 1), _tables(rotary)
-        if heads.norm is None:
+        if heads.epsilon is None:
             found = self._by(chains.turned, [flat, *tables], both)
             if found is not None:
                 found = found.unflatten(0, shape)
                 return found[:, :, :both], found[:, :, both:], ()
         else:
-            epsilon = heads.norm.epsilon
             rows = [flat[:, :both], *tables]
-            found = self._by(chains.normed_and_turned, rows, heads.weights, epsilon)
+            found = self._by(chains.normed_and_turned, rows, heads.weights, heads.epsilon)
             if found is not None:
                 turned, inverse = (each.unflatten(0, shape) for each in found)
                 return turned, y[:, :, both:], (y[:, :, :both], inverse)
@@ -106,7 +104,7 @@ class CompiledKernels(Kernels):
         else:
             parts = [each.transpose(1, 2).flatten(0, 1) for each in gradients]
         tables = _tables(rotary)
-        if heads.norm is None:
+        if heads.epsilon is None:
             found = self._by(chains.turned_gradient, [*parts, *tables])
         else:
             rows = [*parts, *tables, *(each.flatten(0, 1) for each in before)]

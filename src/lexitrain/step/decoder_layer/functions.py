@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lexitrain.step.decoder_layer.kept_memory import joined_into
-
 if TYPE_CHECKING:
     from lexitrain.step.decoder_layer.kernels import Kernels
     from lexitrain.step.decoder_layer.projection_group import ProjectionGroup
-    from lexitrain.step.decoder_layer.rotary import Rotary
+    from lexitrain.step.decoder_layer.rotary import Heads, Rotary
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,12 +25,12 @@ class Norm:
     """A frozen RMSNorm.
 
     Attributes:
-        weight: [size]; None: all ones.
+        weight: [size].
         epsilon: added to the mean square.
         kernels: of the device.
     """
 
-    weight: Tensor | None
+    weight: Tensor
     epsilon: float
     kernels: Kernels
 
@@ -60,49 +58,6 @@ class Normalized(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """The gradient of x."""
         return ctx.norm.backward(gradients[0], *ctx.saved_tensors), None
-
-
-@dataclass(slots=True, eq=False)
-class Heads:
-    """How a layer divides its queries, keys and values.
-
-    Attributes:
-        queries, keys: heads of each.
-        size: numbers in a head.
-        norm: over each query and key head, without its weights; None in families that have none.
-        query_weight, key_weight: its weights [size].
-    """
-
-    queries: int
-    keys: int
-    size: int
-    norm: Norm | None = None
-    query_weight: Tensor | None = None
-    key_weight: Tensor | None = None
-    _weights: Tensor | None = None
-
-    @property
-    def weights(self) -> Tensor:
-        """The norms' weights of all query and key heads, [queries + keys, size], as `prepare` took them."""
-        assert self._weights is not None
-        return self._weights
-
-    @property
-    def group(self) -> int:
-        """Query heads that share a key head."""
-        return self.queries // self.keys
-
-    @property
-    def places(self) -> tuple[int, ...]:
-        """Where the norms' weights lie; after `prepare`."""
-        return () if self._weights is None else (self._weights.data_ptr(),)
-
-    def prepare(self) -> None:
-        """Take the weights of the norms as they are now, into the same memory each time."""
-        if self.query_weight is not None and self.key_weight is not None:
-            query, key = self.query_weight.detach(), self.key_weight.detach()
-            parts = [query.expand(self.queries, -1), key.expand(self.keys, -1)]
-            self._weights = joined_into(self._weights, parts)
 
 
 class AttentionInputs(torch.autograd.Function):

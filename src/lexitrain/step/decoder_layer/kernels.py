@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from lexitrain.step.decoder_layer.functions import Heads
-    from lexitrain.step.decoder_layer.rotary import Rotary
+    from lexitrain.step.decoder_layer.rotary import Heads, Rotary
 
 
 class Kernels:
@@ -88,9 +87,9 @@ class Kernels:
         both = heads.queries + heads.keys
         turned, value = y[:, :, :both], y[:, :, both:]
         before: tuple[Tensor, ...] = ()
-        if heads.norm is not None:
+        if heads.epsilon is not None:
             plain = turned
-            turned, inverse = heads.norm.forward(plain)
+            turned, inverse = self.normalized(plain, None, heads.epsilon)
             turned *= heads.weights
             before = plain, inverse
         rotary.turn_(turned)
@@ -132,8 +131,10 @@ class Kernels:
             turned[:, :, heads.queries :] = key.transpose(1, 2)
             found[:, :, both:] = value.transpose(1, 2)
         rotary.turn_back_(turned)
-        if heads.norm is not None:
-            turned.copy_(heads.norm.backward(turned * heads.weights, *before))
+        if heads.epsilon is not None:
+            plain, inverse = before
+            weighted = turned * heads.weights
+            turned.copy_(self.normalized_gradient(weighted, plain, inverse, None))
         return found
 
     def gated(self, wide: Tensor) -> Tensor:

@@ -14,8 +14,9 @@ from torch import nn
 
 from lexitrain.models import is_fused_projection
 from lexitrain.step.decoder_layer.decoder import Decoder, LayerParts
-from lexitrain.step.decoder_layer.functions import Heads, Norm
+from lexitrain.step.decoder_layer.functions import Norm
 from lexitrain.step.decoder_layer.projection_group import Projection, ProjectionGroup
+from lexitrain.step.decoder_layer.rotary import Heads
 
 if TYPE_CHECKING:
     from lexitrain.step.decoder_layer.kernels import Kernels
@@ -166,7 +167,7 @@ class KnownLayers:
         config = attention.config
         heads = Heads(config.num_attention_heads, config.num_key_value_heads, attention.head_dim)
         if hasattr(attention, "q_norm"):
-            heads.norm = Norm(None, attention.q_norm.variance_epsilon, self._kernels)
+            heads.epsilon = attention.q_norm.variance_epsilon
             heads.query_weight, heads.key_weight = attention.q_norm.weight, attention.k_norm.weight
         inputs, output, gate_up, down = (
             ProjectionGroup(
