@@ -149,6 +149,27 @@ def test_the_validation_loss_is_the_same() -> None:
         assert not [each for each in compiled.parameters if each.grad is not None]
 
 
+@pytest.mark.parametrize("kind", ["qwen2", "qwen3"])
+def test_no_more_is_kept_for_the_backward_pass(kind: str) -> None:
+    """A plan counts the memory of the operators, so a compiled step must need no more."""
+    plain, compiled = both(kind, layout="tree", attention="dense")
+    kept: list[int] = []
+    for step in (plain, compiled):
+        held: dict[int, torch.UntypedStorage] = {}
+
+        def note(
+            tensor: torch.Tensor, held: dict[int, torch.UntypedStorage] = held
+        ) -> torch.Tensor:
+            storage = tensor.untyped_storage()
+            held[storage.data_ptr()] = storage  # held, so that no other comes to lie there
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            step.gradients(random_samples(0))
+        kept.append(sum(each.nbytes() for each in held.values()))
+    assert 0 < kept[1] <= kept[0]
+
+
 class NothingNew(RepeatingRecorder):
     """Fails where recorded work compiles."""
 
