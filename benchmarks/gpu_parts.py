@@ -1,7 +1,7 @@
 """The parts of the comparison on a GPU (`benchmarks/gpu.py`), in the order in which they count:
 
 1. the ceiling: a plain bf16 (fp16 below capability 8.0) matrix product;
-2. 0.5B against everyone on the same work, and itself with graphs, in one row, in many cuts, within 3 GB;
+2. 0.5B against everyone on the same work, and itself with graphs, compiled, in one row, in many cuts, within 3 GB;
 3. 1.5B `best` likewise against itself, and the hours of its 7 epochs and of 0.5B `notebook`'s 4 that follow;
 4. the achieved share of the ceiling; a profile by kernel;
 5. 0.5B with a prompt longer by 256 tokens;
@@ -9,7 +9,7 @@
 7. what longer shared instructions cost.
 
 How many seconds each needs is reckoned for an H100 with 16 cores: processes that start together take about 40 s until
-all are warm, a step of ours 0.1 to 0.4 s, a micro-batch of the others 0.25 to 0.4 s.
+all are warm, compiled layers among them, a step of ours 0.1 to 0.4 s, a micro-batch of the others 0.25 to 0.4 s.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 TRAINING_SAMPLES = 14_250  # of the team's training split
 SAME_LOSS = {"torch.float32": 1e-4, "torch.bfloat16": 1e-2, "torch.float16": 1e-2}
-"""By how much, relative to it, a step's loss may differ with graphs: rows are padded to other lengths, whose
-sums are taken in another order, and twenty updates carry that on."""
+"""By how much, relative to it, a step's loss may differ with graphs or compiled: rows are padded to other lengths, and
+a compiled norm adds up in another order than operators; twenty updates carry that on."""
 TWENTY = Part("", 3, 6, warm_up=2)
 """Twenty steps together, the first two untimed."""
 
@@ -74,13 +74,13 @@ def measured_ceiling(bench: Bench) -> dict[str, Any]:
 
 
 def everyone(bench: Bench) -> dict[str, Any]:
-    """0.5B against all that is installed, and against itself with other cuts and with graphs.
+    """0.5B against all that is installed, and against itself with other cuts, with graphs and compiled.
 
     Where memory holds one competitor at a time, each costs its own start: only the first few are taken.
     """
     parts = [
         *(twenty("fast"), twenty("fast_graphs"), Part("trl", 2, 4), Part("trainer", 2, 3)),
-        Part("notebook", 2, 2),
+        *(Part("notebook", 2, 2), twenty("fast_compiled"), twenty("fast_graphs_compiled")),
     ]
     if not bench.dry:
         parts += [Part("fast_one_row", 3, 5), Part("fast_many_cuts", 3, 5)]
@@ -92,7 +92,8 @@ def everyone(bench: Bench) -> dict[str, Any]:
         if find_spec("liger_kernel"):
             parts += [Part("trl_liger", 2, 4), Part("trainer_liger", 2, 3)]
     found = bench.compared(bench.work(bench.small), parts)
-    return {**found, "graphs": of_graphs(found, "fast")}
+    compiled = {name: beside(found, name, f"{name}_compiled") for name in ("fast", "fast_graphs")}
+    return {**found, "graphs": of_graphs(found, "fast"), "compiled": compiled}
 
 
 def large_model(bench: Bench) -> dict[str, Any]:
@@ -120,29 +121,41 @@ def twenty(name: str) -> Part:
 
 
 def of_graphs(found: dict[str, Any], name: str) -> dict[str, Any]:
-    """What graphs change: the losses of the same steps with and without them, the speed, and what was told.
+    """What graphs change, as `beside`, and how many forms of cuts are recorded.
 
     Args:
         found: a comparison with the competitors `name` and `name_graphs`.
         name: of the one without.
     """
-    plain, graphs = (found["competitors"][each] for each in (name, f"{name}_graphs"))
-    if "failed" in plain or "failed" in graphs:
+    changed = beside(found, name, f"{name}_graphs")
+    if "not_compared" in changed:
+        return changed
+    facts = found["competitors"][f"{name}_graphs"]["facts"]
+    return {**changed, "recorded_forms": facts["recorded_forms"], "forms": facts["forms"]}
+
+
+def beside(found: dict[str, Any], name: str, other: str) -> dict[str, Any]:
+    """What another setting changes: the losses of the same steps with and without it, the speed, and what was told.
+
+    Args:
+        found: a comparison with both competitors.
+        name: of the one without.
+        other: of the one with.
+    """
+    plain, changed = (found["competitors"][each] for each in (name, other))
+    if "failed" in plain or "failed" in changed:
         return {"not_compared": "one of the two has failed"}
-    pairs = list(zip(plain["losses"], graphs["losses"], strict=False))
+    pairs = list(zip(plain["losses"], changed["losses"], strict=False))
     tolerance = SAME_LOSS[found["work"]["dtype"]]
     apart = max(abs(one - other) / max(1.0, abs(one)) for one, other in pairs)
-    facts = graphs["facts"]
     return {
         "steps": len(pairs),
-        "losses": {name: [one for one, _ in pairs], f"{name}_graphs": [each for _, each in pairs]},
+        "losses": {name: [one for one, _ in pairs], other: [each for _, each in pairs]},
         "largest_relative_difference": apart,
         "tolerance": tolerance,
         "equal": apart <= tolerance,
-        "recorded_forms": facts["recorded_forms"],
-        "forms": facts["forms"],
-        "told": facts["told"],
-        "samples_per_second": round(graphs["samples_per_second"] / plain["samples_per_second"], 3),
+        "told": changed["facts"]["told"],
+        "samples_per_second": round(changed["samples_per_second"] / plain["samples_per_second"], 3),
         **({} if apart <= tolerance else {"failed": f"losses differ by {apart:.2g} of their size"}),
     }
 
@@ -227,10 +240,10 @@ ENDING = 10.0
 """Seconds that the estimator gets to end the configuration at hand, which may take longer than the longest before."""
 PARTS = (
     BenchPart("ceiling", 8, measured_ceiling),
-    BenchPart("everyone", 175, everyone),
+    BenchPart("everyone", 190, everyone),
     BenchPart("large_model", 70, large_model),
     BenchPart("of_the_ceiling", 50, of_the_ceiling),
     BenchPart("longer_prompt", 55, longer_prompt),
-    BenchPart("estimator", 60, estimator),
+    BenchPart("estimator", 45, estimator),
     BenchPart("shared_prompt", 22, prompts),
 )

@@ -46,7 +46,7 @@ def prepare(step: TrainingStep, laid: Sequence[Sequence[MicroBatch]]) -> dict[st
     """Compute a cut of each form that will come, so that none is compiled or recorded while it is timed.
 
     The most frequent form first, as a run would meet them. No weight moves, and no gradient is left. On a CPU nothing
-    is compiled: only what is recorded is prepared.
+    is compiled unless the recipe says so.
 
     Args:
         step: of one model.
@@ -58,7 +58,8 @@ def prepare(step: TrainingStep, laid: Sequence[Sequence[MicroBatch]]) -> dict[st
     start = time.perf_counter()
     batches = [batch for each in laid for batch in each]
     forms = Counter(CutForm.of(batch) for batch in batches)
-    if step.graphs is not None or torch.cuda.is_available():
+    compiled = step.settings.compile == "always"
+    if step.graphs is not None or compiled or torch.cuda.is_available():
         uses = 1 if step.graphs is None else _UNTIL_RECORDED
         examples = {CutForm.of(batch): batch for batch in batches}
         for form, _ in forms.most_common():

@@ -51,6 +51,7 @@ class Competitor:
 ONE_ROW = ("step.micro_batch=24",)
 MANY_CUTS = ("step.token_budget=512",)
 GRAPHS = ("step.graphs=always",)
+COMPILED = ("step.compile=always",)
 
 COMPETITORS = {
     "fast": Competitor(
@@ -79,6 +80,18 @@ COMPETITORS = {
         "fast",
         "LexiTrain, recipe `fast` with cuts recorded as CUDA graphs (`step.graphs=always`)",
         overrides=GRAPHS,
+    ),
+    "fast_compiled": Competitor(
+        "lexitrain",
+        "fast",
+        "LexiTrain, recipe `fast` with compiled layers (`step.compile=always`)",
+        overrides=COMPILED,
+    ),
+    "fast_graphs_compiled": Competitor(
+        "lexitrain",
+        "fast",
+        "LexiTrain, recipe `fast` with cuts recorded as CUDA graphs and compiled layers",
+        overrides=(*GRAPHS, *COMPILED),
     ),
     "trl": Competitor(
         "trl",

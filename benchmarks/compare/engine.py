@@ -37,7 +37,7 @@ def run(competitor: Competitor, work: Work, turns: Turns) -> None:
     )
     laid = [step.lay_out(work.samples_of(number, competitor)) for number in range(work.steps)]
     turns.facts = {"attention": step.attention, **prepare(step, laid), "cuts": []}
-    _tell_of_graphs(step, turns)
+    _tell_of_forms(step, turns)
     for number in range(work.steps):
         if not turns.begin():
             return
@@ -45,7 +45,7 @@ def run(competitor: Competitor, work: Work, turns: Turns) -> None:
         found = step.gradients(samples)
         step.update(work.rate(number, recipe))
         turns.facts["cuts"].append(found.cuts)
-        _tell_of_graphs(step, turns)
+        _tell_of_forms(step, turns)
         turns.end(
             loss=found.loss,
             samples=len(samples),
@@ -54,11 +54,11 @@ def run(competitor: Competitor, work: Work, turns: Turns) -> None:
         )
 
 
-def _tell_of_graphs(step: TrainingStep, turns: Turns) -> None:
-    """How many forms are recorded, and what was told of those that cannot be."""
+def _tell_of_forms(step: TrainingStep, turns: Turns) -> None:
+    """How many forms are recorded, and what was told of what cannot be recorded or compiled."""
     if step.graphs is not None:
         turns.facts["recorded_forms"] = step.graphs.recorded
-        turns.facts.setdefault("told", []).extend(step.notes)
+    turns.facts["told"] = list(step.notes)
 
 
 def _base(recipe: Recipe, work: Work) -> Any:

@@ -43,13 +43,17 @@ def test_the_dry_run_passes(tmp_path: Path):
     found = json.loads((tmp_path / "gpu.json").read_text(encoding="utf-8"))
     assert found["dry_run"]
     rows = found["everyone"]["competitors"]
-    assert set(rows) == {"fast", "fast_graphs", "trl", "trainer", "notebook"}
+    ours = {"fast", "fast_graphs", "fast_compiled", "fast_graphs_compiled"}
+    assert set(rows) == {*ours, "trl", "trainer", "notebook"}
     assert all(row["samples_per_second"] > 0 for row in rows.values())
     for part in ("everyone", "large_model"):
         graphs = found[part]["graphs"]
         assert graphs["equal"]
         assert graphs["recorded_forms"] == graphs["forms"] > 0
         assert graphs["told"] == []
+    compiled = found["everyone"]["compiled"]
+    assert set(compiled) == {"fast", "fast_graphs"}
+    assert all(each["equal"] and each["told"] == [] for each in compiled.values())
     assert set(found["large_model"]["competitors"]) == {
         *("best", "best_graphs", "best_one_row", "best_many_cuts"),
     }

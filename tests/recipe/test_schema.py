@@ -65,6 +65,7 @@ CHANGES = {
     "step.attention": ("dense", "attention"),
     "step.bucket": ("32", "layout tokens"),
     "step.graphs": ("always", "layout tokens"),
+    "step.compile": ("always", "kernels"),
     "optimizer.name": ("adamw_8bit", "weights"),
     "optimizer.learning_rate": ("1e-3", "learning rates"),
     "optimizer.lora_plus": ("4", "weights"),
@@ -147,6 +148,11 @@ def observe(
             checkpoints_module.Checkpoints,
             "save",
             lambda *_: seen.update({"writing thread": threading.current_thread().name}),
+        )
+        spy(
+            step_module,
+            "KnownLayers",
+            lambda *args: seen.update(kernels=type(args[2]).__name__),
         )
         spy(step_module, "hidden_states", lambda *args: seen.update(attention=args[1]))
         spy(loop_module, "Prefetch", lambda *args: seen.update(workers=args[3]))
@@ -255,6 +261,7 @@ def test_every_field_is_on_the_list() -> None:
     assert list(CHANGES) == [dotted for dotted, _ in recipe_fields()]
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # of the compiler itself
 @pytest.mark.parametrize("field", CHANGES)
 def test_changing_a_field_changes_what_it_is_for(
     field: str,

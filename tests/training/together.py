@@ -34,7 +34,12 @@ from tests.step import test_equality as equality
 from tests.training.allocator import Allocator, allocate_through
 
 #: Step settings -> cuts of the ten samples of the equality test; with one cut a process has nothing to do.
-CUTS = {"one": {"micro_batch": 10}, "five": {"micro_batch": 2}, "by_cost": {}}
+CUTS: dict[str, dict[str, Any]] = {
+    "one": {"micro_batch": 10},
+    "five": {"micro_batch": 2},
+    "by_cost": {},
+    "compiled": {"micro_batch": 2, "compile": "always"},
+}
 #: The adapter's start comes out of the base's weights, and matrices learn at two rates.
 LEVERS = (
     *("model.quantization=none", "lora.init=pissa", "lora.scaling=rslora"),
@@ -77,6 +82,7 @@ def save_gradients(folder: Path) -> int:
             step = equality.training_step(equality.adapted_model(), layout="tree", **settings)
             step.processes = processes
             result = step.gradients(samples)
+            assert step.notes == []  # what was to be compiled was
             found = {**equality.gradients_of(step.model), "loss": torch.tensor(result.loss)}
             save_file(
                 {key: value.contiguous() for key, value in found.items()},

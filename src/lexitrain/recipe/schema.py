@@ -151,6 +151,9 @@ class StepSection(Section):
     graphs: Literal["auto", "always", "never"] = "auto"
     """`always`: a GPU starts each cut as one recorded CUDA graph, over rows and answers padded to few sizes. `auto`:
     never, until that has been measured on a GPU."""
+    compile: Literal["auto", "always", "never"] = "auto"
+    """`always`: the small operators of known layers are compiled by torch.compile, once for all layers and lengths.
+    `auto`: never, until a saved measurement shows that it helps."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -20,6 +20,7 @@ from torch import Tensor
 from lexitrain.batching import CutCost, DecoderShape, MicroBatch, StepLayout, deal
 from lexitrain.models import AttentionKind, attention_kind, sliding_window, use_own_masks
 from lexitrain.step.attention import BatchTensors, flex_or_dense, hidden_states
+from lexitrain.step.decoder_layer.compiled_kernels import kernels_for
 from lexitrain.step.decoder_layer.recognition import KnownLayers
 from lexitrain.step.decoder_layer.recomputation import set_gradient_checkpointing
 from lexitrain.step.graphs.cut_graphs import CutGraphs
@@ -112,7 +113,9 @@ class TrainingStep:
         self.adapter = in_one_buffer(model, optimizer)
         kind = device or self._head.device.type
         self._gpu = kind == "cuda"
-        self._known = KnownLayers(self._backbone, self.adapter, kind, self._head.dtype)
+        self.notes: list[str] = []
+        self._kernels = kernels_for(kind, settings, self._head, self.notes)
+        self._known = KnownLayers(self._backbone, self.adapter, self._kernels, self._head.dtype)
         self._decoder: Decoder | None = None
         self.loss_scale = LossScale(FIRST if self._head.dtype == torch.float16 else 1.0)
         placed = self._head.device
@@ -123,7 +126,6 @@ class TrainingStep:
             settings.layout,
             recorded=settings.graphs == "always",
         )
-        self.notes: list[str] = []
         if self.attention == "flex" and placed.type == "cuda":
             self.attention = flex_or_dense(settings, base.config, self._head, self.notes)
         if self.attention != "own":
@@ -253,7 +255,9 @@ class TrainingStep:
         if training:
             self.drop_gradients()
         self._decoder = self._in_few_operators()
-        if self._decoder is not None:
+        if self._decoder is None:
+            self._kernels.left_out()
+        else:
             if self.graphs is not None:
                 self._decoder.keep()
             self._decoder.prepare(training=training)

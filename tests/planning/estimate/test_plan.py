@@ -204,6 +204,15 @@ def test_what_fits_is_neither_recomputed_nor_quantized_and_a_limit_is_kept(tmp_p
     assert any("It needs" in note for note in warnings_of(none, tmp_path))
 
 
+def test_a_plan_says_that_it_counts_no_compilation(tmp_path: Path):
+    plain, compiled = planned("fast"), planned("fast", "step.compile=always")
+    told = "step.compile=always is not counted"
+    assert not any(told in note for note in warnings_of(plain, tmp_path))
+    assert any(told in note for note in warnings_of(compiled, tmp_path))
+    assert compiled.hours == plain.hours
+    assert compiled.memory == plain.memory
+
+
 @pytest.mark.parametrize(("gpu", "attention"), [("L4", "blocks"), ("T4", "flex")])
 def test_what_training_would_refuse_is_not_planned(gpu: str, attention: str):
     with pytest.raises(InputError) as caught:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -87,31 +86,6 @@ def test_any_targets_layers_and_heads(
     )
     step = step_of(model, layout="tree", gradient_checkpointing=recomputed, token_budget=90)
     assert_equal(step, random_samples(seed))
-
-
-@pytest.fixture
-def gpu_norms() -> Iterator[None]:
-    """PyTorch has the backward pass of the fused norm for GPUs alone: here its formula stands in."""
-    operators: Any = torch.ops.aten
-    own = operators._fused_rms_norm_backward
-
-    def backward(
-        gradient: torch.Tensor,
-        x: torch.Tensor,
-        shape: Any,
-        inverse: torch.Tensor,
-        weight: Any,
-        _: Any,
-    ) -> tuple[torch.Tensor]:
-        with torch.enable_grad():
-            leaf = x.detach().requires_grad_()
-            result = leaf * torch.rsqrt(leaf.square().mean(-1, keepdim=True) + 1e-6)
-            result = result if weight is None else result * weight
-            return torch.autograd.grad(result, leaf, gradient)
-
-    operators._fused_rms_norm_backward = backward
-    yield
-    operators._fused_rms_norm_backward = own
 
 
 @pytest.mark.usefixtures("gpu_norms")

@@ -30,6 +30,7 @@ def warnings_of(plan: Plan, folder: Path) -> list[str]:
         *_data(plan),
         *_disk(plan, folder),
         *_speed(plan),
+        *_compilation(plan),
         *_calibration(plan),
     ]
 
@@ -131,3 +132,11 @@ def _speed(plan: Plan) -> list[str]:
             "faster GPU would gain little, larger steps or compilation would."
         ]
     return []
+
+
+def _compilation(plan: Plan) -> list[str]:
+    if plan.engine != "lexitrain" or plan.recipe.step.compile != "always":
+        return []
+    return [
+        "step.compile=always is not counted: hours and memory are those of a step whose operators are not compiled."
+    ]

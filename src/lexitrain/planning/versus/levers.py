@@ -27,7 +27,9 @@ LEVERS: Mapping[str, tuple[str, ...]] = {
     ),
     "epochs": ("schedule.epochs",),
     "optimizer": ("optimizer.name",),
-    "layout and loss": ("step.layout", "step.loss", "step.attention", "step.bucket", "step.graphs"),
+    "layout and loss": (
+        "step.layout", "step.loss", "step.attention", "step.bucket", "step.graphs", "step.compile",
+    ),
     "quantization": ("model.quantization",),
     "recomputation": ("step.gradient_checkpointing",),
     "dropout": ("lora.dropout",),

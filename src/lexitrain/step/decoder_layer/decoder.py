@@ -18,13 +18,12 @@ from lexitrain.models import attend_in_tiles
 from lexitrain.step.decoder_layer.functions import (
     AttentionInputs,
     FeedForward,
-    Heads,
     Norm,
     Normalized,
     Projected,
 )
 from lexitrain.step.decoder_layer.projection_group import Numbers
-from lexitrain.step.decoder_layer.rotary import Rotary, RotaryTables
+from lexitrain.step.decoder_layer.rotary import Heads, Rotary, RotaryTables
 
 if TYPE_CHECKING:
     from lexitrain.step.attention import BatchMasks, BatchTensors

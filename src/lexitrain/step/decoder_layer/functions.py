@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lexitrain.step.decoder_layer.kept_memory import joined_into
-
 if TYPE_CHECKING:
     from lexitrain.step.decoder_layer.kernels import Kernels
     from lexitrain.step.decoder_layer.projection_group import ProjectionGroup
-    from lexitrain.step.decoder_layer.rotary import Rotary
+    from lexitrain.step.decoder_layer.rotary import Heads, Rotary
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,12 +25,12 @@ class Norm:
     """A frozen RMSNorm.
 
     Attributes:
-        weight: [size]; None: all ones.
+        weight: [size].
         epsilon: added to the mean square.
         kernels: of the device.
     """
 
-    weight: Tensor | None
+    weight: Tensor
     epsilon: float
     kernels: Kernels
 
@@ -62,49 +60,6 @@ class Normalized(torch.autograd.Function):
         return ctx.norm.backward(gradients[0], *ctx.saved_tensors), None
 
 
-@dataclass(slots=True, eq=False)
-class Heads:
-    """How a layer divides its queries, keys and values.
-
-    Attributes:
-        queries, keys: heads of each.
-        size: numbers in a head.
-        norm: over each query and key head, without its weights; None in families that have none.
-        query_weight, key_weight: its weights [size].
-    """
-
-    queries: int
-    keys: int
-    size: int
-    norm: Norm | None = None
-    query_weight: Tensor | None = None
-    key_weight: Tensor | None = None
-    _weights: Tensor | None = None
-
-    @property
-    def weights(self) -> Tensor:
-        """The norms' weights of all query and key heads, [queries + keys, size], as `prepare` took them."""
-        assert self._weights is not None
-        return self._weights
-
-    @property
-    def group(self) -> int:
-        """Query heads that share a key head."""
-        return self.queries // self.keys
-
-    @property
-    def places(self) -> tuple[int, ...]:
-        """Where the norms' weights lie; after `prepare`."""
-        return () if self._weights is None else (self._weights.data_ptr(),)
-
-    def prepare(self) -> None:
-        """Take the weights of the norms as they are now, into the same memory each time."""
-        if self.query_weight is not None and self.key_weight is not None:
-            query, key = self.query_weight.detach(), self.key_weight.detach()
-            parts = [query.expand(self.queries, -1), key.expand(self.keys, -1)]
-            self._weights = joined_into(self._weights, parts)
-
-
 class AttentionInputs(torch.autograd.Function):
     """Queries, keys and values of x [B, L, hidden], normed where the family does so, and turned.
 
@@ -129,20 +84,12 @@ class AttentionInputs(torch.autograd.Function):
         flat = x.view(rows * length, -1)
         y, t = group.forward(flat)
         y = y.view(rows, length, -1, heads.size)
-        turned = y[:, :, : heads.queries + heads.keys]
-        before: tuple[Tensor, ...] = ()
-        if heads.norm is not None:
-            plain = turned
-            turned, inverse = heads.norm.forward(plain)
-            turned *= heads.weights
-            before = plain, inverse
-        rotary.turn_(turned)
+        turned, value, before = group.kernels.turned(y, heads, rotary)
         adapted = group.adapted
         ctx.save_for_backward(x if adapted else None, t, *before)
         ctx.group, ctx.heads, ctx.rotary, ctx.spread = group, heads, rotary, spread
         ctx.rows, ctx.done = (rows, length), done
         query, key = turned[:, :, : heads.queries], turned[:, :, heads.queries :]
-        value = y[:, :, heads.queries + heads.keys :]
         if not spread:
             return query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
         shape = heads.keys, heads.group, length, heads.size
@@ -156,27 +103,10 @@ class AttentionInputs(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """The gradient of x."""
         x, t, *before = ctx.saved_tensors
-        heads: Heads = ctx.heads
         rows, length = ctx.rows
-        both = heads.queries + heads.keys
-        found = gradients[0].new_empty(rows, length, both + heads.keys, heads.size)
-        turned = found[:, :, :both]
-        if ctx.spread:
-            turned[0, :, : heads.queries].view(length, heads.keys, heads.group, -1).copy_(
-                gradients[0].permute(2, 0, 1, 3)
-            )
-            for place, gradient in (
-                (found[0, :, heads.queries : both], gradients[1]),
-                (found[0, :, both:], gradients[2]),
-            ):
-                torch.sum(gradient, 1, out=place.transpose(0, 1))
-        else:
-            turned[:, :, : heads.queries] = gradients[0].transpose(1, 2)
-            turned[:, :, heads.queries :] = gradients[1].transpose(1, 2)
-            found[:, :, both:] = gradients[2].transpose(1, 2)
-        ctx.rotary.turn_back_(turned)
-        if heads.norm is not None:
-            turned.copy_(heads.norm.backward(turned * heads.weights, *before))
+        found = ctx.group.kernels.turned_gradient(
+            gradients, ctx.heads, ctx.rotary, before, spread=ctx.spread
+        )
         to_input = ctx.group.backward(
             found.view(rows * length, -1),
             None if x is None else x.view(rows * length, -1),
@@ -229,10 +159,7 @@ class FeedForward(torch.autograd.Function):
         """Keeps x, both inner ones and the halves before the activation; what follows from these is computed again."""
         flat = x.view(-1, x.shape[-1])
         wide, inner = gate_up.forward(flat)
-        gate, up = wide.tensor_split(2, dim=1)
-        product = torch.nn.functional.silu(gate)
-        product *= up
-        y, last = down.forward(product, residual.view(flat.shape))
+        y, last = down.forward(gate_up.kernels.gated(wide), residual.view(flat.shape))
         ctx.save_for_backward(flat if gate_up.adapted else None, inner, wide, last)
         ctx.gate_up, ctx.down, ctx.shape = gate_up, down, x.shape
         return y.view(x.shape)
@@ -242,18 +169,14 @@ class FeedForward(torch.autograd.Function):
         """The gradients of x and residual."""
         (gradient,) = gradients
         x, inner, wide, last = ctx.saved_tensors
-        gate, up = wide.tensor_split(2, dim=1)
-        activated = torch.nn.functional.silu(gate)
-        product = activated * up
+        kernels = ctx.gate_up.kernels
+        parts = kernels.gated_again(wide)
         to_product = ctx.down.backward(
-            gradient.reshape(-1, gradient.shape[-1]), product, last, to_input=True
+            gradient.reshape(-1, gradient.shape[-1]), parts[0], last, to_input=True
         )
-        # Each result takes the place of what was needed for it last: `wide` becomes its own gradient.
-        torch.mul(to_product, up, out=product)
-        torch.mul(to_product, activated, out=up)
-        torch.ops.aten.silu_backward.grad_input(product, gate, grad_input=gate)
-        del activated, product, to_product
-        found = ctx.gate_up.backward(wide, x, inner, to_input=ctx.needs_input_grad[0])
+        to_wide = kernels.gated_gradient(to_product, wide, parts)
+        del to_product
+        found = ctx.gate_up.backward(to_wide, x, inner, to_input=ctx.needs_input_grad[0])
         if found is not None:
             found = found.view(ctx.shape)
         return found, gradient if ctx.needs_input_grad[1] else None, None, None, None

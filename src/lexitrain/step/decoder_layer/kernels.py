@@ -6,13 +6,16 @@ that are on no device.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+if TYPE_CHECKING:
+    from lexitrain.step.decoder_layer.rotary import Heads, Rotary
 
-@dataclass(frozen=True, slots=True)
+
 class Kernels:
     """What a kind of device computes with.
 
@@ -20,7 +23,11 @@ class Kernels:
         gpu: a CUDA device, where starting an operator costs more than a small product.
     """
 
-    gpu: bool
+    def __init__(self, *, gpu: bool) -> None:
+        self.gpu = gpu
+
+    def left_out(self) -> None:
+        """Asked for where layers are computed by the base's own code, and none of this is used."""
 
     def normalized(self, x: Tensor, weight: Tensor | None, eps: float) -> tuple[Tensor, Tensor]:
         """RMSNorm of the last dimension (Zhang and Sennrich 2019, arXiv:1910.07467), computed in fp32.
@@ -63,3 +70,99 @@ class Kernels:
             product = torch.mm if left.ndim == 2 else torch.bmm
             return product(left, right, out_dtype=torch.float32)
         return left @ right
+
+    def turned(
+        self, y: Tensor, heads: Heads, rotary: Rotary
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """Queries and keys, normed where the family does so, and turned.
+
+        Args:
+            y: all heads [B, L, queries + 2 keys, size]; may be overwritten.
+            heads: of the layer.
+            rotary: the tables.
+
+        Returns:
+            Turned queries and keys [B, L, queries + keys, size], values, and what `turned_gradient` needs of the norms.
+        """
+        both = heads.queries + heads.keys
+        turned, value = y[:, :, :both], y[:, :, both:]
+        before: tuple[Tensor, ...] = ()
+        if heads.epsilon is not None:
+            plain = turned
+            turned, inverse = self.normalized(plain, None, heads.epsilon)
+            turned *= heads.weights
+            before = plain, inverse
+        rotary.turn_(turned)
+        return turned, value, before
+
+    def turned_gradient(
+        self,
+        gradients: Sequence[Tensor],
+        heads: Heads,
+        rotary: Rotary,
+        before: Sequence[Tensor],
+        *,
+        spread: bool,
+    ) -> Tensor:
+        """Gradient of all heads [B, L, queries + 2 keys, size].
+
+        Args:
+            gradients: of queries, keys and values, [B, heads, L, size] each.
+            heads, rotary: of the layer.
+            before: what `turned` gave.
+            spread: the gradients are [key heads, group, L, size] each, of one row.
+        """
+        query, key, value = gradients
+        rows, length = 1 if spread else len(query), query.shape[2]
+        both = heads.queries + heads.keys
+        found = query.new_empty(rows, length, both + heads.keys, heads.size)
+        turned = found[:, :, :both]
+        if spread:
+            turned[0, :, : heads.queries].view(length, heads.keys, heads.group, -1).copy_(
+                query.permute(2, 0, 1, 3)
+            )
+            for place, gradient in (
+                (found[0, :, heads.queries : both], key),
+                (found[0, :, both:], value),
+            ):
+                torch.sum(gradient, 1, out=place.transpose(0, 1))
+        else:
+            turned[:, :, : heads.queries] = query.transpose(1, 2)
+            turned[:, :, heads.queries :] = key.transpose(1, 2)
+            found[:, :, both:] = value.transpose(1, 2)
+        rotary.turn_back_(turned)
+        if heads.epsilon is not None:
+            plain, inverse = before
+            weighted = turned * heads.weights
+            turned.copy_(self.normalized_gradient(weighted, plain, inverse, None))
+        return found
+
+    def gated(self, wide: Tensor) -> Tensor:
+        """SwiGLU's product silu(gate) * up [N, inner] of both halves of [N, 2 x inner]."""
+        gate, up = wide.tensor_split(2, dim=1)
+        product = torch.nn.functional.silu(gate)
+        product *= up
+        return product
+
+    def gated_again(self, wide: Tensor) -> list[Tensor]:
+        """The product, and what else `gated_gradient` makes use of."""
+        gate, up = wide.tensor_split(2, dim=1)
+        activated = torch.nn.functional.silu(gate)
+        return [activated * up, activated]
+
+    def gated_gradient(self, gradient: Tensor, wide: Tensor, parts: list[Tensor]) -> Tensor:
+        """Gradient of both halves.
+
+        Args:
+            gradient: of the product.
+            wide: the halves; may be overwritten.
+            parts: what `gated_again` gave; emptied, so that memory is free before more is taken.
+        """
+        product, activated = parts
+        parts.clear()
+        gate, up = wide.tensor_split(2, dim=1)
+        # Each result takes the place of what was needed for it last: `wide` becomes its own gradient.
+        torch.mul(gradient, up, out=product)
+        torch.mul(gradient, activated, out=up)
+        torch.ops.aten.silu_backward.grad_input(product, gate, grad_input=gate)
+        return wide

@@ -19,13 +19,16 @@ Traits = list[tuple[Any, ...]]
 class ModuleState:
     """The modules of one base.
 
+    Attributes:
+        adapters: those among them that are adapters in PEFT's form.
+
     Args:
         modules: all of them.
     """
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
         self._modules = [(each, vars(each)) for each in modules]
-        self.adapters = [each for each in modules if hasattr(each, "lora_A")]
+        self.adapters: list[Any] = [each for each in modules if hasattr(each, "lora_A")]
 
     def hooked(self) -> bool:
         """Whether a module has a hook, or a forward pass that is not its class's."""

@@ -99,6 +99,7 @@ class ProjectionGroup:
     """Projections of one input.
 
     Attributes:
+        kernels: of the device.
         adjacent: whether the A matrices lie one behind the other, so that what is taken of them is no copy.
 
     Args:
@@ -110,7 +111,7 @@ class ProjectionGroup:
     def __init__(
         self, projections: Sequence[Projection], flat: FlatAdapter, kernels: Kernels
     ) -> None:
-        self._kernels = kernels
+        self.kernels = kernels
         self._flat = flat
         self._weights = FrozenRows([each.linear.weight for each in projections])
         biases = [each.linear.bias for each in projections]
@@ -140,7 +141,7 @@ class ProjectionGroup:
         self._keeps = True
 
     def _add_part(self, row: int, inner: int, down: Part, up: Part) -> None:
-        last = self._tiles[-1] if self._tiles and self._kernels.gpu else None
+        last = self._tiles[-1] if self._tiles and self.kernels.gpu else None
         if last is not None and last.takes(row, down, up):
             last.downs.append(down)
             last.ups.append(up)
@@ -261,7 +262,7 @@ class ProjectionGroup:
         if left.dtype == there.dtype:
             _add_product(there, left, right, self._scale)
         else:
-            there.add_(self._kernels.product(left, right), alpha=self._scale)
+            there.add_(self.kernels.product(left, right), alpha=self._scale)
 
 
 def _add_product(there: Tensor, left: Tensor, right: Tensor, scale: float) -> None:

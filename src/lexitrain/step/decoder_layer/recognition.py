@@ -13,12 +13,13 @@ import torch
 from torch import nn
 
 from lexitrain.step.decoder_layer.decoder import Decoder, LayerParts
-from lexitrain.step.decoder_layer.functions import Heads, Norm
-from lexitrain.step.decoder_layer.kernels import Kernels
+from lexitrain.step.decoder_layer.functions import Norm
 from lexitrain.step.decoder_layer.module_state import ModuleState, Traits
 from lexitrain.step.decoder_layer.projection_group import Projection, ProjectionGroup
+from lexitrain.step.decoder_layer.rotary import Heads
 
 if TYPE_CHECKING:
+    from lexitrain.step.decoder_layer.kernels import Kernels
     from lexitrain.step.update.flat_adapter import FlatAdapter
 
 _INPUTS = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
@@ -49,14 +50,16 @@ class KnownLayers:
     Args:
         backbone: the base without its output head.
         flat: the adapter.
-        device: the kind of device whose kernels are used.
+        kernels: what layers are computed with.
         dtype: in which the base computes.
     """
 
-    def __init__(self, backbone: Any, flat: FlatAdapter, device: str, dtype: torch.dtype) -> None:
+    def __init__(
+        self, backbone: Any, flat: FlatAdapter, kernels: Kernels, dtype: torch.dtype
+    ) -> None:
         self._backbone = backbone
         self._flat = flat
-        self._kernels = Kernels(gpu=device == "cuda")
+        self._kernels = kernels
         self._dtype = dtype
         self._classes = _families().get(type(backbone))
         self._modules = list(backbone.modules())
@@ -166,7 +169,7 @@ class KnownLayers:
         config = attention.config
         heads = Heads(config.num_attention_heads, config.num_key_value_heads, attention.head_dim)
         if hasattr(attention, "q_norm"):
-            heads.norm = Norm(None, attention.q_norm.variance_epsilon, self._kernels)
+            heads.epsilon = attention.q_norm.variance_epsilon
             heads.query_weight, heads.key_weight = attention.q_norm.weight, attention.k_norm.weight
         inputs, output, gate_up, down = (
             ProjectionGroup(

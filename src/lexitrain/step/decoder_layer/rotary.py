@@ -1,4 +1,4 @@
-"""Rotary embeddings (Su et al. 2021, arXiv:2104.09864) with tables that are made once a cut.
+"""Heads, and rotary embeddings (Su et al. 2021, arXiv:2104.09864) with tables that are made once a cut.
 
 A head's first and second half are the two coordinates of its planes, as the Llama family stores them, so that
 turning is `x cos + roll(x) sin` with the sine of the first half negative. Its transpose has the opposite sines.
@@ -31,6 +31,49 @@ class Rotary:
         """The gradient of turned states becomes that of the states, in place."""
         rolled = torch.roll(gradient, gradient.shape[-1] // 2, -1)
         gradient.mul_(self.cosines).addcmul_(rolled, self.sines, value=-1)
+
+
+@dataclass(slots=True, eq=False)
+class Heads:
+    """How a layer divides its queries, keys and values.
+
+    Attributes:
+        queries, keys: heads of each.
+        size: numbers in a head.
+        epsilon: of the RMSNorm over each query and key head; None in families that have none.
+        query_weight, key_weight: its weights [size].
+    """
+
+    queries: int
+    keys: int
+    size: int
+    epsilon: float | None = None
+    query_weight: Tensor | None = None
+    key_weight: Tensor | None = None
+    _weights: Tensor | None = None
+
+    @property
+    def weights(self) -> Tensor:
+        """The norms' weights of all query and key heads, [queries + keys, size], as `prepare` took them."""
+        assert self._weights is not None
+        return self._weights
+
+    @property
+    def group(self) -> int:
+        """Query heads that share a key head."""
+        return self.queries // self.keys
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """Where the norms' weights lie; after `prepare`."""
+        return () if self._weights is None else (self._weights.data_ptr(),)
+
+    def prepare(self) -> None:
+        """Take the weights of the norms as they are now, into the same memory each time."""
+        if self.query_weight is not None and self.key_weight is not None:
+            query, key = self.query_weight.detach(), self.key_weight.detach()
+            parts = [query.expand(self.queries, -1), key.expand(self.keys, -1)]
+            self._weights = joined_into(self._weights, parts)
 
 
 class RotaryTables:
