@@ -44,6 +44,7 @@ def _memory(plan: Plan) -> list[str]:
         "activations": "step.gradient_checkpointing=always or a smaller step.token_budget",
         "logits": "step.loss=completion and a smaller step.head_chunk",
         "weights": "model.quantization=nf4 or a smaller base",
+        "graphs": "step.graphs=never or a smaller step.token_budget",
     }.get(largest, "a smaller lora.rank or optimizer.name=adamw_8bit")
     return [f"It needs {need:.2f} GB of {has:.2f} GB; most of it is {largest}. Try {advice}."]
 
