@@ -29,6 +29,7 @@ def warnings_of(plan: Plan, folder: Path) -> list[str]:
         *_waste(plan),
         *_data(plan),
         *_disk(plan, folder),
+        *_unknown(plan),
         *_speed(plan),
         *_calibration(plan),
     ]
@@ -120,6 +121,15 @@ def _calibration(plan: Plan) -> list[str]:
         f"The measurement {path} is damaged or of another version and is not used: measure again with "
         "`lexitrain plan --calibrate`."
         for path in damaged_calibrations()
+    ]
+
+
+def _unknown(plan: Plan) -> list[str]:
+    if plan.gpu.unknown == 1 or plan.calibration is not None:
+        return []
+    return [
+        f"The speed of {plan.gpu.card} is not known: the catalogue does not have it, or it is a part of a card. All work "
+        f"may take {plan.gpu.unknown:g} times longer or less. `lexitrain plan --calibrate` measures it."
     ]
 
 
