@@ -360,12 +360,14 @@ class TrainingStep:
         try:
             for batch in batches:
                 loss = recorded.replayed(batch) if recorded is not None else None
-                if loss is None:
-                    loss = self._sum_of_losses(batch, BatchTensors.of(batch, self._head.device))
-                total += loss
+                total += self.loss_alone(batch) if loss is None else loss
         finally:
             self.end()
         return total.item(), sum(batch.supervised_tokens for batch in batches)
+
+    def loss_alone(self, batch: MicroBatch) -> Tensor:
+        """A micro-batch's loss summed over tokens. After `begin`, and where no gradients are taken."""
+        return self._sum_of_losses(batch, BatchTensors.of(batch, self._head.device))
 
     def _loss_alone(self, batch: MicroBatch, tensors: BatchTensors, _factor: Tensor) -> Tensor:
         return self._sum_of_losses(batch, tensors)

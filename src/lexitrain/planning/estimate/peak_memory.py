@@ -57,22 +57,34 @@ class Candidate:
 
 
 def peak_memory(
-    architecture: Architecture, recipe: Recipe, target: Target, steps: Iterable[Sequence[CutShape]]
+    architecture: Architecture,
+    recipe: Recipe,
+    target: Target,
+    steps: Iterable[Sequence[CutShape]],
+    validations: Iterable[Sequence[CutShape]] = (),
 ) -> Memory:
-    """The peak over these steps, found by rehearsals (from the cache where it was before)."""
+    """The peak over these steps and validations, found by rehearsals (from the cache where it was before).
+
+    Args:
+        architecture, recipe, target: as of `rehearse`.
+        steps: as their cuts.
+        validations: their batches, as their cuts.
+    """
     candidates = _candidates(steps)
     recorded = is_recorded(architecture, recipe, target)
     if target.engine == "lexitrain" and recipe.step.graphs == "always":
         # The gradient's memory is kept from step to step, whether cuts can be recorded or not.
         candidates = sorted({replace(each, later=True) for each in candidates}, key=str)
+    validated = _beyond(candidates, {cut for batch in validations for cut in batch})
     more = [
         [recipe.optimizer.name, recorded],
         *([asdict(each.cut), each.later] for each in candidates),
+        *(asdict(cut) for cut in validated),
     ]
     key = rehearsal_key("memory", architecture, recipe, target, more)
 
     def found() -> dict[str, Any]:
-        from lexitrain.planning.rehearsal.rehearse import rehearse
+        from lexitrain.planning.rehearsal.rehearse import rehearse, rehearse_validation
 
         def memory_of(each: Candidate) -> Memory:
             # What comes later is rehearsed after itself: the gradients are then full.
@@ -80,10 +92,12 @@ def peak_memory(
             return rehearse(architecture, recipe, target, cuts).memory
 
         plain = searched_peak(candidates, memory_of, recipe.step.head_chunk)
+        others = [rehearse_validation(architecture, recipe, target, cut) for cut in validated]
+        plain = max([plain, *others], key=lambda memory: memory.peak)
         if not recorded:
             return asdict(plain)
         recomputes = recipe.step.gradient_checkpointing == "always"
-        cuts = [each.cut for each in candidates]
+        cuts = [*(each.cut for each in candidates), *validated]
         return asdict(with_recordings(plain, cuts, target, recomputes=recomputes))
 
     return kept_rehearsal(key, found, lambda content: Memory(**content))
@@ -182,6 +196,30 @@ def _extremes(candidates: Sequence[Candidate]) -> set[Candidate]:
     return {
         max(candidates, key=lambda each: (*measure(each.cut), each.later)) for measure in measures
     }
+
+
+def _beyond(candidates: Sequence[Candidate], validations: set[CutShape]) -> list[CutShape]:
+    """The extreme ones of the validations' cuts that are larger than all of the steps in some measure.
+
+    Others need less than a step's, which keep activations besides.
+    """
+    if not validations:
+        return []
+    extremes = _extremes([Candidate(cut, later=False) for cut in validations])
+    most = [max(each.cut.positions for each in candidates)]
+    most += [max(each.cut.cells for each in candidates)]
+    most += [max(each.cut.scored for each in candidates)]
+    found = {
+        each.cut
+        for each in extremes
+        if any(
+            own > other
+            for own, other in zip(
+                (each.cut.positions, each.cut.cells, each.cut.scored), most, strict=True
+            )
+        )
+    }
+    return sorted(found, key=str)
 
 
 def _bound(each: Candidate, found: Mapping[Candidate, Memory], head_chunk: int) -> float:

@@ -128,8 +128,8 @@ def _unknown(plan: Plan) -> list[str]:
     if plan.gpu.unknown == 1 or plan.calibration is not None:
         return []
     return [
-        f"The speed of {plan.gpu.card} is not known: the catalogue does not have it, or it is a part of a card. All work "
-        f"may take {plan.gpu.unknown:g} times longer or less. `lexitrain plan --calibrate` measures it."
+        f"The speed of {plan.gpu.card} is not known: the catalogue does not have it, or it is a part of a card. All "
+        f"work may take {plan.gpu.unknown:g} times longer or less. `lexitrain plan --calibrate` measures it."
     ]
 
 
