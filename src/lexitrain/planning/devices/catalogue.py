@@ -54,8 +54,8 @@ class Gpu:
         price: dollars an hour, or None.
         card: its name in the catalogue; differs from `name` where there are several of them.
         count: cards, each with a process of its own that computes its share of every step. All figures are of one.
-        unknown: by how many times all work may take longer, or less, than these figures say: 1 of a known device.
         exchange: low, expected and high 10^9 bytes a second at which the cards exchange gradients; None of one card.
+        unknown: by how many times all work may take longer, or less, than these figures say: 1 of a known device.
         source: what says so, by figure: `figures`, `launch`, and where there are such figures `fraction` and `price`.
     """
 

@@ -79,7 +79,7 @@ class CutGraphs:
         self._places: Hashable = None
         self._off = False
         self._left_out = False
-        self._together = [self]
+        self._together: list[CutGraphs] = [self]
         self.told: list[str] = [] if told is None else told
         if adapter is not None:
             adapter.keep()
