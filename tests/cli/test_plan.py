@@ -54,6 +54,30 @@ def test_versus_adds_both_plans_and_the_levers(capsys: pytest.CaptureFixture[str
     assert (tmp_path / "plan.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_pool_of_recorded_cuts_is_a_part_of_the_memory(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    recorded = [*NANO, "--set", "step.graphs=always"]
+    assert run(recorded) == 0
+    assert "▥ graphs" in capsys.readouterr().out
+    assert run(NANO) == 0
+    assert "graphs" not in capsys.readouterr().out
+    assert run([*recorded, "--json"]) == 0
+    memory = json.loads(capsys.readouterr().out)["memory_gb"]
+    parts = ("weights", "adapter", "gradients", "optimizer", "activations", "logits", "workspace")
+    held = sum(memory[part] for part in parts)
+    assert memory["peak"] == pytest.approx(held + memory["graphs"], abs=1e-3)
+    assert memory["graphs"] > 0
+    # One of the two has the part, the other does not.
+    for one, other in ((recorded, "demo"), (NANO, "recorded.yaml")):
+        (tmp_path / "recorded.yaml").write_text("extends: demo\nstep: {graphs: always}\n")
+        old = other if other == "demo" else str(tmp_path / other)
+        picture = tmp_path / "plan.png"
+        assert run([*one, "--versus", old, "--plot", str(picture)]) == 0
+        assert picture.read_bytes().startswith(b"\x89PNG")
+        picture.unlink()
+
+
 def test_the_usual_trainer_is_rehearsed_where_it_is_asked_for(capsys: pytest.CaptureFixture[str]):
     assert run([*NANO, "--engine", "trainer", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)

@@ -5,6 +5,7 @@ Without a GPU a recording does its work anew on the same tensors, so that everyt
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -277,7 +278,7 @@ def test_replays_read_the_memory_that_was_recorded(
     step.graphs = CutGraphs(
         step._add_gradients, step.adapter, torch.device("cpu"), dtype, Followed()
     )
-    step.loss_graphs = step.graphs.of_losses(step._loss_alone)
+    step.loss_graphs = step.graphs.of_losses(step._recordable_loss)
     samples = random_samples(0)
     for number in range(12):
         step.gradients(samples)
@@ -333,7 +334,7 @@ def test_replayed_validations_give_the_loss_of_plain_ones(settings: dict[str, An
 def test_a_recorded_validation_that_fails_is_never_used(spoil: Any, said: str):
     plain, step = (a_step(ONE_CUT, graphs=each) for each in ("never", "always"))
     graphs = CutGraphs(
-        step._loss_alone, None, torch.device("cpu"), torch.float32, Broken(spoil), step.notes
+        step._recordable_loss, None, torch.device("cpu"), torch.float32, Broken(spoil), step.notes
     )
     step.loss_graphs = graphs
     samples = random_samples(0)
@@ -449,11 +450,58 @@ def test_layers_that_cannot_be_recorded_are_told_of_once():
         assert "without CUDA graphs" in told
 
 
+class Ordered(RepeatingRecorder):
+    """Notes the recordings that live, in their order, and what each was recorded with."""
+
+    def __init__(self) -> None:
+        self.living: list[tuple[weakref.ref[Recording], tuple[bool, int]]] = []
+
+    def record(self, work: Work) -> Recording:
+        found = Repeated(work)
+        cells = work.__closure__ or ()
+        inputs = next(each.cell_contents for each in cells if hasattr(each.cell_contents, "fill"))
+        with_gradients = any(
+            getattr(each.cell_contents, "_adapter", None) is not None for each in cells
+        )
+        need = (with_gradients, inputs.batch.tokens.size)
+        self.living = [each for each in self.living if each[0]() is not None]
+        self.living.append((weakref.ref(found), need))
+        return found
+
+
+def test_the_largest_of_the_recordings_that_share_a_pool_was_recorded_first():
+    """What comes after it fits into what it has left in the pool; the other way round the pool would grow each time."""
+    plain, step = (a_step({"micro_batch": 1}, graphs=each) for each in ("never", "always"))
+    recorder = Ordered()
+    step.graphs = CutGraphs(
+        step._add_gradients, step.adapter, torch.device("cpu"), torch.float32, recorder
+    )
+    step.loss_graphs = step.graphs.of_losses(step._recordable_loss)
+    random = np.random.default_rng(0)
+    (first, *_) = random_samples(0)
+    prompts = [random.integers(2, 400, each).astype(np.int32) for each in (300, 20, 900, 150, 500)]
+    samples = [
+        Sample(each, first.completion_ids, first.supervised, "grammar", 0) for each in prompts
+    ]
+    for number in range(20):
+        one = [samples[number // 3 % 5]]
+        assert step.loss(one)[0] == pytest.approx(plain.loss(one)[0], rel=1e-5)
+        for each in (plain, step):
+            each.gradients(one)
+        assert close(gradients(step), gradients(plain), 1e-5)
+        needs = [need for each, need in recorder.living if each() is not None]
+        assert needs == [] or needs[0] == max(needs)
+    for number in (*range(5), *range(5)):
+        step.gradients([samples[number]])
+        step.loss([samples[number]])
+    assert (step.graphs.recorded, step.loss_graphs.recorded) == (5, 5)
+
+
 def test_few_forms_are_recorded_however_many_come_by():
     step = a_step({"micro_batch": 1}, graphs="always")
     random = np.random.default_rng(0)
     (first, *_) = random_samples(0)
-    for length in range(1, 2400, 150):
+    for length in reversed(range(1, 2400, 150)):
         prompt = random.integers(2, 400, length).astype(np.int32)
         for _ in range(3):
             step.gradients([Sample(prompt, first.completion_ids, first.supervised, "grammar", 0)])

@@ -116,6 +116,39 @@ def test_a_limit_is_met_without_changing_the_gradient(
         torch.testing.assert_close(tensor, other[name], rtol=1e-3, atol=1e-5)
 
 
+def test_what_recordings_hold_is_counted_before_a_run_begins(
+    short_recipe: MakeRecipe, data_dir: Path, tmp_path: Path, steps: list[TrainingStep]
+) -> None:
+    """A limit that the plain step meets and the recorded one does not, in the run itself."""
+    settings = ["step.attention=dense", "step.micro_batch=4"]
+    recorded = [*settings, "step.graphs=always"]
+    plans = {}
+    for name, overrides in (("plain", settings), ("recorded", recorded)):
+        train(short_recipe(overrides), data_dir, tmp_path / name)
+        plans[name] = Run(tmp_path / name).read_plan()
+        assert plans[name]["choices"]["step.gradient_checkpointing"] == "never"
+    need = plans["recorded"]["memory_gb"]["device_total"]
+    assert need > plans["plain"]["memory_gb"]["device_total"]
+    limit = [f"step.memory_limit={need - 1e-3}"]
+    steps.clear()
+    train(short_recipe([*recorded, *limit]), data_dir, tmp_path / "limited")
+    assert [step.recomputes for step in real(steps)] == [True]
+    one, other = weights(tmp_path / "recorded"), weights(tmp_path / "limited")
+    for name, tensor in one.items():
+        torch.testing.assert_close(tensor, other[name], rtol=1e-3, atol=1e-5)
+
+
+def test_a_pool_is_not_compared_with_what_the_allocator_counts(
+    recipe_of: MakeRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    memory = {"peak": 5.0, "graphs": 2.0}
+    plan = foresight_module.RunPlan(recipe_of([]), {"step_seconds": 1.0, "memory_gb": memory})
+    assert plan.beside(10, 12.0, 3.1)["peak_gb"] == {"predicted": 3.0, "measured": 3.1}
+    del memory["graphs"]
+    assert plan.beside(10, 12.0, 3.1)["peak_gb"] == {"predicted": 5.0, "measured": 3.1}
+
+
 @pytest.mark.slow
 def test_only_a_limit_that_nothing_else_meets_takes_four_bits(
     tmp_path: Path, short_recipe: MakeRecipe, steps: list[TrainingStep]

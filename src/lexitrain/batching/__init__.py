@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lexitrain.batching.cuts import CutCost
 from lexitrain.batching.decoder_shape import DecoderShape
+from lexitrain.batching.few_shapes import MOST_RECORDED
 from lexitrain.batching.layout import step_tokens
 from lexitrain.batching.micro_batch import IGNORED, MicroBatch
 from lexitrain.batching.process_shares import deal
@@ -13,6 +14,7 @@ from lexitrain.batching.step_layout import StepLayout
 
 __all__ = [
     "IGNORED",
+    "MOST_RECORDED",
     "TILE",
     "Block",
     "Cursor",

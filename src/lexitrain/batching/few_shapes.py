@@ -17,8 +17,9 @@ LENGTHS = np.array([128, 256, 384, 512, 768, 1024, 1280, 1536, 1792, 2048, 2560,
 """Of rows, tokens; at most a third is padding from 256 on. A longer row has a length of its own."""
 SCORED = 128
 """Scored positions are padded to a multiple of it."""
-
-
+MOST_RECORDED = 12
+"""Shapes that are recorded, of a run's steps and as many of its validations: each holds its inputs and what its kernels
+were told."""
 SHORTEST = 256
 """Of rows that FlexAttention sees, tokens: for 128 and fewer it is compiled anew."""
 

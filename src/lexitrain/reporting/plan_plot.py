@@ -10,7 +10,9 @@ from lexitrain.reporting.png import check_png, new_figure, save_png
 if TYPE_CHECKING:
     from lexitrain.planning import Comparison, Plan
 
-_COLOURS = ("#3b6ea5", "#5aa9c8", "#8e6bb5", "#d6a13c", "#5b9e5b", "#c0392b", "#8a8a8a", "#d0d0d0")
+_COLOURS = ("#3b6ea5", "#5aa9c8", "#8e6bb5", "#d6a13c", "#5b9e5b", "#c0392b", "#8a8a8a", "#e0a3c4")
+"""Of the parts of the memory; the last one of the graphs, which not every plan has."""
+_RESERVE = "#d0d0d0"
 
 
 def draw_plan(plan: Plan, comparison: Comparison | None, path: str | Path) -> None:
@@ -45,14 +47,16 @@ def draw_plan(plan: Plan, comparison: Comparison | None, path: str | Path) -> No
 
 def _memory(axes: Any, plans: list[Plan]) -> None:
     """One stacked bar a plan, and a line where the device ends."""
+    labelled: set[str] = set()
     for place, plan in enumerate(plans):
         memory = plan.memory
-        parts = {**memory.parts(), "allocator and runtime": memory.device_total - memory.peak}
+        parts = memory.parts()
+        rest = ("allocator and runtime", memory.device_total - memory.peak), _RESERVE
         left = 0.0
-        for (name, size), colour in zip(parts.items(), _COLOURS, strict=True):
-            axes.barh(
-                place, size / 1e9, left=left, color=colour, label=name if place == 0 else None
-            )
+        for (name, size), colour in (*zip(parts.items(), _COLOURS, strict=False), rest):
+            label = None if name in labelled else name
+            axes.barh(place, size / 1e9, left=left, color=colour, label=label)
+            labelled.add(name)
             left += size / 1e9
     axes.axvline(plans[0].memory_limit / 1e9, color="black", linestyle="--")
     axes.set_yticks(range(len(plans)), [plan.recipe.name for plan in plans])

@@ -148,7 +148,7 @@ class TrainingStep:
             self.graphs = CutGraphs(
                 self._add_gradients, self.adapter, placed, self._head.dtype, told=self.notes
             )
-            self.loss_graphs = self.graphs.of_losses(self._loss_alone)
+            self.loss_graphs = self.graphs.of_losses(self._recordable_loss)
         model.train()  # PEFT's wrapper says it is training while the frozen base inside is not
 
     def _cut_cost(self, config: Any) -> CutCost:
@@ -364,14 +364,16 @@ class TrainingStep:
         try:
             for batch in batches:
                 loss = recorded.replayed(batch) if recorded is not None else None
-                if loss is None:
-                    loss = self._sum_of_losses(batch, BatchTensors.of(batch, self._head.device))
-                total += loss
+                total += self.loss_alone(batch) if loss is None else loss
         finally:
             self.end()
         return total.item(), sum(batch.supervised_tokens for batch in batches)
 
-    def _loss_alone(self, batch: MicroBatch, tensors: BatchTensors, _factor: Tensor) -> Tensor:
+    def loss_alone(self, batch: MicroBatch) -> Tensor:
+        """A micro-batch's loss summed over tokens. After `begin`, and where no gradients are taken."""
+        return self._sum_of_losses(batch, BatchTensors.of(batch, self._head.device))
+
+    def _recordable_loss(self, batch: MicroBatch, tensors: BatchTensors, _factor: Tensor) -> Tensor:
         return self._sum_of_losses(batch, tensors)
 
     def _sum_of_losses(

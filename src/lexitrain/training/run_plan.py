@@ -68,7 +68,10 @@ class RunPlan:
         if not steps or "step_seconds" not in self.document:
             return {}
         predicted = float(self.document["step_seconds"])
-        pairs = {"peak_gb": (float(self.document["memory_gb"]["peak"]), peak_gb)}
+        memory = self.document["memory_gb"]
+        # What the allocator counts is in use; of a pool of graphs nothing is, between two replays.
+        in_use = float(memory["peak"]) - float(memory.get("graphs", 0.0))
+        pairs = {"peak_gb": (in_use, peak_gb)}
         if not torch.cuda.is_available():
             pairs = {}
         pairs |= {

@@ -8,6 +8,8 @@ import pytest
 
 from lexitrain.errors import InputError
 from lexitrain.planning.devices.catalogue import find_gpu, gpu_names, named_like
+from lexitrain.planning.devices.local import gpu_at_hand
+from lexitrain.planning.devices.rates import catalogue_rates
 from tests.paths import ROOT
 
 PROMISED = (
@@ -68,6 +70,12 @@ def test_spelling_is_forgiven(text: str, name: str):
         ("NVIDIA GH200 480GB", "GH200"),
         ("NVIDIA B200", "B200"),
         ("NVIDIA GeForce RTX 3050", "RTX 3050"),
+        ("Tesla V100-SXM2-32GB", "V100"),
+        ("Tesla P100-PCIE-16GB", "P100"),
+        ("NVIDIA A100-PCIE-40GB", "A100-40"),
+        ("NVIDIA A100-SXM4-80GB", "A100-80"),
+        ("NVIDIA H200", "H200"),
+        ("NVIDIA L4", "L4"),
         ("NVIDIA GeForce RTX 5090", "RTX 5090"),
     ],
 )
@@ -80,12 +88,70 @@ def test_what_a_driver_calls_a_device_is_recognized(device: str, name: str):
 UNKNOWN = (
     "NVIDIA L40", "NVIDIA GeForce RTX 3060 Ti", "AMD MI300X", "NVIDIA GeForce RTX 5090 D", "NVIDIA GeForce RTX 5070 Ti",
     "NVIDIA GeForce RTX 4080 SUPER", "NVIDIA GeForce RTX 3070 Laptop GPU", "NVIDIA A100-SXM4-40GB MIG 1g.5gb",
+    "NVIDIA H100 NVL", "NVIDIA H100 PCIe", "NVIDIA H200 NVL", "NVIDIA H20", "NVIDIA H800", "NVIDIA GB200",
+    "NVIDIA RTX 6000 Ada Generation", "NVIDIA RTX PRO 6000 Blackwell Server Edition", "NVIDIA A100-SXM-64GB",
+    "NVIDIA GH200 144G HBM3e", "NVIDIA A800-SXM4-80GB", "NVIDIA A100X", "NVIDIA A40", "NVIDIA A10M", "NVIDIA T400 4GB",
+    "NVIDIA T4G", "Tesla V100S-PCIE-32GB", "Tesla V100-FHHL-16GB", "Tesla P100-PCIE-12GB", "NVIDIA L40", "NVIDIA L20",
+    "NVIDIA GeForce RTX 3050 6GB Laptop GPU", "NVIDIA GeForce RTX 4090 D", "NVIDIA GeForce RTX 3080 Ti Laptop GPU",
+    "GeForce RTX 2080 with Max-Q Design", "NVIDIA RTX A6000 Mobile", "Quadro RTX 6000", "NVIDIA Graphics Device", "",
+)  # fmt: skip
+PARTS = (
+    "GRID T4-16Q", "GRID T4-1B4", "NVIDIA A10-12Q", "NVIDIA A10-24Q", "GRID A100D-3-20C", "GRID A100D-40C",
+    "GRID A100-1-5CME", "NVIDIA A40-24Q", "NVIDIA L40S-48Q", "NVIDIA L4-6A", "NVIDIA H100XM-80C", "NVIDIA H200X-141C",
+    "NVIDIA RTX Pro 6000 Blackwell DC-4-96Q", "NVIDIA A100-PCIE-40GB MIG 1g.5gb",
+    "NVIDIA H100 80GB HBM3 MIG 1c.3g.40gb",
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("device", UNKNOWN)
+@pytest.mark.parametrize("device", [*UNKNOWN, *PARTS])
 def test_another_device_is_not_taken_for_a_known_one(device: str):
     assert named_like(device) is None
+
+
+@pytest.mark.parametrize("device", PARTS)
+def test_a_part_of_a_card_is_planned_as_one_of_unknown_speed(device: str):
+    gpu = gpu_at_hand(device, (8, 0), 20.0)
+    assert gpu.name == f"{device} (a part of a card; speed of L4)"
+    assert (gpu.card, gpu.price, gpu.status) == (device, None, "catalogue")
+    assert gpu.unknown > 1
+
+
+@pytest.mark.parametrize("device", UNKNOWN)
+def test_a_whole_card_is_not_called_a_part(device: str):
+    assert ("a part of a card" in gpu_at_hand(device, (8, 0)).name) == ("MIG" in device)
+
+
+def test_what_is_not_known_has_a_wide_range():
+    """Whatever the work: neither arithmetic nor traffic is known."""
+    known, unknown = find_gpu("T4"), gpu_at_hand("GRID T4-8Q", (7, 5), 8.0)
+    for level, faster in (("low", 4), ("expected", 1), ("high", 1 / 4)):
+        one, other = (catalogue_rates(each, "fp16", level) for each in (known, unknown))
+        assert other.matrix.at(1e9) == pytest.approx(faster * one.matrix.at(1e9))
+        assert other.bandwidth.at(1e9) == pytest.approx(faster * one.bandwidth.at(1e9))
+        assert other.launch == one.launch
+
+
+@pytest.mark.parametrize(
+    ("device", "memory", "name"),
+    [
+        ("NVIDIA GeForce RTX 3080", 10.5, "RTX 3080"),
+        ("NVIDIA GeForce RTX 3080", 12.6, None),
+        ("NVIDIA GeForce RTX 3060", 12.5, "RTX 3060"),
+        ("NVIDIA GeForce RTX 3060", 8.5, None),
+        ("Tesla T4", 15.8, "T4"),
+        ("Tesla T4", 4.0, None),
+        ("Tesla V100-SXM2-32GB", 34.1, "V100"),
+        ("NVIDIA A10G", 22.5, "A10G"),
+        ("NVIDIA L40S", 47.7, "L40S"),
+        ("NVIDIA H100 80GB HBM3", 85.0, "H100"),
+        ("NVIDIA B200", 191.5, "B200"),
+    ],
+)
+def test_another_memory_is_another_device(device: str, memory: float, name: str | None):
+    """The 12 GB RTX 3080 and the 8 GB RTX 3060 have another bandwidth, and the driver calls them the same."""
+    found = named_like(device, memory)
+    assert (found and found.name) == name
+    assert (gpu_at_hand(device, (8, 0), memory).unknown == 1) == (name is not None)
 
 
 def test_an_unknown_gpu_names_the_nearest():

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from lexitrain.errors import InputError
 from lexitrain.models.architecture import architecture_of
 from lexitrain.planning.devices.catalogue import Gpu, find_gpu, named_like
+from lexitrain.planning.devices.local import gpu_at_hand
 from lexitrain.planning.estimate.plan import Plan, make_plan
 from lexitrain.planning.estimate.planned_data import mixture_data
 from lexitrain.planning.estimate.step_costs import step_costs
@@ -176,6 +177,17 @@ def test_a_plan_says_what_starting_operations_takes_and_within_which_range():
     assert document["launches_per_step"] == round(plan.launches)
     started = document["step_seconds_by_kind"]["launches"]
     assert started == pytest.approx(plan.launches * expected * 1e-6, rel=0.01)
+
+
+def test_a_plan_for_a_part_of_a_card_says_that_its_speed_is_not_known(tmp_path: Path):
+    part, whole = (
+        planned("fast", gpu=gpu_at_hand("GRID T4-8Q", (7, 5), 8.0)),
+        planned("fast", gpu=find_gpu("T4")),
+    )
+    assert any("GRID T4-8Q is not known" in note for note in warnings_of(part, tmp_path))
+    assert not any("not known" in note for note in warnings_of(whole, tmp_path))
+    assert part.hours.low < whole.hours.low <= whole.hours.high < part.hours.high
+    assert part.to_json()["basis"] == "catalogue"
 
 
 def test_more_tokens_never_need_less_memory():

@@ -12,13 +12,22 @@ from lexitrain.batching.sample_order import SampleOrder
 from lexitrain.errors import InputError
 from lexitrain.models import attach_adapter
 from lexitrain.models.architecture import architecture_of
+from lexitrain.planning.devices.catalogue import find_gpu
 from lexitrain.planning.estimate.mixture import MIXTURE_SAMPLES, estimated_ids, profile_samples
-from lexitrain.planning.estimate.planned_steps import PlannedData, PlannedSteps, plan_steps
+from lexitrain.planning.estimate.plan import make_plan
+from lexitrain.planning.estimate.planned_steps import (
+    SPREAD,
+    PlannedData,
+    PlannedSteps,
+    plan_steps,
+)
+from lexitrain.planning.estimate.step_costs import planned_cut_cost
 from lexitrain.planning.rehearsal.cut_shape import shapes_of
 from lexitrain.planning.rehearsal.target import Target
 from lexitrain.recipe.schema import Recipe
 from lexitrain.recipe.yaml_file import load_recipe
 from lexitrain.step import TrainingStep, build_optimizer
+from lexitrain.step.graphs.cut_graphs import CutForm
 from tests.tiny import tiny_model
 
 SAMPLES = profile_samples(500, max_length=512)
@@ -57,6 +66,59 @@ def test_a_step_is_laid_out_as_training_would(settings: list[str], tmp_path: Pat
     order = SampleOrder([s.task for s in data.train], recipe.seed, 24, recipe.schedule.epochs)
     first = [data.train[index] for index in order.samples(0)]
     assert planned.spread[0] == shapes_of(step.lay_out(first))
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_recorded_cuts_have_the_forms_that_were_planned(seed: int, tmp_path: Path):
+    """Of any recipe: each of the spread's steps, by the plan as a run's folder keeps it."""
+    rng = np.random.default_rng(seed)
+
+    def one_of(*values: str) -> str:
+        return values[int(rng.integers(len(values)))]
+
+    layout = one_of("tree", "packed", "padded")
+    batch = int(rng.integers(2, 40))
+    limits = ("step.token_budget=auto", f"step.token_budget={int(rng.integers(40, 3000))}",
+              f"step.micro_batch={int(rng.integers(1, batch + 1))}")  # fmt: skip
+    tiny_model().save_pretrained(tmp_path)
+    recipe = load_recipe(
+        "fast",
+        [
+            f"model.base={tmp_path}", "optimizer.name=adamw", "step.graphs=always", one_of(*limits),
+            f"step.layout={layout}", f"step.effective_batch={batch}", f"seed={seed}",
+            f"step.loss={'completion' if layout == 'tree' else one_of('completion', 'all_tokens')}",
+            f"step.bucket={one_of('auto', '1', '24', '128')}", f"step.head_chunk={one_of('7', '64', '1024')}",
+            f"step.gradient_checkpointing={one_of('auto', 'always')}", f"schedule.epochs={one_of('1', '3')}",
+        ],
+    )  # fmt: skip
+    plan = make_plan(recipe, find_gpu("CPU"), lambda _: DATA, calibrated=False)
+    assert plan.target.attention == "dense"
+    model = attach_adapter(tiny_model(), plan.recipe.lora, 1)
+    step = TrainingStep(
+        model,
+        build_optimizer(model.parameters(), plan.recipe.optimizer),
+        plan.recipe.step,
+        max_length=plan.recipe.data.max_length,
+        pad_id=1,
+        clip=1.0,
+        cut_cost=planned_cut_cost(plan.to_json()),
+    )
+    tasks = [sample.task for sample in DATA.train]
+    order = SampleOrder(tasks, seed, batch, plan.recipe.schedule.epochs)
+    numbers = np.unique(np.linspace(0, order.total_steps - 1, SPREAD).round().astype(int))
+    trained: set[CutForm] = set()
+    for number, planned in zip(numbers.tolist(), plan.steps.spread, strict=True):
+        batches = step.lay_out([DATA.train[index] for index in order.samples(number)])
+        assert shapes_of(batches) == planned
+        trained |= {CutForm.of(each) for each in batches}
+    foreseen = {
+        (cut.rows, cut.length, cut.scored, cut.windowed)
+        for each in plan.steps.spread
+        for cut in each
+    }
+    forms = {(each.rows, each.length, each.scored, each.window is not None) for each in trained}
+    assert forms == foreseen
+    assert all(form[2] % 128 == 0 for form in forms)
 
 
 @pytest.mark.parametrize(("capability", "bucket"), [(None, 1), (T4, 16), (A100, 128)])

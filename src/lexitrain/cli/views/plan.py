@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from lexitrain import Band, Calibration, Comparison, Option, Plan, Recommendation
 
 _WIDTH = 60
-_COLOURS = ("blue", "cyan", "magenta", "yellow", "green", "red", "white")
-_LETTERS = "█▓▒░▞▚▤"
+_COLOURS = ("blue", "cyan", "magenta", "yellow", "green", "red", "white", "bright_blue")
+_LETTERS = "█▓▒░▞▚▤▥"
 
 
 def print_plan(plan: Plan, warnings: Sequence[str], comparison: Comparison | None) -> None:
@@ -169,7 +169,9 @@ def _named(plan: Plan) -> str:
 
 def _basis(plan: Plan) -> str:
     if plan.calibration is not None:
-        return f"measured on this kind of device on {plan.calibration.date}; the range is 15 % either way"
+        measured = f"measured on this kind of device on {plan.calibration.date}; the range is 15 % either way"
+        graphs = ", and that of the time between the kernels of a CUDA graph, which is assumed"
+        return measured + (graphs if plan.memory.graphs else "")
     if plan.gpu.status == "fitted":
         return (
             "data sheet, with the achieved share fitted on published runs; predicted, not measured"
@@ -205,14 +207,14 @@ def _print_memory(plan: Plan) -> None:
         f"\nmemory      {memory.peak / 1e9:.2f} GB at the peak, {total / 1e9:.2f} GB of the device with what "
         f"the allocator and the runtime hold; {limit / 1e9:.2f} GB there: {verdict}"
     )
-    parts = {**memory.parts(), "reserve": total - memory.peak}
+    shown_as = [*zip(_COLOURS, _LETTERS, strict=True)]
+    parts = memory.parts()
+    reserve = ("reserve", total - memory.peak), ("bright_black", "·")
+    pieces = [*zip(parts.items(), shown_as[: len(parts)], strict=True), reserve]
     bar = Text("            ")
     legend = Text("            ")
     drawn, sum_so_far = 0, 0.0
-    letters = f"{_LETTERS}·"
-    for (name, size), colour, letter in zip(
-        parts.items(), (*_COLOURS, "bright_black"), letters, strict=True
-    ):
+    for (name, size), (colour, letter) in pieces:
         sum_so_far += size
         cells = round(sum_so_far * scale) - drawn
         drawn += cells

@@ -20,7 +20,11 @@ from lexitrain.models import compute_precision
 Status = Literal["measured", "fitted", "catalogue"]
 
 _OWN = "'name=My GPU tflops=40 bandwidth=500 memory=12'"
-_VARIANTS = {"ti", "super", "laptop", "mobile", "max", "d", "mig"}
+_MAKERS = {"nvidia", "tesla", "geforce", "gpu"}
+"""Words of a driver's name that tell no device from another."""
+_SAME_MEMORY = (0.88, 1.15)
+"""A device reports so much of what it is sold with: error correction and the driver keep some, and a GB is sold as 2^30
+bytes. One with more or less is sold under the same name, and has another speed, or is a part of a card."""
 _GIVEN_LAUNCH = (0.6, 1.6)
 """Range of a launch that the user gives: what it takes varies from operation to operation."""
 _APPLE = re.compile(r"(?:apple)?(?:m\d{1,2}(?:pro|max|ultra)?|mps|metal|silicon)")
@@ -51,6 +55,7 @@ class Gpu:
         card: its name in the catalogue; differs from `name` where there are several of them.
         count: cards, each with a process of its own that computes its share of every step. All figures are of one.
         exchange: low, expected and high 10^9 bytes a second at which the cards exchange gradients; None of one card.
+        unknown: by how many times all work may take longer, or less, than these figures say: 1 of a known device.
         source: what says so, by figure: `figures`, `launch`, and where there are such figures `fraction` and `price`.
     """
 
@@ -68,6 +73,7 @@ class Gpu:
     card: str = ""
     count: int = 1
     exchange: tuple[float, float, float] | None = None
+    unknown: float = 1.0
 
     @property
     def is_cpu(self) -> bool:
@@ -126,21 +132,37 @@ def find_gpu(text: str) -> Gpu:
     )
 
 
-def named_like(device: str) -> Gpu | None:
+def named_like(device: str, memory: float | None = None) -> Gpu | None:
     """The catalogue's entry for the name that a driver reports, such as `NVIDIA A100-SXM4-40GB`; None if there is none.
 
-    All words of one of its spellings occur in the name; the spelling with most words decides. A variant that only
-    shares the number (Ti, Super, Laptop), or a part of the card (MIG), is another device, unless the spelling names the
-    variant too.
+    All words of one of its spellings occur in the name, and what else occurs there is known to mean the same device:
+    any other word makes it another (`Ti`, `Laptop`, `NVL`), or a part of a card (`MIG 1g.5gb`, `12Q`). The spelling
+    with most words decides.
+
+    Args:
+        device: as the driver says it.
+        memory: GB that it reports, where known.
     """
     words = set(_words(device))
     found = [
         (len(_words(spelling)), name)
         for name, entry in _entries().items()
         for spelling in (name, *entry.get("aliases", ()))
-        if name != "CPU" and _VARIANTS & words <= set(_words(spelling)) <= words
+        if name != "CPU" and _means(set(_words(spelling)), words, entry)
     ]
-    return _catalogue()[max(found)[1]] if found else None
+    if not found:
+        return None
+    name = max(found)[1]
+    sold = _entries()[name].get("memories", [_entries()[name]["memory"]])
+    low, high = _SAME_MEMORY
+    if memory is not None and not any(low <= memory / each <= high for each in sold):
+        return None
+    return _catalogue()[name]
+
+
+def _means(spelling: set[str], words: set[str], entry: Mapping[str, Any]) -> bool:
+    """Whether a name of these words is of the device that is spelled so."""
+    return spelling <= words <= spelling | _MAKERS | set(entry.get("driver", ()))
 
 
 def _words(name: str) -> list[str]:

@@ -122,8 +122,9 @@ def catalogue_rates(gpu: Gpu, precision: str, level: Level) -> Rates:
     # The smallest share of the peak gives the longest time.
     low, expected, high = gpu.fraction
     fraction = {"low": high, "expected": expected, "high": low}[level]
-    matrix = gpu.peak(precision) * fraction
-    bandwidth = 1e9 * gpu.bandwidth * _BANDWIDTH[level]
+    faster = {"low": gpu.unknown, "expected": 1.0, "high": 1 / gpu.unknown}[level]
+    matrix = gpu.peak(precision) * fraction * faster
+    bandwidth = 1e9 * gpu.bandwidth * _BANDWIDTH[level] * faster
     shortest, longest = gpu.launch_factors
     launch = {"low": shortest, "expected": 1.0, "high": longest}[level]
     return Rates(

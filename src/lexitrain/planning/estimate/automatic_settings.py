@@ -68,7 +68,9 @@ def decide(
         if any(candidate == before for before, _ in tried):
             continue  # what is set by hand leaves less to choose
         steps = steps_of(candidate)
-        memory = peak_memory(architecture, candidate, target, (*steps.spread, *steps.heaviest))
+        trained = (*steps.spread, *steps.heaviest)
+        validated = (*steps.validation, *steps.heaviest_validation)
+        memory = peak_memory(architecture, candidate, target, trained, validated)
         if memory.device_total <= limit:
             return Decided(candidate, memory, _choices(recipe, candidate), fits=True)
         tried.append((candidate, memory))

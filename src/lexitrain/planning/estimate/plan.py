@@ -23,7 +23,12 @@ from lexitrain.planning.estimate.planned_steps import (
     StepShape,
     plan_steps,
 )
-from lexitrain.planning.estimate.step_costs import cut_cost, cut_cost_to_json, step_costs
+from lexitrain.planning.estimate.step_costs import (
+    cut_cost,
+    cut_cost_to_json,
+    is_recorded,
+    step_costs,
+)
 from lexitrain.planning.rehearsal.rehearsed_step import ARITHMETIC
 from lexitrain.planning.rehearsal.target import Engine, Target
 
@@ -231,8 +236,7 @@ def make_plan(
     }
 
     def rates_of(each: Recipe) -> Mapping[Level, Rates]:
-        wanted = engine == "lexitrain" and each.step.graphs == "always"
-        if not (wanted and step_costs(architecture, each, target).recordable):
+        if not is_recorded(architecture, each, target):
             return eager
         return {level: in_graphs(eager[level], level) for level in LEVELS}
 
@@ -251,21 +255,20 @@ def make_plan(
     disk = disk_use(architecture.config, decided.recipe, steps.total_steps)
     exchanged = 4.0 * costs.trainable_parameters
     seconds = {
-        level: mean_step_seconds(steps.shares, costs, rates[level])
+        level: mean_step_seconds(steps.shares, costs, rates[level], eager[level])
         + gpu.exchange_seconds(exchanged, level)
         for level in LEVELS
     }
     totals = {
-        # Validations are not recorded.
-        level: _run_seconds(decided.recipe, steps, costs, eager[level], seconds[level], disk)
+        level: _run_seconds(decided.recipe, steps, costs, rates[level], seconds[level], disk)
         for level in LEVELS
     }
     launch = {level: rates[level].launch for level in LEVELS}
     if calibration is not None:
-        launch = {level: launch["expected"] * BAND[level] for level in LEVELS}
-        seconds = {level: seconds["expected"] * BAND[level] for level in LEVELS}
+        launch = {level: launch[level] * BAND[level] for level in LEVELS}
+        seconds = {level: seconds[level] * BAND[level] for level in LEVELS}
         totals = {
-            level: {part: each * BAND[level] for part, each in totals["expected"].items()}
+            level: {part: each * BAND[level] for part, each in totals[level].items()}
             for level in LEVELS
         }
     # Of one process: what its share of a step takes on the average.
@@ -300,7 +303,10 @@ def make_plan(
 
 
 def mean_step_seconds(
-    steps: tuple[tuple[StepShape, ...], ...], costs: StepCosts, rates: Rates
+    steps: tuple[tuple[StepShape, ...], ...],
+    costs: StepCosts,
+    rates: Rates,
+    of_update: Rates | None = None,
 ) -> float:
     """Mean time of an optimizer step over these steps: all cuts of the process with most to do, and the update, before
     which a step waits.
@@ -308,6 +314,7 @@ def mean_step_seconds(
     Args:
         steps: each as the shares of its processes.
         costs, rates: of any cut, and of the device.
+        of_update: of the device where nothing is recorded, as the update never is; `rates` where not given.
     """
 
     def seconds(share: StepShape) -> float:
@@ -315,7 +322,7 @@ def mean_step_seconds(
 
     counted = Counter(steps)  # padded steps are all alike
     cuts = sum(count * max(map(seconds, step)) for step, count in counted.items())
-    return cuts / len(steps) + rates.seconds(costs.update)
+    return cuts / len(steps) + (of_update or rates).seconds(costs.update)
 
 
 def _rates(gpu: Gpu, precision: str, level: Level, calibration: Calibration | None) -> Rates:

@@ -66,6 +66,7 @@ class PlannedSteps:
         heaviest: those with most tokens, that with most scored ones, that with the longest sample, and the one of the
             spread with the longest micro-batch.
         validation: a spread of the validation batches.
+        heaviest_validation: those with most tokens, with most scored ones and with the longest sample.
         total_steps, steps_per_epoch: of the run.
         samples: training samples an epoch.
         validation_batches: forward passes of one validation.
@@ -76,6 +77,7 @@ class PlannedSteps:
     shares: tuple[tuple[StepShape, ...], ...]
     heaviest: tuple[StepShape, ...]
     validation: tuple[StepShape, ...]
+    heaviest_validation: tuple[StepShape, ...]
     total_steps: int
     steps_per_epoch: int
     samples: int
@@ -158,6 +160,7 @@ def _plan_steps(recipe: Recipe, data: PlannedData, layout: Layout, processes: in
     indices = [order.samples(int(step)) for step in chosen]
     batches = [layout.lay_out([data.train[i] for i in step], processes) for step in indices]
     spread = tuple(shapes(step) for step in batches)
+    validation = _validation_batches(recipe, data)
     longest = max(spread, key=lambda step: max(cut.positions for cut in step))
     return PlannedSteps(
         spread=spread,
@@ -165,11 +168,12 @@ def _plan_steps(recipe: Recipe, data: PlannedData, layout: Layout, processes: in
             tuple(shapes(share) for share in deal(step, layout.cost, processes)) for step in batches
         ),
         heaviest=(*_heaviest(order, data.train, layout, processes), longest),
-        validation=tuple(shapes(layout.lay_out(part)) for part in _validation_parts(recipe, data)),
+        validation=tuple(shapes(layout.lay_out(part)) for part in _spread(validation)),
+        heaviest_validation=tuple(shapes(layout.lay_out(part)) for part in _largest(validation)),
         total_steps=order.total_steps,
         steps_per_epoch=order.steps_per_epoch,
         samples=order.samples_per_epoch,
-        validation_batches=-(-_validated(recipe, data) // recipe.step.effective_batch),
+        validation_batches=len(validation),
         supervised_tokens=float(np.mean([sum(b.supervised_tokens for b in s) for s in batches])),
         real_tokens=float(np.mean([sum(len(data.train[i]) for i in step) for step in indices])),
     )
@@ -200,16 +204,30 @@ def _heaviest(
     )
 
 
-def _validated(recipe: Recipe, data: PlannedData) -> int:
-    """Validation samples that are used."""
-    return len(fixed_subset(len(data.validation), recipe.validation.limit, recipe.seed))
-
-
-def _validation_parts(recipe: Recipe, data: PlannedData) -> list[list[Sample]]:
-    """A spread of the batches that a validation goes through."""
+def _validation_batches(recipe: Recipe, data: PlannedData) -> list[list[Sample]]:
+    """The batches that a validation goes through."""
     chosen = fixed_subset(len(data.validation), recipe.validation.limit, recipe.seed)
     size = recipe.step.effective_batch
-    starts = np.arange(0, len(chosen), size)
-    if len(starts) > _VALIDATION:
-        starts = starts[np.linspace(0, len(starts) - 1, _VALIDATION).round().astype(int)]
-    return [[data.validation[i] for i in chosen[start : start + size]] for start in starts]
+    return [
+        [data.validation[i] for i in chosen[start : start + size]]
+        for start in range(0, len(chosen), size)
+    ]
+
+
+def _spread(batches: list[list[Sample]]) -> list[list[Sample]]:
+    if len(batches) <= _VALIDATION:
+        return batches
+    return [batches[int(i)] for i in np.linspace(0, len(batches) - 1, _VALIDATION).round()]
+
+
+def _largest(batches: list[list[Sample]]) -> list[list[Sample]]:
+    """Those with most tokens, with most scored ones and with the longest sample."""
+    if not batches:
+        return []
+    measures: tuple[Callable[[list[Sample]], int], ...] = (
+        lambda batch: sum(map(len, batch)),
+        lambda batch: int(sum(each.supervised.sum() for each in batch)),
+        lambda batch: max(map(len, batch)),
+    )
+    found = {max(range(len(batches)), key=lambda i: measure(batches[i])) for measure in measures}
+    return [batches[i] for i in sorted(found)]

@@ -112,6 +112,16 @@ def step_costs(architecture: Architecture, recipe: Recipe, target: Target) -> St
     return kept_rehearsal(key, lambda: _fitted(architecture, recipe, target), costs)
 
 
+def is_recorded(architecture: Architecture, recipe: Recipe, target: Target) -> bool:
+    """Whether the cuts of a recipe's steps are recorded as CUDA graphs.
+
+    Args:
+        architecture, recipe, target: as of `step_costs`.
+    """
+    wanted = target.engine == "lexitrain" and recipe.step.graphs == "always"
+    return wanted and step_costs(architecture, recipe, target).recordable
+
+
 def cut_cost(architecture: Architecture, recipe: Recipe, target: Target, rates: Rates) -> CutCost:
     """What a cut costs in units of one token's work, attention apart.
 

@@ -29,6 +29,7 @@ def warnings_of(plan: Plan, folder: Path) -> list[str]:
         *_waste(plan),
         *_data(plan),
         *_disk(plan, folder),
+        *_unknown(plan),
         *_speed(plan),
         *_compilation(plan),
         *_calibration(plan),
@@ -45,6 +46,7 @@ def _memory(plan: Plan) -> list[str]:
         "activations": "step.gradient_checkpointing=always or a smaller step.token_budget",
         "logits": "step.loss=completion and a smaller step.head_chunk",
         "weights": "model.quantization=nf4 or a smaller base",
+        "graphs": "step.graphs=never or a smaller step.token_budget",
     }.get(largest, "a smaller lora.rank or optimizer.name=adamw_8bit")
     return [f"It needs {need:.2f} GB of {has:.2f} GB; most of it is {largest}. Try {advice}."]
 
@@ -120,6 +122,15 @@ def _calibration(plan: Plan) -> list[str]:
         f"The measurement {path} is damaged or of another version and is not used: measure again with "
         "`lexitrain plan --calibrate`."
         for path in damaged_calibrations()
+    ]
+
+
+def _unknown(plan: Plan) -> list[str]:
+    if plan.gpu.unknown == 1 or plan.calibration is not None:
+        return []
+    return [
+        f"The speed of {plan.gpu.card} is not known: the catalogue does not have it, or it is a part of a card. All "
+        f"work may take {plan.gpu.unknown:g} times longer or less. `lexitrain plan --calibrate` measures it."
     ]
 
 

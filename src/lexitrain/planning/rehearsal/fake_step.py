@@ -39,15 +39,23 @@ class FakeStep:
     target: Target
     base_parameters: int
 
-    def record(self, cut: CutShape) -> Recording:
-        """What one micro-batch of this shape allocates and computes, from empty gradients."""
+    def record(self, cut: CutShape, *, training: bool = True) -> Recording:
+        """What one micro-batch of this shape allocates and computes, from empty gradients.
+
+        Args:
+            cut: its shape.
+            training: whether it has a backward pass; a validation's has none.
+        """
         step = self.step
         batch = blank_micro_batch(cut, step.step_layout.window)
-        step.begin(training=True)
+        step.begin(training=training)
         factor = step.loss_factor(1)
         recorder = Recorder(step, self.target)
-        with recorder, device_kernels(self.target):
-            step.add_gradients(batch, factor)
+        with torch.set_grad_enabled(training), recorder, device_kernels(self.target):
+            if training:
+                step.add_gradients(batch, factor)
+            else:
+                step.loss_alone(batch)
         step.end()
         step.drop_gradients()
         return recorder.recording()

@@ -217,6 +217,27 @@ def rehearse(
     )
 
 
+@_without_collections()
+def rehearse_validation(
+    architecture: Architecture, recipe: Recipe, target: Target, cut: CutShape
+) -> Memory:
+    """Memory while a validation computes this micro-batch, after a step whose gradients are still there.
+
+    Nothing is kept from layer to layer, so that a shallow base needs what a deep one does.
+
+    Args:
+        architecture, recipe, target: as of `rehearse`.
+        cut: the micro-batch.
+    """
+    stage = _at_depths(architecture, recipe, target)
+    fixed = stage.fixed()
+    gradients = 4 * sum(fixed.sizes)
+    moment = _peak(stage.steps[0].record(cut, training=False).parts, gradients)
+    # A validation takes the adapter's numbers as a whole, where a step recomputes and takes them layer by layer too.
+    moment["activations"] += 0 if target.dtype == "fp32" else gradients // 2
+    return _memory(moment, fixed, recipe, target)
+
+
 @dataclass(frozen=True)
 class RehearsedWork:
     """The work of some micro-batches, each for itself, without its memory.

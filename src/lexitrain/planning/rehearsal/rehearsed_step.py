@@ -49,6 +49,7 @@ class Memory:
             through it, restored 4-bit weights, temporaries of the update.
         reserved: what the allocator takes from the device for this peak: blocks are rounded up and fragment.
         overhead: what the device's runtime holds besides (CUDA context and libraries; 0 on a CPU).
+        graphs: the pool of cuts that are recorded as CUDA graphs, kept from one replay to the next. 0 where none are.
     """
 
     weights: int
@@ -60,10 +61,14 @@ class Memory:
     workspace: int
     reserved: int
     overhead: int
+    graphs: int = 0
 
     @property
     def peak(self) -> int:
-        """The parts' sum: most bytes in use at a time, as `torch.cuda.max_memory_allocated` counts them."""
+        """The parts' sum: most bytes in use at a time, as `torch.cuda.max_memory_allocated` counts them.
+
+        That does not count the pool of graphs, in which nothing is in use between two replays.
+        """
         return sum(self.parts().values())
 
     @property
@@ -72,12 +77,9 @@ class Memory:
         return self.reserved + self.overhead
 
     def parts(self) -> dict[str, int]:
-        """The seven parts by name; they sum to the peak."""
-        return {
-            name: value
-            for name, value in asdict(self).items()
-            if name not in {"reserved", "overhead"}
-        }
+        """The seven parts by name, and `graphs` where there are any; they sum to the peak."""
+        left_out = {"reserved", "overhead"} if self.graphs else {"reserved", "overhead", "graphs"}
+        return {name: value for name, value in asdict(self).items() if name not in left_out}
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from lexitrain.batching import MOST_RECORDED
 from lexitrain.step.graphs.recording import Recorder, Recording, Work, recorder_of
 from lexitrain.step.graphs.static_inputs import CutForm, StaticInputs, scalar
 from lexitrain.step.out_of_memory import is_out_of_memory
@@ -31,8 +32,6 @@ Compute = Callable[["MicroBatch", "BatchTensors", Tensor], Tensor]
 
 _USES = 3
 """A form is recorded when it comes by for this time: recording takes as long as some steps."""
-_MOST = 12
-"""Recordings of a run's steps, and of its validations: each holds its inputs and what its kernels were told."""
 _SAME = {torch.float32: 1e-4, torch.bfloat16: 1e-2, torch.float16: 1e-2}
 """By how much, relative to its length, a replayed gradient may differ: sums are not always taken in the same order."""
 
@@ -80,13 +79,17 @@ class CutGraphs:
         self._places: Hashable = None
         self._off = False
         self._left_out = False
+        self._together: list[CutGraphs] = [self]
         self.told: list[str] = [] if told is None else told
         if adapter is not None:
             adapter.keep()
 
     def of_losses(self, compute: Compute) -> CutGraphs:
         """Recordings of a computation without gradients, in the same memory: they are never replayed together."""
-        return CutGraphs(compute, None, self._device, self._dtype, self._recorder, self.told)
+        found = CutGraphs(compute, None, self._device, self._dtype, self._recorder, self.told)
+        found._together = self._together
+        self._together.append(found)
+        return found
 
     @property
     def recorded(self) -> int:
@@ -117,8 +120,13 @@ class CutGraphs:
         self._uses[form] += 1
         found = self._recorded.get(form)
         if found is None:
-            if self._uses[form] < _USES or len(self._recorded) >= _MOST or form in self._plain:
+            if (
+                self._uses[form] < _USES
+                or len(self._recorded) >= MOST_RECORDED
+                or form in self._plain
+            ):
                 return None
+            self._before_smaller_ones(form)
             if (found := self._try(form, batch)) is None:
                 return None
         self._gradient()
@@ -144,6 +152,21 @@ class CutGraphs:
             )
         self._off = self._off or bool(self._recorded)
         self._recorded.clear()
+
+    def _need(self, form: CutForm) -> tuple[bool, int, int]:
+        """Larger for a form that takes more memory: one with gradients, of more positions, of more scored ones."""
+        return self._adapter is not None, form.rows * form.length, form.scored
+
+    def _before_smaller_ones(self, form: CutForm) -> None:
+        """Let all recordings go where this form needs more memory than each of them; they are made anew after it.
+
+        A pool only grows by pieces, and what needs large ones finds no use for the small ones that are there already.
+        Whatever needs less fits into what the largest has left.
+        """
+        held = [each._need(known) for each in self._together for known in each._recorded]
+        if held and self._need(form) > max(held):
+            for each in self._together:
+                each._recorded.clear()
 
     def _try(self, form: CutForm, batch: MicroBatch) -> _Recorded | None:
         gradient = self._gradient()

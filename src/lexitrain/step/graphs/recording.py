@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Protocol
+from weakref import WeakSet
 
 import torch
 
@@ -61,17 +62,21 @@ class GraphRecorder:
 
     def __init__(self) -> None:
         self._pool: Any = None
+        self._graphs: WeakSet[Any] = WeakSet()
 
     def record(self, work: Work) -> Recording:
         """Record a graph, after the allocator has given back what it holds: a pool cannot use that."""
         torch.cuda.synchronize()
         torch.cuda.empty_cache()
-        if self._pool is None:
+        if (
+            not self._graphs
+        ):  # what the last ones of a pool have left cannot be used again, but is given back
             self._pool = torch.cuda.graph_pool_handle()
         graph = torch.cuda.CUDAGraph()
         # The backward pass runs in a thread of its own, and layouts are pinned in others meanwhile.
         with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
             work()
+        self._graphs.add(graph)
         return graph
 
 

@@ -25,7 +25,10 @@ from lexitrain.reporting.run_page.plain_values import (
 if TYPE_CHECKING:
     from lexitrain.reporting.run_page.content import RunContent
 
-_MEMORY = ("weights", "adapter", "gradients", "optimizer", "activations", "logits", "workspace")
+_MEMORY = (
+    *("weights", "adapter", "gradients", "optimizer", "activations", "logits", "workspace"),
+    "graphs",  # of plans whose cuts are recorded
+)
 _MOST = 20
 
 
@@ -68,7 +71,10 @@ def _beside(content: RunContent, of: str) -> Table:
         for name in ("hours", "step_seconds", "peak_gb")
     }
     training = number(mapping(plan.get("hours_by_part")).get("training"))
-    peak = number(mapping(plan.get("memory_gb")).get("peak"))
+    memory = mapping(plan.get("memory_gb"))
+    peak = number(memory.get("peak"))
+    if peak is not None:  # what is measured is in use; of a pool nothing is, between two replays
+        peak -= number(memory.get("graphs")) or 0.0
     ended = bool(content.finished)
     rows = [
         _row(
