@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from torch._dynamo.utils import counters
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lexitrain.errors import InputError
 from lexitrain.recipe.schema import OptimizerSection, Recipe, StepSection
@@ -271,6 +272,32 @@ def test_memory_that_runs_out_is_the_steps_own_affair(monkeypatch: pytest.Monkey
     with pytest.raises(Exception, match="out of memory"):
         step.gradients(random_samples(0))
     assert step.notes == []
+
+
+class Watching(TorchDispatchMode):
+    """Counts activations, which only operators one by one show."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.seen += func.overloadpacket is torch.ops.aten.silu
+        return func(*args, **(kwargs or {}))
+
+
+def test_while_operators_are_watched_they_go_one_by_one() -> None:
+    plain, step = both("qwen2", layout="tree")
+    samples = random_samples(0)
+    with Watching() as watching:
+        assert_same(plain, step, samples, 1e-5)
+    assert watching.seen
+    assert compilations() <= 1  # the probe
+    assert_same(plain, step, samples, 1e-5)
+    assert compilations() == 7
+    with Watching() as watching:
+        assert_same(plain, step, samples, 1e-5)
+    assert watching.seen
 
 
 @torch._dynamo.config.patch(recompile_limit=1)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from lexitrain.step.decoder_layer import chains
 from lexitrain.step.decoder_layer.kernels import Kernels
@@ -141,8 +142,8 @@ class CompiledKernels(Kernels):
             rows: its first arguments, whose first dimension is N.
             fixed: those that are alike in all cuts.
         """
-        if self._off:
-            return None
+        if self._off or is_in_torch_dispatch_mode():
+            return None  # who watches the operators of a step would see none, and PyTorch compiles nothing meanwhile
         try:
             return _compiled(chain)(*map(_of_any_length, rows), *fixed)
         except Exception as error:  # whatever a compiler raises
