@@ -12,7 +12,7 @@ import torch
 from benchmarks.compare.competitors import EQUAL
 from benchmarks.device_cuts import planned_here
 from benchmarks.workload import PAD, SEED, Shape, build_base
-from lexitrain.batching import MicroBatch
+from lexitrain.batching import MOST_RECORDED, MicroBatch
 from lexitrain.models import attach_adapter
 from lexitrain.recipe.yaml_file import load_recipe
 from lexitrain.samples.sample import Sample
@@ -45,7 +45,7 @@ def built_step(
 def prepare(step: TrainingStep, laid: Sequence[Sequence[MicroBatch]]) -> dict[str, Any]:
     """Compute a cut of each form that will come, so that none is compiled or recorded while it is timed.
 
-    The most frequent form first, as a run would meet them. No weight moves, and no gradient is left. On a CPU nothing
+    The most frequent forms first, as a run would meet them. No weight moves, and no gradient is left. On a CPU nothing
     is compiled unless the recipe says so.
 
     Args:
@@ -62,7 +62,14 @@ def prepare(step: TrainingStep, laid: Sequence[Sequence[MicroBatch]]) -> dict[st
     if step.graphs is not None or compiled or torch.cuda.is_available():
         uses = 1 if step.graphs is None else _UNTIL_RECORDED
         examples = {CutForm.of(batch): batch for batch in batches}
-        for form, _ in forms.most_common():
+        common = [form for form, _ in forms.most_common()]
+        # Of those that are recorded the largest first: after a larger one they would be recorded anew.
+        common[:MOST_RECORDED] = sorted(
+            common[:MOST_RECORDED],
+            key=lambda form: (form.rows * form.length, form.scored),
+            reverse=True,
+        )
+        for form in common:
             example = examples[form]
             step.accumulate([example] * uses, uses * example.supervised_tokens)
         step.drop_gradients()

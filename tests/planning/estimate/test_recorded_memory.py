@@ -92,7 +92,7 @@ def most_in_use(step: TrainingStep, rounds: Sequence[Sequence[CutShape]]) -> int
         step.graphs = CutGraphs(
             step._add_gradients, step.adapter, device, dtype, PoolRecorder(memory), step.notes
         )
-        step.loss_graphs = step.graphs.of_losses(step._loss_alone)
+        step.loss_graphs = step.graphs.of_losses(step._recordable_loss)
         for cuts in rounds:
             batches = [blank_micro_batch(cut) for cut in cuts]
             step.step_layout = cast(Any, SimpleNamespace(lay_out=lambda _, found=batches: found))

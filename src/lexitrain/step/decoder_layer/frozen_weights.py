@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
 
 class FrozenRows:
@@ -36,9 +37,16 @@ class FrozenRows:
     def _moved(self) -> bool:
         """Asked before each step of every projection, so by address: nothing else can lie where the rows do."""
         return any(
-            each.data_ptr() != place or each.shape != shape or not each.is_contiguous()
+            self._place(each) != place or each.shape != shape or not each.is_contiguous()
             for each, (place, shape) in zip(self._parameters, self._places, strict=True)
         )
+
+    @staticmethod
+    def _place(parameter: Tensor) -> int:
+        """Its address; of one that is on no device which memory it stands for."""
+        if isinstance(parameter, FakeTensor):
+            return parameter.untyped_storage()._cdata
+        return parameter.data_ptr()
 
     def _joined(self) -> Tensor:
         whole = torch.cat([each.data for each in self._parameters])
@@ -46,6 +54,6 @@ class FrozenRows:
         for each in self._parameters:
             each.data = whole[start : start + len(each)]
             start += len(each)
-        self._places = [(each.data_ptr(), each.shape) for each in self._parameters]
+        self._places = [(self._place(each), each.shape) for each in self._parameters]
         self._whole = whole
         return whole
