@@ -11,6 +11,7 @@ from lexitrain.errors import DeviceError
 from lexitrain.planning.devices import measurement
 from lexitrain.planning.devices.calibration import find_calibration
 from lexitrain.planning.devices.catalogue import find_gpu
+from lexitrain.planning.devices.local import gpu_at_hand
 from lexitrain.planning.devices.measurement import fit_factors, measured_device
 from lexitrain.planning.devices.processor import processor
 from lexitrain.planning.devices.rates import Curve, Rates
@@ -54,9 +55,11 @@ def test_a_launch_is_measured_in_a_real_cut_and_is_all_that_a_cut_without_work_t
 def finds(monkeypatch: pytest.MonkeyPatch):
     """A machine whose device is measured to be this one."""
 
-    def there_is(device: str, kind: str, precision: str) -> None:
+    def there_is(device: str, kind: str, precision: str, memory: float = 16.0) -> None:
         found = measured(device, kind, precision)
+        here = replace(gpu_at_hand(device, (8, 0), memory), memory=memory)
         monkeypatch.setattr(measurement, "calibrate", lambda _: found)
+        monkeypatch.setattr(measurement, "device_at_hand", lambda _: here)
 
     return there_is
 
@@ -66,7 +69,7 @@ def silent(what: str) -> None:
 
 
 def test_what_was_measured_is_kept_and_planned_with(finds):
-    finds("NVIDIA A100-SXM4-40GB", "cuda", "bf16")
+    finds("NVIDIA A100-SXM4-40GB", "cuda", "bf16", 42.3)
     gpu = measured_device(find_gpu("CPU"), silent)
     assert gpu == find_gpu("A100 40GB")
     assert find_calibration(gpu, "bf16") == measured("NVIDIA A100-SXM4-40GB", "cuda", "bf16")
@@ -81,7 +84,20 @@ def test_a_gpu_that_is_not_here_cannot_be_measured(finds):
     assert caught.value.where == "--calibrate"
 
 
-def test_a_gpu_that_the_catalogue_lacks_is_named(finds):
-    finds("NVIDIA Unheard Of", "cuda", "fp16")
-    with pytest.raises(DeviceError, match="no NVIDIA Unheard Of"):
-        measured_device(find_gpu("CPU"), silent)
+@pytest.mark.parametrize(
+    ("device", "memory"),
+    [
+        ("NVIDIA Unheard Of", 12.0),
+        ("NVIDIA A10-12Q", 12.5),
+        ("NVIDIA GeForce RTX 3080", 12.6),  # the catalogue's has 10
+    ],
+)
+def test_a_gpu_that_the_catalogue_lacks_is_planned_with_its_measurement(
+    finds, device: str, memory: float
+):
+    finds(device, "cuda", "bf16", memory)
+    gpu = measured_device(find_gpu("CPU"), silent)
+    assert (gpu.card, gpu.memory) == (device, memory)
+    assert gpu.unknown > 1
+    assert find_calibration(gpu, "bf16") == measured(device, "cuda", "bf16")
+    assert find_calibration(gpu_at_hand("NVIDIA A10-4Q", (8, 6)), "bf16") is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
 from weakref import WeakSet
@@ -223,3 +224,32 @@ def test_with_graphs_less_fits_and_what_is_decided_fits():
     assert tight.fits
     assert tight.memory.device_total <= limit
     assert tight.choices != free.choices
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6))
+def test_no_run_of_any_cuts_needs_more_than_is_planned(seed: int, tmp_path: Path):
+    """Where no plain cut is nearly as large as the largest recorded one, the plan is above what is needed."""
+    rng = Random(seed)
+    recipe = load_recipe(
+        "demo",
+        [
+            "optimizer.name=adamw", "step.graphs=always", "step.attention=dense",
+            f"step.head_chunk={rng.choice([16, 64, 1024])}", f"lora.rank={rng.choice([4, 16, 64, 200])}",
+            f"step.gradient_checkpointing={rng.choice(['never', 'always'])}",
+        ],
+    )  # fmt: skip
+    lengths, scored = [8, 32, 128, 256, 384], [1, 7, 64, 128, 256]
+    rounds = [
+        [
+            CutShape(rng.choice([1, 1, 2, 3]), rng.choice(lengths), rng.choice(scored))
+            for _ in range(rng.randint(1, 3))
+        ]
+        for _ in range(rng.randint(1, 4))
+    ]
+    step = recorded_step(tmp_path, recipe, torch.float32)
+    target = Target("cpu", "fp32", "dense")
+    cuts = [cut for each in rounds for cut in each]
+    plain = plain_memory(shape(), recipe, target, cuts)
+    planned = with_recordings(plain, cuts, target, recomputes=step.recomputes, pooled=True)
+    assert plain.peak < most_in_use(step, rounds) <= planned.peak

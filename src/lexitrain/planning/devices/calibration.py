@@ -96,7 +96,8 @@ def _is_of(found: Calibration, gpu: Gpu) -> bool:
     if gpu.is_cpu:
         return found.kind == "cpu" and found.device == processor()
     like = named_like(found.device)
-    return found.kind == "cuda" and (found.device if like is None else like.name) == gpu.card
+    names = {found.device, found.device if like is None else like.name}
+    return found.kind == "cuda" and gpu.card in names
 
 
 def _file_name(device: str, precision: str) -> str:

@@ -25,6 +25,7 @@ from lexitrain.errors import DeviceError, number_of
 from lexitrain.models import compute_dtype
 from lexitrain.planning.devices.calibration import Calibration, save_calibration
 from lexitrain.planning.devices.catalogue import Gpu, named_like
+from lexitrain.planning.devices.local import device_at_hand
 from lexitrain.planning.devices.processor import processor
 from lexitrain.planning.devices.rates import Curve, Rates
 from lexitrain.planning.devices.real_steps import (
@@ -120,11 +121,11 @@ def measured_device(asked: Gpu, report: Report) -> Gpu:
         report: told what is being measured.
 
     Returns:
-        `asked` on a machine without a GPU, else the catalogue's entry for its GPU.
+        `asked` on a machine without a GPU, else the catalogue's entry for its GPU, or what `gpu_at_hand` makes of one
+        that is not there.
 
     Raises:
-        DeviceError: this machine has no GPU and `asked` is one, or the catalogue does not know the GPU. The measurement
-            is kept all the same.
+        DeviceError: this machine has no GPU and `asked` is one. The measurement is kept all the same.
     """
     measured = calibrate(report)
     save_calibration(measured)
@@ -136,14 +137,9 @@ def measured_device(asked: Gpu, report: Report) -> Gpu:
                 fix="Run it on the machine that has the GPU, or plan with --gpu CPU.",
             )
         return asked
-    like = named_like(measured.device)
-    if like is None:
-        raise DeviceError(
-            f"The catalogue has no {measured.device}.",
-            where="--calibrate",
-            fix="Describe it with --gpu 'name=… tflops=… bandwidth=… memory=…'.",
-        )
-    return like
+    here = device_at_hand(torch.device("cuda"))
+    like = named_like(measured.device, here.memory)
+    return here if like is None else like
 
 
 def fit_factors(rates: Rates, steps: Sequence[tuple[float, Sequence[Work]]]) -> Rates:
