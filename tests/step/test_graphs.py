@@ -257,7 +257,7 @@ class Followed(RepeatingRecorder):
 
 @pytest.mark.parametrize("recompute", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("rank", [4, 129])
+@pytest.mark.parametrize("rank", [4, pytest.param(129, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", ["qwen2 windowed", "qwen3", "qwen3 biased", "llama biased"])
 def test_replays_read_the_memory_that_was_recorded(
     kind: str, rank: int, dtype: torch.dtype, recompute: bool
@@ -305,7 +305,10 @@ def raising(error: Exception) -> Callable[[Work], None]:
 
 
 @pytest.mark.parametrize("settings", LAYOUTS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [each if each == "qwen2" else pytest.param(each, marks=pytest.mark.slow) for each in KINDS],
+)
 def test_replayed_validations_give_the_loss_of_plain_ones(settings: dict[str, Any], kind: str):
     """Between steps, with weights that move, and without a word in the gradient."""
     plain, graphs = (a_step(settings, graphs=each, kind=kind) for each in ("never", "always"))

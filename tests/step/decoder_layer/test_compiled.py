@@ -72,7 +72,12 @@ def assert_same(
     assert isinstance(compiled._kernels, CompiledKernels)
 
 
-@pytest.mark.parametrize("kind", ["qwen2", "qwen2 windowed", "qwen3", "llama biased"])
+def one_of(first: str, *others: str) -> list[Any]:
+    """The first is always tried; for each of the others a compiler works for some seconds."""
+    return [first, *(pytest.param(each, marks=pytest.mark.slow) for each in others)]
+
+
+@pytest.mark.parametrize("kind", one_of("qwen2", "qwen2 windowed", "qwen3", "llama biased"))
 def test_gradients_are_those_of_the_operators_in_every_layout(kind: str) -> None:
     for settings in (
         {"layout": "tree"},
@@ -88,7 +93,7 @@ def test_gradients_are_those_of_the_operators_in_every_layout(kind: str) -> None
 
 @pytest.mark.usefixtures("gpu_norms")
 @pytest.mark.parametrize("recomputed", ["always", "never"])
-@pytest.mark.parametrize("kind", ["qwen2", "qwen3"])
+@pytest.mark.parametrize("kind", one_of("qwen2", "qwen3"))
 def test_keys_and_values_that_are_spread_over_their_queries(kind: str, recomputed: str) -> None:
     """As on a GPU, where norms stay the kernels that they are."""
     plain, compiled = both(
@@ -102,7 +107,7 @@ def test_keys_and_values_that_are_spread_over_their_queries(kind: str, recompute
     assert_same(plain, compiled, random_samples(0), 1e-5)
 
 
-@pytest.mark.parametrize("kind", ["qwen2", "qwen3"])
+@pytest.mark.parametrize("kind", one_of("qwen2", "qwen3"))
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 def test_half_precision_is_as_near_to_the_truth(kind: str, dtype: torch.dtype) -> None:
     """Of the whole gradient against fp32 on the same weights, over several steps."""
@@ -122,7 +127,7 @@ def test_half_precision_is_as_near_to_the_truth(kind: str, dtype: torch.dtype) -
     assert 0 < errors[1] <= 1.05 * errors[0]
 
 
-@pytest.mark.parametrize("kind", ["qwen2", "qwen3"])
+@pytest.mark.parametrize("kind", one_of("qwen2", "qwen3"))
 def test_another_length_or_layer_compiles_nothing_new(kind: str) -> None:
     step = step_of(adapted(kind, depth=2), layout="tree", compile="always")
     step.gradients(random_samples(0))
@@ -150,7 +155,7 @@ def test_the_validation_loss_is_the_same() -> None:
         assert not [each for each in compiled.parameters if each.grad is not None]
 
 
-@pytest.mark.parametrize("kind", ["qwen2", "qwen3"])
+@pytest.mark.parametrize("kind", one_of("qwen2", "qwen3"))
 def test_no_more_is_kept_for_the_backward_pass(kind: str) -> None:
     """A plan counts the memory of the operators, so a compiled step must need no more."""
     plain, compiled = both(kind, layout="tree", attention="dense")
