@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ from tests.step.decoder_layer.bases import adapted, found_by, step_of
 from tests.step.test_equality import random_samples
 
 pytestmark = [
+    pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="needs g++"),
     pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning"),
     pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning"),  # of the compiler itself
     pytest.mark.timeout(600),
