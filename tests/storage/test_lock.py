@@ -91,6 +91,20 @@ def test_the_holder_gives_signs_of_life(tmp_path: Path, monkeypatch: pytest.Monk
             assert time.monotonic() < end
 
 
+def test_a_sign_of_life_is_never_shorter_than_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is written over the other one in place, and others may read before the file is cut to its length."""
+    lengths: list[int] = []
+    with Lock(tmp_path) as held:
+        for now in (1795917768.758049, 1795917800.5, 1795917801.0, 1795917802.1234567):
+            monkeypatch.setattr(lock_module.time, "time", lambda now=now: now)
+            lock_module._renew(held.path)
+            lengths.append(held.path.stat().st_size)
+            assert json.loads(held.path.read_bytes())["time"] == now
+    assert len(set(lengths)) == 1
+
+
 def test_a_file_that_its_holder_has_deleted_is_nobodys_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

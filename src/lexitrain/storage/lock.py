@@ -22,6 +22,9 @@ from lexitrain.storage.process_identity import boot_id, is_running, process_star
 BEAT_SECONDS = 30.0
 STALE_SECONDS = 120.0
 _OPENINGS = 20
+_LENGTH = 256
+"""Bytes of a sign of life, spaces behind it: were one shorter than the one before, whoever reads before the rest is cut
+off would find no holder."""
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
 
 
@@ -115,7 +118,8 @@ def is_held_here(folder: Path) -> bool:
 
 
 def _renew(path: Path) -> None:
-    _write(path, json.dumps({**_here(), "pid": os.getpid(), "time": time.time()}).encode())
+    holder = json.dumps({**_here(), "pid": os.getpid(), "time": time.time()})
+    _write(path, holder.ljust(_LENGTH).encode())
 
 
 def _write(path: Path, content: bytes) -> None:
