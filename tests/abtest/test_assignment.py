@@ -35,6 +35,7 @@ def test_arms_get_their_shares(ratio: float) -> None:
     assert p > 0.001
 
 
+@pytest.mark.slow
 def test_every_part_of_the_hash_is_as_likely() -> None:
     """Uniform, not only half and half: hundred parts of the range."""
     counts = np.zeros(100)

@@ -89,6 +89,7 @@ def test_of_learners_who_always_say_the_same_time_goes_on_with_the_square_of_the
     assert times[1] / times[0] == pytest.approx(64, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_looking_all_the_time_finds_too_much_with_one_interval_and_not_with_the_other():
     naive = sequence = 0
     looking = Looking(0.05, 250.0)

@@ -115,6 +115,7 @@ def test_ratios_are_of_one_device_alone() -> None:
     assert ratios({"lexitrain": half, "unsloth": {"state": "not run", "reason": "no GPU"}}) == {}
 
 
+@pytest.mark.slow
 def test_the_key_of_a_part_follows_what_it_was_made_from(tmp_path: Path) -> None:
     bench = Bench(Settings(base="nano"), tmp_path, tmp_path, {})
     parts = {part.name: part for part in PARTS}

@@ -53,6 +53,7 @@ def test_what_holds_no_single_value_makes_no_group() -> None:
     assert len(set(found.of_row.values())) == 4
 
 
+@pytest.mark.slow
 def test_by_group_nominal_intervals_cover_and_by_record_they_do_not() -> None:
     """Forty learners of ten sentences, half of the variance between learners: 400 simulated evaluations."""
     generator = np.random.default_rng(1)
